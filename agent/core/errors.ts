@@ -1,0 +1,65 @@
+/**
+ * One hierarchy of errors. Every error that leaves a room is an AgentError with a stable code from `ERRORS`:
+ * the code is what scripts and tests match, the message is for people.
+ */
+
+/** Whose fault it is: ours (a bug), the caller's (bad input), or the outside world's (kernel, disk, network). */
+export type Blame = 'bug' | 'caller' | 'world';
+
+/** Every code, with whose fault it is and what it means. Codes are never reused. */
+export const ERRORS = {
+  E_BUG: ['bug', 'an invariant of the agent did not hold'],
+  E_CONFIG_SYNTAX: ['caller', 'a configuration file is not valid UCI'],
+  E_CONFIG_VALUE: ['caller', 'an option has a value that its schema refuses'],
+  E_CONFIG_READ: ['world', 'a configuration file cannot be read or written'],
+  E_USAGE: ['caller', 'a command line or request is wrong'],
+  E_NOT_FOUND: ['caller', 'what was asked for does not exist'],
+  E_FORBIDDEN: ['caller', 'the caller may not do this'],
+  E_FRAME: ['world', 'a frame from the air is malformed'],
+  E_NETLINK: ['world', 'the kernel refused a netlink request'],
+  E_NETLINK_DECODE: ['world', 'a netlink message is malformed or lacks a mandatory attribute'],
+  E_NETLINK_INTERRUPTED: ['world', 'a netlink dump was interrupted more often than is sane'],
+  E_NETLINK_TIMEOUT: ['world', 'the kernel did not answer a netlink request'],
+  E_NO_BATADV: ['world', 'the kernel has no batman-adv'],
+  E_SOCKET: ['world', 'a socket cannot be opened or used'],
+  E_NATIVE: ['world', 'the native shim is missing or cannot be loaded'],
+  E_STATE: ['world', 'the state database cannot be used'],
+  E_STATE_DAMAGED: ['world', 'the state database was damaged and has been set aside'],
+  E_JOURNAL_BROKEN: ['world', 'the journal of decisions does not verify'],
+  E_AGENT_UNREACHABLE: ['world', 'the agent does not answer on its socket'],
+} as const satisfies Record<string, readonly [Blame, string]>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export class AgentError extends Error {
+  readonly code: ErrorCode;
+  /** Facts for machines: file, line, option, errno, ... Plain JSON, and never a secret. */
+  readonly detail: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, detail: Record<string, unknown> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AgentError';
+    this.code = code;
+    this.detail = detail;
+  }
+
+  get blame(): Blame {
+    return ERRORS[this.code][0];
+  }
+
+  toJSON(): { code: ErrorCode; blame: Blame; message: string; detail: Readonly<Record<string, unknown>> } {
+    return { code: this.code, blame: this.blame, message: this.message, detail: this.detail };
+  }
+}
+
+/** For what cannot happen: throws E_BUG with what was expected. */
+export function invariant(condition: unknown, expected: string): asserts condition {
+  if (!condition) throw new AgentError('E_BUG', `invariant broken: ${expected}`);
+}
+
+/** Any thrown thing as an AgentError, so that callers match one shape. */
+export function asAgentError(thrown: unknown, code: ErrorCode = 'E_BUG'): AgentError {
+  if (thrown instanceof AgentError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new AgentError(code, message, {}, { cause: thrown });
+}

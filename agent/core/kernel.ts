@@ -1,0 +1,109 @@
+/**
+ * What a Linux kernel with batman-adv shows and accepts: the vocabulary that machines share with both worlds.
+ * Names follow batman-adv's generic netlink (include/uapi/linux/batman_adv.h) and rtnetlink. All values are plain JSON.
+ */
+import type { IfIndex, Mac } from './ids.ts';
+
+export type RoutingAlgorithm = 'BATMAN_IV' | 'BATMAN_V';
+
+/** A network interface as rtnetlink (RTM_NEWLINK) shows it. */
+export interface Link {
+  readonly index: IfIndex;
+  readonly name: string;
+  readonly mac: Mac;
+  /** IFF_UP: somebody wants it up. */
+  readonly up: boolean;
+  /** IFF_LOWER_UP: the carrier is there. */
+  readonly carrier: boolean;
+  readonly mtu: number;
+  /** The index of the interface it is enslaved to (a bat0, a bridge), 0 for none. */
+  readonly master: IfIndex;
+  /** IFLA_INFO_KIND: 'batadv', 'bridge', 'veth', ...; '' for hardware. */
+  readonly kind: string;
+  /** Peer or lower interface (IFLA_LINK); its own index or 0 where there is none. */
+  readonly peer: IfIndex;
+}
+
+/** A hard interface of a mesh (GET_HARDIF). Fields that only one algorithm has are absent under the other. */
+export interface HardInterface {
+  readonly index: IfIndex;
+  readonly name: string;
+  readonly mac: Mac;
+  readonly active: boolean;
+  readonly hopPenalty?: number;
+  /** BATMAN_V: milliseconds. */
+  readonly elpInterval?: number;
+  /** BATMAN_V: 100 kbit/s units as the kernel has them; 0 = automatic. */
+  readonly throughputOverride?: number;
+}
+
+/** The settings and identity of one mesh interface (GET_MESH). */
+export interface MeshInfo {
+  readonly index: IfIndex;
+  readonly name: string;
+  readonly mac: Mac;
+  readonly version: string;
+  readonly algorithm: RoutingAlgorithm;
+  /** The primary hard interface's name and MAC: the originator address of this router. Absent while there is none. */
+  readonly primary?: { readonly index: IfIndex; readonly name: string; readonly mac: Mac };
+  readonly settings: MeshSettings;
+}
+
+/** What SET_MESH can change. */
+export interface MeshSettings {
+  readonly aggregatedOgms: boolean;
+  readonly apIsolation: boolean;
+  readonly bonding: boolean;
+  readonly bridgeLoopAvoidance: boolean;
+  readonly distributedArpTable: boolean;
+  readonly fragmentation: boolean;
+  readonly gwMode: 'off' | 'client' | 'server';
+  /** 100 kbit/s units. */
+  readonly gwBandwidthDown: number;
+  readonly gwBandwidthUp: number;
+  readonly gwSelClass: number;
+  readonly hopPenalty: number;
+  readonly multicastForceflood: boolean;
+  readonly multicastFanout: number;
+  /** Milliseconds; the kernel's minimum is 40. */
+  readonly origInterval: number;
+  readonly isolationMark: number;
+  readonly isolationMask: number;
+}
+
+/** One path to an originator (GET_ORIGINATORS answers one row a path). */
+export interface OriginatorPath {
+  readonly originator: Mac;
+  readonly neighbour: Mac;
+  readonly interface: IfIndex;
+  readonly interfaceName: string;
+  readonly best: boolean;
+  /** Milliseconds since the last OGM. */
+  readonly lastSeenMs: number;
+  /** BATMAN_IV: 0..255. */
+  readonly tq?: number;
+  /** BATMAN_V: kbit/s. */
+  readonly throughput?: number;
+}
+
+/** A neighbour on one hard interface (GET_NEIGHBORS). */
+export interface Neighbour {
+  readonly neighbour: Mac;
+  readonly interface: IfIndex;
+  readonly interfaceName: string;
+  readonly lastSeenMs: number;
+  /** BATMAN_V: kbit/s. */
+  readonly throughput?: number;
+}
+
+/** A gateway that the mesh offers (GET_GATEWAYS). Bandwidths in 100 kbit/s. */
+export interface Gateway {
+  readonly originator: Mac;
+  readonly router: Mac;
+  readonly interfaceName: string;
+  readonly best: boolean;
+  readonly tq?: number;
+  readonly throughput?: number;
+  readonly bandwidthDown: number;
+  readonly bandwidthUp: number;
+}
