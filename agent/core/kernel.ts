@@ -107,3 +107,25 @@ export interface Gateway {
   readonly bandwidthDown: number;
   readonly bandwidthUp: number;
 }
+
+/** An address of an interface (RTM_NEWADDR), as `ip address` prints it. */
+export interface InterfaceAddress {
+  readonly family: 4 | 6;
+  readonly address: string;
+  readonly prefix: number;
+}
+
+/** A change of the kernel's settings. Interfaces go by name: a name survives re-creation, an index does not. */
+export type Change =
+  | { readonly kind: 'set-master'; readonly interface: string; readonly master: string | null }
+  | { readonly kind: 'set-up'; readonly interface: string; readonly up: boolean }
+  | { readonly kind: 'set-mesh'; readonly mesh: string; readonly settings: Partial<MeshSettings> }
+  | {
+      readonly kind: 'create-mesh';
+      readonly mesh: string;
+      readonly algorithm: RoutingAlgorithm;
+      readonly mac: Mac | null;
+    }
+  /** A bridge without ports: the stable primary interface where the agent owns the mesh. */
+  | { readonly kind: 'create-bridge'; readonly interface: string }
+  | { readonly kind: 'add-address'; readonly interface: string; readonly address: InterfaceAddress };

@@ -1,0 +1,92 @@
+/**
+ * Events: everything that a machine can be told. Plain JSON (frames as hex), so that a tape of them can be
+ * recorded on a router and played again anywhere.
+ *
+ * The upper half comes from a world; the lower half is said by one machine to the others (effect 'emit').
+ */
+
+import type { IfIndex, Mac } from './ids.ts';
+import type { Gateway, HardInterface, InterfaceAddress, Link, MeshInfo, Neighbour, OriginatorPath } from './kernel.ts';
+import type { Nanos } from './time.ts';
+import type { Alarm, Decision, Fault, KickReason, Mode } from './words.ts';
+
+/** Settings that machines follow; the daemon derives them from the configuration, at start and when it changes. */
+export interface HealSettings {
+  readonly mode: Mode;
+  readonly meshInterface: string;
+  /** The agent made the mesh interface and may make it anew; otherwise it adopts what netifd or a person made. */
+  readonly own: boolean;
+  readonly algorithm: 'BATMAN_IV' | 'BATMAN_V';
+  readonly primary: string;
+  readonly hardInterfaces: readonly string[];
+  /** Alarm key as 64 hex digits, '' for none: then the agent heals locally only. */
+  readonly key: string;
+  readonly pollNs: Nanos;
+  readonly kickCount: number;
+  readonly kickSpacingNs: Nanos;
+  /** Kicks a minute in all, and alarms a minute accepted from one sender. */
+  readonly kickBudget: number;
+  readonly senderBudget: number;
+  readonly alarmHops: number;
+  readonly detach: boolean;
+  readonly reattach: boolean;
+  readonly recreate: boolean;
+  readonly reattachDampingNs: Nanos;
+  readonly flapDampingNs: Nanos;
+  readonly deadAfterNs: Nanos;
+  /** Neighbour echo interval for latency; 0 = none. */
+  readonly echoNs: Nanos;
+}
+
+/** One reading of batman-adv's tables. */
+export interface Tables {
+  readonly mesh: MeshInfo | null;
+  readonly hardInterfaces: readonly HardInterface[];
+  readonly originators: readonly OriginatorPath[];
+  readonly neighbours: readonly Neighbour[];
+  readonly gateways: readonly Gateway[];
+}
+
+export type WorldEvent =
+  /** First of all: who this router is, in which boot epoch, and what alarm counters it remembers. */
+  | {
+      readonly type: 'started';
+      readonly node: string;
+      readonly epoch: number;
+      readonly marks: readonly { readonly sender: Mac; readonly epoch: number; readonly counter: number }[];
+    }
+  | { readonly type: 'settings'; readonly settings: HealSettings }
+  /** An interface appeared or changed (RTM_NEWLINK). `cause` is 'resync' when read from a dump. */
+  | { readonly type: 'link'; readonly link: Link; readonly cause: 'event' | 'resync' }
+  | { readonly type: 'link-gone'; readonly index: IfIndex; readonly name: string }
+  | { readonly type: 'tables'; readonly tables: Tables }
+  /** Addresses of the mesh interface, so that they can be put back when it is made anew. */
+  | { readonly type: 'addresses'; readonly interface: string; readonly addresses: readonly InterfaceAddress[] }
+  /** This router's own OGM as the kernel sent it, whole Ethernet frame as hex. */
+  | { readonly type: 'own-ogm'; readonly frame: string }
+  /** A frame of our ethertype came in. */
+  | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string }
+  /** What became of a 'change' effect. */
+  | { readonly type: 'change-done'; readonly id: string; readonly error: string | null }
+  /** A person asked for a kick (x0ctl heal kick), naming a lost neighbour or nothing. */
+  | { readonly type: 'kick-asked'; readonly by: string; readonly lost: Mac | null }
+  | { readonly type: 'mode-asked'; readonly by: string; readonly mode: Mode }
+  | { readonly type: 'tick' };
+
+export type MachineEvent =
+  | { readonly type: 'fault'; readonly fault: Fault }
+  | { readonly type: 'fault-over'; readonly fault: string; readonly how: string }
+  | { readonly type: 'decision'; readonly decision: Decision }
+  | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
+  | { readonly type: 'kick-done'; readonly fault: string; readonly frames: number; readonly refused: string | null }
+  | {
+      readonly type: 'raise-alarm';
+      readonly alarm: Omit<Alarm, 'sender' | 'epoch' | 'counter'>;
+      readonly avoid: readonly IfIndex[];
+    }
+  | { readonly type: 'alarm'; readonly alarm: Alarm; readonly interface: IfIndex }
+  /** A neighbour answered an echo: round trip over one hard interface. */
+  | { readonly type: 'echo'; readonly neighbour: Mac; readonly interface: IfIndex; readonly rttNs: Nanos }
+  | { readonly type: 'echo-lost'; readonly neighbour: Mac; readonly interface: IfIndex };
+
+export type Event = WorldEvent | MachineEvent;
