@@ -8,7 +8,7 @@
 import type { IfIndex, Mac } from './ids.ts';
 import type { Gateway, HardInterface, InterfaceAddress, Link, MeshInfo, Neighbour, OriginatorPath } from './kernel.ts';
 import type { Nanos } from './time.ts';
-import type { Alarm, Decision, Fault, KickReason, Mode } from './words.ts';
+import type { Alarm, Decision, Fault, KickReason, Mode, Plan, Symptom } from './words.ts';
 
 /** Settings that machines follow; the daemon derives them from the configuration, at start and when it changes. */
 export interface HealSettings {
@@ -48,7 +48,10 @@ export interface Tables {
 }
 
 export type WorldEvent =
-  /** First of all: who this router is, in which boot epoch, and what alarm counters it remembers. */
+  /**
+   * Who this router is, in which boot epoch, and what alarm counters it remembers. Fed once, after 'settings' and the
+   * first links and tables: before it machines only look, from it on they act.
+   */
   | {
       readonly type: 'started';
       readonly node: string;
@@ -74,8 +77,10 @@ export type WorldEvent =
   | { readonly type: 'tick' };
 
 export type MachineEvent =
+  | { readonly type: 'symptom'; readonly symptom: Symptom }
   | { readonly type: 'fault'; readonly fault: Fault }
   | { readonly type: 'fault-over'; readonly fault: string; readonly how: string }
+  | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
   | { readonly type: 'kick-done'; readonly fault: string; readonly frames: number; readonly refused: string | null }

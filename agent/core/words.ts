@@ -74,3 +74,35 @@ export interface Alarm {
   /** Routers it may still cross. */
   readonly hops: number;
 }
+
+/** What the monitor noticed, before anybody says what it means. */
+export interface Symptom {
+  readonly what:
+    | 'carrier-lost'
+    | 'carrier-back'
+    | 'left-mesh'
+    | 'joined-mesh'
+    | 'vanished'
+    | 'appeared'
+    | 'mesh-gone'
+    | 'mesh-back'
+    | 'neighbour-silent'
+    | 'neighbour-heard'
+    | 'originator-dead'
+    | 'originator-heard';
+  readonly interface: string;
+  readonly index: IfIndex;
+  readonly peer: Mac | null;
+  /** In words, with the figures it rests on. */
+  readonly detail: string;
+}
+
+/** What is to be done about a fault: the actions in order, and why these. */
+export interface Plan {
+  readonly fault: Fault;
+  readonly actions: readonly Action[];
+  readonly alternatives: readonly Alternative[];
+  readonly why: string;
+  /** False in observe mode: then it is only written down. */
+  readonly act: boolean;
+}

@@ -1,0 +1,120 @@
+/**
+ * Word of a fault on the air: frames of our own over the hard interfaces, beside bat0, never through it.
+ * WIRE.md in this folder draws the layout. Authenticated with the mesh key: HMAC-SHA-256 (RFC 2104) cut to 16 bytes,
+ * over the whole payload with the hop count set to zero (it is the one field that relays change).
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { AgentError } from '../core/errors.ts';
+import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
+import type { Alarm } from '../core/words.ts';
+
+/** IEEE 802 local experimental ethertype 1 (IEEE Std 802-2014, 9.2.4). */
+export const ETH_P_X0 = 0x88b5;
+const ETHER = 14;
+const MAGIC = 0x7830; // 'x0'
+const VERSION = 1;
+const TAG = 16;
+const ALARM_BODY = 14 + 8 + 12;
+const ECHO_BODY = 14 + 8;
+
+const KINDS = { 'link-down': 1, 'neighbour-lost': 2, 'interface-gone': 3, kick: 4 } as const;
+const ECHO_REQUEST = 16;
+const ECHO_REPLY = 17;
+const KIND_NAMES = new Map<number, Alarm['kind']>(
+  Object.entries(KINDS).map(([name, value]) => [value, name as Alarm['kind']]),
+);
+
+export interface Echo {
+  readonly reply: boolean;
+  /** Originator address of the router that asked. */
+  readonly asker: Mac;
+  readonly epoch: number;
+  readonly counter: number;
+}
+
+export type Frame =
+  | { readonly kind: 'alarm'; readonly alarm: Alarm; readonly source: Mac }
+  | { readonly kind: 'echo'; readonly echo: Echo; readonly source: Mac };
+
+export const ANY: Mac = '00:00:00:00:00:00';
+const BROADCAST: Mac = 'ff:ff:ff:ff:ff:ff';
+
+/** The whole Ethernet frame of an alarm, sent from `source`. */
+export function encodeAlarm(alarm: Alarm, source: Mac, key: Uint8Array): Uint8Array {
+  const frame = begin(ALARM_BODY, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm);
+  macToBytes(alarm.near, frame, ETHER + 22);
+  macToBytes(alarm.far, frame, ETHER + 28);
+  return seal(frame, key);
+}
+
+/** An echo, request or reply, to one neighbour's hard interface. */
+export function encodeEcho(echo: Echo, to: Mac, source: Mac, key: Uint8Array): Uint8Array {
+  const kind = echo.reply ? ECHO_REPLY : ECHO_REQUEST;
+  return seal(begin(ECHO_BODY, to, source, kind, 0, { ...echo, sender: echo.asker }), key);
+}
+
+/** Reads a frame that came in. Throws E_FRAME, saying what is wrong with it; Ethernet padding behind the tag is fine. */
+export function decodeFrame(frame: Uint8Array, key: Uint8Array): Frame {
+  if (frame.length < ETHER + ECHO_BODY + TAG) throw bad('short', `${frame.length} bytes`);
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  if (view.getUint16(12) !== ETH_P_X0) throw bad('ethertype', `0x${view.getUint16(12).toString(16)}`);
+  if (view.getUint16(ETHER) !== MAGIC) throw bad('magic', `0x${view.getUint16(ETHER).toString(16)}`);
+  if (frame[ETHER + 2] !== VERSION) throw bad('version', String(frame[ETHER + 2]));
+  const kind = frame[ETHER + 3]!;
+  const alarmKind = KIND_NAMES.get(kind);
+  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY;
+  if (alarmKind === undefined && !isEcho) throw bad('kind', String(kind));
+  const end = ETHER + (isEcho ? ECHO_BODY : ALARM_BODY);
+  if (frame.length < end + TAG) throw bad('short', `${frame.length} bytes for kind ${kind}`);
+  if (!timingSafeEqual(tag(frame.subarray(ETHER, end), key), frame.subarray(end, end + TAG))) {
+    throw bad('tag', 'it was not made with this mesh key');
+  }
+  const source = macFromBytes(frame, 6);
+  const sender = macFromBytes(frame, ETHER + 8);
+  const epoch = view.getUint32(ETHER + 14);
+  const counter = view.getUint32(ETHER + 18);
+  if (alarmKind === undefined) {
+    return { kind: 'echo', echo: { reply: kind === ECHO_REPLY, asker: sender, epoch, counter }, source };
+  }
+  const near = macFromBytes(frame, ETHER + 22);
+  const far = macFromBytes(frame, ETHER + 28);
+  return { kind: 'alarm', alarm: { sender, epoch, counter, kind: alarmKind, near, far, hops: frame[ETHER + 4]! }, source };
+}
+
+function begin(
+  body: number,
+  to: Mac,
+  source: Mac,
+  kind: number,
+  hops: number,
+  id: { sender: Mac; epoch: number; counter: number },
+): Uint8Array {
+  const frame = new Uint8Array(ETHER + body + TAG);
+  const view = new DataView(frame.buffer);
+  macToBytes(to, frame, 0);
+  macToBytes(source, frame, 6);
+  view.setUint16(12, ETH_P_X0);
+  view.setUint16(ETHER, MAGIC);
+  frame[ETHER + 2] = VERSION;
+  frame[ETHER + 3] = kind;
+  frame[ETHER + 4] = hops;
+  macToBytes(id.sender, frame, ETHER + 8);
+  view.setUint32(ETHER + 14, id.epoch);
+  view.setUint32(ETHER + 18, id.counter);
+  return frame;
+}
+
+function seal(frame: Uint8Array, key: Uint8Array): Uint8Array {
+  frame.set(tag(frame.subarray(ETHER, frame.length - TAG), key), frame.length - TAG);
+  return frame;
+}
+
+function tag(payload: Uint8Array, key: Uint8Array): Buffer {
+  const signed = Uint8Array.from(payload);
+  signed[4] = 0; // the hop count
+  return createHmac('sha256', key).update(signed).digest().subarray(0, TAG);
+}
+
+function bad(field: string, found: string): AgentError {
+  return new AgentError('E_FRAME', `frame refused: ${field}: ${found}`, { field });
+}
