@@ -78,7 +78,11 @@ export function decodeFrame(frame: Uint8Array, key: Uint8Array): Frame {
   }
   const near = macFromBytes(frame, ETHER + 22);
   const far = macFromBytes(frame, ETHER + 28);
-  return { kind: 'alarm', alarm: { sender, epoch, counter, kind: alarmKind, near, far, hops: frame[ETHER + 4]! }, source };
+  return {
+    kind: 'alarm',
+    alarm: { sender, epoch, counter, kind: alarmKind, near, far, hops: frame[ETHER + 4]! },
+    source,
+  };
 }
 
 function begin(

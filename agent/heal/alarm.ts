@@ -1,0 +1,211 @@
+/**
+ * Word of a fault, outside bat0: raises our own alarms, takes in others', relays each once.
+ * A remote alarm is evidence to look, never a command: what follows from it is a bounded kick and a look at our own tables.
+ */
+import type { Effect } from '../core/effect.ts';
+import { asAgentError } from '../core/errors.ts';
+import type { Event, HealSettings } from '../core/event.ts';
+import { fromHex, toHex } from '../core/hex.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
+import type { Machine } from '../core/machine.ts';
+import { MS, type Nanos, NEVER } from '../core/time.ts';
+import type { Alarm as AlarmWord } from '../core/words.ts';
+import { Budget } from './budget.ts';
+import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
+import { decodeFrame, encodeAlarm, encodeEcho } from './wire.ts';
+
+/** Senders remembered; who was silent longest is forgotten first. */
+const SENDERS = 1024;
+/** An echo without an answer is lost after this. */
+const ECHO_TIMEOUT: Nanos = 1000 * MS;
+/** Echo requests answered a minute, for all neighbours together. */
+const ECHO_BUDGET = 600;
+/** All alarms taken in a minute, from whoever, as a multiple of what one sender may. */
+const ALL_SENDERS = 8;
+
+interface Mark {
+  epoch: number;
+  counter: number;
+  budget: Budget | null;
+}
+
+export class Alarm implements Machine {
+  readonly name = 'alarm';
+  readonly #around: Surroundings;
+  #key: Uint8Array | null = null;
+  #counter = 0;
+  readonly #marks = new Map<Mac, Mark>();
+  #all: Budget | null = null;
+  #answers: Budget | null = null;
+  #nextEcho: Nanos = NEVER;
+  /** Neighbours that have answered: only of them silence means loss, a router without the agent never answers. */
+  readonly #speakers = new Set<string>();
+  readonly #asked = new Map<number, { neighbour: Mac; interface: IfIndex; at: Nanos }>();
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): Effect[] {
+    switch (event.type) {
+      case 'settings':
+        return this.#settle(event.settings, now);
+      case 'started':
+        for (const mark of event.marks) this.#marks.set(mark.sender, { ...mark, budget: null });
+        if (this.#around.settings.echoNs > 0) this.#nextEcho = now + this.#around.settings.echoNs;
+        return [];
+      case 'raise-alarm':
+        return this.#raise(event.alarm, event.avoid);
+      case 'frame':
+        return this.#take(event.interface, event.frame, now);
+      case 'tick':
+        return this.#echo(now);
+      default:
+        return [];
+    }
+  }
+
+  deadline(): Nanos {
+    return this.#key === null ? NEVER : this.#nextEcho;
+  }
+
+  #settle(settings: HealSettings, now: Nanos): Effect[] {
+    this.#key = settings.key === '' ? null : fromHex(settings.key);
+    this.#nextEcho = settings.echoNs > 0 && this.#around.started ? now + settings.echoNs : this.#nextEcho;
+    if (settings.echoNs === 0) this.#nextEcho = NEVER;
+    if (this.#all !== null) this.#all.perMinute = settings.senderBudget * ALL_SENDERS;
+    for (const mark of this.#marks.values()) if (mark.budget !== null) mark.budget.perMinute = settings.senderBudget;
+    return [];
+  }
+
+  #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[]): Effect[] {
+    const sender = originatorAddress(this.#around);
+    if (this.#key === null || sender === null) return [];
+    this.#counter += 1;
+    const alarm: AlarmWord = { ...word, sender, epoch: this.#around.epoch, counter: this.#counter };
+    return [this.#spread(alarm, avoid), metric('alarms_sent_total', {}, 1)];
+  }
+
+  #take(index: IfIndex, hex: string, now: Nanos): Effect[] {
+    const link = this.#around.links.get(index);
+    if (link === undefined || this.#around.settings.mode === 'off') return [];
+    // Not from bat0 or a client's bridge: only from what is, or belongs, under the mesh.
+    if (link.master !== this.#around.mesh?.index && !this.#around.members.has(link.name))
+      return [refused('not-a-member')];
+    if (this.#key === null) return [refused('no-key')];
+    let frame: ReturnType<typeof decodeFrame>;
+    try {
+      frame = decodeFrame(fromHex(hex), this.#key);
+    } catch (thrown) {
+      return [refused(String(asAgentError(thrown).detail['field'] ?? 'malformed'))];
+    }
+    return frame.kind === 'alarm'
+      ? this.#alarm(frame.alarm, index, now)
+      : this.#answer(frame.echo, frame.source, index, now);
+  }
+
+  #alarm(alarm: AlarmWord, index: IfIndex, now: Nanos): Effect[] {
+    const { settings } = this.#around;
+    if (alarm.sender === originatorAddress(this.#around)) return [];
+    const mark = this.#marks.get(alarm.sender);
+    if (mark !== undefined && !isNewer(alarm, mark))
+      return [refused(mark.counter === alarm.counter ? 'seen' : 'replay')];
+    const budget = mark?.budget ?? new Budget(settings.senderBudget, now);
+    this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS, now);
+    if (!budget.take(now)) return [refused('sender-budget')];
+    if (!this.#all.take(now)) return [refused('budget')];
+    this.#marks.delete(alarm.sender);
+    this.#marks.set(alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
+    if (this.#marks.size > SENDERS) this.#marks.delete(this.#marks.keys().next().value!);
+
+    const hops = Math.min(alarm.hops, settings.alarmHops);
+    const effects: Effect[] = [];
+    if (hops > 1) effects.push(this.#spread({ ...alarm, hops: hops - 1 }, [index]));
+    effects.push(
+      { type: 'emit', event: { type: 'alarm', alarm, interface: index } },
+      { type: 'remember-mark', sender: alarm.sender, epoch: alarm.epoch, counter: alarm.counter },
+      metric('alarms_received_total', {}, 1),
+    );
+    return effects;
+  }
+
+  /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
+  #spread(alarm: AlarmWord, avoid: readonly IfIndex[]): Effect {
+    const frames = usable(this.#around)
+      .filter(
+        (link) => !isPrimary(this.#around, link.name) && (!avoid.includes(link.index) || this.#isShared(link.index)),
+      )
+      .map((link) => ({ interface: link.index, frame: toHex(encodeAlarm(alarm, link.mac, this.#key!)) }));
+    return { type: 'send', frames };
+  }
+
+  /** More than one neighbour on an interface: one of them may not hear the others, so a relay there is needed too. */
+  #isShared(index: IfIndex): boolean {
+    let count = 0;
+    for (const row of this.#around.tables?.neighbours ?? []) if (row.interface === index) count += 1;
+    return count > 1;
+  }
+
+  #answer(
+    echo: { reply: boolean; asker: Mac; epoch: number; counter: number },
+    source: Mac,
+    index: IfIndex,
+    now: Nanos,
+  ): Effect[] {
+    if (echo.reply) {
+      const asked = this.#asked.get(echo.counter);
+      if (asked === undefined || asked.interface !== index || asked.neighbour !== source)
+        return [refused('unasked-echo')];
+      if (echo.epoch !== this.#around.epoch || echo.asker !== originatorAddress(this.#around))
+        return [refused('unasked-echo')];
+      this.#asked.delete(echo.counter);
+      if (this.#speakers.size < SENDERS) this.#speakers.add(`${index} ${source}`);
+      return [{ type: 'emit', event: { type: 'echo', neighbour: source, interface: index, rttNs: now - asked.at } }];
+    }
+    this.#answers ??= new Budget(ECHO_BUDGET, now);
+    const link = this.#around.links.get(index)!;
+    if (!this.#answers.take(now)) return [refused('echo-budget')];
+    const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, this.#key!));
+    return [{ type: 'send', frames: [{ interface: index, frame }] }];
+  }
+
+  #echo(now: Nanos): Effect[] {
+    if (now < this.#nextEcho || this.#key === null) return [];
+    const effects: Effect[] = [];
+    for (const [counter, asked] of this.#asked) {
+      if (now - asked.at < ECHO_TIMEOUT) continue;
+      this.#asked.delete(counter);
+      if (!this.#speakers.has(`${asked.interface} ${asked.neighbour}`)) continue;
+      effects.push({
+        type: 'emit',
+        event: { type: 'echo-lost', neighbour: asked.neighbour, interface: asked.interface },
+      });
+    }
+    this.#nextEcho = now + this.#around.settings.echoNs;
+    const asker = originatorAddress(this.#around);
+    if (asker === null) return effects;
+    const frames: { interface: IfIndex; frame: string }[] = [];
+    for (const { neighbour, interface: index } of this.#around.tables?.neighbours ?? []) {
+      const link = this.#around.links.get(index);
+      if (link === undefined || !link.carrier || isPrimary(this.#around, link.name)) continue;
+      this.#counter += 1;
+      this.#asked.set(this.#counter, { neighbour, interface: index, at: now });
+      const echo = { reply: false, asker, epoch: this.#around.epoch, counter: this.#counter };
+      frames.push({ interface: index, frame: toHex(encodeEcho(echo, neighbour, link.mac, this.#key)) });
+    }
+    if (frames.length > 0) effects.push({ type: 'send', frames });
+    return effects;
+  }
+}
+
+function isNewer(alarm: { epoch: number; counter: number }, mark: Mark): boolean {
+  return alarm.epoch > mark.epoch || (alarm.epoch === mark.epoch && alarm.counter > mark.counter);
+}
+
+function refused(reason: string): Effect {
+  return metric('alarms_refused_total', { reason }, 1);
+}
+
+function metric(name: string, labels: Record<string, string>, value: number): Effect {
+  return { type: 'metric', name, labels, value };
+}

@@ -1,0 +1,160 @@
+/** A of MAPE-K: says which fault the symptoms mean, on what evidence, and when it is over. */
+import type { Effect } from '../core/effect.ts';
+import type { Event } from '../core/event.ts';
+import type { Machine } from '../core/machine.ts';
+import { type Nanos, NEVER } from '../core/time.ts';
+import type { Evidence, Fault, FaultClass, Symptom } from '../core/words.ts';
+import type { Knowledge } from './knowledge.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** Which fault a symptom begins, and with what confidence. */
+const BEGINS: Readonly<Partial<Record<Symptom['what'], readonly [FaultClass, number]>>> = {
+  'carrier-lost': ['link-down', 1],
+  vanished: ['interface-vanished', 1],
+  'left-mesh': ['interface-fell-out', 1],
+  'mesh-gone': ['mesh-vanished', 1],
+  'neighbour-silent': ['neighbour-lost', 0.9],
+  'originator-dead': ['router-dead', 0.9],
+};
+
+/** Which faults a symptom ends. */
+const ENDS: Readonly<Partial<Record<Symptom['what'], readonly FaultClass[]>>> = {
+  'carrier-back': ['link-down'],
+  appeared: ['interface-vanished'],
+  'joined-mesh': ['interface-fell-out'],
+  'left-mesh': [],
+  'mesh-back': ['mesh-vanished'],
+  'neighbour-heard': ['neighbour-lost'],
+  'originator-heard': ['router-dead'],
+};
+
+const SOURCES: Readonly<Partial<Record<Symptom['what'], string>>> = {
+  'neighbour-silent': 'batadv tables',
+  'originator-dead': 'batadv tables',
+};
+
+export class Analyse implements Machine {
+  readonly name = 'analyse';
+  readonly #around: Surroundings;
+  readonly #knowledge: Knowledge;
+  readonly #open = new Map<string, Fault>();
+  #count = 0;
+
+  constructor(around: Surroundings, knowledge: Knowledge) {
+    this.#around = around;
+    this.#knowledge = knowledge;
+  }
+
+  /** Faults that are not over. */
+  open(): readonly Fault[] {
+    return [...this.#open.values()];
+  }
+
+  on(event: Event, now: Nanos): Effect[] {
+    switch (event.type) {
+      case 'symptom':
+        return [...this.#ends(event.symptom), ...this.#begins(event.symptom, now)];
+      case 'alarm': {
+        const { sender, kind, near, far, counter } = event.alarm;
+        const what = `${sender} says: ${kind} between ${near} and ${far}`;
+        const about = {
+          interface: this.#around.links.get(event.interface)?.name ?? null,
+          index: event.interface,
+          peer: sender,
+        };
+        return [
+          this.#tell(
+            this.#fault(
+              'remote-alarm',
+              about,
+              1,
+              { source: 'alarm', what: `${what} (alarm ${counter})`, at: now },
+              now,
+            ),
+          ),
+        ];
+      }
+      case 'kick-asked': {
+        const row = this.#around.tables?.neighbours.find((neighbour) => neighbour.neighbour === event.lost);
+        const what =
+          event.lost === null ? `${event.by} asked for a kick` : `${event.by} says that ${event.lost} is lost`;
+        const about = { interface: row?.interfaceName ?? null, index: row?.interface ?? null, peer: event.lost };
+        return [this.#tell(this.#fault('neighbour-lost', about, 1, { source: 'operator', what, at: now }, now))];
+      }
+      default:
+        return [];
+    }
+  }
+
+  deadline(): Nanos {
+    return NEVER;
+  }
+
+  #begins(symptom: Symptom, now: Nanos): Effect[] {
+    const begins = BEGINS[symptom.what];
+    if (begins === undefined || !this.#concerns(symptom, now)) return [];
+    const [fault, confidence] = begins;
+    const key = keyOf(fault, symptom.interface, symptom.peer);
+    if (this.#open.has(key)) return [];
+    const evidence: Evidence = { source: SOURCES[symptom.what] ?? 'rtnetlink', what: symptom.detail, at: now };
+    const about = { interface: symptom.interface || null, index: symptom.index || null, peer: symptom.peer };
+    const found = this.#fault(fault, about, confidence, evidence, now);
+    this.#open.set(key, found);
+    return [this.#tell(found)];
+  }
+
+  #ends(symptom: Symptom): Effect[] {
+    const effects: Effect[] = [];
+    for (const fault of ENDS[symptom.what] ?? []) {
+      const key = keyOf(fault, symptom.interface, symptom.peer);
+      const open = this.#open.get(key);
+      if (open === undefined) continue;
+      this.#open.delete(key);
+      effects.push({ type: 'emit', event: { type: 'fault-over', fault: open.id, how: symptom.detail } });
+    }
+    return effects;
+  }
+
+  /** Is this symptom about the mesh at all, and not our own doing? */
+  #concerns(symptom: Symptom, now: Nanos): boolean {
+    switch (symptom.what) {
+      case 'carrier-lost':
+        // An interface outside bat0 (taken out by us, or never in) carries no route.
+        return this.#around.links.get(symptom.index)?.master === this.#around.mesh?.index && this.#around.mesh !== null;
+      case 'left-mesh':
+        return !this.#knowledge.isOurs(symptom.interface, now);
+      case 'neighbour-silent':
+        return !this.#open.has(keyOf('link-down', symptom.interface, null));
+      default:
+        return true;
+    }
+  }
+
+  #fault(
+    fault: FaultClass,
+    about: { interface: string | null; index: number | null; peer: string | null },
+    confidence: number,
+    evidence: Evidence,
+    now: Nanos,
+  ): Fault {
+    this.#count += 1;
+    return {
+      id: `e${this.#around.epoch}-f${this.#count}`,
+      class: fault,
+      at: now,
+      interface: about.interface,
+      interfaceIndex: about.index,
+      peer: about.peer,
+      confidence,
+      evidence: [evidence],
+    };
+  }
+
+  #tell(fault: Fault): Effect {
+    return { type: 'emit', event: { type: 'fault', fault } };
+  }
+}
+
+function keyOf(fault: FaultClass, iface: string, peer: string | null): string {
+  return `${fault} ${iface} ${peer ?? ''}`;
+}

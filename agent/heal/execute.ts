@@ -1,0 +1,436 @@
+/**
+ * E of MAPE-K: carries plans out, step by step, verifies what came of them in the kernel's own tables, takes back what
+ * did not help, and writes every decision down.
+ */
+import type { Effect } from '../core/effect.ts';
+import type { Event } from '../core/event.ts';
+import type { Mac } from '../core/ids.ts';
+import type { Change } from '../core/kernel.ts';
+import type { Machine } from '../core/machine.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
+import type { Knowledge } from './knowledge.ts';
+import {
+  dependants,
+  isPrimary,
+  linkByName,
+  originatorAddress,
+  primaryName,
+  type Surroundings,
+} from './surroundings.ts';
+
+/** When tables are read again after a repair: soon, then slower. */
+const LOOKS: readonly Nanos[] = [30 * MS, 70 * MS, 150 * MS, 400 * MS, SECOND, 2 * SECOND, 4 * SECOND];
+const GIVE_UP: Nanos = 10 * SECOND;
+/** bat0 made anew: with bridge loop avoidance it takes half a minute until traffic flows. */
+const GIVE_UP_MESH: Nanos = 60 * SECOND;
+/** A change that the kernel has not answered after this has failed. */
+const STEP_TIMEOUT: Nanos = 5 * SECOND;
+
+interface Job {
+  readonly plan: Plan;
+  readonly action: Action;
+  /** Originators that used the broken path and had another: their routes are what must move. */
+  readonly affected: readonly Mac[];
+  readonly without: number;
+  steps: Change[];
+  waiting: string | null;
+  waitingSince: Nanos;
+  state: 'kicking' | 'changing' | 'verifying';
+  looks: number;
+  nextLook: Nanos;
+}
+
+export class Execute implements Machine {
+  readonly name = 'execute';
+  readonly #around: Surroundings;
+  readonly #knowledge: Knowledge;
+  readonly #jobs = new Map<string, Job>();
+  /** Interfaces to be put back under bat0, with the fault that made it necessary. */
+  readonly #returns = new Map<string, { at: Nanos; plan: Plan | null; tries: number }>();
+  readonly #detachFaults = new Map<string, Plan>();
+  #steps = 0;
+
+  constructor(around: Surroundings, knowledge: Knowledge) {
+    this.#around = around;
+    this.#knowledge = knowledge;
+  }
+
+  on(event: Event, now: Nanos): Effect[] {
+    switch (event.type) {
+      case 'plan':
+        return this.#begin(event.plan, now);
+      case 'kick-done':
+        return this.#kicked(event.fault, event.frames, event.refused, now);
+      case 'change-done':
+        return this.#stepped(event.id, event.error, now);
+      case 'tables':
+        return this.#verify(now);
+      case 'symptom':
+        return this.#noticed(event.symptom.what, event.symptom.interface, now);
+      case 'fault-over':
+        return this.#over(event.fault, event.how, now);
+      case 'tick':
+        return this.#tick(now);
+      default:
+        return [];
+    }
+  }
+
+  deadline(): Nanos {
+    let earliest = NEVER;
+    for (const job of this.#jobs.values()) {
+      if (job.state === 'verifying') earliest = Math.min(earliest, job.nextLook);
+      if (job.state === 'changing') earliest = Math.min(earliest, job.waitingSince + STEP_TIMEOUT);
+    }
+    for (const { at } of this.#returns.values()) earliest = Math.min(earliest, at);
+    return earliest;
+  }
+
+  /** Repairs under way, for x0ctl. */
+  busy(): readonly { fault: Fault; action: Action; state: string }[] {
+    return [...this.#jobs.values()].map((job) => ({ fault: job.plan.fault, action: job.action, state: job.state }));
+  }
+
+  #begin(plan: Plan, now: Nanos): Effect[] {
+    const { fault } = plan;
+    const action = plan.actions.at(-1) ?? 'none';
+    if (!plan.act) return [this.#write(plan, 'observed', action, now, 'observe mode: nothing was done')];
+    const effects: Effect[] = [this.#write(plan, 'planned', action, now, null)];
+    if (plan.actions.length === 0 || action === 'none') return effects;
+
+    const { withOther, without } = this.#affected(fault);
+    const job: Job = {
+      plan,
+      action,
+      affected: withOther,
+      without: without.length,
+      steps: this.#stepsOf(plan),
+      waiting: null,
+      waitingSince: now,
+      state: plan.actions.includes('kick') ? 'kicking' : 'changing',
+      looks: 0,
+      nextLook: NEVER,
+    };
+    this.#jobs.set(fault.id, job);
+    if (job.state === 'kicking') {
+      const avoid = fault.class === 'link-down' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : [];
+      const alarm = this.#alarm(fault);
+      if (alarm !== null) effects.push({ type: 'emit', event: { type: 'raise-alarm', alarm, avoid } });
+      effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
+    } else {
+      effects.push(...this.#next(job, now));
+    }
+    return effects;
+  }
+
+  /** Word for the others; none for what we only heard of. */
+  #alarm(fault: Fault): Omit<Alarm, 'sender' | 'epoch' | 'counter'> | null {
+    if (fault.class === 'remote-alarm') return null;
+    const link = fault.interfaceIndex === null ? undefined : this.#around.links.get(fault.interfaceIndex);
+    const neighbours = this.#around.tables?.neighbours.filter((row) => row.interface === fault.interfaceIndex) ?? [];
+    const operator = fault.evidence.some((evidence) => evidence.source === 'operator') && fault.peer === null;
+    return {
+      kind: operator ? 'kick' : (KINDS[fault.class] ?? 'kick'),
+      near: link?.mac ?? originatorAddress(this.#around) ?? ANY,
+      far: fault.peer ?? (neighbours.length === 1 ? neighbours[0]!.neighbour : ANY),
+      hops: this.#around.settings.alarmHops,
+    };
+  }
+
+  #affected(fault: Fault): { withOther: Mac[]; without: Mac[] } {
+    if (fault.interfaceIndex === null) return { withOther: [], without: [] };
+    if (fault.class === 'link-down') return dependants(this.#around, fault.interfaceIndex);
+    return { withOther: [], without: [] };
+  }
+
+  /** The changes that a plan's actions come to, in order. */
+  #stepsOf(plan: Plan): Change[] {
+    const { settings } = this.#around;
+    const name = plan.fault.interface ?? '';
+    if (plan.actions.includes('detach')) return [{ kind: 'set-master', interface: name, master: null }];
+    if (plan.actions.includes('reattach'))
+      return [{ kind: 'set-master', interface: name, master: settings.meshInterface }];
+    if (plan.actions.includes('recreate-mesh')) return this.#meshSteps();
+    return [];
+  }
+
+  /** bat0 from nothing: its MAC and settings as they were, the primary first (who is first is the primary). */
+  #meshSteps(): Change[] {
+    const { settings, lastMesh, lastMeshUp, members, addresses, links } = this.#around;
+    const mesh = settings.meshInterface;
+    const steps: Change[] = [
+      {
+        kind: 'create-mesh',
+        mesh,
+        algorithm: lastMesh?.algorithm ?? settings.algorithm,
+        mac: lastMeshUp?.mac ?? lastMesh?.mac ?? null,
+      },
+    ];
+    if (lastMesh !== null) steps.push({ kind: 'set-mesh', mesh, settings: lastMesh.settings });
+    const primary = primaryName(this.#around) ?? settings.primary;
+    if (settings.own && linkByName(this.#around, primary) === undefined)
+      steps.push({ kind: 'create-bridge', interface: primary });
+    const present = [...members].filter((name) => name !== primary && linkByName(this.#around, name) !== undefined);
+    const ports = members.has(primary) || settings.own ? [primary, ...present] : present;
+    for (const port of ports) {
+      steps.push({ kind: 'set-up', interface: port, up: true }, { kind: 'set-master', interface: port, master: mesh });
+    }
+    steps.push({ kind: 'set-up', interface: mesh, up: true });
+    const bridge = links.get(lastMeshUp?.master ?? 0);
+    if (bridge !== undefined) steps.push({ kind: 'set-master', interface: mesh, master: bridge.name });
+    for (const address of addresses) steps.push({ kind: 'add-address', interface: mesh, address });
+    return steps;
+  }
+
+  #kicked(id: string, frames: number, refused: string | null, now: Nanos): Effect[] {
+    const job = this.#jobs.get(id);
+    if (job === undefined || job.state !== 'kicking') return [];
+    const effects: Effect[] = [];
+    if (refused !== null) effects.push(log('warning', `kick refused: ${refused}`, { fault: id }));
+    else effects.push(log('debug', `kick sent: ${frames} frames`, { fault: id }));
+    job.state = 'changing';
+    return [...effects, ...this.#next(job, now)];
+  }
+
+  /** The next step of a job, or its verification. */
+  #next(job: Job, now: Nanos): Effect[] {
+    const step = job.steps.shift();
+    if (step === undefined) {
+      job.state = 'verifying';
+      job.nextLook = now + LOOKS[0]!;
+      return [];
+    }
+    job.state = 'changing';
+    job.waiting = `${job.plan.fault.id}-s${(this.#steps += 1)}`;
+    job.waitingSince = now;
+    return [this.#change(job.waiting, step, job.plan, now)];
+  }
+
+  #change(id: string, change: Change, plan: Plan | null, now: Nanos): Effect {
+    if (change.kind !== 'set-master') return { type: 'change', id, change, undo: null };
+    this.#knowledge.intend(change.interface, now);
+    if (change.master !== null) return { type: 'change', id, change, undo: null };
+    this.#knowledge.detached.add(change.interface);
+    if (plan !== null) this.#detachFaults.set(change.interface, plan);
+    const undo: Change = {
+      kind: 'set-master',
+      interface: change.interface,
+      master: this.#around.settings.meshInterface,
+    };
+    return { type: 'change', id: detachId(change.interface), change, undo };
+  }
+
+  #stepped(id: string, error: string | null, now: Nanos): Effect[] {
+    for (const [name, back] of this.#returns)
+      if (id === returnId(name)) return this.#returned(name, back.plan, error, now);
+    for (const job of this.#jobs.values()) {
+      if (job.waiting === null) continue;
+      const isDetach = job.action === 'detach' && id === detachId(job.plan.fault.interface ?? '');
+      if (job.waiting !== id && !isDetach) continue;
+      job.waiting = null;
+      if (error === null) return this.#next(job, now);
+      if (isDetach) this.#knowledge.detached.delete(job.plan.fault.interface ?? '');
+      // Making bat0 anew goes on where single steps fail: half a mesh is better than none, and verification judges.
+      if (job.action === 'recreate-mesh' && job.steps.length > 0) {
+        return [
+          log('warning', `step failed, going on: ${error}`, { fault: job.plan.fault.id }),
+          ...this.#next(job, now),
+        ];
+      }
+      return this.#fail(job, `the kernel refused: ${error}`, now);
+    }
+    return [];
+  }
+
+  #tick(now: Nanos): Effect[] {
+    const effects: Effect[] = [];
+    for (const job of [...this.#jobs.values()]) {
+      if (job.state === 'verifying' && now >= job.nextLook) {
+        job.looks += 1;
+        job.nextLook = now + LOOKS[Math.min(job.looks, LOOKS.length - 1)]!;
+        effects.push({ type: 'poll' });
+      }
+      if (job.state === 'changing' && now >= job.waitingSince + STEP_TIMEOUT) {
+        effects.push(...this.#fail(job, 'the kernel did not answer', now));
+      }
+    }
+    for (const [name, back] of [...this.#returns]) if (now >= back.at) effects.push(...this.#return(name, now));
+    return effects;
+  }
+
+  #verify(now: Nanos): Effect[] {
+    const effects: Effect[] = [];
+    for (const job of [...this.#jobs.values()]) {
+      if (job.state !== 'verifying') continue;
+      const verdict = this.#verdict(job);
+      const limit = job.action === 'recreate-mesh' ? GIVE_UP_MESH : GIVE_UP;
+      if (verdict.good) {
+        this.#jobs.delete(job.plan.fault.id);
+        effects.push(this.#write(job.plan, 'verified', job.action, now, verdict.words));
+      } else if (now - job.plan.fault.at > limit) {
+        effects.push(...this.#fail(job, verdict.words, now));
+      }
+    }
+    return effects;
+  }
+
+  #verdict(job: Job): { good: boolean; words: string } {
+    const { tables, mesh, settings } = this.#around;
+    const { fault } = job.plan;
+    if (job.action === 'recreate-mesh') {
+      const count = tables?.hardInterfaces.length ?? 0;
+      const good = mesh !== null && count > 0;
+      return {
+        good,
+        words: good ? `${settings.meshInterface} is there with ${count} hard interfaces` : 'bat0 is not there',
+      };
+    }
+    if (job.action === 'reattach') {
+      const link = linkByName(this.#around, fault.interface ?? '');
+      const good = mesh !== null && link?.master === mesh.index;
+      return { good, words: good ? 'it is back under the mesh interface' : 'it is still not under the mesh interface' };
+    }
+    const paths = tables?.originators ?? [];
+    const moved = job.affected.filter((originator) =>
+      paths.some((path) => path.best && path.originator === originator && path.interface !== fault.interfaceIndex),
+    );
+    const good = moved.length === job.affected.length;
+    const lost = job.without > 0 ? `; ${job.without} routers had no other way` : '';
+    if (job.affected.length === 0) return { good: true, words: `no route here depended on it${lost}` };
+    return { good, words: `${moved.length} of ${job.affected.length} routes go another way${lost}` };
+  }
+
+  #fail(job: Job, why: string, now: Nanos): Effect[] {
+    this.#jobs.delete(job.plan.fault.id);
+    const name = job.plan.fault.interface ?? '';
+    if (job.action !== 'detach' || !this.#knowledge.detached.has(name)) {
+      return [this.#write(job.plan, 'failed', job.action, now, why)];
+    }
+    // It did not help: the interface goes back, so that we are no worse than without us.
+    this.#returns.set(name, { at: now, plan: job.plan, tries: 0 });
+    return [this.#write(job.plan, 'rolled-back', job.action, now, why)];
+  }
+
+  /** What is whole again goes back under bat0, when its damping is over. */
+  #noticed(what: string, name: string, now: Nanos): Effect[] {
+    switch (what) {
+      case 'carrier-back':
+        if (this.#knowledge.detached.has(name)) this.#schedule(name, now);
+        return [];
+      case 'carrier-lost':
+        // It went again while it waited.
+        if (this.#knowledge.detached.has(name)) this.#returns.delete(name);
+        return [];
+      case 'appeared':
+        if (this.#around.mesh !== null && this.#mayReturn(name)) this.#schedule(name, now);
+        return [];
+      case 'vanished':
+        this.#returns.delete(name);
+        if (!this.#knowledge.detached.delete(name)) return [];
+        return [{ type: 'disarm', id: detachId(name) }];
+      case 'joined-mesh': {
+        this.#returns.delete(name);
+        this.#knowledge.settle(name);
+        if (!this.#knowledge.detached.delete(name)) return [];
+        const plan = this.#detachFaults.get(name);
+        this.#detachFaults.delete(name);
+        const disarm: Effect = { type: 'disarm', id: detachId(name) };
+        return plan === undefined
+          ? [disarm]
+          : [disarm, this.#write(plan, 'over', 'reattach', now, 'it is back under bat0')];
+      }
+      default:
+        return [];
+    }
+  }
+
+  #mayReturn(name: string): boolean {
+    const { settings } = this.#around;
+    const link = linkByName(this.#around, name);
+    return (
+      settings.mode === 'act' &&
+      settings.reattach &&
+      link !== undefined &&
+      link.master === 0 &&
+      !isPrimary(this.#around, name)
+    );
+  }
+
+  #schedule(name: string, now: Nanos): void {
+    this.#returns.set(name, {
+      at: this.#knowledge.mayReturnAt(name, now),
+      plan: this.#detachFaults.get(name) ?? null,
+      tries: 0,
+    });
+  }
+
+  #return(name: string, now: Nanos): Effect[] {
+    const back = this.#returns.get(name)!;
+    if (this.#around.mesh === null) {
+      back.at = now + SECOND;
+      return [];
+    }
+    back.tries += 1;
+    back.at = now + STEP_TIMEOUT;
+    const change: Change = { kind: 'set-master', interface: name, master: this.#around.settings.meshInterface };
+    return [this.#change(returnId(name), change, back.plan, now)];
+  }
+
+  #returned(name: string, plan: Plan | null, error: string | null, now: Nanos): Effect[] {
+    // Success shows as 'joined-mesh', which ends the whole story.
+    if (error === null) return [];
+    const back = this.#returns.get(name)!;
+    if (back.tries >= 5) {
+      this.#returns.delete(name);
+      const words = `it could not be put back under bat0: ${error}`;
+      return plan === null
+        ? [log('error', words, { interface: name })]
+        : [this.#write(plan, 'failed', 'reattach', now, words)];
+    }
+    back.at = now + back.tries * SECOND;
+    return [];
+  }
+
+  #over(id: string, how: string, now: Nanos): Effect[] {
+    const job = this.#jobs.get(id);
+    if (job !== undefined && job.state === 'verifying') {
+      this.#jobs.delete(id);
+      return [this.#write(job.plan, 'over', job.action, now, how)];
+    }
+    return [];
+  }
+
+  #write(plan: Plan, step: Decision['step'], action: Action, now: Nanos, result: string | null): Effect {
+    const { fault, alternatives, why } = plan;
+    return {
+      type: 'emit',
+      event: { type: 'decision', decision: { fault, step, at: now, action, alternatives, why, result } },
+    };
+  }
+}
+
+const ANY: Mac = '00:00:00:00:00:00';
+const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
+  'link-down': 'link-down',
+  'neighbour-lost': 'neighbour-lost',
+  'interface-vanished': 'interface-gone',
+  'interface-fell-out': 'interface-gone',
+};
+
+function reasonOf(fault: Fault): KickReason {
+  if (fault.class === 'remote-alarm') return 'remote-alarm';
+  return fault.evidence.some((evidence) => evidence.source === 'operator') ? 'operator' : 'own-fault';
+}
+
+function detachId(name: string): string {
+  return `detach-${name}`;
+}
+
+function returnId(name: string): string {
+  return `return-${name}`;
+}
+
+function log(level: 'debug' | 'info' | 'warning' | 'error', message: string, fields: Record<string, unknown>): Effect {
+  return { type: 'log', level, message, fields };
+}

@@ -1,0 +1,33 @@
+/**
+ * The heal room as a whole: MAPE-K as small machines over one event stream, in the order in which one turn passes
+ * through them: what the monitor notices is planned and on its way before the turn ends.
+ */
+import { Alarm } from './alarm.ts';
+import { Analyse } from './analyse.ts';
+import { Execute } from './execute.ts';
+import { Journal } from './journal.ts';
+import { Kick } from './kick.ts';
+import { Knowledge } from './knowledge.ts';
+import { Monitor } from './monitor.ts';
+import { Plan } from './plan.ts';
+
+export function heal() {
+  const monitor = new Monitor();
+  const knowledge = new Knowledge(monitor);
+  const analyse = new Analyse(monitor, knowledge);
+  const plan = new Plan(monitor, knowledge);
+  const execute = new Execute(monitor, knowledge);
+  const alarm = new Alarm(monitor);
+  const kick = new Kick(monitor);
+  const journal = new Journal();
+  return {
+    monitor,
+    knowledge,
+    analyse,
+    plan,
+    execute,
+    alarm,
+    kick,
+    machines: [monitor, knowledge, analyse, plan, execute, alarm, kick, journal],
+  };
+}

@@ -1,0 +1,178 @@
+/**
+ * The kick: this router's own next OGMs, sent at once instead of one a second, so that the others' windows fill and
+ * their routes move (batman-adv, bat_iv_ogm.c: a dead path's TQ falls to nothing after five newer OGMs came another way).
+ *
+ * Aggregation, which would hold every forwarded OGM back by 100 ms, is off for as long as kicks are about.
+ * Afterwards the kernel's own numbers are behind ours for as many OGM intervals as we sent frames: its OGMs count as
+ * duplicates for those seconds and nothing moves; a kick in that time goes on from the highest number sent.
+ */
+import type { Effect } from '../core/effect.ts';
+import type { Event } from '../core/event.ts';
+import { fromHex, toHex } from '../core/hex.ts';
+import type { IfIndex } from '../core/ids.ts';
+import type { Machine } from '../core/machine.ts';
+import { MS, type Nanos, NEVER, toMs } from '../core/time.ts';
+import type { KickReason } from '../core/words.ts';
+import { Budget } from './budget.ts';
+import { continueOgm, type OwnOgm, parseOgm, seqnoAhead } from './ogm.ts';
+import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
+
+/** How long after our last frame others' OGMs may still be on their way through us: aggregation stays off so long. */
+const LINGER: Nanos = 400 * MS;
+const AGGREGATION = 'kick-aggregation';
+
+export class Kick implements Machine {
+  readonly name = 'kick';
+  readonly #around: Surroundings;
+  #ogm: OwnOgm | null = null;
+  #highest: number | null = null;
+  #budget: Budget | null = null;
+  #left = 0;
+  #sent = 0;
+  #next: Nanos = NEVER;
+  #fault = '';
+  #avoid: ReadonlySet<IfIndex> = new Set();
+  /** Aggregation as the kernel has it when we leave it alone; null until a table told. */
+  #aggregation: boolean | null = null;
+  #quiet: 'untouched' | 'off' = 'untouched';
+  #restoreAt: Nanos = NEVER;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): Effect[] {
+    switch (event.type) {
+      case 'own-ogm':
+        this.#learn(event.frame);
+        return [];
+      case 'tables':
+        if (this.#quiet === 'untouched') this.#aggregation = event.tables.mesh?.settings.aggregatedOgms ?? null;
+        return [];
+      case 'kick':
+        return this.#begin(event.reason, event.fault, event.avoid, now);
+      case 'tick':
+        return this.#tick(now);
+      case 'symptom':
+        // A new bat0 counts from a new number, and its settings are its own.
+        if (event.symptom.what === 'mesh-gone') this.#forget();
+        return [];
+      default:
+        return [];
+    }
+  }
+
+  deadline(): Nanos {
+    return Math.min(this.#next, this.#restoreAt);
+  }
+
+  /** Kicks that the budget still allows. */
+  left(now: Nanos): number {
+    return this.#budget?.left(now) ?? this.#around.settings.kickBudget;
+  }
+
+  #learn(hex: string): void {
+    const { settings, lastMesh } = this.#around;
+    const ogm = parseOgm(fromHex(hex), lastMesh?.algorithm ?? settings.algorithm);
+    if (ogm === null || ogm.originator !== originatorAddress(this.#around)) return;
+    // Our own injected frames come past the tap too; the kernel's next one is never ahead of them by much.
+    if (this.#ogm !== null && this.#ogm.originator !== ogm.originator) this.#highest = null;
+    this.#ogm = ogm;
+    if (this.#highest === null || seqnoAhead(ogm.seqno, this.#highest) > 0) this.#highest = ogm.seqno;
+    // A counter that fell far behind was begun anew (the primary interface was attached again).
+    else if (seqnoAhead(ogm.seqno, this.#highest) < -64) this.#highest = ogm.seqno;
+  }
+
+  #begin(reason: KickReason, fault: string, avoid: readonly IfIndex[], now: Nanos): Effect[] {
+    const { settings } = this.#around;
+    this.#budget ??= new Budget(settings.kickBudget, now);
+    this.#budget.perMinute = settings.kickBudget;
+    if (this.#ogm === null) return [done(fault, 0, 'this router has sent no OGM of its own yet')];
+    const ways = usable(this.#around).filter(
+      (link) => !isPrimary(this.#around, link.name) && !avoid.includes(link.index),
+    );
+    if (ways.length === 0) return [done(fault, 0, 'no usable hard interface is left')];
+    if (!this.#budget.take(now)) {
+      return [done(fault, 0, `the budget of ${settings.kickBudget} kicks a minute is used up`)];
+    }
+    // A kick under way serves this fault too: what is still missing to a whole one is added.
+    this.#left = settings.kickCount;
+    this.#sent = this.#next === NEVER ? 0 : this.#sent;
+    this.#fault = fault;
+    this.#avoid = new Set(avoid);
+    this.#next = now;
+    const log: Effect = {
+      type: 'log',
+      level: 'info',
+      message: `kick: ${settings.kickCount} OGMs, ${toMs(settings.kickSpacingNs)} ms apart, on ${ways.map((link) => link.name).join(' ')}`,
+      fields: { reason, fault },
+    };
+    return [...this.#stopAggregation(), ...this.#send(now), log];
+  }
+
+  #tick(now: Nanos): Effect[] {
+    const effects: Effect[] = [];
+    if (now >= this.#next) effects.push(...this.#send(now));
+    if (now >= this.#restoreAt && this.#next === NEVER) effects.push(...this.#restoreAggregation());
+    return effects;
+  }
+
+  #send(now: Nanos): Effect[] {
+    const { settings } = this.#around;
+    const seqno = (this.#highest! + 1) >>> 0;
+    this.#highest = seqno;
+    const frames = usable(this.#around)
+      .filter((link) => !isPrimary(this.#around, link.name) && !this.#avoid.has(link.index))
+      .map((link) => ({ interface: link.index, frame: toHex(continueOgm(this.#ogm!, seqno, link.mac)) }));
+    this.#sent += frames.length;
+    this.#left -= 1;
+    this.#next = this.#left > 0 ? now + settings.kickSpacingNs : NEVER;
+    this.#restoreAt = now + LINGER;
+    const effects: Effect[] = [{ type: 'send', frames }];
+    if (this.#left === 0) {
+      effects.push({ type: 'metric', name: 'kick_frames_total', labels: {}, value: this.#sent });
+      effects.push(done(this.#fault, this.#sent, null));
+      this.#sent = 0;
+    }
+    return effects;
+  }
+
+  #stopAggregation(): Effect[] {
+    if (this.#quiet === 'off' || this.#aggregation !== true) return [];
+    this.#quiet = 'off';
+    const mesh = this.#around.settings.meshInterface;
+    return [
+      {
+        type: 'change',
+        id: AGGREGATION,
+        change: { kind: 'set-mesh', mesh, settings: { aggregatedOgms: false } },
+        undo: { kind: 'set-mesh', mesh, settings: { aggregatedOgms: true } },
+      },
+    ];
+  }
+
+  #restoreAggregation(): Effect[] {
+    this.#restoreAt = NEVER;
+    if (this.#quiet === 'untouched') return [];
+    this.#quiet = 'untouched';
+    const mesh = this.#around.settings.meshInterface;
+    const change = { kind: 'set-mesh', mesh, settings: { aggregatedOgms: true } } as const;
+    return [
+      { type: 'change', id: `${AGGREGATION}-back`, change, undo: null },
+      { type: 'disarm', id: AGGREGATION },
+    ];
+  }
+
+  #forget(): void {
+    this.#ogm = null;
+    this.#highest = null;
+    this.#next = NEVER;
+    this.#restoreAt = NEVER;
+    this.#quiet = 'untouched';
+    this.#aggregation = null;
+  }
+}
+
+function done(fault: string, frames: number, refused: string | null): Effect {
+  return { type: 'emit', event: { type: 'kick-done', fault, frames, refused } };
+}

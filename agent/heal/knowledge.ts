@@ -1,0 +1,139 @@
+/**
+ * K of MAPE-K: what this router has learned and must remember between faults. Holds: how often an interface failed and
+ * when it was put back (for damping), what is being changed by ourselves (so that nobody takes it for a fault), and
+ * how each repair has fared.
+ */
+import type { Effect } from '../core/effect.ts';
+import type { Event } from '../core/event.ts';
+import type { Machine } from '../core/machine.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Action, FaultClass } from '../core/words.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** Two losses of an interface within this are flapping. */
+const FLAP_WINDOW: Nanos = 60 * SECOND;
+
+const INSIST_WINDOW: Nanos = 300 * SECOND;
+
+interface History {
+  downs: Nanos[];
+  /** When somebody else took it out of bat0. */
+  leaves: Nanos[];
+  attachedAt: Nanos;
+}
+
+export interface Record {
+  readonly class: FaultClass;
+  readonly action: Action;
+  tries: number;
+  successes: number;
+  /** Sum over the successes, from fault to verification. */
+  repairNs: Nanos;
+}
+
+export class Knowledge implements Machine {
+  readonly name = 'knowledge';
+  readonly #around: Surroundings;
+  readonly #history = new Map<string, History>();
+  /** Interfaces that we took out of the mesh and owe it. */
+  readonly detached = new Set<string>();
+  /** Interfaces with a change of ours under way: what happens to them now is our doing. */
+  readonly #ours = new Map<string, Nanos>();
+  readonly #records = new Map<string, Record>();
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): Effect[] {
+    if (event.type === 'symptom' && (event.symptom.what === 'carrier-lost' || event.symptom.what === 'vanished')) {
+      const history = this.#of(event.symptom.interface);
+      history.downs = history.downs.filter((at) => now - at < FLAP_WINDOW);
+      history.downs.push(now);
+    }
+    if (event.type === 'symptom' && event.symptom.what === 'left-mesh' && !this.isOurs(event.symptom.interface, now)) {
+      const history = this.#of(event.symptom.interface);
+      history.leaves = history.leaves.filter((at) => now - at < INSIST_WINDOW);
+      history.leaves.push(now);
+    }
+    if (event.type === 'symptom' && event.symptom.what === 'joined-mesh')
+      this.#of(event.symptom.interface).attachedAt = now;
+    if (event.type === 'decision')
+      this.#learn(
+        event.decision.fault.class,
+        event.decision.action,
+        event.decision.step,
+        now - event.decision.fault.at,
+      );
+    return [];
+  }
+
+  deadline(): Nanos {
+    return NEVER;
+  }
+
+  isFlapping(name: string, now: Nanos): boolean {
+    return (this.#history.get(name)?.downs ?? []).filter((at) => now - at < FLAP_WINDOW).length > 1;
+  }
+
+  /**
+   * When an interface that is whole again may go back under bat0. batman-adv begins a new sequence number with each
+   * attachment, and peers take one such step in 30 s (reset protection): a second one sooner would be worse than waiting.
+   */
+  mayReturnAt(name: string, now: Nanos): Nanos {
+    const { settings } = this.#around;
+    const history = this.#history.get(name);
+    if (history === undefined) return now + settings.reattachDampingNs;
+    const damping = this.isFlapping(name, now) ? settings.flapDampingNs : settings.reattachDampingNs;
+    const afterLast = history.attachedAt + settings.flapDampingNs;
+    return Math.max(now + damping, history.attachedAt > 0 ? afterLast : now);
+  }
+
+  /** May it be taken out now, so that putting it back soon does no harm? */
+  mayLeave(name: string, now: Nanos): boolean {
+    const attachedAt = this.#history.get(name)?.attachedAt ?? 0;
+    return attachedAt === 0 || now - attachedAt >= this.#around.settings.flapDampingNs;
+  }
+
+  /** Was it taken out of bat0, by somebody else, three times within the window? Then that somebody means it. */
+  insists(name: string, now: Nanos): boolean {
+    return (this.#history.get(name)?.leaves ?? []).filter((at) => now - at < INSIST_WINDOW).length >= 3;
+  }
+
+  intend(name: string, now: Nanos): void {
+    this.#ours.set(name, now + 5 * SECOND);
+  }
+
+  isOurs(name: string, now: Nanos): boolean {
+    return this.detached.has(name) || (this.#ours.get(name) ?? 0) > now;
+  }
+
+  settle(name: string): void {
+    this.#ours.delete(name);
+  }
+
+  records(): readonly Readonly<Record>[] {
+    return [...this.#records.values()];
+  }
+
+  #of(name: string): History {
+    let history = this.#history.get(name);
+    if (history === undefined) {
+      history = { downs: [], leaves: [], attachedAt: 0 };
+      this.#history.set(name, history);
+    }
+    return history;
+  }
+
+  #learn(fault: FaultClass, action: Action, step: string, took: Nanos): void {
+    if (step !== 'verified' && step !== 'failed' && step !== 'rolled-back') return;
+    const key = `${fault} ${action}`;
+    const record = this.#records.get(key) ?? { class: fault, action, tries: 0, successes: 0, repairNs: 0 };
+    record.tries += 1;
+    if (step === 'verified') {
+      record.successes += 1;
+      record.repairNs += took;
+    }
+    this.#records.set(key, record);
+  }
+}

@@ -1,0 +1,212 @@
+/** M of MAPE-K: keeps the surroundings and turns what changed in them into symptoms. It explains nothing. */
+import type { Effect } from '../core/effect.ts';
+import type { Event, HealSettings, Tables } from '../core/event.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
+import type { InterfaceAddress, Link, MeshInfo } from '../core/kernel.ts';
+import type { Machine } from '../core/machine.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Symptom } from '../core/words.ts';
+import { attached, NO_SETTINGS, type Surroundings } from './surroundings.ts';
+
+/** A neighbour is silent after this many missed OGMs (BATMAN_IV) or ELP probes (BATMAN_V). */
+const SILENT_AFTER = 3.5;
+/** The default ELP interval; GET_HARDIF tells the real one where the kernel has it. */
+const ELP_MS = 500;
+
+export class Monitor implements Machine, Surroundings {
+  readonly name = 'monitor';
+  started = false;
+  node = '';
+  epoch = 0;
+  settings: HealSettings = NO_SETTINGS;
+  readonly links = new Map<IfIndex, Link>();
+  mesh: Link | null = null;
+  readonly members = new Set<string>();
+  tables: Tables | null = null;
+  tablesAt: Nanos = -1;
+  lastMesh: MeshInfo | null = null;
+  lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
+  addresses: readonly InterfaceAddress[] = [];
+  #nextPoll: Nanos = NEVER;
+  readonly #silent = new Set<string>();
+  /** Originators with when they were last heard of, by our clock. */
+  readonly #heard = new Map<Mac, Nanos>();
+  readonly #dead = new Set<Mac>();
+
+  on(event: Event, now: Nanos): Effect[] {
+    switch (event.type) {
+      case 'settings':
+        return this.#settle(event.settings, now);
+      case 'started':
+        this.node = event.node;
+        this.epoch = event.epoch;
+        this.started = true;
+        this.#nextPoll = now + this.settings.pollNs;
+        return this.#missing();
+      case 'link':
+        return this.#link(event.link);
+      case 'link-gone':
+        return this.#gone(event.index, event.name);
+      case 'tables':
+        return this.#read(event.tables, now);
+      case 'addresses':
+        // An empty answer while bat0 is away must not make us forget what it had.
+        if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
+        return [];
+      case 'tick':
+        if (now < this.#nextPoll) return [];
+        this.#nextPoll = now + this.settings.pollNs;
+        return [{ type: 'poll' }];
+      default:
+        return [];
+    }
+  }
+
+  deadline(): Nanos {
+    return this.started ? this.#nextPoll : NEVER;
+  }
+
+  #settle(settings: HealSettings, now: Nanos): Effect[] {
+    this.settings = settings;
+    if (settings.own) {
+      this.members.add(settings.primary);
+      for (const name of settings.hardInterfaces) this.members.add(name);
+    }
+    if (this.started) this.#nextPoll = Math.min(this.#nextPoll, now + settings.pollNs);
+    return [];
+  }
+
+  /** At the start: what ought to be there and is not. */
+  #missing(): Effect[] {
+    if (!this.settings.own) return [];
+    const found: Effect[] = [];
+    if (this.mesh === null) {
+      return [this.#say('mesh-gone', this.settings.meshInterface, 0, null, 'there is no mesh interface yet')];
+    }
+    for (const link of this.links.values()) {
+      if (!this.settings.hardInterfaces.includes(link.name) || link.master === this.mesh.index) continue;
+      found.push(
+        this.#say('left-mesh', link.name, link.index, null, `it is configured, and not under ${this.mesh.name}`),
+      );
+    }
+    return found;
+  }
+
+  #link(link: Link): Effect[] {
+    const before = this.links.get(link.index);
+    this.links.set(link.index, link);
+    const said: Effect[] = [];
+    if (link.name === this.settings.meshInterface && link.kind === 'batadv') {
+      const isNew = this.mesh === null || this.mesh.index !== link.index;
+      this.mesh = link;
+      this.lastMeshUp = { mac: link.mac, master: link.master };
+      if (isNew && this.started)
+        said.push(this.#say('mesh-back', link.name, link.index, null, 'the mesh interface is there'));
+      return said;
+    }
+    const isIn = this.mesh !== null && link.master === this.mesh.index;
+    const wasIn = before !== undefined && this.mesh !== null && before.master === this.mesh.index;
+    if (isIn) this.members.add(link.name);
+    if (!this.started || !this.members.has(link.name)) return said;
+
+    if (before === undefined) said.push(this.#say('appeared', link.name, link.index, null, 'the interface is there'));
+    if (wasIn && !isIn) {
+      const where = this.links.get(link.master);
+      const whither = link.master === 0 ? 'to nowhere' : `to ${where?.name ?? `interface ${link.master}`}`;
+      said.push(this.#say('left-mesh', link.name, link.index, null, `it was moved from ${this.mesh!.name} ${whither}`));
+    }
+    if (!wasIn && isIn && before !== undefined) {
+      said.push(this.#say('joined-mesh', link.name, link.index, null, `it is under ${this.mesh!.name}`));
+    }
+    const had = before?.up === true && before.carrier;
+    const has = link.up && link.carrier;
+    if (before !== undefined && had && !has) {
+      const how = link.up ? 'the carrier is gone' : 'it was set down';
+      said.push(this.#say('carrier-lost', link.name, link.index, null, how));
+    }
+    if (before !== undefined && !had && has) {
+      said.push(this.#say('carrier-back', link.name, link.index, null, 'the carrier is there'));
+    }
+    return said;
+  }
+
+  #gone(index: IfIndex, name: string): Effect[] {
+    const known = this.links.get(index);
+    this.links.delete(index);
+    if (this.mesh !== null && index === this.mesh.index) {
+      this.mesh = null;
+      this.tables = null;
+      return this.started ? [this.#say('mesh-gone', name, index, null, 'the mesh interface was deleted')] : [];
+    }
+    if (!this.started || known === undefined || !this.members.has(known.name)) return [];
+    return [this.#say('vanished', known.name, index, null, 'the interface was deleted or unplugged')];
+  }
+
+  #read(tables: Tables, now: Nanos): Effect[] {
+    // A reading that began before bat0 went away must not bring it back.
+    this.tables = this.mesh === null ? null : tables;
+    this.tablesAt = now;
+    if (this.tables === null) return [];
+    if (tables.mesh !== null) this.lastMesh = tables.mesh;
+    if (!this.started) return [];
+    return [...this.#neighbours(tables, now), ...this.#originators(tables, now)];
+  }
+
+  #neighbours(tables: Tables, now: Nanos): Effect[] {
+    const said: Effect[] = [];
+    const seen = new Set<string>();
+    const links = new Map(attached(this).map((link) => [link.index, link]));
+    const v = tables.mesh?.algorithm === 'BATMAN_V';
+    for (const row of tables.neighbours) {
+      const key = `${row.interface} ${row.neighbour}`;
+      seen.add(key);
+      const elp = tables.hardInterfaces.find((hard) => hard.index === row.interface)?.elpInterval ?? ELP_MS;
+      const interval = v ? elp : (tables.mesh?.settings.origInterval ?? 1000);
+      const limit = SILENT_AFTER * interval;
+      const carrier = links.get(row.interface)?.carrier ?? false;
+      const silent = row.lastSeenMs > limit;
+      if (silent && carrier && !this.#silent.has(key)) {
+        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${interval} ms`;
+        said.push(this.#say('neighbour-silent', row.interfaceName, row.interface, row.neighbour, detail));
+      }
+      if (!silent && this.#silent.has(key)) {
+        said.push(this.#say('neighbour-heard', row.interfaceName, row.interface, row.neighbour, 'it is heard again'));
+      }
+      if (silent) this.#silent.add(key);
+      else this.#silent.delete(key);
+    }
+    for (const key of this.#silent) if (!seen.has(key)) this.#silent.delete(key);
+    void now;
+    return said;
+  }
+
+  #originators(tables: Tables, now: Nanos): Effect[] {
+    const said: Effect[] = [];
+    const hard = new Set(tables.neighbours.map((row) => row.neighbour));
+    for (const path of tables.originators) {
+      if (hard.has(path.originator)) continue;
+      const at = now - path.lastSeenMs * MS;
+      this.#heard.set(path.originator, Math.max(at, this.#heard.get(path.originator) ?? at));
+    }
+    for (const [originator, at] of this.#heard) {
+      const silence = now - at;
+      if (silence > this.settings.deadAfterNs && !this.#dead.has(originator)) {
+        this.#dead.add(originator);
+        const detail = `nothing of it was heard for ${Math.round(silence / SECOND)} s`;
+        said.push(this.#say('originator-dead', '', 0, originator, detail));
+      } else if (silence <= this.settings.deadAfterNs && this.#dead.delete(originator)) {
+        said.push(this.#say('originator-heard', '', 0, originator, 'its OGMs arrive again'));
+      }
+      // Forgotten after ten times the limit, so that a mesh with passers-by stays small.
+      if (silence > 10 * this.settings.deadAfterNs) {
+        this.#heard.delete(originator);
+        this.#dead.delete(originator);
+      }
+    }
+    return said;
+  }
+
+  #say(what: Symptom['what'], iface: string, index: IfIndex, peer: Mac | null, detail: string): Effect {
+    return { type: 'emit', event: { type: 'symptom', symptom: { what, interface: iface, index, peer, detail } } };
+  }
+}
