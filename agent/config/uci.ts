@@ -79,9 +79,9 @@ export class UciSection {
     return this.values().get(option);
   }
 
-  /** The line that last speaks of an option, or the section's own. */
-  lineOf(option: string): number {
-    return this.#of(option).at(-1)?.line ?? this.line;
+  /** Every option with the line that last speaks of it. */
+  lines(): Map<string, number> {
+    return new Map(this.statements.filter((s) => s.kind !== 'config').map((s) => [s.name, s.line]));
   }
 
   #of(option: string): Statement[] {

@@ -1,0 +1,175 @@
+/** From a parsed file to a configuration, and from two configurations to what changed. No I/O here. */
+import { AgentError, asAgentError } from '../core/errors.ts';
+import {
+  type Apply,
+  build,
+  type Config,
+  DEFAULTS,
+  type Option,
+  optionValue,
+  ROWS,
+  type Row,
+  RULES,
+  SECTIONS,
+  Secret,
+} from './schema.ts';
+import { UciDocument, type UciValue } from './uci.ts';
+
+/** Something that is odd but harms nothing: the agent goes on as if it were not there, and an edit keeps it. */
+export interface Warning {
+  readonly file: string;
+  readonly line: number;
+  readonly section: string;
+  readonly option?: string;
+  readonly message: string;
+}
+
+export interface Validated {
+  /** Complete in any case: where an option has a problem, its default stands in. */
+  readonly config: Config;
+  /** E_CONFIG_VALUE (or one E_CONFIG_SYNTAX), each with {file, line, section, option, expected, value}; no value of a secret. */
+  readonly problems: readonly AgentError[];
+  readonly warnings: readonly Warning[];
+}
+
+export interface Settled extends Validated {
+  /** Where `config` comes from. */
+  readonly source: 'file' | 'last-good' | 'defaults';
+}
+
+/**
+ * The configuration that counts after a file was read. A file with problems never stops a running mesh: with a last
+ * good configuration that one stays, whole; at the first start each bad option falls back to its default, and a file
+ * that is no UCI to all defaults.
+ */
+export function settle(source: Uint8Array | string, file: string, lastGood?: Config): Settled {
+  let result: Validated;
+  try {
+    result = validate(UciDocument.parse(source, file));
+  } catch (thrown) {
+    const problem = asAgentError(thrown);
+    return {
+      config: lastGood ?? DEFAULTS,
+      problems: [problem],
+      warnings: [],
+      source: lastGood ? 'last-good' : 'defaults',
+    };
+  }
+  if (result.problems.length > 0 && lastGood) return { ...result, config: lastGood, source: 'last-good' };
+  return { ...result, source: 'file' };
+}
+
+/** Warnings kept of one file; a hostile one could cause a hundred thousand. */
+const MAX_WARNINGS = 100;
+
+/** Holds a document against the schema. Never throws. */
+export function validate(doc: UciDocument): Validated {
+  const problems: AgentError[] = [];
+  const warnings: Warning[] = [];
+  const found = new Map<string, { line: number; lines: Map<string, number>; values: Map<string, UciValue> }>();
+  const warn = (line: number, section: string, message: string, option?: string) => {
+    if (warnings.length >= MAX_WARNINGS) return;
+    warnings.push({ file: doc.file, line, section: clip(section), ...(option && { option: clip(option) }), message });
+  };
+
+  for (const section of doc.sections()) {
+    // The name decides, as in `uci get x0tta6bl4.heal.mode`; a section without a name goes by its type.
+    const key = section.name ?? section.type;
+    const { line } = section;
+    const first = found.get(key);
+    if (!Object.hasOwn(SECTIONS, key)) warn(line, key, `unknown section ${clip(key)}`);
+    else if (first) warn(line, key, `section ${key} stands on line ${first.line} already; this one does not count`);
+    else {
+      if (section.type !== key) warn(line, key, `section ${key} should have the type ${key}`);
+      const lines = section.lines();
+      const values = section.values();
+      found.set(key, { line, lines, values });
+      for (const option of values.keys()) {
+        if (ROWS.some((r) => r.section === key && r.name === option)) continue;
+        warn(lines.get(option) ?? line, key, `unknown option ${key}.${clip(option)}`, option);
+      }
+    }
+  }
+
+  const problem = (row: Row, expected: string) => {
+    const section = found.get(row.section);
+    const line = section?.lines.get(row.name) ?? section?.line ?? 0;
+    const raw = section?.values.get(row.name);
+    const value = row.option.kind === 'secret' || raw === undefined ? undefined : printable(raw);
+    const detail = { file: doc.file, line, section: row.section, option: row.name, expected };
+    const message = `${doc.file}:${line}: ${row.path}: expected ${expected}`;
+    problems.push(
+      value === undefined
+        ? new AgentError('E_CONFIG_VALUE', message, detail)
+        : new AgentError('E_CONFIG_VALUE', `${message}, not ${value}`, { ...detail, value }),
+    );
+  };
+
+  let config = build((row) => {
+    const raw = found.get(row.section)?.values.get(row.name);
+    if (raw === undefined) return row.option.default;
+    const value = readValue(row.option, raw);
+    if (value !== undefined) return value;
+    const several = row.option.kind !== 'list' && typeof raw !== 'string';
+    problem(row, several ? `one option and no list, ${row.option.expected}` : row.option.expected);
+    return row.option.default;
+  });
+
+  for (const rule of RULES) {
+    if (rule.holds(config)) continue;
+    const rows = rule.paths.map((path) => ROWS.find((r) => r.path === path)!);
+    problem(rows.find((r) => found.get(r.section)?.values.has(r.name)) ?? rows[0]!, rule.expected);
+    for (const bad of rows) {
+      const before = config;
+      config = build((row) => (row === bad ? row.option.default : optionValue(before, row)));
+      if (rule.holds(config)) break;
+    }
+  }
+  return { config, problems, warnings };
+}
+
+/** A list may also stand in one option, its items parted by blanks, as OpenWrt's own scripts take it. */
+function readValue(option: Option, raw: UciValue): unknown {
+  if (option.kind !== 'list') return typeof raw === 'string' ? option.read(raw) : undefined;
+  const items = typeof raw === 'string' ? raw.split(/\s+/).filter(Boolean) : raw;
+  const values: unknown[] = [];
+  for (const item of items) {
+    const value = option.read(item);
+    if (!Array.isArray(value)) return undefined;
+    values.push(...value);
+  }
+  return values;
+}
+
+function clip(text: string): string {
+  return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+}
+
+/** A value for people: in quotes, short, and with nothing in it that a terminal would obey. */
+function printable(raw: UciValue): string {
+  const text = clip(typeof raw === 'string' ? raw : raw.join(' '));
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+export interface Change {
+  readonly section: string;
+  readonly option: string;
+  /** section.option */
+  readonly path: string;
+  readonly apply: Apply;
+}
+
+/** The options in which two configurations differ, in the schema's order. */
+export function diff(from: Config, to: Config): Change[] {
+  return ROWS.filter((row) => plain(optionValue(from, row)) !== plain(optionValue(to, row))).map(
+    ({ section, name, path, option }) => ({ section, option: name, path, apply: option.apply }),
+  );
+}
+
+/** A value for comparison only: it may be a secret. */
+function plain(value: unknown): string {
+  return value instanceof Secret ? `secret ${value.reveal()}` : (JSON.stringify(value) ?? '');
+}

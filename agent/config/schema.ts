@@ -1,0 +1,473 @@
+/**
+ * Every option of /etc/config/x0tta6bl4, once. UCI defaults, validation, the README's table and the type `Config`
+ * all come from `SECTIONS`: a new option is one row here and `node tools/generate.ts`.
+ */
+import { isMac, type Mac } from '../core/ids.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { quote } from './uci.ts';
+
+export const PACKAGE = 'x0tta6bl4';
+
+/** 'live': a reload applies it. 'restart': it counts from the agent's next start. */
+export type Apply = 'live' | 'restart';
+
+export type Kind = 'bool' | 'int' | 'enum' | 'string' | 'list' | 'mac' | 'path' | 'duration' | 'secret';
+
+/** A secret in memory: neither JSON, nor string conversion, nor console output shows it. */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  /** The secret itself. Whoever calls this must not log what comes back. */
+  reveal(): string {
+    return this.#value;
+  }
+
+  toJSON(): string {
+    return '[secret]';
+  }
+
+  toString(): string {
+    return '[secret]';
+  }
+}
+
+/** One option. T is what the agent works with, UCI text is what the file holds. */
+export interface Option<T = unknown> {
+  readonly kind: Kind;
+  readonly default: T;
+  readonly apply: Apply;
+  /** One sentence for a person. */
+  readonly help: string;
+  /** What a value has to be, to follow the word "expected". */
+  readonly expected: string;
+  /** The unit of the number in the file; durations are nanoseconds in the agent. */
+  readonly unit?: 'ms' | 's' | 'KiB';
+  /** In the file's unit, both ends included. */
+  readonly range?: readonly [min: number, max: number];
+  readonly choices?: readonly string[];
+  /** The value of one piece of text (for a list: of one item), undefined if it is none. */
+  read(text: string): T | undefined;
+  /** As the file has it: one text, or the items of a list. */
+  write(value: T): string | readonly string[];
+}
+
+const TRUE = ['1', 'on', 'true', 'yes', 'enabled'];
+const FALSE = ['0', 'off', 'false', 'no', 'disabled'];
+
+/** The words that OpenWrt's config_get_bool takes. */
+function bool(value: boolean, apply: Apply, help: string): Option<boolean> {
+  return {
+    kind: 'bool',
+    default: value,
+    apply,
+    help,
+    expected: '0 or 1',
+    read: (text) => (TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined),
+    write: (v) => (v ? '1' : '0'),
+  };
+}
+
+function readInt(text: string, [min, max]: readonly [number, number]): number | undefined {
+  if (!/^-?\d{1,15}$/.test(text)) return undefined;
+  const n = Number(text);
+  return n >= min && n <= max ? n : undefined;
+}
+
+function int(
+  value: number,
+  range: readonly [number, number],
+  apply: Apply,
+  help: string,
+  unit?: 'KiB',
+): Option<number> {
+  return {
+    kind: 'int',
+    default: value,
+    apply,
+    help,
+    range,
+    ...(unit && { unit }),
+    expected: `a whole number${unit ? ` of ${unit}` : ''} from ${range[0]} to ${range[1]}`,
+    read: (text) => readInt(text, range),
+    write: (v) => String(v),
+  };
+}
+
+/** `value` and `range` are in `unit`, as the file has them; the agent gets nanoseconds. */
+function duration(
+  value: number,
+  unit: 'ms' | 's',
+  range: readonly [number, number],
+  apply: Apply,
+  help: string,
+): Option<Nanos> {
+  const scale = unit === 'ms' ? MS : SECOND;
+  const name = unit === 'ms' ? 'milliseconds' : 'seconds';
+  return {
+    kind: 'duration',
+    default: value * scale,
+    apply,
+    help,
+    unit,
+    range,
+    expected: `a whole number of ${name} from ${range[0]} to ${range[1]}`,
+    read: (text) => {
+      const n = readInt(text, range);
+      return n === undefined ? undefined : n * scale;
+    },
+    write: (v) => String(v / scale),
+  };
+}
+
+function oneOf<const C extends readonly string[]>(
+  value: C[number],
+  choices: C,
+  apply: Apply,
+  help: string,
+): Option<C[number]> {
+  return {
+    kind: 'enum',
+    default: value,
+    apply,
+    help,
+    choices,
+    expected: `one of ${choices.join(', ')}`,
+    read: (text) => (choices.includes(text) ? text : undefined),
+    write: (v) => v,
+  };
+}
+
+/** What a text has to be: a test and the words for it. */
+interface Form {
+  readonly expected: string;
+  test(text: string): boolean;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not pass.
+const CONTROL = /[\x00-\x1f\x7f]/;
+
+/** dev_valid_name() of the kernel: at most 15 bytes, no slash, colon or blank, not . or .. */
+const INTERFACE: Form = {
+  expected: 'an interface name of 1 to 15 characters without blank, / and :',
+  test: (text) => /^[\x21-\x7e]{1,15}$/.test(text) && !/[/:]/.test(text) && text !== '.' && text !== '..',
+};
+
+const HOST_NAME: Form = {
+  expected: 'at most 63 letters, digits, dots, - and _ (empty: the host name)',
+  test: (text) => /^[A-Za-z0-9._-]{0,63}$/.test(text),
+};
+
+const ADDRESS: Form = {
+  expected: 'an IPv4 or IPv6 address of this router',
+  test: (text) =>
+    /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/.test(text) ||
+    (/^[0-9A-Fa-f:.]+$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`)),
+};
+
+function string(value: string, form: Form, apply: Apply, help: string): Option<string> {
+  return {
+    kind: 'string',
+    default: value,
+    apply,
+    help,
+    expected: form.expected,
+    read: (text) => (form.test(text) ? text : undefined),
+    write: (v) => v,
+  };
+}
+
+/** An absolute path without . and .. in it, short enough for a unix socket (sun_path is 108 bytes with its NUL). */
+function path(value: string, apply: Apply, help: string): Option<string> {
+  return {
+    kind: 'path',
+    default: value,
+    apply,
+    help,
+    expected: 'an absolute path of at most 107 bytes without . and .. in it',
+    read: (text) =>
+      /^(\/[^/]+)+$/.test(text) &&
+      new TextEncoder().encode(text).length <= 107 &&
+      !CONTROL.test(text) &&
+      !/\/\.\.?(\/|$)/.test(text)
+        ? text
+        : undefined,
+    write: (v) => v,
+  };
+}
+
+function list(value: readonly string[], form: Form, apply: Apply, help: string): Option<readonly string[]> {
+  return {
+    kind: 'list',
+    default: value,
+    apply,
+    help,
+    expected: `a list, each item ${form.expected}`,
+    read: (text) => (form.test(text) ? [text] : undefined),
+    write: (v) => v,
+  };
+}
+
+/** Optional; either case is read. */
+export function mac(apply: Apply, help: string): Option<Mac | undefined> {
+  return {
+    kind: 'mac',
+    default: undefined,
+    apply,
+    help,
+    expected: 'a MAC address such as 02:12:34:56:78:9a',
+    read: (text) => (isMac(text.toLowerCase()) ? text.toLowerCase() : undefined),
+    write: (v) => v ?? '',
+  };
+}
+
+/** Optional: there is no such thing as a default secret. */
+function secret(apply: Apply, help: string): Option<Secret | undefined> {
+  return {
+    kind: 'secret',
+    default: undefined,
+    apply,
+    help,
+    expected: '16 to 256 characters without control characters, the same on every router',
+    read: (text) => (text.length >= 16 && text.length <= 256 && !CONTROL.test(text) ? new Secret(text) : undefined),
+    write: (v) => v?.reveal() ?? '',
+  };
+}
+
+export const SECTIONS = {
+  log: {
+    help: 'What goes to the system log.',
+    options: {
+      level: oneOf('info', ['debug', 'info', 'warning', 'error'], 'live', 'The least severe message that is logged.'),
+    },
+  },
+  mesh: {
+    help: 'The batman-adv mesh that the agent looks after.',
+    options: {
+      interface: string('bat0', INTERFACE, 'restart', 'The mesh interface.'),
+      own: bool(
+        false,
+        'restart',
+        'The agent creates the mesh interface and sets it up itself; 0 adopts the one that the network configuration declares.',
+      ),
+      hard_interface: list([], INTERFACE, 'restart', 'The interfaces that are put into a mesh that the agent owns.'),
+      algorithm: oneOf(
+        'BATMAN_IV',
+        ['BATMAN_IV', 'BATMAN_V'],
+        'restart',
+        'The routing algorithm of a mesh that the agent owns; all routers of a mesh need the same.',
+      ),
+      primary: string(
+        'primary0',
+        INTERFACE,
+        'restart',
+        'The interface that never goes away and gives this router its address in a mesh that the agent owns; created if missing.',
+      ),
+      orig_interval: duration(
+        0,
+        'ms',
+        [0, 60000],
+        'live',
+        'The time between two originator messages; 0 leaves what batman-adv has, else at least 40.',
+      ),
+      key: secret(
+        'live',
+        'The key that authenticates alarms between routers, in hexadecimal or as a passphrase; without it the agent repairs only by itself.',
+      ),
+      node_name: string('', HOST_NAME, 'live', 'The name that people see for this router; empty takes the host name.'),
+    },
+  },
+  heal: {
+    help: 'How faults are found and repaired.',
+    options: {
+      mode: oneOf(
+        'act',
+        ['off', 'observe', 'act'],
+        'live',
+        'off does nothing, observe only journals what it would have done, act repairs.',
+      ),
+      poll_interval: duration(
+        1000,
+        'ms',
+        [200, 60000],
+        'live',
+        'The time between two looks at the tables that the kernel does not announce.',
+      ),
+      kick_count: int(6, [1, 32], 'live', 'The originator messages that one kick sends at once after a fault.'),
+      kick_spacing: duration(5, 'ms', [1, 100], 'live', 'The time between two originator messages of a kick.'),
+      kick_budget: int(20, [1, 600], 'live', 'The kicks that this router may send in a minute, whatever happens.'),
+      sender_budget: int(6, [1, 600], 'live', 'The alarms that are accepted from one router in a minute.'),
+      alarm_hops: int(8, [1, 32], 'live', 'The number of hops that an alarm of this router travels.'),
+      detach: bool(true, 'live', 'Take a dead interface out of the mesh until it lives again.'),
+      reattach: bool(true, 'live', 'Put an interface back that fell out of the mesh.'),
+      recreate: bool(true, 'live', 'Create the mesh interface anew, with its MAC address, when it has vanished.'),
+      reattach_damping: duration(
+        0,
+        's',
+        [0, 3600],
+        'live',
+        'The time that an interface has to live before it goes back into the mesh the first time.',
+      ),
+      flap_damping: duration(
+        30,
+        's',
+        [30, 3600],
+        'live',
+        'The time that an interface has to live before it goes back when it keeps failing.',
+      ),
+      dead_after: duration(60, 's', [5, 3600], 'live', 'The silence after which another router counts as dead.'),
+    },
+  },
+  report: {
+    help: 'Where the agent can be asked.',
+    options: {
+      http: bool(true, 'restart', 'Answer HTTP requests, which can only read.'),
+      http_address: string('127.0.0.1', ADDRESS, 'restart', 'The address of both HTTP ports.'),
+      http_port: int(8080, [1, 65535], 'restart', 'The TCP port of the status pages.'),
+      metrics_port: int(9091, [1, 65535], 'restart', 'The TCP port of the Prometheus metrics.'),
+      socket: path('/var/run/x0tta6bl4/ctl.sock', 'restart', 'The unix socket that x0ctl talks to.'),
+    },
+  },
+  state: {
+    help: 'What is kept on flash.',
+    options: {
+      directory: path('/var/lib/x0tta6bl4', 'restart', 'The directory of the state database.'),
+      journal_entries: int(5000, [100, 1000000], 'live', 'The decisions that the journal keeps; the oldest go first.'),
+      write_interval: duration(
+        60,
+        's',
+        [1, 3600],
+        'live',
+        'The time that entries are collected before they are written.',
+      ),
+      size_limit: int(8192, [256, 1048576], 'live', 'The size that the state database may reach.', 'KiB'),
+    },
+  },
+} as const satisfies Record<string, { help: string; options: Record<string, Option> }>;
+
+type Sections = typeof SECTIONS;
+export type SectionName = keyof Sections;
+type ValueOf<O> = O extends Option<infer T> ? T : never;
+
+/** The whole configuration, under the names that it has in the file. Durations are nanoseconds. */
+export type Config = {
+  readonly [S in SectionName]: {
+    readonly [O in keyof Sections[S]['options']]: ValueOf<Sections[S]['options'][O]>;
+  };
+};
+
+/** An option with where it stands. */
+export interface Row {
+  readonly section: SectionName;
+  readonly name: string;
+  /** section.option */
+  readonly path: string;
+  readonly option: Option;
+}
+
+/** The table in one piece, in the order of the file. */
+export const ROWS: readonly Row[] = (Object.keys(SECTIONS) as SectionName[]).flatMap((section) =>
+  Object.entries<Option>(SECTIONS[section].options as Record<string, Option>).map(([name, option]) => ({
+    section,
+    name,
+    path: `${section}.${name}`,
+    option,
+  })),
+);
+
+/** A configuration from one value a row. */
+export function build(value: (row: Row) => unknown): Config {
+  const config: Record<string, Record<string, unknown>> = {};
+  for (const row of ROWS) {
+    config[row.section] ??= {};
+    config[row.section]![row.name] = value(row);
+  }
+  return config as unknown as Config;
+}
+
+export const DEFAULTS: Config = build((row) => row.option.default);
+
+export function optionValue(config: Config, row: Row): unknown {
+  return (config[row.section] as Record<string, unknown>)[row.name];
+}
+
+/**
+ * What has to hold between options that are each valid. Where it does not, `paths` fall back to their defaults one
+ * after the other until it does; their defaults together satisfy it. The first of them that the file has is blamed.
+ */
+export const RULES: readonly { paths: readonly string[]; expected: string; holds(config: Config): boolean }[] = [
+  {
+    paths: ['mesh.primary', 'mesh.hard_interface', 'mesh.interface'],
+    expected: 'mesh.interface, mesh.primary and every mesh.hard_interface to be different interfaces',
+    holds: ({ mesh }) => {
+      const names = [mesh.interface, mesh.primary, ...mesh.hard_interface];
+      return !mesh.own || new Set(names).size === names.length;
+    },
+  },
+  {
+    paths: ['mesh.own'],
+    expected: 'mesh.own to be 0, or mesh.hard_interface to name an interface for the mesh',
+    holds: ({ mesh }) => !mesh.own || mesh.hard_interface.length > 0,
+  },
+  {
+    paths: ['mesh.orig_interval'],
+    expected: 'mesh.orig_interval to be 0 or at least 40 milliseconds',
+    holds: ({ mesh }) => mesh.orig_interval === 0 || mesh.orig_interval >= 40 * MS,
+  },
+  {
+    paths: ['report.metrics_port', 'report.http_port'],
+    expected: 'report.http_port and report.metrics_port to be different ports',
+    holds: ({ report }) => report.metrics_port !== report.http_port,
+  },
+  {
+    paths: ['heal.reattach_damping', 'heal.flap_damping'],
+    expected: 'heal.flap_damping to be at least heal.reattach_damping',
+    holds: ({ heal }) => heal.flap_damping >= heal.reattach_damping,
+  },
+];
+
+function rangeText({ kind, range, choices, unit }: Option): string {
+  if (choices) return choices.join(', ');
+  if (range) return `${range[0]} to ${range[1]}${unit ? ` ${unit}` : ''}`;
+  return kind === 'bool' ? '0, 1' : '';
+}
+
+/** The text of the default /etc/config/x0tta6bl4. Options that are empty by default stand there as comments. */
+export function defaultsUci(): string {
+  const out = [
+    `# The configuration of ${PACKAGE}. "x0ctl config check" says what is wrong with it,`,
+    `# "/etc/init.d/${PACKAGE} reload" applies it. Written by tools/generate.ts from agent/config/schema.ts.`,
+  ];
+  for (const section of Object.keys(SECTIONS) as SectionName[]) {
+    out.push('', `# ${SECTIONS[section].help}`, `config ${section} '${section}'`);
+    for (const { name, option } of ROWS.filter((r) => r.section === section)) {
+      const range = rangeText(option);
+      const note = [range && `(${range})`, option.apply === 'restart' && '(needs a restart)'].filter(Boolean);
+      out.push(`\t# ${[option.help, ...note].join(' ')}`);
+      const value = option.write(option.default);
+      if (typeof value !== 'string' && value.length > 0) out.push(...value.map((v) => `\tlist ${name} ${quote(v)}`));
+      else if (value.length > 0) out.push(`\toption ${name} ${quote(value as string)}`);
+      else out.push(`\t#${option.kind === 'list' ? 'list' : 'option'} ${name} ''`);
+    }
+  }
+  return `${out.join('\n')}\n`;
+}
+
+/** The README's table of all options, in Markdown. */
+export function optionTable(): string {
+  const cell = (text: string) => text.replaceAll('|', '\\|') || ' ';
+  const code = (text: string) => (text === '' ? '' : `\`${text}\``);
+  const rows = ROWS.map(({ path, option }) => {
+    const value = option.write(option.default);
+    const unit = option.unit && value !== '' ? ` ${option.unit}` : '';
+    const shown = typeof value === 'string' ? value : value.join(' ');
+    const cells = [code(path), option.kind, shown && code(shown) + unit, rangeText(option), option.apply, option.help];
+    return `| ${cells.map(cell).join(' | ')} |`;
+  });
+  return ['| Option | Type | Default | Values | Applies | What it does |', '|---|---|---|---|---|---|', ...rows].join(
+    '\n',
+  );
+}
