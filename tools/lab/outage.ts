@@ -1,0 +1,96 @@
+/** What a fault cost the user's packets: pure arithmetic on a probe's record. */
+
+/** One datagram of the probe (probe.c), in CLOCK_MONOTONIC nanoseconds; `received` 0 = lost. */
+export interface ProbeRecord {
+  readonly sent: number;
+  readonly received: number;
+}
+
+export interface Outage {
+  /**
+   * Milliseconds from the fault to the end of the last run of three or more lost probes: to the sending of the first
+   * probe after it that came through. 0 without such a run; up to the last probe sent where none came through again.
+   */
+  readonly outageMs: number;
+  /** All lost time, single losses included: lost probes times the probe's pace, in milliseconds. */
+  readonly lostMs: number;
+  readonly lost: number;
+  /** Milliseconds from the fault to the sending of the first lost probe (negative: it was under way when the fault came). */
+  readonly firstLossMs?: number;
+  /** Runs of three or more. More than one: a lucky packet in between, or a glitch after the repair. */
+  readonly runs: number;
+  /** Whether the record ends with traffic that flows. */
+  readonly recovered: boolean;
+}
+
+export interface OutageOptions {
+  /** Probes sent from this instant on do not count: the next fault, or the mending. */
+  readonly untilNs?: number;
+  /** A probe that took longer than this was of no use any more: it counts as lost. 1000 by default. */
+  readonly lateMs?: number;
+}
+
+/** Fewer losses in a row than this are the noise of any network, not an outage. */
+export const RUN = 3;
+/** A probe sent this long before the fault can still have been under way when the fault came. */
+const UNDER_WAY_NS = 50e6;
+
+/** `records` in the order of sending. Throws a RangeError when no probe was sent after the fault. */
+export function outage(records: readonly ProbeRecord[], faultNs: number, options: OutageOptions = {}): Outage {
+  const { untilNs = Number.POSITIVE_INFINITY, lateMs = 1000 } = options;
+  const isLost = ({ sent, received }: ProbeRecord) => received === 0 || received - sent > lateMs * 1e6;
+  const end = records.findIndex(({ sent }) => sent >= untilNs);
+  const all = end === -1 ? records : records.slice(0, end);
+  const after = all.findIndex(({ sent }) => sent >= faultNs);
+  if (after === -1) throw new RangeError('no probe was sent after the fault');
+
+  // What was lost right before the fault was still on its way; what was lost earlier has another reason.
+  let first = after;
+  while (first > 0 && isLost(all[first - 1]!) && all[first - 1]!.sent > faultNs - UNDER_WAY_NS) first--;
+
+  const window = all.slice(first);
+  const pace = paceNs(all);
+  let run = 0;
+  let runs = 0;
+  let lost = 0;
+  let endNs = faultNs;
+  let firstLossNs: number | undefined;
+  for (const record of window) {
+    if (isLost(record)) {
+      lost++;
+      firstLossNs ??= record.sent;
+      run++;
+    } else {
+      if (run >= RUN && record.sent > faultNs) {
+        endNs = record.sent;
+        runs++;
+      }
+      run = 0;
+    }
+  }
+  const recovered = run < RUN;
+  if (!recovered) {
+    endNs = window.at(-1)!.sent + pace;
+    runs++;
+  }
+  return {
+    outageMs: Math.max(0, endNs - faultNs) / 1e6,
+    lostMs: (lost * pace) / 1e6,
+    lost,
+    ...(firstLossNs === undefined ? {} : { firstLossMs: (firstLossNs - faultNs) / 1e6 }),
+    runs,
+    recovered,
+  };
+}
+
+/** The median time between two probes, which a few stalls of the machine do not move. */
+function paceNs(records: readonly ProbeRecord[]): number {
+  const gaps = records.slice(1).map(({ sent }, i) => sent - records[i]!.sent);
+  return gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? 0;
+}
+
+/** The value below which `q` (0 to 1) of the values lie, nearest rank; NaN without values. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
+}
