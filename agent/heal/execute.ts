@@ -96,8 +96,8 @@ export class Execute implements Machine {
     const { fault } = plan;
     const action = plan.actions.at(-1) ?? 'none';
     if (!plan.act) return [this.#write(plan, 'observed', action, now, 'observe mode: nothing was done')];
-    const effects: Effect[] = [this.#write(plan, 'planned', action, now, null)];
-    if (plan.actions.length === 0 || action === 'none') return effects;
+    const planned = this.#write(plan, 'planned', action, now, null);
+    if (plan.actions.length === 0 || action === 'none') return [planned];
 
     const { withOther, without } = this.#affected(fault);
     const job: Job = {
@@ -113,6 +113,8 @@ export class Execute implements Machine {
       nextLook: NEVER,
     };
     this.#jobs.set(fault.id, job);
+    // The air first, the books after: every line written before the kick is a line that the repair waits for.
+    const effects: Effect[] = [];
     if (job.state === 'kicking') {
       const avoid = fault.class === 'link-down' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : [];
       const alarm = this.#alarm(fault);
@@ -121,7 +123,7 @@ export class Execute implements Machine {
     } else {
       effects.push(...this.#next(job, now));
     }
-    return effects;
+    return [...effects, planned];
   }
 
   /** Word for the others; none for what we only heard of. */
@@ -202,7 +204,8 @@ export class Execute implements Machine {
       return [];
     }
     job.state = 'changing';
-    job.waiting = `${job.plan.fault.id}-s${(this.#steps += 1)}`;
+    this.#steps += 1;
+    job.waiting = `${job.plan.fault.id}-s${this.#steps}`;
     job.waitingSince = now;
     return [this.#change(job.waiting, step, job.plan, now)];
   }

@@ -89,12 +89,6 @@ export class Knowledge implements Machine {
     return Math.max(now + damping, history.attachedAt > 0 ? afterLast : now);
   }
 
-  /** May it be taken out now, so that putting it back soon does no harm? */
-  mayLeave(name: string, now: Nanos): boolean {
-    const attachedAt = this.#history.get(name)?.attachedAt ?? 0;
-    return attachedAt === 0 || now - attachedAt >= this.#around.settings.flapDampingNs;
-  }
-
   /** Was it taken out of bat0, by somebody else, three times within the window? Then that somebody means it. */
   insists(name: string, now: Nanos): boolean {
     return (this.#history.get(name)?.leaves ?? []).filter((at) => now - at < INSIST_WINDOW).length >= 3;

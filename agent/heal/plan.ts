@@ -66,7 +66,7 @@ export class Plan implements Machine {
     const { settings } = this.#around;
     switch (action) {
       case 'detach':
-        return this.#detachRefusal(fault, now);
+        return this.#detachRefusal(fault);
       case 'reattach':
         if (!settings.reattach) return 'heal.reattach is off';
         if (this.#knowledge.insists(fault.interface ?? '', now))
@@ -81,7 +81,7 @@ export class Plan implements Machine {
     }
   }
 
-  #detachRefusal(fault: Fault, now: Nanos): string | null {
+  #detachRefusal(fault: Fault): string | null {
     const { settings } = this.#around;
     const name = fault.interface ?? '';
     if (!settings.detach) return 'heal.detach is off';
@@ -91,7 +91,6 @@ export class Plan implements Machine {
     if (link?.up === false) return 'it was set down: batman-adv knows already';
     const others = usable(this.#around).filter((other) => other.name !== name && !isPrimary(this.#around, other.name));
     if (others.length === 0) return 'it is this router’s last hard interface';
-    if (!this.#knowledge.mayLeave(name, now)) return 'it was put back less than the flap damping ago';
     const { withOther, without } = dependants(this.#around, fault.interfaceIndex ?? 0);
     if (withOther.length === 0) return 'no route through it has another way: nothing would be won';
     if (without.length > 0)
