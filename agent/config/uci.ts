@@ -292,6 +292,12 @@ function newStatement(kind: Statement['kind'], line: number, name: string, value
 function replaceValue(s: Statement, value: string): void {
   if (s.value === value && s.to > s.from) return;
   const absent = s.to === s.from;
+  if (absent && s.separator >= 0) {
+    // libuci took the `;` for the value, and what follows it by other rules than behind a value: keep the comment only.
+    const comment = /^[^'"\\]*?(#[^\n]*)/.exec(s.raw.slice(s.from))?.[1];
+    s.raw = `${s.raw.slice(0, s.from)}${comment ? ` ${comment}` : ''}\n`;
+    s.separator = -1;
+  }
   // A backslash that the file's end left dangling would escape what is put behind it.
   if (absent && s.to === s.raw.length && s.raw.endsWith('\\')) {
     s.raw = s.raw.slice(0, -1);
@@ -310,13 +316,15 @@ function replaceValue(s: Statement, value: string): void {
 
 /** Makes a piece end its line, so that another can follow on the next. */
 function endLine(piece: Piece & { separator?: number }): void {
-  const { separator = -1 } = piece;
-  if (separator >= 0 && piece.raw.slice(separator + 1).trim() === '') {
-    piece.raw = `${piece.raw.slice(0, separator)}\n`;
+  const { raw, separator } = piece;
+  if (separator !== undefined && separator >= 0 && raw.slice(separator + 1).trim() === '') {
+    piece.raw = `${raw.slice(0, separator)}\n`;
     piece.separator = -1;
-  } else if (!piece.raw.endsWith('\n')) {
+  } else if (!raw.endsWith('\n')) {
+    // Behind an empty argument, libuci takes a blank and a line end for a statement of its own.
+    const body = separator === undefined ? raw : raw.replace(/(?<!\\)[ \t]+$/, '');
     // Behind a backslash the first line end only joins lines.
-    piece.raw += piece.raw.endsWith('\\') ? '\n\n' : '\n';
+    piece.raw = `${body}${body.endsWith('\\') ? '\n\n' : '\n'}`;
   }
 }
 

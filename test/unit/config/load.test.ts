@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import { diff, settle, validate } from '../../../agent/config/load.ts';
+import {
+  type Config,
+  DEFAULTS,
+  defaultsUci,
+  mac,
+  optionTable,
+  ROWS,
+  RULES,
+  Secret,
+} from '../../../agent/config/schema.ts';
+import { UciDocument } from '../../../agent/config/uci.ts';
+import type { Mac } from '../../../agent/core/ids.ts';
+import { MS, type Nanos, SECOND } from '../../../agent/core/time.ts';
+import { spliceOptions } from '../../../tools/generate.ts';
+
+const FILE = '/etc/config/x0tta6bl4';
+const load = (text: string, lastGood?: Config) => settle(text, FILE, lastGood);
+
+test('the default file is valid, gives the defaults, and is the one in the feed', () => {
+  const result = load(defaultsUci());
+  assert.deepEqual(result, { config: DEFAULTS, problems: [], warnings: [], source: 'file' });
+  assert.deepEqual(load('').config, DEFAULTS);
+  const feed = new URL('../../../openwrt-feed/x0tta6bl4/files/x0tta6bl4.config', import.meta.url);
+  assert.equal(readFileSync(feed, 'utf8'), defaultsUci());
+  for (const rule of RULES) assert.ok(rule.holds(DEFAULTS), rule.expected);
+});
+
+test('every row reads back what it writes, and its help is one sentence', () => {
+  for (const { path, option } of ROWS) {
+    const text = option.write(option.default);
+    if (typeof text === 'string' && text !== '') assert.deepEqual(option.read(text), option.default, path);
+    assert.match(option.help, /^[^.]+\.$/, path);
+    if (option.range) {
+      for (const edge of option.range) assert.notEqual(option.read(String(edge)), undefined, path);
+      for (const over of [option.range[0] - 1, option.range[1] + 1, 0.5, '', '1x', '0x10', '1e3']) {
+        assert.equal(option.read(String(over)), undefined, `${path} ${over}`);
+      }
+    }
+  }
+  const address = mac('live', 'An address.');
+  assert.equal(address.read('02:AB:00:00:00:01'), '02:ab:00:00:00:01' satisfies Mac);
+  assert.equal(address.read('02:ab:00:00:00'), undefined);
+});
+
+test('values arrive typed, durations in nanoseconds', () => {
+  const { config, problems, warnings } = load(`
+config mesh 'mesh'
+	option own 'yes'
+	list hard_interface 'mesh0'
+	list hard_interface 'eth0.12'
+	option key 'correct horse battery'
+	option algorithm BATMAN_V
+config heal
+	option mode observe
+	option poll_interval 250
+	option dead_after 90
+config report 'report'
+	option http_address '::1'
+`);
+  assert.deepEqual([problems, warnings], [[], []]);
+  const own: boolean = config.mesh.own;
+  const poll: Nanos = config.heal.poll_interval;
+  const mode: 'off' | 'observe' | 'act' = config.heal.mode;
+  const hard: readonly string[] = config.mesh.hard_interface;
+  const key: Secret | undefined = config.mesh.key;
+  assert.deepEqual([own, poll, mode, hard], [true, 250 * MS, 'observe', ['mesh0', 'eth0.12']]);
+  assert.equal(config.heal.dead_after, 90 * SECOND);
+  assert.equal(key?.reveal(), 'correct horse battery');
+  assert.deepEqual(load("config mesh mesh\noption own 1\noption hard_interface 'a  b'\n").config.mesh.hard_interface, [
+    'a',
+    'b',
+  ]);
+});
+
+test('a bad value names file, line, section, option, value and what was expected', () => {
+  const cases: [section: string, line: string, expected: RegExp, value: string | undefined][] = [
+    ['heal', "option poll_interval '100'", /milliseconds from 200 to 60000/, '"100"'],
+    ['heal', "option mode 'on'", /one of off, observe, act/, '"on"'],
+    ['heal', "option detach 'maybe'", /0 or 1/, '"maybe"'],
+    ['heal', "list kick_count '3'", /one option and no list/, '"3"'],
+    ['heal', "option reattach_damping '60'", /flap_damping to be at least/, '"60"'],
+    ['mesh', "option interface 'bat/0'", /interface name/, '"bat/0"'],
+    ['mesh', "list hard_interface 'sixteen_letters_'", /each item an interface name/, '"sixteen_letters_"'],
+    ['mesh', "option own '1'", /hard_interface to name/, '"1"'],
+    ['mesh', "option orig_interval '39'", /at least 40/, '"39"'],
+    ['mesh', "option node_name '\u001b[2J\u009b'", /letters, digits/, '"\\u001b[2J\\u009b"'],
+    ['mesh', "option key 'short-geheim'", /16 to 256/, undefined],
+    ['mesh', "list key 'long-enough-geheim'", /16 to 256/, undefined],
+    ['report', "option http_port '9091'", /different ports/, '"9091"'],
+    ['report', "option http_address '300.1.1.1'", /IPv4 or IPv6/, '"300.1.1.1"'],
+    ['report', "option http_address '1::2::3'", /IPv4 or IPv6/, '"1::2::3"'],
+    ['report', "option socket 'ctl.sock'", /absolute path/, '"ctl.sock"'],
+    ['state', "option directory '/var/../etc'", /absolute path/, '"/var/../etc"'],
+  ];
+  for (const [section, line, expected, value] of cases) {
+    const option = line.split(' ')[1];
+    const { problems, config, source } = load(`# first\n\nconfig ${section} '${section}'\n\t${line}\n`);
+    assert.equal(problems.length, 1, line);
+    const { code, detail, message } = problems[0]!;
+    assert.equal(code, 'E_CONFIG_VALUE');
+    assert.deepEqual(
+      { ...detail, expected: 0 },
+      { file: FILE, line: 4, section, option, expected: 0, ...(value && { value }) },
+    );
+    assert.match(String(detail.expected), expected);
+    assert.ok(message.startsWith(`${FILE}:4: ${section}.${option}: expected ${detail.expected}`), message);
+    // First start: the bad option has its default, the rest counts.
+    assert.deepEqual([config, source], [DEFAULTS, 'file'], line);
+  }
+});
+
+test('a reload with problems keeps the last good configuration whole', () => {
+  const good = load('config heal heal\noption mode observe\noption kick_count 3\n').config;
+  const bad = load('config heal heal\noption mode act\noption kick_count 99\n', good);
+  assert.deepEqual([bad.config === good, bad.source, bad.problems.length], [true, 'last-good', 1]);
+  const broken = load("config heal heal\noption mode 'act\n", good);
+  assert.deepEqual(
+    [broken.config === good, broken.source, broken.problems[0]?.code],
+    [true, 'last-good', 'E_CONFIG_SYNTAX'],
+  );
+  const first = load("config heal heal\noption mode 'act\n");
+  assert.deepEqual([first.config, first.source], [DEFAULTS, 'defaults']);
+  const partly = load('config heal heal\noption mode observe\noption kick_count 99\n');
+  assert.deepEqual([partly.config.heal.mode, partly.config.heal.kick_count], ['observe', 6]);
+});
+
+test('what is unknown is a warning and stays in the file', () => {
+  const text =
+    "config heal heal\n\toption colour 'red' # mine\nconfig extra\n\toption x 1\nconfig heal\nconfig foo log\n";
+  const doc = UciDocument.parse(text, FILE);
+  const { problems, warnings } = validate(doc);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(
+    warnings.map((w) => [w.line, w.section, w.option, w.message]),
+    [
+      [2, 'heal', 'colour', 'unknown option heal.colour'],
+      [3, 'extra', undefined, 'unknown section extra'],
+      [5, 'heal', undefined, 'section heal stands on line 1 already; this one does not count'],
+      [6, 'log', undefined, 'section log should have the type log'],
+    ],
+  );
+  doc.set(doc.section('heal')!, 'mode', 'off');
+  assert.equal(doc.toString(), text.replace('# mine\n', "# mine\n\toption mode 'off'\n"));
+  assert.equal(load('config a\n'.repeat(1e5)).warnings.length, 100);
+});
+
+test('diff names what changed with how it is applied, a secret by its value and without showing it', () => {
+  const key = (text: string) => load(`config mesh mesh\noption key '${text}'\n`).config;
+  assert.deepEqual(diff(key('0123456789abcdef'), key('0123456789abcdef')), []);
+  assert.deepEqual(diff(key('0123456789abcdef'), key('0123456789abcdeX')), [
+    { section: 'mesh', option: 'key', path: 'mesh.key', apply: 'live' },
+  ]);
+  const changed = load('config heal\noption mode off\nconfig report\noption http_port 80\n').config;
+  assert.deepEqual(
+    diff(DEFAULTS, changed).map((c) => [c.path, c.apply]),
+    [
+      ['heal.mode', 'live'],
+      ['report.http_port', 'restart'],
+    ],
+  );
+});
+
+test('a secret shows nowhere: not in the configuration, not in a problem, not in a warning', () => {
+  const secret = fc.string({
+    unit: fc.constantFrom('g', 'h', "'", '"', ' ', '\\', '\n', '\u0001', ';', '#'),
+    minLength: 4,
+    maxLength: 40,
+  });
+  fc.assert(
+    fc.property(secret, fc.constantFrom("'", '"', ''), fc.constantFrom('option', 'list'), (text, mark, kind) => {
+      const needle = `geheim${text}`;
+      const result = load(`config mesh mesh\n\t${kind} key ${mark}${needle}${mark}\n\toption own 1\n`);
+      for (const shown of [
+        JSON.stringify(result),
+        inspect(result, { depth: 9, showHidden: true }),
+        String(result.config.mesh.key),
+      ]) {
+        assert.ok(!shown.includes('geheim'), shown);
+      }
+    }),
+    { numRuns: 1000 },
+  );
+  assert.equal(`${new Secret('x')} ${JSON.stringify(new Secret('x'))}`, '[secret] "[secret]"');
+});
+
+test('whatever the values are, validation ends in a configuration that satisfies every rule', () => {
+  const word = fc.oneof(
+    fc.constantFrom(
+      '0',
+      '1',
+      'bat0',
+      'primary0',
+      'mesh0',
+      '39',
+      '9091',
+      '8080',
+      '3600',
+      '30',
+      'act',
+      '',
+      '__proto__',
+      '/',
+    ),
+    fc.string({ unit: 'binary', maxLength: 20 }),
+  );
+  const line = fc.tuple(fc.constantFrom(...ROWS), word, fc.boolean());
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 12 }), (lines) => {
+      const doc = UciDocument.parse('', FILE);
+      for (const [row, text, asList] of lines) {
+        const value = text.replaceAll('\0', '');
+        doc.set(doc.addSection(row.section, row.section), row.name, asList ? [value] : value);
+      }
+      const { config, problems } = validate(doc);
+      for (const rule of RULES) assert.ok(rule.holds(config), rule.expected);
+      for (const { section, name, option } of ROWS) {
+        const value = (config[section] as Record<string, unknown>)[name];
+        if (option.kind === 'list' || option.kind === 'secret') continue;
+        assert.deepEqual(option.read(String(option.write(value))), value, name);
+      }
+      for (const { detail } of problems) {
+        for (const fact of ['file', 'line', 'section', 'option', 'expected'])
+          assert.ok(detail[fact] !== undefined, fact);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('the table of the README has a row an option and goes between its markers', () => {
+  const table = optionTable();
+  assert.equal(table.split('\n').length, ROWS.length + 2);
+  for (const row of table.split('\n')) assert.equal(row.split(/(?<!\\)\|/).length, 8, row);
+  const page = 'a\n<!-- options:begin -->\nold\n<!-- options:end -->\nb\n';
+  const made = spliceOptions(page, table);
+  assert.equal(made, `a\n<!-- options:begin -->\n\n${table}\n\n<!-- options:end -->\nb\n`);
+  assert.equal(spliceOptions(made, table), made);
+  for (const bad of [undefined, '', '<!-- options:end --><!-- options:begin -->', page + page]) {
+    assert.throws(() => spliceOptions(bad, table));
+  }
+});
