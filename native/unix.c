@@ -1,0 +1,143 @@
+/*
+ * A listening unix socket (man 7 unix) on Node's loop that says who calls: Node's own server keeps the peer's
+ * credentials to itself. A path left over by a dead process is taken over, one that somebody listens on is not.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+enum { ON_CONNECTION, ON_ERROR };
+enum { PER_WAKE_UP = 32, BACKLOG = 64 };
+
+typedef struct {
+  watch watch;
+  int spare; /* given up for a moment when descriptors run out, so that the caller can be turned away */
+  dev_t device;
+  ino_t inode;
+  char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+} listener;
+
+static void unix_readable(watch *w, int error) {
+  listener *l = (listener *)w;
+  if (error && !watch_report(w, ON_ERROR, error)) return;
+  for (int i = 0; i < PER_WAKE_UP; i++) {
+    int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EAGAIN) return;
+      int failed = errno;
+      if ((failed == EMFILE || failed == ENFILE) && l->spare >= 0) {
+        close(l->spare);
+        fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0) close(fd);
+        l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+      }
+      watch_report(w, ON_ERROR, failed);
+      return;
+    }
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+      close(fd); /* nobody is let in whose name is not known */
+      continue;
+    }
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(w->env, &scope) != napi_ok) {
+      close(fd);
+      return;
+    }
+    napi_value argv[4];
+    bool open = true;
+    if (napi_create_int32(w->env, fd, &argv[0]) == napi_ok && napi_create_int32(w->env, peer.pid, &argv[1]) == napi_ok &&
+        napi_create_uint32(w->env, peer.uid, &argv[2]) == napi_ok &&
+        napi_create_uint32(w->env, peer.gid, &argv[3]) == napi_ok)
+      open = watch_call(w, ON_CONNECTION, 4, argv); /* the descriptor is the callback's from here on */
+    else
+      close(fd);
+    napi_close_handle_scope(w->env, scope);
+    if (!open) return;
+  }
+}
+
+static void unix_closing(watch *w) {
+  listener *l = (listener *)w;
+  struct stat now;
+  if (l->spare >= 0) close(l->spare);
+  l->spare = -1;
+  if (l->inode && lstat(l->path, &now) == 0 && now.st_dev == l->device && now.st_ino == l->inode) unlink(l->path);
+}
+
+/* Removes a socket that nobody listens on. 0, or the errno that says why the path stays. */
+static int remove_stale(const struct sockaddr_un *at) {
+  struct stat found;
+  if (lstat(at->sun_path, &found) != 0) return errno == ENOENT ? 0 : errno;
+  if (!S_ISSOCK(found.st_mode)) return EEXIST;
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return errno;
+  int error = connect(probe, (const struct sockaddr *)at, sizeof *at) == 0 ? 0 : errno;
+  close(probe);
+  if (error != ECONNREFUSED) return error == 0 || error == EAGAIN ? EADDRINUSE : error;
+  return unlink(at->sun_path) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+napi_value unix_listen(napi_env env, napi_callback_info info) {
+  static const char *const names[CALLBACKS] = {"onConnection", "onError"};
+  size_t argc = 1, length;
+  napi_value argv[1], path;
+  napi_valuetype type;
+  uint32_t mode = 0660;
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
+      napi_typeof(env, argv[0], &type) != napi_ok || type != napi_object ||
+      napi_get_named_property(env, argv[0], "path", &path) != napi_ok ||
+      napi_get_value_string_utf8(env, path, NULL, 0, &length) != napi_ok || length == 0)
+    return throw_type(env, "listenUnix takes { path, mode, onConnection, onError }");
+  if (length >= sizeof at.sun_path) return throw_errno(env, "bind", ENAMETOOLONG);
+  napi_get_value_string_utf8(env, path, at.sun_path, sizeof at.sun_path, &length);
+  option_u32(env, argv[0], "mode", &mode);
+  mode &= 0777;
+
+  int error = remove_stale(&at);
+  if (error) return throw_errno(env, "bind", error);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return throw_errno(env, "socket", errno);
+  listener *l = calloc(1, sizeof *l);
+  if (!l) {
+    close(fd);
+    return throw_errno(env, "calloc", ENOMEM);
+  }
+  struct stat made;
+  const char *call = "bind";
+  l->spare = -1;
+  /* The mode stands before the path exists, so that at no moment is it wider; umask may have narrowed it. */
+  if (fchmod(fd, mode) != 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0) goto fail;
+  memcpy(l->path, at.sun_path, sizeof l->path);
+  call = "chmod";
+  if (lstat(at.sun_path, &made) != 0 || chmod(at.sun_path, mode) != 0) goto fail_bound;
+  call = "listen";
+  if (listen(fd, BACKLOG) != 0) goto fail_bound;
+  l->device = made.st_dev;
+  l->inode = made.st_ino;
+  l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  l->watch.readable = unix_readable;
+  l->watch.closing = unix_closing;
+  return watch_open(env, &l->watch, fd, argv[0], names, NULL, 0);
+
+fail_bound:
+  error = errno;
+  unlink(at.sun_path);
+  errno = error;
+fail:
+  error = errno;
+  close(fd);
+  free(l);
+  return throw_errno(env, call, error);
+}
