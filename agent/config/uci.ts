@@ -320,11 +320,14 @@ function endLine(piece: Piece & { separator?: number }): void {
   if (separator !== undefined && separator >= 0 && raw.slice(separator + 1).trim() === '') {
     piece.raw = `${raw.slice(0, separator)}\n`;
     piece.separator = -1;
-  } else if (!raw.endsWith('\n')) {
-    // Behind an empty argument, libuci takes a blank and a line end for a statement of its own.
-    const body = separator === undefined ? raw : raw.replace(/(?<!\\)[ \t]+$/, '');
-    // Behind a backslash the first line end only joins lines.
-    piece.raw = `${body}${body.endsWith('\\') ? '\n\n' : '\n'}`;
+  } else if (raw.endsWith('\n')) {
+    // At the file's end a statement may stop with two lines joined and nothing on the second.
+    if (separator !== undefined && /(?<!\\)(\\\\)*\\\r?\n$/.test(raw)) piece.raw += '\n';
+  } else {
+    // Behind a backslash the first line end only joins lines. Behind a `;`, or a blank that follows an empty argument,
+    // libuci takes a line end for a statement, but a comment for what it is.
+    const odd = separator !== undefined && /[; \t]$/.test(raw);
+    piece.raw += raw.endsWith('\\') ? '\n\n' : odd ? '#\n' : '\n';
   }
 }
 
