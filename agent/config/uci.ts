@@ -298,10 +298,10 @@ function replaceValue(s: Statement, value: string): void {
     s.raw = `${s.raw.slice(0, s.from)}${comment ? ` ${comment}` : ''}\n`;
     s.separator = -1;
   }
-  // A backslash that the file's end left dangling would escape what is put behind it.
-  if (absent && s.to === s.raw.length && s.raw.endsWith('\\')) {
-    s.raw = s.raw.slice(0, -1);
-    s.from = s.to = s.raw.length;
+  // A backslash that the file's end left dangling behind the name would escape what is put there.
+  if (absent && s.raw[s.from - 1] === '\\') {
+    s.raw = s.raw.slice(0, s.from - 1) + s.raw.slice(s.from);
+    s.from = --s.to;
   }
   const lead = absent ? ' ' : '';
   const text = quote(value);
