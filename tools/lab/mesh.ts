@@ -89,10 +89,15 @@ export interface Hop {
   readonly to: number;
 }
 
-/** Frames that left the hard interfaces (primary0, which reaches nobody, is not counted). */
+/**
+ * Frames that the hard interfaces have sent since the mesh was built, counted at the far end of each (primary0, which
+ * reaches nobody, is not counted). `data` are batman-adv's unicast frames, a probe's or ping's; `control` all others.
+ */
 export interface AirCount {
   readonly frames: number;
   readonly bytes: number;
+  readonly data: number;
+  readonly control: number;
   /** Frames by router number. */
   readonly byRouter: readonly number[];
   readonly atNs: number;
@@ -278,16 +283,25 @@ export class Mesh {
       ]),
       'cable',
     );
-    if (this.topology.medium === 'air') await this.#buildAir(routers);
+    await this.#countData(routers.flatMap((n) => this.interfacesOf(n).map((name) => this.#far(n, name))));
+    if (this.topology.medium === 'air') await this.#separate(routers);
     await Promise.all(routers.map((n) => this.#buildRouter(n)));
   }
 
-  async #buildAir(routers: readonly number[]): Promise<void> {
-    const commands = routers.map((n) => `qdisc add dev ${this.#far(n, 'air0')} clsact`);
+  /** Counts batman-adv's unicast frames (packet type 0x40) as they come in from the routers. */
+  async #countData(ports: readonly string[]): Promise<void> {
+    const commands = ports.flatMap((port) => [
+      `qdisc add dev ${port} clsact`,
+      `filter add dev ${port} ingress protocol 0x4305 prio 1 u32 match u8 0x40 0xff at 0 action pass`,
+    ]);
     await run('tc', ['-n', 'cable', '-batch', '-'], `${commands.join('\n')}\n`);
+  }
+
+  /** Lets each of these hear only those of the shared medium that it is to hear. */
+  async #separate(listeners: readonly number[]): Promise<void> {
     const hears = new Set(this.topology.links.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
-    for (const from of routers)
-      for (const to of routers)
+    for (const to of listeners)
+      for (let from = 0; from < this.size; from++)
         if (from !== to && !hears.has(`${from} ${to}`)) await this.#wire.change(this.#block(from, to));
   }
 
@@ -492,6 +506,8 @@ export class Mesh {
       [`link set ${port} master ${bridge}`, `link set ${port} type bridge_slave learning off`, `link set ${port} up`],
       'cable',
     );
+    await this.#countData([port]);
+    if (this.topology.medium === 'air') await this.#separate([router]);
     await ipBatch([`link set ${name} up`], nsOf(router));
   }
 
@@ -503,29 +519,39 @@ export class Mesh {
     return this.#wire.change(`master ${nsOf(router)} ${name} bat0`);
   }
 
+  async hasBat0(router: number): Promise<boolean> {
+    return run('ip', ['-n', nsOf(router), 'link', 'show', 'bat0']).then(
+      () => true,
+      () => false,
+    );
+  }
+
   deleteBat0(router: number): Promise<Struck> {
     return this.#wire.change(`del ${nsOf(router)} bat0`);
   }
 
-  /** Frames that the hard interfaces have sent since they were made. */
   async airCount(): Promise<AirCount> {
+    const ports = this.#ports.flatMap((named, n) => [...named.keys()].map((name) => ({ n, port: this.#far(n, name) })));
+    const routerOf = new Map(ports.map(({ n, port }) => [port, n]));
+    const links = JSON.parse(await run('ip', ['-n', 'cable', '-s', '-j', 'link'])) as {
+      ifname: string;
+      stats64: { rx: { packets: number; bytes: number } };
+    }[];
+    const atNs = monotonicNs();
+    const byRouter = Array.from({ length: this.size }, () => 0);
     let bytes = 0;
-    const byRouter: number[] = [];
-    for (let n = 0; n < this.size; n++) {
-      const own = new Set(this.interfacesOf(n));
-      let frames = 0;
-      const rows = JSON.parse(await run('ip', ['-n', nsOf(n), '-s', '-j', 'link'])) as {
-        ifname: string;
-        stats64: { tx: { packets: number; bytes: number } };
-      }[];
-      for (const row of rows)
-        if (own.has(row.ifname)) {
-          frames += row.stats64.tx.packets;
-          bytes += row.stats64.tx.bytes;
-        }
-      byRouter.push(frames);
+    for (const { ifname, stats64 } of links) {
+      const n = routerOf.get(ifname);
+      if (n === undefined) continue;
+      byRouter[n]! += stats64.rx.packets;
+      bytes += stats64.rx.bytes;
     }
-    return { frames: byRouter.reduce((sum, frames) => sum + frames, 0), bytes, byRouter, atNs: monotonicNs() };
+    const show = ports.map(({ port }) => `filter show dev ${port} ingress`);
+    const counted = await run('tc', ['-n', 'cable', '-s', '-batch', '-'], `${show.join('\n')}\n`);
+    let data = 0;
+    for (const [, packets] of counted.matchAll(/Sent \d+ bytes (\d+) pkt/g)) data += Number(packets);
+    const frames = byRouter.reduce((sum, n) => sum + n, 0);
+    return { frames, bytes, data, control: frames - data, byRouter, atNs };
   }
 
   /** Takes everything down; another mesh may be built afterwards. */
