@@ -1,0 +1,466 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import Database from 'better-sqlite3';
+import { SECOND } from '../../../agent/core/time.ts';
+import {
+  BURST_BUDGET,
+  DAILY_BUDGET,
+  MARKS_LIMIT,
+  MIGRATIONS,
+  migrate,
+  nextEpoch,
+  PENDING_LIMIT,
+  type State,
+} from '../../../agent/host/state.ts';
+import { Bench, decision, WALL } from './help.ts';
+
+const HOUR = 3600 * SECOND;
+
+function ids(state: State, query = {}): number[] {
+  return state.query({ limit: 10_000, ...query }).map((entry) => entry.id);
+}
+
+function assertVerifies(state: State): number {
+  const seen = state.verify();
+  assert.ok(seen.ok, seen.ok ? '' : seen.error.message);
+  return seen.entries;
+}
+
+/** Bytes that this process handed to write calls so far. */
+function written(): number {
+  return Number(/wchar: (\d+)/.exec(readFileSync('/proc/self/io', 'latin1'))![1]);
+}
+
+function asides(bench: Bench): string[] {
+  return readdirSync(bench.directory).filter((name) => /\.damaged-[^/]*Z(-\d+)?$/.test(name));
+}
+
+test('epoch: grows at every start, from the wall clock when nothing is stored', (t) => {
+  const bench = new Bench(t);
+  const first = bench.open();
+  assert.equal(first.epoch, Math.floor((WALL + bench.time / 1e6) / 1000));
+  first.close();
+  // The clock went back years (no battery): the stored epoch still grows.
+  const second = bench.open({ wall: () => 1000 });
+  assert.equal(second.epoch, first.epoch + 1);
+  second.close();
+  assert.equal(nextEpoch(7, Number.NaN), 8);
+  assert.equal(nextEpoch(0, -5), 1);
+  assert.equal(nextEpoch(7, 9e15), 8, 'a clock past 2100 is not believed');
+  assert.ok(nextEpoch(0xffff_ffff, WALL) <= 0xffff_ffff);
+});
+
+test('entries are seen before and after the flush, by number, by fault, newest and onwards', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open();
+  for (let n = 1; n <= 5; n++) state.append(decision(n));
+  assert.deepEqual(ids(state), [1, 2, 3, 4, 5]);
+  state.flush();
+  assert.equal(state.append(decision(3, { step: 'verified' })), 6);
+  assert.equal(state.append(decision(7)), 7);
+  assert.deepEqual(ids(state), [1, 2, 3, 4, 5, 6, 7]);
+  assert.deepEqual(ids(state, { limit: 3 }), [5, 6, 7]);
+  assert.deepEqual(ids(state, { limit: 1 }), [7]);
+  assert.deepEqual(ids(state, { limit: 0 }), []);
+  assert.deepEqual(ids(state, { limit: 3, sinceId: 3 }), [4, 5, 6]);
+  assert.deepEqual(ids(state, { sinceId: 6 }), [7]);
+  assert.deepEqual(ids(state, { sinceId: 7 }), []);
+  assert.deepEqual(ids(state, { faultId: 'e1-f3' }), [3, 6]);
+  const [entry] = state.query({ limit: 1 });
+  assert.deepEqual(entry!.decision, decision(7));
+  assert.equal(entry!.at, bench.time);
+  assert.equal(entry!.epoch, state.epoch);
+  state.close();
+  const again = bench.open();
+  assert.deepEqual(ids(again), [1, 2, 3, 4, 5, 6, 7]);
+  assert.equal(again.append(decision(8)), 8);
+  again.flush();
+  assert.equal(assertVerifies(again), 8);
+  again.close();
+});
+
+test('what matters is due within a second, what others cause within the write interval', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open();
+  assert.equal(state.flushDue(), Number.POSITIVE_INFINITY);
+  state.append(decision(1, { step: 'observed' }));
+  assert.equal(state.flushDue(), bench.time + 300 * SECOND);
+  state.append(decision(2));
+  assert.equal(state.flushDue(), bench.time + SECOND);
+  bench.pass(state, SECOND);
+  assert.equal(state.status().pending, 0);
+  assert.equal(state.flushDue(), Number.POSITIVE_INFINITY);
+  state.close();
+});
+
+test('marks: only forward, kept across restarts, bounded, the longest silent goes first', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open();
+  const mac = (n: number) =>
+    `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
+  state.rememberMark(mac(1), 5, 10);
+  state.rememberMark(mac(1), 5, 9);
+  state.rememberMark(mac(1), 4, 99);
+  assert.deepEqual(state.marks(), [{ sender: mac(1), epoch: 5, counter: 10 }]);
+  for (let n = 2; n <= MARKS_LIMIT; n++) state.rememberMark(mac(n), 1, 1);
+  state.flush();
+  state.rememberMark(mac(1), 6, 1);
+  state.rememberMark(mac(9999), 1, 1);
+  state.close();
+  const again = bench.open();
+  const marks = again.marks();
+  assert.equal(marks.length, MARKS_LIMIT);
+  assert.deepEqual(marks.slice(-2), [
+    { sender: mac(1), epoch: 6, counter: 1 },
+    { sender: mac(9999), epoch: 1, counter: 1 },
+  ]);
+  assert.ok(!marks.some((mark) => mark.sender === mac(2)));
+  again.close();
+});
+
+test('kill -9 in the middle of writing: what was flushed is there, the chain verifies, the epoch grows', async (t) => {
+  const bench = new Bench(t);
+  let epoch = 0;
+  let last = 0;
+  for (const wait of [0, 3, 11, 30, 70, 140, 200, 260]) {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'writer.ts'), bench.directory]);
+    let out = '';
+    let complaints = '';
+    child.stderr.on('data', (chunk) => (complaints += chunk));
+    await new Promise<void>((resolve) => {
+      child.stdout.on('data', (chunk) => {
+        if (out === '') setTimeout(() => child.kill('SIGKILL'), wait + Math.random() * 10);
+        out += chunk;
+      });
+      child.on('close', () => resolve());
+    });
+    assert.doesNotMatch(complaints, /E_STATE/);
+    const was = Number(/epoch (\d+)/.exec(out)![1]);
+    assert.ok(was > epoch);
+    epoch = was;
+    last = Number([...out.matchAll(/flushed (\d+)\n/g)].at(-1)?.[1] ?? last);
+    const state = bench.open({ wall: () => 0 });
+    assert.equal(state.trouble, null);
+    assertVerifies(state);
+    assert.ok((ids(state).at(-1) ?? 0) >= last, 'a flushed entry is lost');
+    assert.equal(state.epoch, epoch + 1);
+    epoch = state.epoch;
+    state.close();
+  }
+  assert.ok(last > 200, 'it has also been thinned out');
+});
+
+const DAMAGES: Record<string, (file: string) => void> = {
+  'cut short': (file) => truncateSync(file, Math.floor(statSync(file).size / 2) + 100),
+  'its header overwritten': (file) => {
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 0, 512);
+    writeFileSync(file, bytes);
+  },
+  'random bytes in every page': (file) => {
+    const bytes = readFileSync(file);
+    for (let at = 100; at < bytes.length; at += 97) bytes[at] = (Math.random() * 256) | 0;
+    writeFileSync(file, bytes);
+  },
+  'text in its place': (file) =>
+    writeFileSync(file, 'not a database at all, and long enough to be read as one\n'.repeat(40)),
+  'another schema': (file) => {
+    const db = new Database(file);
+    db.exec('DROP TABLE journal');
+    db.close();
+  },
+  'of a newer agent': (file) => {
+    const db = new Database(file);
+    db.pragma('user_version = 99');
+    db.close();
+  },
+};
+
+for (const [name, damage] of Object.entries(DAMAGES)) {
+  test(`a damaged file is set aside and begun anew: ${name}`, (t) => {
+    const bench = new Bench(t);
+    const first = bench.open();
+    for (let n = 1; n <= 200; n++) first.append(decision(n));
+    first.close();
+    damage(bench.file);
+    bench.time += 10 * SECOND;
+    const state = bench.open();
+    assert.equal(state.trouble?.code, 'E_STATE_DAMAGED');
+    assert.ok(bench.lines.some((line) => line.includes('E_STATE_DAMAGED')));
+    assert.equal(state.level, 'disk');
+    assert.ok(state.epoch > first.epoch);
+    assert.equal(asides(bench).length, 1);
+    assert.deepEqual(ids(state), []);
+    state.append(decision(1));
+    state.close();
+    const again = bench.open();
+    assert.equal(again.trouble, null);
+    assert.equal(assertVerifies(again), 1);
+    again.close();
+  });
+}
+
+test('the newest two damaged files are kept, a directory is renamed and left whole', (t) => {
+  const bench = new Bench(t);
+  mkdirSync(bench.file);
+  writeFileSync(join(bench.file, 'precious'), 'x');
+  for (let n = 0; n < 5; n++) {
+    const state = bench.open();
+    assert.equal(state.trouble?.code, 'E_STATE_DAMAGED');
+    assert.equal(state.level, 'disk');
+    state.close();
+    writeFileSync(bench.file, `garbage ${n}`.repeat(500));
+    bench.time += SECOND;
+  }
+  const kept = asides(bench).map((name) => join(bench.directory, name));
+  const directory = kept.find((path) => statSync(path).isDirectory())!;
+  assert.ok(existsSync(join(directory, 'precious')));
+  const files = kept.filter((path) => path !== directory);
+  assert.equal(files.length, 2);
+  assert.ok(files.every((path) => /garbage [23]/.test(readFileSync(path, 'latin1'))));
+});
+
+test('a file of no length is a new one', (t) => {
+  const bench = new Bench(t);
+  writeFileSync(bench.file, '');
+  const state = bench.open();
+  assert.equal(state.level, 'disk');
+  assert.equal(state.epoch, nextEpoch(0, WALL + bench.time / 1e6));
+  state.close();
+});
+
+test('a directory that cannot be: memory only, bounded, and said so; so is a file that another process holds', (t) => {
+  const bench = new Bench(t);
+  writeFileSync(join(bench.directory, 'plain'), '');
+  const state = bench.open({ directory: join(bench.directory, 'plain', 'below') });
+  assert.equal(state.level, 'memory');
+  assert.equal(state.trouble?.code, 'E_STATE');
+  assert.ok(bench.lines.some((line) => line.includes('memory only')));
+  assert.equal(state.epoch, nextEpoch(0, WALL + bench.time / 1e6));
+  for (let n = 1; n <= PENDING_LIMIT + 50; n++) state.append(decision(n));
+  assert.equal(ids(state).length, PENDING_LIMIT);
+  assert.equal(state.flushDue(), Number.POSITIVE_INFINITY);
+  state.flush();
+  assert.ok(state.verify().ok);
+  state.close();
+
+  const holder = bench.open();
+  const second = bench.open();
+  assert.equal(second.level, 'memory');
+  assert.equal(holder.level, 'disk');
+  assert.deepEqual(asides(bench), [], 'a file in use is not damaged');
+  second.close();
+  holder.close();
+});
+
+test('a disk that takes no more: entries wait, are written when it does again, and nothing throws', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open();
+  state.append(decision(1));
+  state.flush();
+  // Another handle cannot lock an exclusively held file, so make the disk "full" where SQLite asks for it.
+  const original = Database.prototype.transaction;
+  Database.prototype.transaction = () => {
+    throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
+  };
+  try {
+    for (let n = 2; n <= 20; n++) state.append(decision(n));
+    state.flush();
+    assert.equal(state.trouble?.code, 'E_STATE');
+    assert.equal(ids(state).length, 20);
+    assert.ok(state.flushDue() >= bench.time + 60 * SECOND, 'no hammering');
+    for (let n = 21; n <= PENDING_LIMIT + 30; n++) state.append(decision(n));
+    assert.ok(state.status().dropped > 0);
+  } finally {
+    Database.prototype.transaction = original;
+  }
+  bench.pass(state, HOUR);
+  assert.equal(state.trouble, null);
+  assert.equal(state.status().pending, 0);
+  assert.equal(assertVerifies(state), 1 + PENDING_LIMIT, 'the gap of given-up entries does not break the chain');
+  state.close();
+});
+
+test('damage that shows while running: begun anew, numbers and epoch go on', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open();
+  for (let n = 1; n <= 10; n++) state.append(decision(n));
+  state.flush();
+  const original = Database.prototype.transaction;
+  let broken = true;
+  Database.prototype.transaction = function (this: Database.Database, ...args: Parameters<typeof original>) {
+    if (broken) {
+      broken = false;
+      throw Object.assign(new Error('database disk image is malformed'), { code: 'SQLITE_CORRUPT' });
+    }
+    return original.apply(this, args);
+  } as typeof original;
+  try {
+    state.append(decision(11));
+    state.rememberMark('02:00:00:00:00:01', 1, 1);
+    bench.pass(state, 10 * SECOND);
+  } finally {
+    Database.prototype.transaction = original;
+  }
+  assert.equal(state.trouble?.code, 'E_STATE_DAMAGED');
+  assert.deepEqual(ids(state), [11]);
+  assert.equal(assertVerifies(state), 1);
+  state.close();
+  const again = bench.open({ wall: () => 0 });
+  assert.equal(again.epoch, state.epoch + 1);
+  assert.equal(again.marks().length, 1);
+  assert.equal(again.append(decision(12)), 12);
+  again.close();
+});
+
+test('migrations: from every older version; a step that fails changes nothing', (t) => {
+  const bench = new Bench(t);
+  for (let version = 0; version < MIGRATIONS.length; version++) {
+    const directory = join(bench.directory, `v${version}`);
+    mkdirSync(directory);
+    const old = new Database(join(directory, 'state.db'));
+    migrate(old, MIGRATIONS.slice(0, version));
+    old.close();
+    const state = bench.open({ directory });
+    assert.equal(state.trouble, null);
+    state.append(decision(1));
+    state.flush();
+    assert.equal(assertVerifies(state), 1);
+    state.close();
+    const now = new Database(join(directory, 'state.db'));
+    assert.equal(now.pragma('user_version', { simple: true }), MIGRATIONS.length);
+    now.close();
+  }
+  const db = new Database(':memory:');
+  const steps = ['CREATE TABLE a (x)', 'ALTER TABLE a ADD COLUMN y', 'CREATE TABLE b (x); CREATE TABLE a (z)'];
+  assert.throws(() => migrate(db, steps), /already exists/);
+  assert.equal(db.pragma('user_version', { simple: true }), 2);
+  assert.deepEqual(db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all(), ['a']);
+  db.close();
+});
+
+test('thinned out by number and by size, the rest verifies, across restarts', (t) => {
+  const bench = new Bench(t);
+  for (const over of [{ journalEntries: 100 }, { journalEntries: 1_000_000, sizeLimitKib: 256 }]) {
+    for (let round = 0; round < 3; round++) {
+      const state = bench.open(over);
+      for (let n = 1; n <= 600; n++) {
+        state.append(decision(n));
+        if (n % 20 === 0) state.flush();
+      }
+      state.flush();
+      const entries = assertVerifies(state);
+      assert.equal(entries, ids(state).length);
+      if (over.journalEntries === 100) assert.ok(entries <= 100 && entries >= 80);
+      else assert.ok(entries < 600 && entries > 30, `${entries}`);
+      state.close();
+    }
+  }
+});
+
+test('a flood of long entries and of senders: file and log stay under the limit, also after it was lowered', (t) => {
+  const bench = new Bench(t);
+  for (const kib of [2048, 256]) {
+    const state = bench.open({ journalEntries: 1_000_000, sizeLimitKib: kib });
+    let most = 0;
+    for (let n = 1; n <= 800; n++) {
+      state.append(decision(n, { why: 'w'.repeat(n % 97 === 0 ? 60_000 : 900) }, n % 11 === 0 ? 400 : 5));
+      state.rememberMark(
+        `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`,
+        1,
+        n,
+      );
+      if (n % 40 === 0) {
+        state.flush();
+        const size = readdirSync(bench.directory).reduce(
+          (sum, name) => sum + statSync(join(bench.directory, name)).size,
+          0,
+        );
+        most = Math.max(most, size);
+      }
+    }
+    assertVerifies(state);
+    assert.equal(state.trouble, null);
+    assert.ok(most <= kib * 1024, `${most} bytes of ${kib} KiB`);
+    assert.ok(!existsSync(`${bench.file}-shm`), 'no shared-memory file');
+    state.close();
+  }
+});
+
+test('tampering is found: a changed, removed, added, renumbered entry, a cut-off end', (t) => {
+  const tampers: Record<string, [sql: string, broken: number]> = {
+    changed: ["UPDATE journal SET entry = replace(entry, 'kick', 'none') WHERE id = 5", 5],
+    removed: ['DELETE FROM journal WHERE id = 5', 6],
+    'removed at the beginning': ['DELETE FROM journal WHERE id = 1', 2],
+    added: [
+      'INSERT INTO journal (id, entry, hash) SELECT 11, replace(entry, \'"id":10\', \'"id":11\'), hash FROM journal WHERE id = 10',
+      11,
+    ],
+    renumbered: ['UPDATE journal SET id = 20 WHERE id = 10', 20],
+  };
+  for (const [name, [sql, broken]] of Object.entries(tampers)) {
+    const bench = new Bench(t);
+    const first = bench.open();
+    for (let n = 1; n <= 10; n++) first.append(decision(n));
+    first.close();
+    const db = new Database(bench.file);
+    db.exec(sql);
+    db.close();
+    const state = bench.open();
+    const seen = state.verify();
+    assert.ok(!seen.ok, name);
+    assert.equal(seen.broken, broken, name);
+    assert.equal(seen.error.code, 'E_JOURNAL_BROKEN');
+    state.close();
+  }
+});
+
+test('a quiet day writes less than 1 MB, and the reckoning of bytes is not below what is really written', (t) => {
+  const bench = new Bench(t);
+  const before = written();
+  let state = bench.open();
+  let n = 0;
+  // Two restarts, a passing trouble every other hour with its three steps, and now and then a neighbour's alarm.
+  for (let hour = 0; hour < 24; hour++) {
+    if (hour % 12 === 11) {
+      state.close();
+      state = bench.open();
+    }
+    if (hour % 2 === 0) {
+      n++;
+      for (const step of ['planned', 'done', 'verified', 'over'] as const) {
+        state.append(decision(n, { step }));
+        bench.pass(state, 400e6);
+      }
+    }
+    if (hour % 3 === 0) {
+      state.rememberMark('02:00:00:00:00:01', 1, hour + 1);
+      state.append(decision(1000 + hour, { fault: { ...decision(hour).fault, class: 'remote-alarm' } }));
+    }
+    bench.pass(state, HOUR);
+  }
+  state.close();
+  const bytes = written() - before;
+  t.diagnostic(`${Math.round(bytes / 1024)} KiB in a quiet day`);
+  assert.ok(bytes < 1_000_000, `${bytes} bytes`);
+});
+
+test('a day of storm stays within the budget of bytes', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ sizeLimitKib: 4096, journalEntries: 5000 });
+  const before = written();
+  for (let n = 0; n < 86_400 / 10; n++) {
+    for (let k = 0; k < 10; k++) state.append(decision(n * 10 + k));
+    state.rememberMark('02:00:00:00:00:01', 1, n + 1);
+    bench.pass(state, 10 * SECOND);
+  }
+  const bytes = written() - before;
+  t.diagnostic(`${Math.round(bytes / 1024)} KiB in a day of storm, ${state.status().dropped} entries given up`);
+  assert.ok(bytes <= (DAILY_BUDGET + BURST_BUDGET) * 1.1, `${bytes} bytes`);
+  assert.ok(state.status().dropped > 0);
+  assertVerifies(state);
+  state.close();
+});
