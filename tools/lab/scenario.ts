@@ -188,7 +188,8 @@ export interface Trial extends Outage {
   /** Control frames in all within `burstMs` after the fault, beyond what the quiet mesh would have sent. */
   readonly framesBurst: number;
   readonly duplicates: number;
-  readonly stallUs: number;
+  /** The longest time around the fault that the probe did not get to send: how finely this trial was resolved. */
+  readonly stallMs: number;
 }
 
 const routersOf = (src: number, hops: readonly Hop[] | undefined) => (hops ? [src, ...hops.map(({ to }) => to)] : []);
@@ -212,6 +213,8 @@ export async function repairTrial(options: TrialOptions): Promise<Trial> {
     const index =
       typeof hop === 'number' ? hop : hop === 'first' ? 0 : hop === 'last' ? hops.length - 1 : hops.length >> 1;
     const idle = await mesh.airCount();
+    // Counting starts processes, which hold up the only CPU: not in the moment of the fault.
+    await sleep(200);
     const made = await strike(mesh, fault, hops, index);
     await sleep(burstMs);
     const burst = await mesh.airCount();
@@ -222,10 +225,15 @@ export async function repairTrial(options: TrialOptions): Promise<Trial> {
     await sleep(50);
     const records = await probe.records(made.struck.ns - 1e9);
     await made.mend();
-    const { duplicates, stallUs } = await probe.stop();
+    const { duplicates } = await probe.stop();
+    const cost = outage(records, made.struck.ns, { untilNs });
+    const watched = records.filter(
+      ({ sent }) => sent > made.struck.ns - 20e6 && sent < made.struck.ns + Math.min(cost.outageMs, 500) * 1e6 + 20e6,
+    );
+    const stallNs = Math.max(0, ...watched.slice(1).map(({ sent }, i) => sent - watched[i]!.sent));
     const framesQuiet = (quiet.control - start.control) / ((quiet.atNs - start.atNs) / 1e9);
     return {
-      ...outage(records, made.struck.ns, { untilNs }),
+      ...cost,
       faultNs: made.struck.ns,
       fault: `${made.kind} ${made.what}`,
       before: routersOf(src, hops),
@@ -233,7 +241,7 @@ export async function repairTrial(options: TrialOptions): Promise<Trial> {
       framesQuiet,
       framesBurst: burst.control - idle.control - framesQuiet * ((burst.atNs - idle.atNs) / 1e9),
       duplicates,
-      stallUs,
+      stallMs: stallNs / 1e6,
     };
   } catch (error) {
     await probe.stop().catch(() => {});

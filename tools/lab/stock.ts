@@ -60,7 +60,7 @@ const uml = bootUml({
       process.stdout.write(
         `${t.fault}: outage ${t.outageMs.toFixed(1)} ms${t.recovered ? '' : ' (not recovered)'}, lost ${t.lostMs.toFixed(0)} ms, ` +
           `${t.before.join('-')} -> ${t.after.join('-') || 'none'}, ${t.framesQuiet.toFixed(0)} frames/s quiet, ` +
-          `${t.framesBurst.toFixed(0)} extra after, longest stall ${(t.stallUs / 1000).toFixed(1)} ms\n`,
+          `${t.framesBurst.toFixed(0)} extra after, longest stall ${t.stallMs.toFixed(1)} ms\n`,
       );
   },
 });

@@ -6,7 +6,16 @@
  * mix. Several kernels run side by side; each one ends, with everything in it, when the process that started it ends.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -59,11 +68,22 @@ export function prepareLab(): void {
   if (version === undefined) throw new Error(`no kernel modules in ${MODULE_SOURCE}`);
   const tree = join(MODULE_DIR, 'lib/modules', version);
   if (existsSync(join(tree, 'modules.dep.bin'))) return;
-  mkdirSync(dirname(tree), { recursive: true });
-  execFileSync('cp', ['-rT', join(MODULE_SOURCE, version), tree]);
-  execFileSync('depmod', ['-b', MODULE_DIR, version], {
+  // Whole or not at all: another process may look for it right now.
+  mkdirSync(MODULE_DIR, { recursive: true });
+  const draft = mkdtempSync(join(MODULE_DIR, 'draft-'));
+  const copy = join(draft, 'lib/modules', version);
+  mkdirSync(dirname(copy), { recursive: true });
+  execFileSync('cp', ['-rT', join(MODULE_SOURCE, version), copy]);
+  execFileSync('depmod', ['-b', draft, version], {
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
   });
+  mkdirSync(dirname(tree), { recursive: true });
+  try {
+    renameSync(copy, tree);
+  } catch (error) {
+    if (!existsSync(join(tree, 'modules.dep.bin'))) throw error;
+  }
+  rmSync(draft, { recursive: true });
 }
 
 const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -1,0 +1,94 @@
+#!/bin/bash
+# Brings what the project needs on a Debian machine, and does nothing where it is all there:
+#
+#     tools/setup.sh base    a C compiler, Node, the npm packages, the native part, the bundles
+#     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
+#     tools/setup.sh test    lab, and what the tests compare with (promtool)
+#
+# Debian packages come through apt, as root or with sudo where it asks for no password. Says on stderr what it is doing;
+# ends with one sentence and exit code 1 when something is missing that it cannot bring.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+export PATH=$PATH:/usr/sbin:/sbin
+
+NODE_VERSION=24.21.0
+need=${1:-base}
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { printf 'x0tta6bl4: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null; }
+case $need in base | lab | test) ;; *) fail "tools/setup.sh takes base, lab or test, not $need." ;; esac
+
+# Two of us at once would install into each other.
+mkdir -p .cache
+exec 9>.cache/setup.lock
+flock -n 9 || { say 'waiting for another setup to finish'; flock 9; }
+
+# Debian packages, told by what they bring: a program may as well have come from elsewhere.
+packages=()
+wants() { have "$1" || packages+=("$2"); }
+wants cc gcc
+wants make make
+[ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+wants node nodejs
+wants npm npm
+if [ "$need" != base ]; then
+  wants linux.uml user-mode-linux
+  wants modprobe kmod
+  wants ip iproute2
+  wants batctl batctl
+fi
+[ "$need" != test ] || wants promtool prometheus
+if [ ${#packages[@]} -gt 0 ]; then
+  list="${packages[*]}"
+  have apt-get || fail "missing: ${list// /, } (the names of Debian's packages; this machine has no apt)."
+  if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else
+    fail "the Debian packages ${list// /, } are missing and only root can install them: apt-get install $list"
+  fi
+  say "installing the Debian packages ${list// /, }"
+  # What brings a daemon (prometheus) must not start it.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    trap '"${root[@]}" rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
+    "${root[@]}" chmod 755 $policy
+  fi
+  install() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}" >&2; }
+  # The lists may be old or absent; they are fetched only when that shows.
+  install || { say 'fetching the package lists' && "${root[@]}" apt-get update -q >&2 && install; } ||
+    fail "apt could not install ${list// /, }."
+fi
+
+# Node: the one on PATH, or the project's own. tools/node knows which.
+if ! tools/node --version >/dev/null 2>&1; then
+  say "fetching Node $NODE_VERSION into .node (this machine's is older than 22.13)"
+  npm install --prefix .node --no-fund --no-audit --save-exact --loglevel=error "node@$NODE_VERSION" >&2 || fail "npm could not fetch Node $NODE_VERSION."
+  tools/node --version >/dev/null || fail "Node $NODE_VERSION from npm does not run on this machine."
+fi
+
+stamp=$(sha256sum <package-lock.json)
+if [ "$(cat node_modules/.setup 2>/dev/null)" != "$stamp" ]; then
+  say 'fetching the npm packages'
+  # Not `npm ci`: it refuses the lock where a registry lacks optional packages of platforms other than this one. No
+  # install scripts: what we use brings its binaries in the package, and compiling instead would need the network.
+  npm install --no-save --ignore-scripts --no-fund --no-audit --loglevel=error >&2 || fail 'npm could not fetch the packages of package-lock.json.'
+  printf '%s\n' "$stamp" >node_modules/.setup
+fi
+
+# make tells by itself what is up to date.
+build() {
+  make -q -C "$1" >/dev/null 2>&1 || { say "building $1" && make -s -C "$1" >&2; } || fail "$1 could not be built."
+}
+[ ! -e native/Makefile ] || build native
+if [ -e tools/build.ts ] && { [ ! -e dist/x0d.mjs ] || [ -n "$(find agent tools/build.ts package-lock.json -newer dist/x0d.mjs -print -quit)" ]; }; then
+  say 'bundling the agent'
+  tools/node tools/build.ts >&2 || fail 'the agent could not be bundled.'
+fi
+
+if [ "$need" != base ]; then
+  build tools/lab
+  for modules in /usr/lib/uml/modules/*; do
+    [ -e ".cache/uml/lib/modules/${modules##*/}/modules.dep.bin" ] || { say "indexing the lab kernel's modules" &&
+      tools/node -e 'import("./tools/lab/uml.ts").then((uml) => uml.prepareLab())'; } || fail 'the kernel modules could not be indexed.'
+  done
+fi
