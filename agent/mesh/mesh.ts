@@ -342,7 +342,7 @@ function keyOf(index: IfIndex, neighbour: Mac): string {
 }
 
 function usable(link: Link | undefined): boolean {
-  return link !== undefined && link.up && link.carrier;
+  return link?.up === true && link.carrier;
 }
 
 function lossOf(link: Neighbourhood): number | null {

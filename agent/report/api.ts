@@ -1,0 +1,553 @@
+/**
+ * The API: one table of calls, served over HTTP (those that only read) and over the control socket (all).
+ * No I/O here: a request comes as data, its answer goes as data.
+ */
+import { settle } from '../config/load.ts';
+import { PACKAGE } from '../config/schema.ts';
+import { AgentError, type ErrorCode } from '../core/errors.ts';
+import { isMac, type Mac } from '../core/ids.ts';
+import { MS, type Nanos, SECOND, toMs } from '../core/time.ts';
+import type { Action, Decision, Fault, Mode } from '../core/words.ts';
+import type { MeshView } from '../mesh/mesh.ts';
+import { Graph, pathTo, shortestPaths, statistics } from '../mesh/topology.ts';
+import { explain } from './explain.ts';
+import { docsPage, openapi } from './openapi.ts';
+import * as shapes from './shapes.ts';
+
+/** A decision as the journal keeps it. `decision.at` counts from that boot's zero; `wallMs` is for people. */
+export interface JournalEntry {
+  readonly sequence: number;
+  /** Milliseconds since 1970. */
+  readonly wallMs: number;
+  readonly decision: Decision;
+}
+
+export interface JournalReader {
+  /** Newest first: at most `limit` entries with a sequence above `since`, of this fault where one is given. */
+  read(query: { readonly limit: number; readonly since?: number; readonly fault?: string }): readonly JournalEntry[];
+  count(): number;
+}
+
+/** What heal shows of itself. */
+export interface HealView {
+  readonly mode: Mode;
+  /** Faults that are not over. */
+  readonly faults: readonly Fault[];
+  /** Repairs under way. */
+  readonly repairs: readonly { readonly fault: Fault; readonly action: Action; readonly state: string }[];
+  readonly budgets: readonly { readonly name: string; readonly left: number; readonly capacity: number }[];
+  /** Ids of changes that would be undone if the agent died now. */
+  readonly undoArmed: readonly string[];
+  /** There is an alarm key. */
+  readonly authenticated: boolean;
+}
+
+/** A part that works with less than it could: 'netlink events' at 'polling', because ... */
+export interface Degraded {
+  readonly part: string;
+  readonly level: string;
+  readonly why: string;
+}
+
+/** All that the calls rest on. The daemon provides it; every function answers at once and does not throw. */
+export interface Sources {
+  readonly version: string;
+  readonly startedAt: Nanos;
+  now(): Nanos;
+  degraded(): readonly Degraded[];
+  mesh(): MeshView;
+  heal(): HealView;
+  readonly journal: JournalReader;
+  /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
+  config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  process(): { readonly rssBytes: number; readonly cpuSeconds: number };
+  /** Feeds the runtime a 'mode-asked' or 'kick-asked' event. */
+  ask(
+    event:
+      | { readonly type: 'mode-asked'; readonly by: string; readonly mode: Mode }
+      | { readonly type: 'kick-asked'; readonly by: string; readonly lost: Mac | null },
+  ): void;
+}
+
+/** Who asks: over HTTP nobody in particular. `mayChange` is decided by the socket, from the kernel's word. */
+export interface Caller {
+  readonly name: string;
+  readonly mayChange: boolean;
+}
+
+export interface Request {
+  readonly method: string;
+  /** Path and query as they came, percent-encoded. */
+  readonly url: string;
+  readonly body: string;
+  readonly caller: Caller;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  /** The call's path in the table, or 'other': a label of bounded number. */
+  readonly endpoint: string;
+  readonly allow?: string;
+}
+
+interface Asked {
+  readonly sources: Sources;
+  readonly caller: Caller;
+  readonly query: URLSearchParams;
+  /** The {id} of the path. */
+  readonly id: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly type: 'integer' | 'string';
+  readonly help: string;
+}
+
+export interface Call {
+  /** POST only over the control socket, even where it changes nothing. */
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly help: string;
+  /** Changes something: only over the control socket, only for those who may. */
+  readonly changing: boolean;
+  readonly query?: readonly Parameter[];
+  readonly body?: readonly Parameter[];
+  /** null: no JSON, but a page of `type`. */
+  readonly shape: shapes.Shape<unknown> | null;
+  readonly type?: string;
+  answer(asked: Asked): unknown;
+}
+
+/** Ties the answer's type to its shape. */
+function call<T>(
+  row: Omit<Call, 'shape' | 'answer' | 'changing'> & {
+    readonly changing?: boolean;
+    readonly shape: shapes.Shape<T>;
+    answer(asked: Asked): NoInfer<T>;
+  },
+): Call {
+  return { changing: false, ...row };
+}
+
+const HTML = 'text/html; charset=utf-8';
+const JSON_TYPE = 'application/json';
+const LOG_LIMIT = 20;
+const LOG_MOST = 1000;
+
+export const CALLS: readonly Call[] = [
+  call({
+    method: 'GET',
+    path: '/health',
+    help: 'Is all well? Status 503 for a problem.',
+    shape: shapes.health,
+    answer: ({ sources }) => ({
+      version: 1,
+      ...healthOf(sources),
+      uptimeSeconds: seconds(sources.now() - sources.startedAt),
+    }),
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/status',
+    help: 'This router, its mesh and its healing at a glance.',
+    shape: shapes.status,
+    answer: ({ sources }) => statusOf(sources),
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/nodes',
+    help: 'The other routers.',
+    shape: shapes.nodes,
+    answer: ({ sources }) => {
+      const now = sources.now();
+      const nodes = sources.mesh().nodes.map(({ originator, state, health, nextHop, tq, throughput, ...node }) => ({
+        originator,
+        state,
+        health,
+        nextHop,
+        interface: node.interface,
+        tq,
+        throughput,
+        lastSeenSeconds: seconds(now - node.lastSeen),
+        sinceSeconds: seconds(now - node.since),
+      }));
+      return { version: 1, nodes };
+    },
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/links',
+    help: 'Our neighbours on each hard interface, with the quality of the link.',
+    shape: shapes.links,
+    answer: ({ sources }) => {
+      const now = sources.now();
+      const links = sources.mesh().links.map((link) => ({
+        interface: link.interface,
+        neighbour: link.neighbour,
+        originator: link.originator,
+        quality: link.quality,
+        carrier: link.carrier,
+        tq: link.tq,
+        throughput: link.throughput,
+        latencyMs: link.latencyNs === null ? null : toMs(link.latencyNs),
+        loss: link.loss === null ? null : Math.round(link.loss * 1e4) / 1e4,
+        lastSeenSeconds: seconds(now - link.lastSeen),
+      }));
+      return { version: 1, links };
+    },
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/topology',
+    help: 'The graph of the mesh as this router knows it, with shortest paths.',
+    shape: shapes.topology,
+    answer: ({ sources }) => topologyOf(sources.mesh()),
+  }),
+  call({
+    method: 'GET',
+    path: '/heal/log',
+    help: 'The journal of decisions, newest first.',
+    query: [
+      { name: 'limit', type: 'integer', help: `entries at most, 1 to ${LOG_MOST}; ${LOG_LIMIT} without it` },
+      { name: 'since', type: 'integer', help: 'only entries with a sequence above this' },
+    ],
+    shape: shapes.log,
+    answer: ({ sources, query }) => {
+      const limit = wholeNumber(query, 'limit', 1, LOG_MOST) ?? LOG_LIMIT;
+      const since = wholeNumber(query, 'since', 0, Number.MAX_SAFE_INTEGER);
+      const entries = sources.journal.read({ limit, ...(since !== undefined && { since }) });
+      return { version: 1, entries: entries.map(entryOf) };
+    },
+  }),
+  call({
+    method: 'GET',
+    path: '/heal/explain/{id}',
+    help: 'One fault: evidence, alternatives, what was done and what came of it, in words.',
+    shape: shapes.explanation,
+    answer: ({ sources, id }) => explanationOf(sources, id),
+  }),
+  call({
+    method: 'GET',
+    path: '/config',
+    help: 'The configuration in use, without secrets.',
+    shape: shapes.config,
+    answer: ({ sources }) => ({ version: 1, config: sources.config() }),
+  }),
+  {
+    method: 'GET',
+    path: '/openapi.json',
+    help: 'This table as OpenAPI 3.1.',
+    changing: false,
+    shape: null,
+    type: JSON_TYPE,
+    answer: ({ sources }) => JSON.stringify(openapi(CALLS, sources.version)),
+  },
+  {
+    method: 'GET',
+    path: '/docs',
+    help: 'This table as a page for people.',
+    changing: false,
+    shape: null,
+    type: HTML,
+    answer: ({ sources }) => docsPage(CALLS, sources.version),
+  },
+  call({
+    method: 'POST',
+    path: '/heal/mode',
+    help: 'Sets heal.mode until the next start or change of the configuration.',
+    changing: true,
+    body: [{ name: 'mode', type: 'string', help: 'off, observe or act' }],
+    shape: shapes.done,
+    answer: ({ sources, caller, body }) => {
+      const { mode } = body;
+      if (mode !== 'off' && mode !== 'observe' && mode !== 'act') throw usage('mode: expected off, observe or act');
+      sources.ask({ type: 'mode-asked', by: caller.name, mode });
+      return { version: 1, done: true, message: `heal.mode is ${mode} until the next start` };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/heal/kick',
+    help: 'Sends the next OGMs of this router at once, as after a fault; within the budget.',
+    changing: true,
+    body: [{ name: 'lost', type: 'string', help: 'MAC address of a neighbour that is lost; may be left out' }],
+    shape: shapes.done,
+    answer: ({ sources, caller, body }) => {
+      const lost = body.lost ?? null;
+      if (lost !== null && (typeof lost !== 'string' || !isMac(lost)))
+        throw usage('lost: expected a MAC address such as 02:12:34:56:78:9a, in lower case');
+      sources.ask({ type: 'kick-asked', by: caller.name, lost });
+      return { version: 1, done: true, message: 'asked for; x0ctl heal log shows what came of it' };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/config/check',
+    help: 'Holds the text of a configuration file against the schema. Changes nothing.',
+    body: [
+      { name: 'text', type: 'string', help: 'the text of the file' },
+      { name: 'file', type: 'string', help: 'its name, for the messages; may be left out' },
+    ],
+    shape: shapes.configReport,
+    answer: ({ body }) => {
+      if (typeof body.text !== 'string') throw usage('text: expected the text of a configuration file');
+      return checkConfig(body.text, typeof body.file === 'string' ? body.file : PACKAGE);
+    },
+  }),
+];
+
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  E_USAGE: 400,
+  E_FORBIDDEN: 403,
+  E_NOT_FOUND: 404,
+};
+
+/** Answers one request. Never throws. */
+export function answer(sources: Sources, request: Request): Answer {
+  let endpoint = 'other';
+  try {
+    const { path, query } = split(request.url);
+    const found = CALLS.map((row) => ({ row, id: matches(row.path, path) })).filter(({ id }) => id !== null);
+    if (found.length === 0) throw new AgentError('E_NOT_FOUND', `there is no ${clip(path)}; see /docs`);
+    endpoint = found[0]!.row.path;
+    const hit = found.find(({ row }) => row.method === request.method);
+    if (hit === undefined) {
+      const allow = found.map(({ row }) => row.method).join(', ');
+      return { ...errorAnswer(405, 'E_USAGE', `${endpoint} takes ${allow}`, endpoint), allow };
+    }
+    const { row, id } = hit;
+    if (row.changing && !request.caller.mayChange)
+      throw new AgentError('E_FORBIDDEN', `${request.caller.name} may not change anything; run it as root`);
+    const body = row.method === 'POST' ? parseBody(request.body) : {};
+    const value = row.answer({ sources, caller: request.caller, query, id: id!, body });
+    if (row.shape === null) return { status: 200, type: row.type!, body: value as string, endpoint };
+    const status = endpoint === '/health' && (value as { status: string }).status === 'problem' ? 503 : 200;
+    return { status, type: JSON_TYPE, body: JSON.stringify(value), endpoint };
+  } catch (thrown) {
+    if (thrown instanceof AgentError)
+      return errorAnswer(STATUS[thrown.code] ?? 500, thrown.code, thrown.message, endpoint);
+    // A bug of ours; what it says is for the log of whoever looks, not for the caller.
+    return errorAnswer(500, 'E_BUG', 'the agent failed to answer', endpoint);
+  }
+}
+
+export function errorAnswer(status: number, code: ErrorCode, message: string, endpoint: string): Answer {
+  return { status, type: JSON_TYPE, body: JSON.stringify({ version: 1, error: { code, message } }), endpoint };
+}
+
+function split(url: string): { path: string; query: URLSearchParams } {
+  const mark = url.indexOf('?');
+  const path = mark === -1 ? url : url.slice(0, mark);
+  return { path, query: new URLSearchParams(mark === -1 ? '' : url.slice(mark + 1)) };
+}
+
+/** The {id} of a path ('' where the pattern has none), or null if it is another path. */
+function matches(pattern: string, path: string): string | null {
+  const at = pattern.indexOf('{id}');
+  if (at === -1) return path === pattern ? '' : null;
+  if (!path.startsWith(pattern.slice(0, at))) return null;
+  const id = path.slice(at);
+  return /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : null;
+}
+
+function parseBody(text: string): Readonly<Record<string, unknown>> {
+  if (text.trim() === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Told below.
+  }
+  throw usage('the body has to be a JSON object');
+}
+
+function wholeNumber(query: URLSearchParams, name: string, min: number, max: number): number | undefined {
+  const raw = query.get(name);
+  if (raw === null) return undefined;
+  const value = /^\d{1,16}$/.test(raw) ? Number(raw) : Number.NaN;
+  if (!(value >= min && value <= max)) throw usage(`${name}: expected a whole number from ${min} to ${max}`);
+  return value;
+}
+
+function usage(message: string): AgentError {
+  return new AgentError('E_USAGE', message);
+}
+
+function clip(text: string): string {
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+function seconds(ns: Nanos): number {
+  return Math.round(ns / MS) / 1e3;
+}
+
+function healthOf(sources: Sources): { status: 'ok' | 'degraded' | 'problem'; reasons: string[] } {
+  const mesh = sources.mesh();
+  const { faults } = sources.heal();
+  const problems: string[] = [];
+  if (mesh.mesh === null) problems.push(`the mesh interface ${mesh.meshInterface} is not there`);
+  for (const fault of faults) {
+    const about = [fault.interface, fault.peer].filter((part) => part !== null).join(' ');
+    problems.push(`${fault.class}${about === '' ? '' : ` of ${about}`} (${fault.id}) is not over`);
+  }
+  const weak = sources.degraded().map(({ part, level, why }) => `${part}: ${level} (${why})`);
+  const up = mesh.nodes.some(({ state }) => state === 'joined' || state === 'registered');
+  if (mesh.mesh !== null && !up) weak.push('no other router is heard');
+  if (sources.now() > mesh.tablesAt + 30 * SECOND) weak.push('the tables of batman-adv are not up to date');
+  const status = problems.length > 0 ? 'problem' : weak.length > 0 ? 'degraded' : 'ok';
+  return { status, reasons: [...problems, ...weak] };
+}
+
+function statusOf(sources: Sources): shapes.Of<typeof shapes.status> {
+  const mesh = sources.mesh();
+  const heal = sources.heal();
+  const now = sources.now();
+  const { status, reasons } = healthOf(sources);
+  const last: shapes.Of<typeof shapes.status>['heal']['last'][number][] = [];
+  for (const { wallMs, decision } of sources.journal.read({ limit: 50 })) {
+    if (!['verified', 'failed', 'rolled-back'].includes(decision.step) || last.length >= 5) continue;
+    const { fault, action, step } = decision;
+    last.push({ fault: fault.id, class: fault.class, action, step, time: new Date(wallMs).toISOString() });
+  }
+  return {
+    version: 1,
+    agent: {
+      version: sources.version,
+      uptimeSeconds: seconds(now - sources.startedAt),
+      degraded: sources.degraded().map(({ part, level, why }) => ({ part, level, why })),
+    },
+    health: status,
+    reasons,
+    node: mesh.node,
+    originator: mesh.self,
+    mesh: {
+      interface: mesh.meshInterface,
+      present: mesh.mesh !== null,
+      algorithm: mesh.algorithm,
+      batmanVersion: mesh.mesh?.version ?? null,
+      originatorIntervalMs: mesh.mesh?.settings.origInterval ?? null,
+      peers: mesh.nodes.filter(({ state }) => state === 'joined' || state === 'registered').length,
+      gateways: mesh.gateways,
+    },
+    hardInterfaces: mesh.hardInterfaces.map(({ name, mac, active, carrier, primary }) => ({
+      name,
+      mac,
+      active,
+      carrier,
+      primary,
+    })),
+    heal: {
+      mode: heal.mode,
+      authenticated: heal.authenticated,
+      faults: heal.faults.map((fault) => ({
+        id: fault.id,
+        class: fault.class,
+        interface: fault.interface,
+        peer: fault.peer,
+        confidence: fault.confidence,
+        ageSeconds: seconds(now - fault.at),
+        evidence: fault.evidence.map(({ source, what }) => ({ source, what })),
+      })),
+      repairs: heal.repairs.map(({ fault, action, state }) => ({ fault: fault.id, action, state })),
+      last,
+      budgets: heal.budgets.map(({ name, left, capacity }) => ({ name, left: Math.round(left * 100) / 100, capacity })),
+      undoArmed: heal.undoArmed,
+    },
+  };
+}
+
+function topologyOf(mesh: MeshView): shapes.Of<typeof shapes.topology> {
+  const known = mesh.self === null ? [] : [mesh.self];
+  for (const { originator, state } of mesh.nodes)
+    if (state === 'joined' || state === 'registered') known.push(originator);
+  const graph = Graph.of(mesh.edges, known);
+  const paths = shortestPaths(graph, mesh.self ?? '');
+  const nodes = graph.nodes().map((id) => {
+    const path = paths.get(id);
+    return {
+      id,
+      cost: path === undefined ? null : round(path.cost),
+      hops: path?.hops ?? null,
+      via: pathTo(paths, id)?.[1] ?? null,
+    };
+  });
+  const { meanDegree, diameterCost, meanCost, ...counts } = statistics(graph);
+  return {
+    version: 1,
+    self: mesh.self,
+    nodes,
+    edges: mesh.edges.map(({ from, to, kind, cost }) => ({ from, to, kind, cost: round(cost) })),
+    statistics: {
+      ...counts,
+      meanDegree: round(meanDegree),
+      diameterCost: round(diameterCost),
+      meanCost: round(meanCost),
+    },
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+function entryOf({ sequence, wallMs, decision }: JournalEntry): shapes.Of<typeof shapes.log>['entries'][number] {
+  const { fault, step, action, at, why, result } = decision;
+  return {
+    sequence,
+    time: new Date(wallMs).toISOString(),
+    fault: fault.id,
+    class: fault.class,
+    interface: fault.interface,
+    peer: fault.peer,
+    step,
+    action,
+    afterMs: toMs(at - fault.at),
+    why,
+    result,
+  };
+}
+
+function explanationOf(sources: Sources, id: string): shapes.Of<typeof shapes.explanation> {
+  const entries = [...sources.journal.read({ limit: 100, fault: id })].reverse();
+  if (entries.length === 0) throw new AgentError('E_NOT_FOUND', `the journal has no fault ${id}; see heal log`);
+  const { fault } = entries[0]!.decision;
+  const weighed = entries.findLast(({ decision }) => decision.alternatives.length > 0)?.decision;
+  const zero = fault.evidence[0]?.at ?? fault.at;
+  return {
+    version: 1,
+    fault: id,
+    text: explain(entries),
+    evidence: fault.evidence.map(({ source, what, at }) => ({ source, what, afterMs: toMs(at - zero) })),
+    alternatives: (weighed?.alternatives ?? []).map(({ action, cost, refused }) => ({
+      action,
+      cost,
+      refused,
+      taken: action === weighed!.action,
+    })),
+    entries: entries.map(entryOf),
+  };
+}
+
+/** What is wrong with the text of a configuration file. Also for x0ctl, which needs no agent for it. */
+export function checkConfig(source: Uint8Array | string, file: string): shapes.Of<typeof shapes.configReport> {
+  const { problems, warnings } = settle(source, file);
+  return {
+    version: 1,
+    file,
+    valid: problems.length === 0,
+    problems: problems.map(({ message, detail }) => ({
+      line: typeof detail.line === 'number' ? detail.line : 0,
+      option: [detail.section, detail.option].filter((part) => typeof part === 'string').join('.'),
+      message,
+    })),
+    warnings: warnings.map(({ line, section, option, message }) => ({
+      line,
+      option: option === undefined ? section : `${section}.${option}`,
+      message,
+    })),
+  };
+}

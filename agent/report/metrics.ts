@@ -1,0 +1,319 @@
+/**
+ * Metrics: every family in one table, a small registry over it, and the Prometheus text format 0.0.4.
+ * Ours, because prom-client costs 20 MB of a router's flash.
+ */
+import { QUALITIES } from '../mesh/quality.ts';
+import type { Sources } from './api.ts';
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface Family {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels?: readonly string[];
+  /** Upper bounds, ascending, without +Inf. */
+  readonly buckets?: readonly number[];
+}
+
+/** Repairs take milliseconds, and stock batman-adv seconds: both have to be told apart. */
+const REPAIR = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const DETECTION = [0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0025, 0.005, 0.01, 0.1, 1, 5];
+const CYCLE = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
+
+export const FAMILIES = {
+  mesh_peers_count: { type: 'gauge', help: 'Routers of the mesh that are heard, this one not counted.' },
+  mesh_nodes: { type: 'gauge', help: 'Known routers by state.', labels: ['state'] },
+  mesh_node_events_total: { type: 'counter', help: 'Changes in the life of routers.', labels: ['event'] },
+  mesh_latency_seconds: {
+    type: 'gauge',
+    help: 'One-way latency to a neighbour: half of the round trip.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_quality: {
+    type: 'gauge',
+    help: 'Quality class of a link: 4 EXCELLENT, 3 GOOD, 2 FAIR, 1 POOR, 0 BAD.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_loss_ratio: {
+    type: 'gauge',
+    help: 'Loss towards a neighbour, 0 to 1.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_throughput_bits_per_second: {
+    type: 'gauge',
+    help: 'Throughput to a neighbour as BATMAN_V has it.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_tq: {
+    type: 'gauge',
+    help: 'Transmit quality of a neighbour as BATMAN_IV has it, 0 to 255.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_quality_changes_total: { type: 'counter', help: 'Changes of link quality classes.', labels: ['to'] },
+  mesh_interface_up: { type: 'gauge', help: '1 while the mesh interface is there.' },
+  mesh_hard_interface_up: { type: 'gauge', help: '1 while a hard interface has a carrier.', labels: ['interface'] },
+  mesh_mttd_seconds: {
+    type: 'histogram',
+    help: 'From the instant a fault showed to the decision about it.',
+    buckets: DETECTION,
+  },
+  mesh_mttr_seconds: {
+    type: 'histogram',
+    help: 'From the first evidence of a fault to its verified repair.',
+    buckets: REPAIR,
+  },
+  mape_k_cycle_duration_seconds: {
+    type: 'histogram',
+    help: 'Time that one phase of the MAPE-K loop took for one event.',
+    labels: ['phase'],
+    buckets: CYCLE,
+  },
+  self_healing_events_total: {
+    type: 'counter',
+    help: 'Repairs that came to an end.',
+    labels: ['root_cause', 'action', 'success'],
+  },
+  self_healing_mttr_seconds: {
+    type: 'histogram',
+    help: 'From the first evidence of a fault to its verified repair, by what repaired it.',
+    labels: ['recovery_type'],
+    buckets: REPAIR,
+  },
+  self_healing_faults: { type: 'gauge', help: 'Faults that are not over.', labels: ['root_cause'] },
+  self_healing_mode: { type: 'gauge', help: '1 for the mode of healing that is on.', labels: ['mode'] },
+  self_healing_budget_left: { type: 'gauge', help: 'What may still be spent now.', labels: ['budget'] },
+  self_healing_undo_armed: { type: 'gauge', help: 'Changes that would be undone if the agent died now.' },
+  alarms_sent_total: { type: 'counter', help: 'Alarms of this router.' },
+  alarms_received_total: { type: 'counter', help: 'Alarms accepted from others.' },
+  alarms_refused_total: { type: 'counter', help: 'Alarms from others that were refused.', labels: ['reason'] },
+  kick_frames_total: { type: 'counter', help: 'Frames that kicks have cost.' },
+  netlink_resyncs_total: { type: 'counter', help: 'Netlink events were lost and everything was read anew.' },
+  netlink_errors_total: { type: 'counter', help: 'Netlink requests that failed.', labels: ['code'] },
+  journal_entries: { type: 'gauge', help: 'Decisions in the journal.' },
+  node_health_status: {
+    type: 'gauge',
+    help: 'Health of a router: 1 healthy, 0.5 degraded, 0 unreachable; this one goes by its own address.',
+    labels: ['node'],
+  },
+  node_uptime_seconds: { type: 'gauge', help: 'Time since the agent started.' },
+  agent_degraded: {
+    type: 'gauge',
+    help: '1 for a part that works with less than it could.',
+    labels: ['part', 'level'],
+  },
+  agent_build_info: { type: 'gauge', help: 'Always 1; the labels say what runs.', labels: ['version'] },
+  http_requests_total: {
+    type: 'counter',
+    help: 'Requests answered, over HTTP and the control socket.',
+    labels: ['method', 'endpoint', 'status'],
+  },
+  http_request_duration_seconds: {
+    type: 'histogram',
+    help: 'Time to answer a request.',
+    labels: ['method', 'endpoint'],
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5],
+  },
+  process_resident_memory_bytes: { type: 'gauge', help: 'Resident memory of the agent.' },
+  process_cpu_seconds_total: { type: 'counter', help: 'CPU time of the agent.' },
+  metrics_dropped_total: {
+    type: 'counter',
+    help: 'Figures left out because a family had too many series or was asked for wrongly.',
+  },
+} as const satisfies Record<string, Family>;
+
+export type MetricName = keyof typeof FAMILIES;
+
+/** Series of one family at most: a hostile mesh must not fill a router's memory with labels. */
+const MOST_SERIES = 512;
+
+interface Series {
+  readonly labels: string;
+  value: number;
+  /** Histograms: counts a bucket, the last for +Inf; `value` is their sum. */
+  counts?: number[];
+}
+
+export class Metrics {
+  readonly #families = new Map<string, { family: Family; series: Map<string, Series> }>();
+
+  constructor(families: Readonly<Record<string, Family>> = FAMILIES) {
+    for (const [name, family] of Object.entries(families)) {
+      this.#families.set(name, { family, series: new Map() });
+      // What has no labels exists from the start, at 0: a rate needs a beginning.
+      if (family.labels === undefined && family.type !== 'gauge') this.#series(name, {});
+    }
+  }
+
+  /**
+   * Adds to a counter, sets a gauge, or puts a value into a histogram, as the family's type says. Carries out the
+   * effect 'metric'; never throws: what the table does not know is counted as dropped.
+   */
+  take(name: string, labels: Labels, value: number): void {
+    const series = this.#series(name, labels);
+    if (series === null || Number.isNaN(value)) {
+      this.#drop();
+      return;
+    }
+    const { family } = this.#families.get(name)!;
+    if (family.type === 'gauge') series.value = value;
+    else if (family.type === 'counter') series.value += Math.max(0, value);
+    else {
+      series.value += value;
+      const at = family.buckets!.findIndex((bound) => value <= bound);
+      series.counts![at === -1 ? family.buckets!.length : at]! += 1;
+    }
+  }
+
+  /** Replaces all series of a gauge or a counter that somebody else keeps: what is gone goes from the page as well. */
+  replace(name: string, rows: Iterable<readonly [Labels, number | null]>): void {
+    const found = this.#families.get(name);
+    if (found === undefined) {
+      this.#drop();
+      return;
+    }
+    found.series.clear();
+    for (const [labels, value] of rows) {
+      if (value === null) continue;
+      const series = this.#series(name, labels);
+      if (series === null) this.#drop();
+      else series.value = value;
+    }
+  }
+
+  /** The page, in the text format 0.0.4. */
+  render(): string {
+    const out: string[] = [];
+    for (const [name, { family, series }] of this.#families) {
+      if (series.size === 0) continue;
+      const help = family.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+      out.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${family.type}`);
+      for (const { labels, value, counts } of series.values()) {
+        if (counts === undefined) {
+          out.push(`${name}${labels && `{${labels}}`} ${numberText(value)}`);
+          continue;
+        }
+        let total = 0;
+        for (const [i, count] of counts.entries()) {
+          total += count;
+          const bound = numberText(family.buckets![i] ?? Number.POSITIVE_INFINITY);
+          out.push(`${name}_bucket{${labels}${labels && ','}le="${bound}"} ${total}`);
+        }
+        const braces = labels && `{${labels}}`;
+        out.push(`${name}_sum${braces} ${numberText(value)}`, `${name}_count${braces} ${total}`);
+      }
+    }
+    return `${out.join('\n')}\n`;
+  }
+
+  #series(name: string, labels: Labels): Series | null {
+    const found = this.#families.get(name);
+    if (found === undefined) return null;
+    const { family, series } = found;
+    const names = family.labels ?? [];
+    if (Object.keys(labels).length !== names.length || !names.every((label) => Object.hasOwn(labels, label)))
+      return null;
+    const key = names.map((label) => `${label}="${escapeLabel(labels[label]!)}"`).join(',');
+    let one = series.get(key);
+    if (one === undefined) {
+      if (series.size >= MOST_SERIES) return null;
+      one = { labels: key, value: 0 };
+      if (family.type === 'histogram') one.counts = new Array(family.buckets!.length + 1).fill(0);
+      series.set(key, one);
+    }
+    return one;
+  }
+
+  #drop(): void {
+    const dropped = this.#families.get('metrics_dropped_total')?.series.get('');
+    if (dropped !== undefined) dropped.value += 1;
+  }
+}
+
+function escapeLabel(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}
+
+function numberText(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return '+Inf';
+  return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
+}
+
+const HEALTH = { healthy: 1, degraded: 0.5, unreachable: 0 } as const;
+
+/** Brings the gauges that mirror other rooms' state up to date; to be called before `render`. */
+export function collect(metrics: Metrics, sources: Sources): void {
+  const mesh = sources.mesh();
+  const heal = sources.heal();
+  const now = sources.now();
+  const one = (name: MetricName, value: number) => metrics.replace(name, [[{}, value]]);
+
+  one('mesh_peers_count', mesh.nodes.filter(({ state }) => state === 'joined' || state === 'registered').length);
+  metrics.replace(
+    'mesh_nodes',
+    ['joined', 'registered', 'left', 'dead'].map((state) => [
+      { state },
+      mesh.nodes.filter((node) => node.state === state).length,
+    ]),
+  );
+  const links = mesh.links.map((link) => ({
+    link,
+    labels: { interface: link.interface, neighbour: link.neighbour },
+  }));
+  metrics.replace(
+    'mesh_latency_seconds',
+    links.map(({ link, labels }) => [labels, link.latencyNs === null ? null : link.latencyNs / 1e9]),
+  );
+  metrics.replace(
+    'mesh_link_quality',
+    links.map(({ link, labels }) => [labels, link.quality === null ? null : 4 - QUALITIES.indexOf(link.quality)]),
+  );
+  metrics.replace(
+    'mesh_link_loss_ratio',
+    links.map(({ link, labels }) => [labels, link.loss]),
+  );
+  metrics.replace(
+    'mesh_link_throughput_bits_per_second',
+    links.map(({ link, labels }) => [labels, link.throughput === null ? null : link.throughput * 1000]),
+  );
+  metrics.replace(
+    'mesh_link_tq',
+    links.map(({ link, labels }) => [labels, link.tq]),
+  );
+  one('mesh_interface_up', Number(mesh.mesh !== null));
+  metrics.replace(
+    'mesh_hard_interface_up',
+    mesh.hardInterfaces.map((hard) => [{ interface: hard.name }, Number(hard.carrier)]),
+  );
+
+  const open = new Map<string, number>();
+  for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);
+  metrics.replace(
+    'self_healing_faults',
+    [...open].map(([root_cause, count]) => [{ root_cause }, count]),
+  );
+  metrics.replace(
+    'self_healing_mode',
+    ['off', 'observe', 'act'].map((mode) => [{ mode }, Number(mode === heal.mode)]),
+  );
+  metrics.replace(
+    'self_healing_budget_left',
+    heal.budgets.map(({ name, left }) => [{ budget: name }, left]),
+  );
+  one('self_healing_undo_armed', heal.undoArmed.length);
+  one('journal_entries', sources.journal.count());
+
+  const self: [Labels, number][] = mesh.self === null ? [] : [[{ node: mesh.self }, mesh.mesh === null ? 0 : 1]];
+  metrics.replace('node_health_status', [
+    ...self,
+    ...mesh.nodes.map((node): [Labels, number] => [{ node: node.originator }, HEALTH[node.health]]),
+  ]);
+  one('node_uptime_seconds', (now - sources.startedAt) / 1e9);
+  metrics.replace(
+    'agent_degraded',
+    sources.degraded().map(({ part, level }) => [{ part, level }, 1]),
+  );
+  metrics.replace('agent_build_info', [[{ version: sources.version }, 1]]);
+  const { rssBytes, cpuSeconds } = sources.process();
+  one('process_resident_memory_bytes', rssBytes);
+  one('process_cpu_seconds_total', cpuSeconds);
+}

@@ -1,0 +1,323 @@
+/**
+ * The JSON answers of the API, version 1. Each shape is written once and gives three things: the TypeScript type, the
+ * JSON Schema of the OpenAPI page, and `mismatch` for tests. Within a version, members are only ever added.
+ */
+
+export interface Shape<T> {
+  readonly schema: Schema;
+  /** Only for the compiler: the type that the schema describes. */
+  readonly _?: T;
+}
+
+export interface Schema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly items?: Schema;
+  readonly additionalProperties?: Schema;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly Schema[];
+}
+
+export type Of<S> = S extends Shape<infer T> ? T : never;
+
+function basic<T>(type: string): (description: string) => Shape<T> {
+  return (description) => ({ schema: { type, description } });
+}
+
+const text = basic<string>('string');
+const number = basic<number>('number');
+const integer = basic<number>('integer');
+const flag = basic<boolean>('boolean');
+
+function oneOf<const C extends readonly string[]>(choices: C, description: string): Shape<C[number]> {
+  return { schema: { type: 'string', enum: choices, description } };
+}
+
+function object<const P extends Readonly<Record<string, Shape<unknown>>>>(
+  properties: P,
+  description?: string,
+): Shape<{ readonly [K in keyof P]: Of<P[K]> }> {
+  const schemas = Object.fromEntries(Object.entries(properties).map(([key, { schema }]) => [key, schema]));
+  return {
+    schema: {
+      type: 'object',
+      ...(description !== undefined && { description }),
+      properties: schemas,
+      required: Object.keys(properties),
+    },
+  };
+}
+
+function array<T>(items: Shape<T>, description: string): Shape<readonly T[]> {
+  return { schema: { type: 'array', description, items: items.schema } };
+}
+
+function orNull<T>({ schema }: Shape<T>): Shape<T | null> {
+  if (schema.enum !== undefined)
+    return { schema: { ...schema, type: ['string', 'null'], enum: [...schema.enum, null] } };
+  if (typeof schema.type === 'string') return { schema: { ...schema, type: [schema.type, 'null'] } };
+  return { schema: { anyOf: [schema, { type: 'null' }] } };
+}
+
+/** Every answer begins with this. */
+const version: Shape<1> = { schema: { type: 'integer', const: 1, description: 'of the shape of this answer' } };
+const wall = text('wall-clock time, RFC 3339');
+const mac = text('MAC address');
+const age = number('seconds since it was last heard of');
+const quality = orNull(
+  oneOf(['EXCELLENT', 'GOOD', 'FAIR', 'POOR', 'BAD'], 'by loss, latency and throughput; null while nothing is known'),
+);
+const tq = orNull(integer('BATMAN_IV transmit quality, 0 to 255'));
+const throughput = orNull(number('BATMAN_V throughput, kbit/s'));
+const mode = oneOf(['off', 'observe', 'act'], 'heal.mode');
+
+export const fault = object({
+  id: text('unique on this router'),
+  class: text('what broke; the root_cause of the metrics'),
+  interface: orNull(text('the hard interface that it is about')),
+  peer: orNull(text('the neighbour, originator or sender that it is about')),
+  confidence: number('0 to 1'),
+  ageSeconds: number('since the first evidence reached the agent'),
+  evidence: array(object({ source: text('where it was seen'), what: text('in words') }), 'what it rests on'),
+});
+
+export const health = object({
+  version,
+  status: oneOf(
+    ['ok', 'degraded', 'problem'],
+    'problem: the mesh interface is gone or a fault is open; degraded: it works, with less than it could',
+  ),
+  reasons: array(text('one reason, in words'), 'why it is not ok'),
+  uptimeSeconds: number('of the agent'),
+});
+
+export const status = object({
+  version,
+  agent: object({
+    version: text('of the agent'),
+    uptimeSeconds: number('of the agent'),
+    degraded: array(
+      object({ part: text('which part'), level: text('what is used instead'), why: text('in words') }),
+      'parts that work with less than they could',
+    ),
+  }),
+  health: oneOf(['ok', 'degraded', 'problem'], 'as /health says'),
+  reasons: array(text('one reason, in words'), 'why it is not ok'),
+  node: text('name of this router'),
+  originator: orNull(mac),
+  mesh: object({
+    interface: text('the mesh interface'),
+    present: flag('is it there'),
+    algorithm: text('BATMAN_IV or BATMAN_V'),
+    batmanVersion: orNull(text('of the kernel module')),
+    originatorIntervalMs: orNull(integer('time between two OGMs')),
+    peers: integer('routers heard of, joined or registered'),
+    gateways: integer('gateways on offer'),
+  }),
+  hardInterfaces: array(
+    object({
+      name: text('interface'),
+      mac,
+      active: flag('batman-adv uses it'),
+      carrier: flag('up, with carrier'),
+      primary: flag('gives this router its originator address'),
+    }),
+    'interfaces under the mesh interface',
+  ),
+  heal: object({
+    mode,
+    authenticated: flag('alarms travel under a key; without one the agent heals locally only'),
+    faults: array(fault, 'faults that are not over'),
+    repairs: array(
+      object({ fault: text('id'), action: text('what is done'), state: text('how far it is') }),
+      'repairs under way',
+    ),
+    last: array(
+      object({
+        fault: text('id'),
+        class: text('what broke'),
+        action: text('what was done'),
+        step: text('how it ended'),
+        time: wall,
+      }),
+      'the last repairs, newest first',
+    ),
+    budgets: array(
+      object({ name: text('of what'), left: number('now'), capacity: number('at most') }),
+      'what may still be spent',
+    ),
+    undoArmed: array(text('change id'), 'changes that would be undone if the agent died now'),
+  }),
+});
+
+export const nodes = object({
+  version,
+  nodes: array(
+    object({
+      originator: mac,
+      state: oneOf(['joined', 'registered', 'left', 'dead'], 'life of a router in the mesh'),
+      health: oneOf(['healthy', 'degraded', 'unreachable'], 'of the best path to it'),
+      nextHop: mac,
+      interface: text('the way out'),
+      tq,
+      throughput,
+      lastSeenSeconds: age,
+      sinceSeconds: number('in this state'),
+    }),
+    'other routers',
+  ),
+});
+
+export const links = object({
+  version,
+  links: array(
+    object({
+      interface: text('our hard interface'),
+      neighbour: mac,
+      originator: orNull(text('the router behind it, where it is known')),
+      quality,
+      carrier: flag('of our interface'),
+      tq,
+      throughput,
+      latencyMs: orNull(number('one way: half of the round trip')),
+      loss: orNull(number('0 to 1, one way')),
+      lastSeenSeconds: age,
+    }),
+    'neighbours, one row for each on each hard interface',
+  ),
+});
+
+export const topology = object({
+  version,
+  self: orNull(mac),
+  nodes: array(
+    object({
+      id: mac,
+      cost: orNull(number('of the cheapest path from here; null if it cannot be reached')),
+      hops: orNull(integer('edges of that path')),
+      via: orNull(text('the first router of that path')),
+    }),
+    'routers',
+  ),
+  edges: array(
+    object({
+      from: mac,
+      to: mac,
+      kind: oneOf(['link', 'route'], 'route: through that neighbour, over however many hops'),
+      cost: number('expected transmissions (BATMAN_IV), or milliseconds that one Mbit takes (BATMAN_V)'),
+    }),
+    'what this router can know of the graph: its links, and the routes beyond its neighbours',
+  ),
+  statistics: object({
+    nodes: integer('routers'),
+    edges: integer('edges'),
+    components: integer('parts that cannot reach each other'),
+    meanDegree: number('edges of a router'),
+    diameterCost: number('the most expensive of all shortest paths'),
+    diameterHops: integer('the most edges that a cheapest path has'),
+    meanCost: number('of all shortest paths'),
+  }),
+});
+
+const entry = object({
+  sequence: integer('number in the journal'),
+  time: wall,
+  fault: text('id'),
+  class: text('what broke'),
+  interface: orNull(text('hard interface')),
+  peer: orNull(text('neighbour, originator or sender')),
+  step: text('planned, observed, done, verified, rolled-back, failed or over'),
+  action: text('none, kick, detach, reattach or recreate-mesh'),
+  afterMs: number('from the first evidence to this step'),
+  why: text('in words'),
+  result: orNull(text('in words')),
+});
+
+export const log = object({ version, entries: array(entry, 'newest first') });
+
+export const explanation = object({
+  version,
+  fault: text('id'),
+  text: array(text('one line'), 'the whole story in words'),
+  evidence: array(
+    object({ source: text('where'), what: text('in words'), afterMs: number('from the first evidence') }),
+    'what it rests on',
+  ),
+  alternatives: array(
+    object({
+      action: text('what could be done'),
+      cost: number('lower is gentler'),
+      refused: orNull(text('why it was not taken')),
+      taken: flag('it was the one'),
+    }),
+    'what was weighed',
+  ),
+  entries: array(entry, 'oldest first'),
+});
+
+export const config = object({
+  version,
+  config: {
+    schema: {
+      type: 'object',
+      description: 'section → option → value, secrets left out; durations in nanoseconds',
+      additionalProperties: { type: 'object' },
+    },
+  } as Shape<Readonly<Record<string, Readonly<Record<string, unknown>>>>>,
+});
+
+const finding = object({
+  line: integer('0 where the option is not in the file'),
+  option: text('section.option, or the section'),
+  message: text('what is wrong, and what was expected'),
+});
+
+export const configReport = object({
+  version,
+  file: text('as it was named'),
+  valid: flag('no problem found'),
+  problems: array(finding, 'to be mended'),
+  warnings: array(finding, 'odd, but harmless'),
+});
+
+export const done = object({ version, done: flag('it is under way'), message: text('in words') });
+
+export const error = object({
+  version,
+  error: object({ code: text('stable, see agent/core/errors.ts'), message: text('for people') }),
+});
+
+/** Where a value departs from a schema, as a path and a reason; null if it fits. Members beyond the schema are a departure. */
+export function mismatch(schema: Schema, value: unknown, at = '$'): string | null {
+  if (schema.anyOf !== undefined)
+    return schema.anyOf.some((option) => mismatch(option, value, at) === null) ? null : `${at}: fits no alternative`;
+  if ('const' in schema && value !== schema.const) return `${at}: is not ${JSON.stringify(schema.const)}`;
+  if (schema.enum !== undefined && !schema.enum.includes(value)) return `${at}: ${JSON.stringify(value)} is no choice`;
+  const types = schema.type === undefined ? [] : [schema.type].flat();
+  const isA = (type: string) =>
+    type === 'integer'
+      ? Number.isInteger(value)
+      : type === 'number'
+        ? Number.isFinite(value)
+        : type === (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
+  if (types.length > 0 && !types.some(isA)) return `${at}: ${JSON.stringify(value)} is no ${types.join(' or ')}`;
+  if (Array.isArray(value) && schema.items !== undefined) {
+    for (const [i, item] of value.entries()) {
+      const found = mismatch(schema.items, item, `${at}[${i}]`);
+      if (found !== null) return found;
+    }
+  }
+  if (schema.properties !== undefined && typeof value === 'object' && value !== null) {
+    const members = value as Record<string, unknown>;
+    for (const key of schema.required ?? []) if (!(key in members)) return `${at}.${key}: is missing`;
+    for (const [key, member] of Object.entries(members)) {
+      if (!Object.hasOwn(schema.properties, key)) return `${at}.${key}: is not in the shape`;
+      const found = mismatch(schema.properties[key]!, member, `${at}.${key}`);
+      if (found !== null) return found;
+    }
+  }
+  return null;
+}
