@@ -122,12 +122,15 @@ export interface Call {
   answer(asked: Asked): unknown;
 }
 
+/** `answer` puts the version in front. */
+type Unversioned<T> = Omit<T, 'version'>;
+
 /** Ties the answer's type to its shape. */
 function call<T>(
   row: Omit<Call, 'shape' | 'answer' | 'changing'> & {
     readonly changing?: boolean;
     readonly shape: shapes.Shape<T>;
-    answer(asked: Asked): NoInfer<T>;
+    answer(asked: Asked): Unversioned<T>;
   },
 ): Call {
   return { changing: false, ...row };
@@ -145,7 +148,6 @@ export const CALLS: readonly Call[] = [
     help: 'Is all well? Status 503 for a problem.',
     shape: shapes.health,
     answer: ({ sources }) => ({
-      version: 1,
       ...healthOf(sources),
       uptimeSeconds: seconds(sources.now() - sources.startedAt),
     }),
@@ -175,7 +177,7 @@ export const CALLS: readonly Call[] = [
         lastSeenSeconds: seconds(now - node.lastSeen),
         sinceSeconds: seconds(now - node.since),
       }));
-      return { version: 1, nodes };
+      return { nodes };
     },
   }),
   call({
@@ -197,7 +199,7 @@ export const CALLS: readonly Call[] = [
         loss: link.loss === null ? null : Math.round(link.loss * 1e4) / 1e4,
         lastSeenSeconds: seconds(now - link.lastSeen),
       }));
-      return { version: 1, links };
+      return { links };
     },
   }),
   call({
@@ -220,7 +222,7 @@ export const CALLS: readonly Call[] = [
       const limit = wholeNumber(query, 'limit', 1, LOG_MOST) ?? LOG_LIMIT;
       const since = wholeNumber(query, 'since', 0, Number.MAX_SAFE_INTEGER);
       const entries = sources.journal.read({ limit, ...(since !== undefined && { since }) });
-      return { version: 1, entries: entries.map(entryOf) };
+      return { entries: entries.map(entryOf) };
     },
   }),
   call({
@@ -235,7 +237,7 @@ export const CALLS: readonly Call[] = [
     path: '/config',
     help: 'The configuration in use, without secrets.',
     shape: shapes.config,
-    answer: ({ sources }) => ({ version: 1, config: sources.config() }),
+    answer: ({ sources }) => ({ config: sources.config() }),
   }),
   {
     method: 'GET',
@@ -266,7 +268,7 @@ export const CALLS: readonly Call[] = [
       const { mode } = body;
       if (mode !== 'off' && mode !== 'observe' && mode !== 'act') throw usage('mode: expected off, observe or act');
       sources.ask({ type: 'mode-asked', by: caller.name, mode });
-      return { version: 1, done: true, message: `heal.mode is ${mode} until the next start` };
+      return { done: true, message: `heal.mode is ${mode} until the next start` };
     },
   }),
   call({
@@ -281,7 +283,7 @@ export const CALLS: readonly Call[] = [
       if (lost !== null && (typeof lost !== 'string' || !isMac(lost)))
         throw usage('lost: expected a MAC address such as 02:12:34:56:78:9a, in lower case');
       sources.ask({ type: 'kick-asked', by: caller.name, lost });
-      return { version: 1, done: true, message: 'asked for; x0ctl heal log shows what came of it' };
+      return { done: true, message: 'asked for; x0ctl heal log shows what came of it' };
     },
   }),
   call({
@@ -326,7 +328,7 @@ export function answer(sources: Sources, request: Request): Answer {
     const value = row.answer({ sources, caller: request.caller, query, id: id!, body });
     if (row.shape === null) return { status: 200, type: row.type!, body: value as string, endpoint };
     const status = endpoint === '/health' && (value as { status: string }).status === 'problem' ? 503 : 200;
-    return { status, type: JSON_TYPE, body: JSON.stringify(value), endpoint };
+    return { status, type: JSON_TYPE, body: JSON.stringify({ version: 1, ...(value as object) }), endpoint };
   } catch (thrown) {
     if (thrown instanceof AgentError)
       return errorAnswer(STATUS[thrown.code] ?? 500, thrown.code, thrown.message, endpoint);
@@ -402,7 +404,7 @@ function healthOf(sources: Sources): { status: 'ok' | 'degraded' | 'problem'; re
   return { status, reasons: [...problems, ...weak] };
 }
 
-function statusOf(sources: Sources): shapes.Of<typeof shapes.status> {
+function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>> {
   const mesh = sources.mesh();
   const heal = sources.heal();
   const now = sources.now();
@@ -414,7 +416,6 @@ function statusOf(sources: Sources): shapes.Of<typeof shapes.status> {
     last.push({ fault: fault.id, class: fault.class, action, step, time: new Date(wallMs).toISOString() });
   }
   return {
-    version: 1,
     agent: {
       version: sources.version,
       uptimeSeconds: seconds(now - sources.startedAt),
@@ -460,7 +461,7 @@ function statusOf(sources: Sources): shapes.Of<typeof shapes.status> {
   };
 }
 
-function topologyOf(mesh: MeshView): shapes.Of<typeof shapes.topology> {
+function topologyOf(mesh: MeshView): Unversioned<shapes.Of<typeof shapes.topology>> {
   const known = mesh.self === null ? [] : [mesh.self];
   for (const { originator, state } of mesh.nodes)
     if (state === 'joined' || state === 'registered') known.push(originator);
@@ -477,7 +478,6 @@ function topologyOf(mesh: MeshView): shapes.Of<typeof shapes.topology> {
   });
   const { meanDegree, diameterCost, meanCost, ...counts } = statistics(graph);
   return {
-    version: 1,
     self: mesh.self,
     nodes,
     edges: mesh.edges.map(({ from, to, kind, cost }) => ({ from, to, kind, cost: round(cost) })),
@@ -511,14 +511,13 @@ function entryOf({ sequence, wallMs, decision }: JournalEntry): shapes.Of<typeof
   };
 }
 
-function explanationOf(sources: Sources, id: string): shapes.Of<typeof shapes.explanation> {
+function explanationOf(sources: Sources, id: string): Unversioned<shapes.Of<typeof shapes.explanation>> {
   const entries = [...sources.journal.read({ limit: 100, fault: id })].reverse();
   if (entries.length === 0) throw new AgentError('E_NOT_FOUND', `the journal has no fault ${id}; see heal log`);
   const { fault } = entries[0]!.decision;
   const weighed = entries.findLast(({ decision }) => decision.alternatives.length > 0)?.decision;
   const zero = fault.evidence[0]?.at ?? fault.at;
   return {
-    version: 1,
     fault: id,
     text: explain(entries),
     evidence: fault.evidence.map(({ source, what, at }) => ({ source, what, afterMs: toMs(at - zero) })),
