@@ -10,6 +10,7 @@ export type RoutingAlgorithm = 'BATMAN_IV' | 'BATMAN_V';
 export interface Link {
   readonly index: IfIndex;
   readonly name: string;
+  /** '' where the interface has no 48-bit address. */
   readonly mac: Mac;
   /** IFF_UP: somebody wants it up. */
   readonly up: boolean;
@@ -20,7 +21,7 @@ export interface Link {
   readonly master: IfIndex;
   /** IFLA_INFO_KIND: 'batadv', 'bridge', 'veth', ...; '' for hardware. */
   readonly kind: string;
-  /** Peer or lower interface (IFLA_LINK); its own index or 0 where there is none. */
+  /** Peer or lower interface (IFLA_LINK); its own index or 0 where there is none; 0 where it lies in another namespace. */
   readonly peer: IfIndex;
 }
 
@@ -129,3 +130,76 @@ export type Change =
   /** A bridge without ports: the stable primary interface where the agent owns the mesh. */
   | { readonly kind: 'create-bridge'; readonly interface: string }
   | { readonly kind: 'add-address'; readonly interface: string; readonly address: InterfaceAddress };
+
+/** A station of this router's own (GET_TRANSTABLE_LOCAL). Flags: BATADV_TT_CLIENT_*. */
+export interface LocalStation {
+  readonly station: Mac;
+  /** 802.1Q id with BATADV_VLAN_HAS_TAG in bit 15. */
+  readonly vid: number;
+  readonly flags: number;
+  readonly crc32: number;
+  /** Absent for a station that is never forgotten. */
+  readonly lastSeenMs?: number;
+}
+
+/** A station behind another router (GET_TRANSTABLE_GLOBAL answers one row a router that announces it). */
+export interface RemoteStation {
+  readonly station: Mac;
+  readonly originator: Mac;
+  readonly vid: number;
+  readonly flags: number;
+  readonly crc32: number;
+  /** Version of the translation table by which it was announced, and the originator's newest. */
+  readonly ttvn: number;
+  readonly lastTtvn: number;
+  readonly best: boolean;
+}
+
+/** A station that a backbone gateway claims (GET_BLA_CLAIM). */
+export interface Claim {
+  readonly station: Mac;
+  readonly vid: number;
+  readonly backbone: Mac;
+  readonly crc: number;
+  readonly own: boolean;
+}
+
+/** A gateway on a shared backbone (GET_BLA_BACKBONE). */
+export interface Backbone {
+  readonly backbone: Mac;
+  readonly vid: number;
+  readonly crc: number;
+  readonly own: boolean;
+  readonly lastSeenMs?: number;
+}
+
+/** An entry of the distributed ARP table's cache (GET_DAT_CACHE). */
+export interface ArpEntry {
+  readonly address: string;
+  readonly mac: Mac;
+  readonly vid: number;
+  readonly lastSeenMs: number;
+}
+
+/** What multicast traffic a router wants (GET_MCAST_FLAGS). Flags absent: it does not say. */
+export interface MulticastFlags {
+  readonly originator: Mac;
+  readonly flags?: number;
+}
+
+/** The settings of one VLAN on a mesh (GET_VLAN). */
+export interface MeshVlan {
+  readonly mesh: IfIndex;
+  readonly vid: number;
+  readonly apIsolation: boolean;
+}
+
+/** The end of a throughput test (TP_METER event). */
+export interface ThroughputResult {
+  /** Names the test. */
+  readonly cookie: number;
+  /** BATADV_TP_REASON_*: 3 complete, 4 cancelled, 128 unreachable, 129 too many resends, 130 ongoing already, ... */
+  readonly result: number;
+  readonly testMs?: number;
+  readonly bytes?: number;
+}
