@@ -510,7 +510,12 @@ export async function openBatadv(generic: NetlinkConnection): Promise<Batadv> {
     return family.id !== before;
   }
 
-  async function ask<T>(what: string, encode: (id: number) => Uint8Array, ..._rest: Asking<T>): Promise<T[]> {
+  async function ask<T>(
+    what: string,
+    encode: (id: number) => Uint8Array,
+    decode?: Decoder<T>,
+    again = false,
+  ): Promise<T[]> {
     try {
       return await generic.request(encode(family.id), what, decode, again);
     } catch (error) {
