@@ -1,0 +1,46 @@
+# x0tta6bl4. Every target brings what it lacks (tools/setup.sh), says what it does, and asks nothing.
+NODE := tools/node
+
+.DEFAULT_GOAL := help
+.PHONY: run test check bench soak lint format build clean help
+
+run:    ## boot five routers, each with its agent; cut a link in use; show the repair
+	@tools/setup.sh lab
+	@$(NODE) tools/run/main.ts
+
+test:   ## everything that proves it, with one summary
+	@tools/setup.sh test
+	@$(NODE) tools/test.ts all
+
+check:  ## the quick part: types, lint, direction of imports, generated files, unit tests
+	@tools/setup.sh base
+	@$(NODE) tools/test.ts quick
+
+bench:  ## every figure of the README, measured here (half an hour and more)
+	@tools/setup.sh lab
+	@$(NODE) tools/bench/main.ts
+
+soak:   ## hours of faults in the lab
+	@tools/setup.sh lab
+	@$(NODE) tools/soak.ts
+
+lint:   ## types, lint, direction of imports
+	@tools/setup.sh base
+	@$(NODE) node_modules/typescript/bin/tsc --noEmit
+	@$(NODE) node_modules/@biomejs/biome/bin/biome check .
+	@$(NODE) tools/structure.ts
+
+format: ## put the sources in form, write what is generated
+	@tools/setup.sh base
+	@$(NODE) node_modules/@biomejs/biome/bin/biome check --write .
+	@$(NODE) tools/generate.ts
+
+build:  ## native part and the bundles dist/x0d.mjs, dist/x0ctl.mjs
+	@tools/setup.sh base
+	@$(NODE) tools/build.ts
+
+clean:  ## what was built; packages and Node stay
+	@rm -rf dist native/build tools/lab/build .cache
+
+help:   ## this
+	@sed -n 's/^\([a-z]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16

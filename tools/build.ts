@@ -1,0 +1,48 @@
+/**
+ * Bundles the two programs: agent/daemon.ts → dist/x0d.mjs, agent/ctl.ts → dist/x0ctl.mjs.
+ *
+ *     node tools/build.ts [--only x0d|x0ctl]
+ *
+ * One file each, so that a start reads one file; better-sqlite3 stays outside (it has a native part). `X0_VERSION` in
+ * the sources becomes package.json's version. The native shim is looked for beside the bundle, then in native/build.
+ */
+import { chmodSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const ROOT = join(import.meta.dirname, '..');
+const PROGRAMS = { x0d: 'agent/daemon.ts', x0ctl: 'agent/ctl.ts' } as const;
+
+const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const names = (Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[]).filter(
+  (name) => values.only === undefined || values.only === name,
+);
+if (names.length === 0) throw new Error(`--only takes ${Object.keys(PROGRAMS).join(' or ')}`);
+
+const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+for (const name of names) {
+  const outfile = join(ROOT, 'dist', `${name}.mjs`);
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: [PROGRAMS[name]],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node22.13',
+    external: ['better-sqlite3', '*.node'],
+    define: { X0_VERSION: JSON.stringify(version) },
+    banner: { js: '#!/usr/bin/env node' },
+    sourcemap: 'linked',
+    sourcesContent: false,
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  chmodSync(outfile, 0o755);
+  console.log(`dist/${name}.mjs ${kib(outfile)}, map ${kib(`${outfile}.map`)}`);
+}
+
+function kib(file: string): string {
+  return `${(statSync(file).size / 1024).toFixed(1)} KiB`;
+}

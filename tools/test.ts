@@ -1,0 +1,190 @@
+/**
+ * Runs the tests and ends with one summary:
+ *
+ *     node tools/test.ts quick     types, lint, structure, generated files, unit tests
+ *     node tools/test.ts all       quick, then every lab suite: test/lab/*.lab.ts
+ *     node tools/test.ts lab [NAME...]   lab suites only, all or those whose file name holds a NAME
+ *
+ * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
+ * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
+ */
+import { execFile } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { run } from 'node:test';
+import { pathToFileURL } from 'node:url';
+
+export interface Report {
+  pass(name: string): void;
+  fail(name: string, why: string): void;
+  skip(name: string, why: string): void;
+}
+
+export interface LabSuite {
+  readonly name: string;
+  run(report: Report): Promise<void>;
+}
+
+const ROOT = join(import.meta.dirname, '..');
+/** No lab suite takes as long as this: one that hangs must not hold the summary back. */
+const SUITE_LIMIT_MS = 30 * 60_000;
+const started = performance.now();
+
+/** Counts, says each failure and skip when it falls, and again in the summary. */
+export class Tally {
+  passed = 0;
+  readonly failed: string[] = [];
+  readonly skipped: string[] = [];
+  readonly #write: (line: string) => void;
+
+  constructor(write: (line: string) => void) {
+    this.#write = write;
+  }
+
+  of(suite: string): Report {
+    return {
+      pass: () => {
+        this.passed++;
+      },
+      fail: (name, why) => {
+        const line = `${suite}: ${name}: ${why}`;
+        this.failed.push(line);
+        this.#write(`  FAILED ${line}`);
+      },
+      skip: (name, why) => {
+        const line = `${suite}: ${name}: ${why}`;
+        this.skipped.push(line);
+        this.#write(`  skipped ${line}`);
+      },
+    };
+  }
+
+  summary(): string {
+    const lines = this.failed.map((line) => `FAILED  ${line.split('\n', 1)[0]}`);
+    lines.push(...this.skipped.map((line) => `skipped ${line}`));
+    lines.push(`${this.passed} passed, ${this.failed.length} failed, ${this.skipped.length} skipped`);
+    return lines.join('\n');
+  }
+}
+
+function say(line: string): void {
+  const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(6);
+  process.stdout.write(`${seconds} s  ${line}\n`);
+}
+
+/** Runs one program of the project; its output is shown only when it fails. */
+async function command(report: Report, name: string, file: string, args: readonly string[]): Promise<void> {
+  say(name);
+  await new Promise<void>((resolve) => {
+    execFile(file, args, { cwd: ROOT, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      if (error === null) report.pass(name);
+      else report.fail(name, `${error.message.split('\n')[0]}\n${stdout}${stderr}`.trimEnd());
+      resolve();
+    });
+  });
+}
+
+async function quick(tally: Tally): Promise<void> {
+  const report = tally.of('check');
+  const node = process.execPath;
+  const script = (name: string): string => join(ROOT, 'node_modules', name);
+  await Promise.all([
+    command(report, 'types', node, [script('typescript/bin/tsc'), '--noEmit']),
+    command(report, 'lint and format', node, [script('@biomejs/biome/bin/biome'), 'check', '.']),
+    command(report, 'direction of imports', node, ['tools/structure.ts']),
+    command(report, 'generated files', node, ['tools/generate.ts', '--check']),
+  ]);
+  await unit(tally);
+}
+
+/** node:test's own events: a test counts once, a suite or a file only when it failed by itself. */
+async function unit(tally: Tally): Promise<void> {
+  const files = globSync('test/unit/**/*.test.ts', { cwd: ROOT })
+    .map((file) => join(ROOT, file))
+    .sort();
+  say(`unit tests, ${files.length} files`);
+  const report = tally.of('unit');
+  const where = (file: string | undefined): string => (file === undefined ? '' : `${basename(file, '.test.ts')}: `);
+  for await (const event of run({ files, concurrency: true, cwd: ROOT, timeout: 120_000 })) {
+    if (event.type === 'test:pass') {
+      const { data } = event;
+      const name = where(data.file) + data.name;
+      if (data.details.type === 'suite') continue;
+      if (data.skip !== undefined && data.skip !== false) {
+        report.skip(name, typeof data.skip === 'string' ? data.skip : 'no reason given');
+      } else report.pass(name);
+    } else if (event.type === 'test:fail') {
+      const { data } = event;
+      const { error } = data.details;
+      // A file or suite fails with its tests: those have been counted.
+      if ((error as { failureType?: string }).failureType === 'subtestsFailed') continue;
+      const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : error.message;
+      report.fail(where(data.file) + data.name, cause);
+    } else if (event.type === 'test:stderr') {
+      process.stderr.write(event.data.message);
+    }
+  }
+}
+
+async function lab(tally: Tally, wanted: readonly string[]): Promise<void> {
+  const files = globSync('test/lab/*.lab.ts', { cwd: ROOT })
+    .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)))
+    .sort();
+  if (wanted.length > 0 && files.length === 0) throw new Error(`no lab suite is called ${wanted.join(' or ')}`);
+  for (const [index, file] of files.entries()) {
+    const label = `lab ${index + 1}/${files.length}`;
+    let name = basename(file, '.lab.ts');
+    try {
+      const suite = (await import(pathToFileURL(join(ROOT, file)).href)) as LabSuite;
+      name = suite.name;
+      const before = { passed: tally.passed, failed: tally.failed.length, skipped: tally.skipped.length };
+      const at = performance.now();
+      say(`${label}: ${name}`);
+      const waiting = setInterval(() => {
+        say(`${label}: ${name}, ${((performance.now() - at) / 1000).toFixed(0)} s so far`);
+      }, 20_000);
+      try {
+        await within(SUITE_LIMIT_MS, suite.run(tally.of(name)));
+      } finally {
+        clearInterval(waiting);
+      }
+      const counts = [
+        `${tally.passed - before.passed} passed`,
+        `${tally.failed.length - before.failed} failed`,
+        `${tally.skipped.length - before.skipped} skipped`,
+      ];
+      say(`${label}: ${name} took ${((performance.now() - at) / 1000).toFixed(1)} s: ${counts.join(', ')}`);
+    } catch (thrown) {
+      tally
+        .of(name)
+        .fail('ran to its end', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
+    }
+  }
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`still running after ${ms / 60_000} minutes`)), ms);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function main([what = 'quick', ...names]: readonly string[]): Promise<number> {
+  const tally = new Tally((line) => process.stdout.write(`${line}\n`));
+  if (what === 'quick' || what === 'all') await quick(tally);
+  if (what === 'all' || what === 'lab') await lab(tally, names);
+  if (!['quick', 'all', 'lab'].includes(what)) {
+    console.error('usage: node tools/test.ts quick | all | lab [NAME...]');
+    return 2;
+  }
+  process.stdout.write(`\n${tally.summary()}\n`);
+  return tally.failed.length > 0 ? 1 : 0;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  // What a suite left running must not keep the driver from ending.
+  process.exit(await main(process.argv.slice(2)));
+}
