@@ -14,18 +14,23 @@ import { explain } from './explain.ts';
 import { docsPage, openapi } from './openapi.ts';
 import * as shapes from './shapes.ts';
 
-/** A decision as the journal keeps it. `decision.at` counts from that boot's zero; `wallMs` is for people. */
+/** A decision as the journal keeps it: host's `Entry`. */
 export interface JournalEntry {
-  readonly sequence: number;
-  /** Milliseconds since 1970. */
-  readonly wallMs: number;
+  readonly id: number;
+  /** Milliseconds since 1970; `decision.at` counts from that boot's zero. */
+  readonly wall: number;
   readonly decision: Decision;
 }
 
+/** What host's `State` offers of itself. */
 export interface JournalReader {
-  /** Newest first: at most `limit` entries with a sequence above `since`, of this fault where one is given. */
-  read(query: { readonly limit: number; readonly since?: number; readonly fault?: string }): readonly JournalEntry[];
-  count(): number;
+  /** At most `limit` entries in the order of their numbers: those after `sinceId`, or without it the newest. */
+  query(query: {
+    readonly limit: number;
+    readonly sinceId?: number;
+    readonly faultId?: string;
+  }): readonly JournalEntry[];
+  status(): { readonly entries: number };
 }
 
 /** What heal shows of itself. */
@@ -212,16 +217,16 @@ export const CALLS: readonly Call[] = [
   call({
     method: 'GET',
     path: '/heal/log',
-    help: 'The journal of decisions, newest first.',
+    help: 'The journal of decisions, oldest first: the newest ones, or those after an entry.',
     query: [
       { name: 'limit', type: 'integer', help: `entries at most, 1 to ${LOG_MOST}; ${LOG_LIMIT} without it` },
-      { name: 'since', type: 'integer', help: 'only entries with a sequence above this' },
+      { name: 'since', type: 'integer', help: 'only entries after this one, by its id' },
     ],
     shape: shapes.log,
     answer: ({ sources, query }) => {
       const limit = wholeNumber(query, 'limit', 1, LOG_MOST) ?? LOG_LIMIT;
       const since = wholeNumber(query, 'since', 0, Number.MAX_SAFE_INTEGER);
-      const entries = sources.journal.read({ limit, ...(since !== undefined && { since }) });
+      const entries = sources.journal.query({ limit, ...(since !== undefined && { sinceId: since }) });
       return { entries: entries.map(entryOf) };
     },
   }),
@@ -410,10 +415,10 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
   const now = sources.now();
   const { status, reasons } = healthOf(sources);
   const last: shapes.Of<typeof shapes.status>['heal']['last'][number][] = [];
-  for (const { wallMs, decision } of sources.journal.read({ limit: 50 })) {
+  for (const { wall, decision } of sources.journal.query({ limit: 50 }).toReversed()) {
     if (!['verified', 'failed', 'rolled-back'].includes(decision.step) || last.length >= 5) continue;
     const { fault, action, step } = decision;
-    last.push({ fault: fault.id, class: fault.class, action, step, time: new Date(wallMs).toISOString() });
+    last.push({ fault: fault.id, class: fault.class, action, step, time: new Date(wall).toISOString() });
   }
   return {
     agent: {
@@ -494,11 +499,11 @@ function round(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-function entryOf({ sequence, wallMs, decision }: JournalEntry): shapes.Of<typeof shapes.log>['entries'][number] {
+function entryOf({ id, wall, decision }: JournalEntry): shapes.Of<typeof shapes.log>['entries'][number] {
   const { fault, step, action, at, why, result } = decision;
   return {
-    sequence,
-    time: new Date(wallMs).toISOString(),
+    id,
+    time: new Date(wall).toISOString(),
     fault: fault.id,
     class: fault.class,
     interface: fault.interface,
@@ -512,7 +517,7 @@ function entryOf({ sequence, wallMs, decision }: JournalEntry): shapes.Of<typeof
 }
 
 function explanationOf(sources: Sources, id: string): Unversioned<shapes.Of<typeof shapes.explanation>> {
-  const entries = [...sources.journal.read({ limit: 100, fault: id })].reverse();
+  const entries = sources.journal.query({ limit: 100, faultId: id });
   if (entries.length === 0) throw new AgentError('E_NOT_FOUND', `the journal has no fault ${id}; see heal log`);
   const { fault } = entries[0]!.decision;
   const weighed = entries.findLast(({ decision }) => decision.alternatives.length > 0)?.decision;

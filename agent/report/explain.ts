@@ -55,7 +55,7 @@ export function explain(entries: readonly JournalEntry[]): string[] {
 
   const lines = [
     `Fault ${fault.id}: ${FAULTS[fault.class]}${about.length > 0 ? ` (${about.join(', ')})` : ''}.`,
-    `Seen ${new Date(first.wallMs).toISOString()}; sure to ${Math.round(fault.confidence * 100)} %. Times below count from the first evidence.`,
+    `Seen ${new Date(first.wall).toISOString()}; sure to ${Math.round(fault.confidence * 100)} %. Times below count from the first evidence.`,
     '',
     'What was seen:',
     ...fault.evidence.map(({ at, source, what }) => `  ${after(zero, at).padStart(10)}  ${source}: ${what}`),

@@ -300,7 +300,7 @@ export function collect(metrics: Metrics, sources: Sources): void {
     heal.budgets.map(({ name, left }) => [{ budget: name }, left]),
   );
   one('self_healing_undo_armed', heal.undoArmed.length);
-  one('journal_entries', sources.journal.count());
+  one('journal_entries', sources.journal.status().entries);
 
   const self: [Labels, number][] = mesh.self === null ? [] : [[{ node: mesh.self }, mesh.mesh === null ? 0 : 1]];
   metrics.replace('node_health_status', [

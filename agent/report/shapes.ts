@@ -223,7 +223,7 @@ export const topology = object({
 });
 
 const entry = object({
-  sequence: integer('number in the journal'),
+  id: integer('number in the journal'),
   time: wall,
   fault: text('id'),
   class: text('what broke'),
@@ -236,7 +236,7 @@ const entry = object({
   result: orNull(text('in words')),
 });
 
-export const log = object({ version, entries: array(entry, 'newest first') });
+export const log = object({ version, entries: array(entry, 'oldest first') });
 
 export const explanation = object({
   version,

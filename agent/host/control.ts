@@ -1,0 +1,82 @@
+/**
+ * The control socket of x0ctl: HTTP over a unix socket, all calls. Who may change something is decided by the uid that
+ * the kernel names as the peer's (SO_PEERCRED): root, or the agent's own. Others whom the path's mode lets in may read.
+ */
+import { createServer, type Server } from 'node:http';
+import { Socket } from 'node:net';
+import { AgentError } from '../core/errors.ts';
+import type { Caller, Sources } from '../report/api.ts';
+import type { Metrics } from '../report/metrics.ts';
+import { hear, LIMITS } from './http.ts';
+import type { ListenOptions, NativeSocket } from './native.ts';
+
+/** native().listenUnix, or what a test puts in its place. */
+export type ListenerFactory = (options: ListenOptions) => Pick<NativeSocket, 'close'>;
+
+const MODE = 0o660;
+const IDLE_TIMEOUT = 10_000;
+const MOST_CONNECTIONS = 32;
+
+export interface ControlOptions {
+  readonly path: string;
+  readonly sources: Sources;
+  readonly metrics: Metrics;
+  readonly listener: ListenerFactory;
+  /** The uid, besides root's, that may change something; the agent's own if absent. */
+  readonly uid?: number;
+  /** Told of an errno's name when accepting fails; the socket goes on. */
+  readonly onError?: (code: string) => void;
+}
+
+export interface Control {
+  /** Stops listening, removes the path and ends what is open. */
+  close(): void;
+}
+
+/** Throws E_SOCKET. */
+export function serveControl(options: ControlOptions): Control {
+  const { path, sources, metrics, uid: own = process.getuid?.() } = options;
+  const callers = new WeakMap<Socket, Caller>();
+  const open = new Set<Socket>();
+  const nobody: Caller = { name: 'somebody unknown', mayChange: false };
+  const server: Server = createServer(
+    LIMITS,
+    hear(sources, metrics, (request) => callers.get(request.socket) ?? nobody),
+  );
+
+  const onConnection = (fd: number, pid: number, uid: number): void => {
+    const socket = new Socket({ fd, readable: true, writable: true });
+    if (open.size >= MOST_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    open.add(socket);
+    callers.set(socket, { name: `uid ${uid} (pid ${pid})`, mayChange: uid === 0 || uid === own });
+    socket.once('close', () => open.delete(socket));
+    // The server never listens itself, so its own checking of slow clients does not run.
+    const deadline = setTimeout(() => socket.destroy(), 6 * IDLE_TIMEOUT);
+    deadline.unref();
+    socket.once('close', () => clearTimeout(deadline));
+    server.emit('connection', socket);
+  };
+
+  let listener: Pick<NativeSocket, 'close'>;
+  try {
+    listener = options.listener({
+      path,
+      mode: MODE,
+      onConnection,
+      onError: options.onError ?? (() => {}),
+    });
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new AgentError('E_SOCKET', `cannot listen on ${path}: ${reason}`, { path, errno: reason }, { cause });
+  }
+  server.timeout = IDLE_TIMEOUT;
+  return {
+    close: () => {
+      listener.close();
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
