@@ -22,6 +22,8 @@ export interface HealSettings {
   /** Alarm key as 64 hex digits, '' for none: then the agent heals locally only. */
   readonly key: string;
   readonly pollNs: Nanos;
+  /** OGM interval that the configuration asks for, in milliseconds; 0 leaves what the mesh has. */
+  readonly origIntervalMs: number;
   readonly kickCount: number;
   readonly kickSpacingNs: Nanos;
   /** Kicks a minute in all, and alarms a minute accepted from one sender. */

@@ -12,19 +12,24 @@ import { type Nanos, NEVER } from './time.ts';
 /** More emitted events in one turn than this is a loop between machines. */
 const TURN_LIMIT = 1000;
 
-export type Recorder = (now: Nanos, event: WorldEvent) => void;
+export interface RuntimeOptions {
+  /** Sees every event that is fed in, with its time: a tape of them can be played again. */
+  readonly record?: (now: Nanos, event: WorldEvent) => void;
+  /** A clock and what is done with its readings: how long each machine took. Machines themselves read no clock. */
+  readonly stopwatch?: { now(): Nanos; took(machine: string, ns: Nanos): void };
+}
 
 export class Runtime {
   readonly machines: readonly Machine[];
   readonly #world: World;
-  readonly #record: Recorder | undefined;
+  readonly #options: RuntimeOptions;
   #turning = false;
   readonly #waiting: [WorldEvent, Nanos][] = [];
 
-  constructor(machines: readonly Machine[], world: World, record?: Recorder) {
+  constructor(machines: readonly Machine[], world: World, options: RuntimeOptions = {}) {
     this.machines = machines;
     this.#world = world;
-    this.#record = record;
+    this.#options = options;
   }
 
   /**
@@ -53,7 +58,7 @@ export class Runtime {
   }
 
   #turn(first: WorldEvent, now: Nanos): void {
-    this.#record?.(now, first);
+    this.#options.record?.(now, first);
     const queue: Event[] = [first];
     for (let i = 0; i < queue.length; i++) {
       if (i > TURN_LIMIT) throw new AgentError('E_BUG', `machines loop over '${queue[i]!.type}'`);
@@ -68,8 +73,13 @@ export class Runtime {
 
   /** A machine that throws is a bug of ours; it must not take the others with it. */
   #ask(machine: Machine, event: Event, now: Nanos): Effect[] {
+    const { stopwatch } = this.#options;
+    const began = stopwatch?.now() ?? 0;
     try {
-      return machine.on(event, now);
+      const effects = machine.on(event, now);
+      // What a machine ignores costs nothing worth a figure.
+      if (stopwatch !== undefined && effects.length > 0) stopwatch.took(machine.name, stopwatch.now() - began);
+      return effects;
     } catch (thrown) {
       const error = asAgentError(thrown);
       return [

@@ -1,3 +1,5 @@
+export type Heal = ReturnType<typeof heal>;
+
 /**
  * The heal room as a whole: MAPE-K as small machines over one event stream, in the order in which one turn passes
  * through them: what the monitor notices is planned and on its way before the turn ends.
@@ -6,6 +8,7 @@ import { Alarm } from './alarm.ts';
 import { Analyse } from './analyse.ts';
 import { Execute } from './execute.ts';
 import { Journal } from './journal.ts';
+import { Keeper } from './keeper.ts';
 import { Kick } from './kick.ts';
 import { Knowledge } from './knowledge.ts';
 import { Monitor } from './monitor.ts';
@@ -28,6 +31,6 @@ export function heal() {
     execute,
     alarm,
     kick,
-    machines: [monitor, knowledge, analyse, plan, execute, alarm, kick, journal],
+    machines: [monitor, knowledge, analyse, plan, execute, alarm, kick, new Keeper(monitor), journal],
   };
 }

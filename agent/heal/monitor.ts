@@ -53,6 +53,10 @@ export class Monitor implements Machine, Surroundings {
         // An empty answer while bat0 is away must not make us forget what it had.
         if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
         return [];
+      case 'mode-asked':
+        // Until the next start or reload: the configuration file is a person's, and stays as it is.
+        this.settings = { ...this.settings, mode: event.mode };
+        return [log(`healing is now ${event.mode}`, { by: event.by })];
       case 'tick':
         if (now < this.#nextPoll) return [];
         this.#nextPoll = now + this.settings.pollNs;
@@ -209,4 +213,8 @@ export class Monitor implements Machine, Surroundings {
   #say(what: Symptom['what'], iface: string, index: IfIndex, peer: Mac | null, detail: string): Effect {
     return { type: 'emit', event: { type: 'symptom', symptom: { what, interface: iface, index, peer, detail } } };
   }
+}
+
+function log(message: string, fields: Record<string, unknown>): Effect {
+  return { type: 'log', level: 'info', message, fields };
 }

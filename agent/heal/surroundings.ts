@@ -34,6 +34,7 @@ export const NO_SETTINGS: HealSettings = {
   hardInterfaces: [],
   key: '',
   pollNs: 1e9,
+  origIntervalMs: 0,
   kickCount: 6,
   kickSpacingNs: 5e6,
   kickBudget: 20,

@@ -1,0 +1,333 @@
+/** x0d: reads the configuration, builds the machines and joins them to the host world. */
+import { hkdfSync } from 'node:crypto';
+import { hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import { diff, settle } from './config/load.ts';
+import { type Config, optionValue, ROWS } from './config/schema.ts';
+import { AgentError, asAgentError } from './core/errors.ts';
+import type { HealSettings } from './core/event.ts';
+import { Log } from './core/log.ts';
+import { Runtime } from './core/runtime.ts';
+import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
+import { heal } from './heal/heal.ts';
+import { readConfigFile } from './host/config-file.ts';
+import { serveControl } from './host/control.ts';
+import { serveApi, serveMetrics } from './host/http.ts';
+import { native } from './host/native.ts';
+import { openState, type State } from './host/state.ts';
+import { type Book, Host } from './host/world.ts';
+import { Mesh } from './mesh/mesh.ts';
+import type { Degraded, Sources } from './report/api.ts';
+import { Metrics } from './report/metrics.ts';
+
+declare const X0_VERSION: string | undefined;
+const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
+const CONFIG_FILE = '/etc/config/x0tta6bl4';
+const NODE_FLOOR = [22, 13] as const;
+const HELP = `x0d ${VERSION}: the x0tta6bl4 agent
+
+usage: x0d [--config FILE]
+
+  --config FILE   the configuration (${CONFIG_FILE})
+  --version       print the version and end
+  --help          this page
+
+SIGHUP reads the configuration again. SIGTERM ends the agent: what it changed for a repair is put back,
+and batman-adv forwards on.
+`;
+
+/** The alarm key: 64 hex digits as they are; a passphrase goes through HKDF-SHA-256 (RFC 5869). */
+function alarmKey(secret: string): string {
+  if (/^[0-9a-f]{64}$/i.test(secret)) return secret.toLowerCase();
+  return Buffer.from(hkdfSync('sha256', secret, 'x0tta6bl4', 'alarm v1', 32)).toString('hex');
+}
+
+/** What the machines follow, out of the configuration. */
+export function healSettings(config: Config): HealSettings {
+  const { mesh, heal: h } = config;
+  return {
+    mode: h.mode,
+    meshInterface: mesh.interface,
+    own: mesh.own,
+    algorithm: mesh.algorithm,
+    primary: mesh.primary,
+    hardInterfaces: mesh.hard_interface,
+    key: mesh.key === undefined ? '' : alarmKey(mesh.key.reveal()),
+    pollNs: h.poll_interval,
+    origIntervalMs: mesh.orig_interval / MS,
+    kickCount: h.kick_count,
+    kickSpacingNs: h.kick_spacing,
+    kickBudget: h.kick_budget,
+    senderBudget: h.sender_budget,
+    alarmHops: h.alarm_hops,
+    detach: h.detach,
+    reattach: h.reattach,
+    recreate: h.recreate,
+    reattachDampingNs: h.reattach_damping,
+    flapDampingNs: h.flap_damping,
+    deadAfterNs: h.dead_after,
+    echoNs: h.echo_interval,
+  };
+}
+
+/** Reads the file; whatever is wrong with it is logged, and there is always a configuration. */
+function readConfig(file: string, log: Log, lastGood?: Config): Config {
+  let source: Uint8Array | string = '';
+  try {
+    source = readConfigFile(file);
+  } catch (thrown) {
+    const error = asAgentError(thrown, 'E_CONFIG_READ');
+    log.error(error.message, { code: error.code });
+    if (lastGood !== undefined) return lastGood;
+  }
+  const settled = settle(source, file, lastGood);
+  for (const problem of settled.problems) log.error(problem.message, { code: problem.code, ...problem.detail });
+  for (const { line, message } of settled.warnings) log.warning(message, { file, line });
+  if (settled.source === 'last-good') log.warning('the last good configuration stays', { file });
+  return settled.config;
+}
+
+async function main(file: string): Promise<void> {
+  const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
+  let config = readConfig(file, log);
+  log.level = config.log.level;
+  const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
+  if (major < NODE_FLOOR[0] || (major === NODE_FLOOR[0] && minor < NODE_FLOOR[1])) {
+    throw new AgentError(
+      'E_USAGE',
+      `Node ${process.versions.node} is too old: ${NODE_FLOOR.join('.')} or newer is needed`,
+    );
+  }
+
+  const shim = native();
+  const startedAt = shim.now();
+  const metrics = new Metrics();
+  const state = openState({
+    directory: config.state.directory,
+    journalEntries: config.state.journal_entries,
+    sizeLimitKib: config.state.size_limit,
+    writeIntervalNs: config.state.write_interval,
+    now: () => shim.now(),
+    wall: () => Date.now(),
+    log,
+  });
+  const mesh = new Mesh();
+  const room = heal();
+  const host = new Host({
+    native: shim,
+    log,
+    onBook: (book, now) => keep(book, now, { log, metrics, state, settled: scheduleFlush }),
+    onCount: (name, labels) => metrics.take(name, labels, 1),
+  });
+  const runtime = new Runtime([...room.machines, mesh], host, {
+    stopwatch: {
+      now: () => shim.now(),
+      took: (phase, ns) => {
+        if (PHASES.has(phase)) metrics.take('mape_k_cycle_duration_seconds', { phase }, ns / SECOND);
+      },
+    },
+  });
+
+  // Flash is slow: never while a repair is under way.
+  let flushTimer: NodeJS.Timeout | null = null;
+  function scheduleFlush(): void {
+    const due = state.flushDue();
+    if (flushTimer !== null || due === NEVER) return;
+    flushTimer = setTimeout(
+      () => {
+        flushTimer = null;
+        if (shim.now() >= due && room.execute.deadline() === NEVER) state.flush();
+        scheduleFlush();
+      },
+      Math.min(3_600_000, Math.max(200, (due - shim.now()) / MS)),
+    );
+    flushTimer.unref();
+  }
+
+  await opened(host, runtime, healSettings(config), log);
+  const node = config.mesh.node_name || hostname();
+  host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
+  advise(room.monitor, config, log);
+
+  const sources: Sources = {
+    version: VERSION,
+    startedAt,
+    now: () => shim.now(),
+    degraded: () => degraded(config, state, host, room.monitor),
+    mesh: () => mesh.view(),
+    heal: () => ({
+      mode: room.monitor.settings.mode,
+      faults: room.analyse.open(),
+      repairs: room.execute.busy(),
+      budgets: [{ name: 'kicks', left: room.kick.left(shim.now()), capacity: room.monitor.settings.kickBudget }],
+      undoArmed: host.armed(),
+      authenticated: room.monitor.settings.key !== '',
+    }),
+    journal: state,
+    config: () => asTable(config),
+    process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
+    ask: (event) => host.feed(event),
+  };
+  const control = serveControl({
+    path: config.report.socket,
+    sources,
+    metrics,
+    listener: (options) => shim.listenUnix(options),
+    onError: (code) => log.warning('the control socket could not accept', { errno: code }),
+  });
+  if (config.report.http) {
+    const { http_address: address, http_port: port, metrics_port: metricsPort } = config.report;
+    for (const [what, serve] of [
+      ['status', () => serveApi(sources, metrics, address, port)],
+      ['metrics', () => serveMetrics(sources, metrics, address, metricsPort)],
+    ] as const) {
+      // A port that somebody else has must not keep the mesh from being healed.
+      serve().catch((thrown) => {
+        const error = asAgentError(thrown, 'E_SOCKET');
+        log.error(`no ${what} over HTTP: ${error.message}`, { code: error.code });
+      });
+    }
+  }
+
+  process.on('SIGHUP', () => {
+    const next = readConfig(file, log, config);
+    const changes = diff(config, next);
+    for (const { path, apply } of changes) {
+      log.info(apply === 'live' ? `${path} changed` : `${path} changed: it counts from the next start`);
+    }
+    if (changes.length === 0) log.info('the configuration has not changed');
+    config = next;
+    log.level = next.log.level;
+    if (changes.some(({ apply, section }) => apply === 'live' && (section === 'heal' || section === 'mesh'))) {
+      // What counts from the next start only keeps its old value until then.
+      host.settings({ ...healSettings(next), ...restartOnly(room.monitor.settings) });
+    }
+  });
+  const stop = (signal: string) => {
+    log.info(`ending on ${signal}`, { undone: host.armed().length });
+    control.close();
+    host.close();
+    state.flush();
+    state.close();
+    process.exit(0);
+  };
+  process.once('SIGTERM', () => stop('SIGTERM'));
+  process.once('SIGINT', () => stop('SIGINT'));
+  log.info('ready', {
+    version: VERSION,
+    node,
+    epoch: state.epoch,
+    mode: config.heal.mode,
+    took_ms: Math.round(performance.now()),
+  });
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
+  );
+}
+
+const PHASES: ReadonlySet<string> = new Set(['monitor', 'analyse', 'plan', 'execute', 'knowledge']);
+
+/** Until the kernel has batman-adv there is nothing to heal, and nothing to end for. */
+async function opened(host: Host, runtime: Runtime, settings: HealSettings, log: Log): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await host.open(runtime, settings);
+      return;
+    } catch (thrown) {
+      const error = asAgentError(thrown, 'E_NETLINK');
+      if (error.code !== 'E_NO_BATADV') throw error;
+      if (tries === 0) log.error(`${error.message} Asking again every 5 s.`, { code: error.code });
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+    }
+  }
+}
+
+/** What is carried out after the turn: everything that only people read. */
+function keep(book: Book, now: Nanos, into: { log: Log; metrics: Metrics; state: State; settled: () => void }): void {
+  switch (book.type) {
+    case 'log':
+      into.log.at(book.level, book.message, book.fields);
+      return;
+    case 'metric':
+      into.metrics.take(book.name, book.labels, book.value);
+      return;
+    case 'journal':
+      into.state.append(book.decision);
+      break;
+    case 'remember-mark':
+      into.state.rememberMark(book.sender, book.epoch, book.counter);
+      break;
+  }
+  void now;
+  into.settled();
+}
+
+/** Said once, at the start: what would make this mesh heal better. */
+function advise(
+  around: { lastMesh: { primary?: { name: string } } | null; settings: HealSettings },
+  config: Config,
+  log: Log,
+): void {
+  if (config.mesh.key === undefined) {
+    log.warning('no mesh.key: this router heals by itself only, and neither tells others of faults nor believes them');
+  }
+  const primary = around.lastMesh?.primary?.name;
+  if (primary !== undefined && primary !== config.mesh.primary) {
+    log.warning(
+      `the primary interface is ${primary}: if it goes, this router changes its address in the mesh. ` +
+        `A bridge or dummy named ${config.mesh.primary}, put under the mesh interface first, avoids that`,
+    );
+  }
+}
+
+function degraded(config: Config, state: State, host: Host, around: { mesh: unknown }): Degraded[] {
+  const found: Degraded[] = [];
+  const trouble = state.status().trouble;
+  if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
+  if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
+  if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
+  if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
+  return found;
+}
+
+function restartOnly({ meshInterface, own, algorithm, primary, hardInterfaces }: HealSettings) {
+  return { meshInterface, own, algorithm, primary, hardInterfaces };
+}
+
+function asTable(config: Config): Record<string, Record<string, unknown>> {
+  const table: Record<string, Record<string, unknown>> = {};
+  for (const row of ROWS) {
+    table[row.section] ??= {};
+    const value = optionValue(config, row);
+    const scale = row.option.unit === 'ms' ? MS : row.option.unit === 's' ? SECOND : 1;
+    table[row.section]![row.name] = row.option.kind === 'duration' ? (value as number) / scale : (value ?? null);
+  }
+  return table;
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+function fail(thrown: unknown): never {
+  const error = asAgentError(thrown);
+  process.stderr.write(`error: ${error.message} code=${error.code}\n`);
+  process.exit(error.blame === 'caller' ? 2 : 1);
+}
+
+try {
+  const { values } = parseArgs({
+    options: {
+      config: { type: 'string', default: CONFIG_FILE },
+      version: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) process.stdout.write(HELP);
+  else if (values.version) process.stdout.write(`${VERSION}\n`);
+  else main(values.config).catch(fail);
+} catch (thrown) {
+  process.stderr.write(`x0d: ${(thrown as Error).message}\n${HELP}`);
+  process.exit(2);
+}

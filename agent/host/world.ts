@@ -1,0 +1,239 @@
+/**
+ * The host world: this router. Brings its events to the runtime and carries the machines' effects out.
+ *
+ * What the air and the kernel wait for is done inside the turn; what only people read (log, journal, metrics) is done
+ * right after it, so that no repair waits for a line of text.
+ */
+import type { Effect } from '../core/effect.ts';
+import { asAgentError } from '../core/errors.ts';
+import type { HealSettings, WorldEvent } from '../core/event.ts';
+import { fromHex, toHex } from '../core/hex.ts';
+import type { Log } from '../core/log.ts';
+import type { World } from '../core/machine.ts';
+import type { Runtime } from '../core/runtime.ts';
+import { MS, type Nanos } from '../core/time.ts';
+import { type Air, openAir } from './air.ts';
+import { type CarrierWatch, watchCarrier } from './carrier.ts';
+import { type Kernel, openKernel } from './kernel.ts';
+import type { Native } from './native.ts';
+import { startUndo, type Undo } from './undo.ts';
+
+/** Addresses of bat0 change rarely, and nobody needs them before bat0 is gone: read with every so many tables. */
+const ADDRESSES_EVERY = 10;
+/** setTimeout counts in whole milliseconds up to 2^31. */
+const LONGEST_MS = 3_600_000;
+
+/** Effects that the daemon carries out: what is kept and shown. */
+export type Book = Extract<Effect, { type: 'log' | 'journal' | 'remember-mark' | 'metric' }>;
+
+export interface HostOptions {
+  readonly native: Native;
+  readonly log: Log;
+  onBook(book: Book, now: Nanos): void;
+  /** Something took less than it could: for metrics and status. */
+  onCount(name: 'netlink_resyncs_total' | 'netlink_errors_total', labels: Readonly<Record<string, string>>): void;
+}
+
+export class Host implements World {
+  readonly #options: HostOptions;
+  #runtime!: Runtime;
+  #kernel!: Kernel;
+  #air!: Air;
+  #undo!: Undo;
+  #carrier!: CarrierWatch;
+  #settings!: HealSettings;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAt: Nanos = 0;
+  #books: [Book, Nanos][] = [];
+  #polling = false;
+  #pollAgain = false;
+  #polls = 0;
+  #closed = false;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+  }
+
+  /** Opens every source and feeds what is there now; afterwards the machines know their surroundings. */
+  async open(runtime: Runtime, settings: HealSettings): Promise<void> {
+    const { native, log } = this.#options;
+    this.#runtime = runtime;
+    this.#settings = settings;
+    this.#air = openAir({
+      native,
+      log,
+      onFrame: (index, frame) => this.feed({ type: 'frame', interface: index, frame: toHex(frame) }),
+      onOwnOgm: (frame) => this.feed({ type: 'own-ogm', frame: toHex(frame) }),
+    });
+    this.#undo = startUndo(log);
+    this.#carrier = watchCarrier({
+      log,
+      now: () => native.now(),
+      interfaces: () => this.#hardLinks(),
+      onDifference: (name) => this.#kernel.look(name),
+    });
+    this.feed({ type: 'settings', settings });
+    this.#kernel = await openKernel({
+      native,
+      log,
+      onLink: (link, cause) => {
+        this.feed({ type: 'link', link, cause });
+        if (cause === 'event' && link.name !== settings.meshInterface) this.#carrier.stir(native.now());
+      },
+      onLinkGone: (index, name) => this.feed({ type: 'link-gone', index, name }),
+      onResync: () => {
+        this.#options.onCount('netlink_resyncs_total', {});
+        this.#poll();
+      },
+    });
+    await this.#read();
+  }
+
+  /** From the outside world, at this instant. */
+  feed(event: WorldEvent): void {
+    if (this.#closed) return;
+    this.#runtime.feed(event, this.#options.native.now());
+    this.#settleBooks();
+    this.#schedule();
+  }
+
+  settings(settings: HealSettings): void {
+    this.#settings = settings;
+    this.feed({ type: 'settings', settings });
+  }
+
+  armed(): readonly string[] {
+    return this.#undo.armed();
+  }
+
+  undoAlive(): boolean {
+    return this.#undo.alive();
+  }
+
+  carryOut(effect: Effect, now: Nanos): void {
+    switch (effect.type) {
+      case 'send':
+        this.#air.send(
+          effect.frames.map(({ interface: index, frame }) => ({ interface: index, frame: fromHex(frame) })),
+        );
+        return;
+      case 'change':
+        this.#change(effect);
+        return;
+      case 'disarm':
+        this.#undo.disarm(effect.id);
+        return;
+      case 'poll':
+        this.#poll();
+        return;
+      case 'emit':
+        return;
+      default:
+        this.#books.push([effect, now]);
+    }
+  }
+
+  /** What is armed is undone by the helper: a stop leaves the mesh as a crash does, and as it was. */
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#carrier.close();
+    this.#undo.close();
+    this.#air.close();
+    this.#kernel?.close();
+  }
+
+  #hardLinks(): { name: string; carrier: boolean }[] {
+    const mesh = this.#kernel.byName(this.#settings.meshInterface);
+    if (mesh === undefined) return [];
+    return [...this.#kernel.links.values()].filter((link) => link.master === mesh.index && link.up);
+  }
+
+  #change(effect: Extract<Effect, { type: 'change' }>): void {
+    const { id, change, undo } = effect;
+    if (undo !== null) {
+      try {
+        const { protocol, message } = this.#kernel.prepare(undo);
+        this.#undo.arm(id, protocol, message);
+      } catch (thrown) {
+        // What cannot be taken back is not done.
+        const error = asAgentError(thrown).message;
+        queueMicrotask(() => this.feed({ type: 'change-done', id, error: `no undo could be prepared: ${error}` }));
+        return;
+      }
+    }
+    this.#kernel.apply(change, (error) => {
+      if (error !== null && undo !== null) this.#undo.disarm(id);
+      // What a creation made is told by a link event as well, but the next step may need it now.
+      if (change.kind === 'create-mesh' || change.kind === 'create-bridge') {
+        this.#kernel.look(change.kind === 'create-mesh' ? change.mesh : change.interface);
+        setTimeout(() => this.feed({ type: 'change-done', id, error }), 20);
+        return;
+      }
+      this.feed({ type: 'change-done', id, error });
+    });
+  }
+
+  #poll(): void {
+    if (this.#polling) {
+      this.#pollAgain = true;
+      return;
+    }
+    this.#polling = true;
+    this.#read()
+      .catch((thrown) => {
+        const error = asAgentError(thrown, 'E_NETLINK');
+        this.#options.onCount('netlink_errors_total', { code: error.code });
+        this.#options.log.warning('tables cannot be read', { code: error.code, error: error.message });
+      })
+      .finally(() => {
+        this.#polling = false;
+        if (!this.#pollAgain || this.#closed) return;
+        this.#pollAgain = false;
+        this.#poll();
+      });
+  }
+
+  async #read(): Promise<void> {
+    const tables = await this.#kernel.tables(this.#settings.meshInterface);
+    if (this.#closed) return;
+    this.feed({ type: 'tables', tables });
+    const { mesh } = tables;
+    const primary = mesh?.primary?.index;
+    const isV = mesh?.algorithm === 'BATMAN_V';
+    const hard = tables.hardInterfaces.map(({ index }) => index).filter((index) => index !== primary);
+    if (mesh !== null) this.#air.tap(isV ? hard : primary === undefined ? [] : [primary], mesh.algorithm);
+    if (this.#polls % ADDRESSES_EVERY === 0 && mesh !== null) {
+      const addresses = await this.#kernel.addresses(mesh.name);
+      if (!this.#closed) this.feed({ type: 'addresses', interface: mesh.name, addresses });
+    }
+    this.#polls += 1;
+  }
+
+  #settleBooks(): void {
+    if (this.#books.length === 0) return;
+    const books = this.#books;
+    this.#books = [];
+    setImmediate(() => {
+      for (const [book, now] of books) this.#options.onBook(book, now);
+    });
+  }
+
+  #schedule(): void {
+    const at = this.#runtime.deadline();
+    if (this.#timer !== null) {
+      if (at === this.#timerAt) return;
+      clearTimeout(this.#timer);
+    }
+    this.#timerAt = at;
+    if (at === Number.POSITIVE_INFINITY) {
+      this.#timer = null;
+      return;
+    }
+    const wait = Math.min(LONGEST_MS, Math.max(0, Math.ceil((at - this.#options.native.now()) / MS)));
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.feed({ type: 'tick' });
+    }, wait);
+  }
+}
