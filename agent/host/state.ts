@@ -333,7 +333,7 @@ export class State {
     this.#store?.abandon();
     this.#store = null;
     const error = asAgentError(thrown, 'E_STATE');
-    this.#trouble = new AgentError('E_STATE', `state is kept in memory only: ${error.message}`, { file: this.#file });
+    this.#trouble = new AgentError('E_STATE', `state is kept in memory only: ${message(error)}`, { file: this.#file });
     this.#options.log.error(this.#trouble.message, { code: 'E_STATE' });
   }
 
@@ -664,5 +664,5 @@ function setAside(file: string, wallMs: number): string {
 }
 
 function message(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  return (thrown instanceof Error ? thrown.message : String(thrown)).split('\n', 1)[0]!;
 }
