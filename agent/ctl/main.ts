@@ -1,0 +1,357 @@
+/** The command line: one dispatch table is the whole of it, one entry a subcommand. What an entry needs it imports late. */
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { AgentError, asAgentError } from '../core/errors.ts';
+import type * as shapes from '../report/shapes.ts';
+import type { Of } from '../report/shapes.ts';
+import type { Client } from './client.ts';
+import { clean, plainJson, type Terminal } from './terminal.ts';
+
+export const EXIT = {
+  ok: 0,
+  /** The command worked, and what it looked at has a problem. */
+  problem: 1,
+  usage: 2,
+  unreachable: 3,
+  /** Not allowed, or there is no such thing. */
+  refused: 4,
+  failed: 5,
+} as const;
+
+interface Context {
+  readonly to: Terminal;
+  readonly json: boolean;
+  readonly arguments: readonly string[];
+  readonly options: Readonly<Record<string, string | boolean | undefined>>;
+  agent(): Promise<Client>;
+}
+
+interface Command {
+  readonly name: string;
+  /** As the usage line shows them. */
+  readonly arguments: string;
+  /** Positional arguments at most. */
+  readonly most: number;
+  readonly least: number;
+  readonly help: string;
+  readonly more?: string;
+  readonly example: string;
+  readonly options?: Readonly<Record<string, { type: 'string' | 'boolean'; help: string; value?: string }>>;
+  run(context: Context): Promise<number>;
+}
+
+const CONFIG_FILE = '/etc/config/x0tta6bl4';
+
+const views = () => import('./views.ts');
+
+/** A command that shows one answer of the agent. */
+function showing<T>(
+  path: string,
+  text: (answer: T, to: Terminal, options: Context['options']) => Promise<string>,
+  exit: (answer: T) => number = () => EXIT.ok,
+): Command['run'] {
+  return async ({ to, json, options, agent }) => {
+    const answer = (await (await agent()).get(path)) as T;
+    to.out(json ? `${plainJson(answer)}\n` : await text(answer, to, options));
+    return exit(answer);
+  };
+}
+
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'status',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'this router, its mesh and its healing at a glance',
+    more: 'Exit status 1 if there is a problem: an open fault, or no mesh interface.',
+    example: 'x0ctl status && echo all is well',
+    run: showing<Of<typeof shapes.status>>(
+      '/mesh/status',
+      async (answer, to) => (await views()).statusText(answer, to),
+      ({ health }) => (health === 'problem' ? EXIT.problem : EXIT.ok),
+    ),
+  },
+  {
+    name: 'nodes',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'the other routers, and the way to each',
+    more: 'METRIC is the TQ (0 to 255, BATMAN_IV) or the throughput in Mbit/s (M, BATMAN_V) of the whole path.',
+    example: 'x0ctl nodes',
+    run: showing<Of<typeof shapes.nodes>>('/mesh/nodes', async (answer, to) => (await views()).nodesText(answer, to)),
+  },
+  {
+    name: 'links',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'our neighbours, with the quality of each link',
+    more: 'NEIGHBOUR is the address of the interface at the other end, ROUTER whose it is.',
+    example: 'x0ctl links --json | jq \'.links[] | select(.quality == "BAD")\'',
+    run: showing<Of<typeof shapes.links>>('/mesh/links', async (answer, to) => (await views()).linksText(answer, to)),
+  },
+  {
+    name: 'topology',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'the graph of the mesh, with shortest paths from here',
+    more: 'batman-adv knows next hops, not maps: beyond a neighbour stands the route, over however many hops.',
+    example: 'x0ctl topology --dot | dot -Tsvg > mesh.svg',
+    options: { dot: { type: 'boolean', help: 'for Graphviz' } },
+    run: showing<Of<typeof shapes.topology>>('/mesh/topology', async (answer, to, { dot }) => {
+      const { topologyDot, topologyText } = await views();
+      return dot === true ? topologyDot(answer) : topologyText(answer, to);
+    }),
+  },
+  {
+    name: 'watch',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'all of it live; q quits',
+    more: 'Where the output is no terminal it prints a line for each change.',
+    example: 'x0ctl watch --interval 0.5',
+    options: {
+      interval: { type: 'string', value: 'SECONDS', help: 'between two looks, 0.1 to 3600; 1 without it' },
+      count: { type: 'string', value: 'N', help: 'looks in all; endless without it' },
+    },
+    run: async ({ to, options, agent }) => {
+      const interval = numberOf(options.interval, 'interval', 0.1, 3600) ?? 1;
+      const count = numberOf(options.count, 'count', 1, 1e9) ?? 0;
+      const { watch } = await import('./watch.ts');
+      return watch(await agent(), to, interval * 1000, count);
+    },
+  },
+  {
+    name: 'heal log',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'the journal of decisions, the newest last',
+    example: 'x0ctl heal log --limit 50',
+    options: {
+      limit: { type: 'string', value: 'N', help: 'entries at most, 1 to 1000; 20 without it' },
+      since: { type: 'string', value: 'ID', help: 'only entries after this one (the id in --json)' },
+    },
+    run: async (context) => {
+      const query = new URLSearchParams();
+      const limit = numberOf(context.options.limit, 'limit', 1, 1000);
+      const since = numberOf(context.options.since, 'since', 0, Number.MAX_SAFE_INTEGER);
+      if (limit !== undefined) query.set('limit', String(limit));
+      if (since !== undefined) query.set('since', String(since));
+      return showing<Of<typeof shapes.log>>(`/heal/log?${query}`, async (answer, to) =>
+        (await views()).logText(answer, to),
+      )(context);
+    },
+  },
+  {
+    name: 'heal explain',
+    arguments: 'FAULT',
+    least: 1,
+    most: 1,
+    help: 'one fault: what was seen, weighed and done, and what came of it',
+    example: 'x0ctl heal explain e3-f17',
+    run: async (context) => {
+      const id = context.arguments[0]!;
+      if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) throw usage(`${clean(id)} is no fault; heal log shows them, as e3-f17`);
+      return showing<Of<typeof shapes.explanation>>(`/heal/explain/${id}`, async (answer) =>
+        (await views()).explanationText(answer),
+      )(context);
+    },
+  },
+  {
+    name: 'heal mode',
+    arguments: '[MODE]',
+    least: 0,
+    most: 1,
+    help: 'show or set whether the agent repairs',
+    more: `off: nothing; observe: only the journal tells what it would have done; act: it repairs.
+Holds until the agent's next start; for longer, set heal.mode in ${CONFIG_FILE}.`,
+    example: 'x0ctl heal mode observe',
+    run: async ({ to, json, arguments: [mode], agent }) => {
+      if (mode === undefined) {
+        const { heal } = (await (await agent()).get('/mesh/status')) as Of<typeof shapes.status>;
+        to.out(json ? `${plainJson({ version: 1, mode: heal.mode })}\n` : `${clean(heal.mode)}\n`);
+        return EXIT.ok;
+      }
+      if (!['off', 'observe', 'act'].includes(mode)) throw usage(`${clean(mode)} is no mode: off, observe or act`);
+      return tell(to, json, await (await agent()).post('/heal/mode', { mode }));
+    },
+  },
+  {
+    name: 'heal kick',
+    arguments: '[MAC]',
+    least: 0,
+    most: 1,
+    help: "send this router's next OGMs at once, as after a fault",
+    more: 'MAC names a neighbour that is lost, so that the others learn of it. Budgets hold here as well.',
+    example: 'x0ctl heal kick 02:12:34:56:78:9a',
+    run: async ({ to, json, arguments: [lost], agent }) => {
+      const mac = lost?.toLowerCase();
+      if (mac !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
+        throw usage(`${clean(lost!)} is no MAC address such as 02:12:34:56:78:9a`);
+      return tell(to, json, await (await agent()).post('/heal/kick', mac === undefined ? {} : { lost: mac }));
+    },
+  },
+  {
+    name: 'config check',
+    arguments: '[FILE]',
+    least: 0,
+    most: 1,
+    help: 'what is wrong with a configuration file; needs no agent',
+    more: `${CONFIG_FILE} without FILE. Exit status 1 if there is a problem.`,
+    example: 'x0ctl config check && /etc/init.d/x0tta6bl4 reload',
+    run: async ({ to, json, arguments: [file = CONFIG_FILE] }) => {
+      const [{ checkConfig }, { readConfigFile }, { reportText }] = await Promise.all([
+        import('../report/api.ts'),
+        import('../host/config-file.ts'),
+        views(),
+      ]);
+      const report = checkConfig(readConfigFile(file), file);
+      to.out(json ? `${plainJson(report)}\n` : reportText(report, to));
+      return report.valid ? EXIT.ok : EXIT.problem;
+    },
+  },
+];
+
+const GLOBAL = {
+  json: { type: 'boolean', help: 'print the answer as JSON (shapes: /docs of the agent)' },
+  socket: { type: 'string', value: 'PATH', help: "the agent's control socket" },
+  help: { type: 'boolean', help: 'this text' },
+} as const satisfies Command['options'];
+
+function tell(to: Terminal, json: boolean, answer: unknown): number {
+  to.out(json ? `${plainJson(answer)}\n` : `${clean((answer as Of<typeof shapes.done>).message)}\n`);
+  return EXIT.ok;
+}
+
+function usage(message: string): AgentError {
+  return new AgentError('E_USAGE', message);
+}
+
+function numberOf(raw: string | boolean | undefined, name: string, min: number, max: number): number | undefined {
+  if (raw === undefined) return undefined;
+  const value = /^\d+(\.\d+)?$/.test(String(raw)) ? Number(raw) : Number.NaN;
+  const whole = Number.isInteger(min);
+  if (!(value >= min && value <= max) || (whole && !Number.isInteger(value)))
+    throw usage(`--${name}: expected a ${whole ? 'whole ' : ''}number from ${min} to ${max}`);
+  return value;
+}
+
+/** Runs one command line. Answers the exit status; never throws. */
+export async function main(argv: readonly string[], to: Terminal): Promise<number> {
+  let json = argv.includes('--json');
+  try {
+    const found = find(argv);
+    if (found.kind === 'help') {
+      (found.status === EXIT.ok ? to.out : to.err)(found.text);
+      return found.status;
+    }
+    const { command, rest } = found;
+    const options: ParseArgsConfig['options'] = { ...strip(GLOBAL), ...strip(command.options ?? {}) };
+    const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+    if (values.help === true) {
+      to.out(helpOf(command));
+      return EXIT.ok;
+    }
+    if (rest.length < command.least || rest.length > command.most)
+      throw usage(`usage: x0ctl ${command.name} ${command.arguments}`.trimEnd());
+    json = values.json === true;
+    const socket = typeof values.socket === 'string' ? values.socket : to.environment.X0_SOCKET;
+    return await command.run({
+      to,
+      json,
+      arguments: positionals.slice(command.name.split(' ').length),
+      options: values as Context['options'],
+      agent: async () => {
+        const { client } = await import('./client.ts');
+        return client(socket ?? (await import('../config/schema.ts')).DEFAULTS.report.socket);
+      },
+    });
+  } catch (thrown) {
+    const isUsage = (thrown as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
+    const error = isUsage ? usage((thrown as Error).message) : asAgentError(thrown);
+    if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message: error.message } })}\n`);
+    else to.err(`x0ctl: ${clean(error.message)}\n`);
+    if (error.code === 'E_USAGE' && !json) to.err('x0ctl --help tells more.\n');
+    return STATUS[error.code] ?? EXIT.failed;
+  }
+}
+
+const STATUS: Readonly<Record<string, number>> = {
+  E_USAGE: EXIT.usage,
+  E_AGENT_UNREACHABLE: EXIT.unreachable,
+  E_FORBIDDEN: EXIT.refused,
+  E_NOT_FOUND: EXIT.refused,
+  E_CONFIG_READ: EXIT.refused,
+};
+
+type Found =
+  | { readonly kind: 'command'; readonly command: Command; readonly rest: readonly string[] }
+  | { readonly kind: 'help'; readonly text: string; readonly status: number };
+
+/** The command that a line names; options may stand anywhere in it. */
+function find(argv: readonly string[]): Found {
+  const all = Object.assign({}, GLOBAL, ...COMMANDS.map(({ options }) => options ?? {})) as NonNullable<
+    Command['options']
+  >;
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    options: strip(all),
+    allowPositionals: true,
+    strict: false,
+  });
+  const words = positionals[0] === 'help' ? positionals.slice(1) : positionals;
+  const asksHelp = values.help === true || positionals[0] === 'help';
+  const command = COMMANDS.find(({ name }) => name === words.slice(0, name.split(' ').length).join(' '));
+  if (command !== undefined) {
+    if (positionals[0] === 'help') return { kind: 'help', text: helpOf(command), status: EXIT.ok };
+    return { kind: 'command', command, rest: words.slice(command.name.split(' ').length) };
+  }
+  const group = COMMANDS.filter(({ name }) => name.startsWith(`${words[0]} `));
+  if (words.length === 0 || (group.length > 0 && words.length === 1))
+    return {
+      kind: 'help',
+      text: overview(group.length > 0 ? group : COMMANDS),
+      status: asksHelp ? EXIT.ok : EXIT.usage,
+    };
+  throw usage(`there is no command '${clean(words.slice(0, 2).join(' '))}'`);
+}
+
+function strip(options: NonNullable<Command['options']>): NonNullable<ParseArgsConfig['options']> {
+  return Object.fromEntries(Object.entries(options).map(([name, { type }]) => [name, { type }]));
+}
+
+function overview(commands: readonly Command[]): string {
+  const usageOf = ({ name, arguments: args }: Command) => `${name} ${args}`.trimEnd();
+  const width = Math.max(...commands.map((command) => usageOf(command).length));
+  return `x0ctl: look at the mesh and its healing from this router
+
+  ${commands.map((command) => `${usageOf(command).padEnd(width)}  ${command.help}`).join('\n  ')}
+
+Options of all of them:
+${optionLines(GLOBAL)}
+Exit status: 0 well; 1 what was looked at has a problem; 2 wrong usage;
+3 the agent does not answer; 4 refused, or not found; 5 failed.
+
+In trouble, begin with:  x0ctl status
+`;
+}
+
+function helpOf({ name, arguments: args, help, more, example, options }: Command): string {
+  return `${`x0ctl ${name} ${args}`.trimEnd()}: ${help}
+${more === undefined ? '' : `\n${more}\n`}
+Example:
+  ${example}
+
+Options:
+${optionLines({ ...options, ...GLOBAL })}`;
+}
+
+function optionLines(options: NonNullable<Command['options']>): string {
+  return Object.entries(options)
+    .map(([name, { value, help }]) => `  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(20)} ${help}\n`)
+    .join('');
+}

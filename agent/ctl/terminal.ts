@@ -1,0 +1,137 @@
+/** Where x0ctl writes to, and the tables it writes. All of it is ASCII: a router's console need not know UTF-8. */
+
+export interface Terminal {
+  out(text: string): void;
+  err(text: string): void;
+  readonly columns: number;
+  /** Standard output is a screen. */
+  readonly isScreen: boolean;
+  readonly color: boolean;
+  /** Calls back for every key; answers what ends that. Absent where there is no keyboard. */
+  readonly keys?: (onKey: (key: string) => void) => () => void;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Resolves after so many milliseconds, or once the signal aborts. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** The real one. */
+export function terminal(): Terminal {
+  const { stdin, stdout, stderr, env } = process;
+  // `x0ctl heal log | head` is no error.
+  stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 5));
+  const isScreen = stdout.isTTY === true;
+  return {
+    out: (text) => stdout.write(text),
+    err: (text) => stderr.write(text),
+    get columns() {
+      return stdout.columns ?? 80;
+    },
+    isScreen,
+    // no-color.org: present and not empty.
+    color: isScreen && !env.NO_COLOR && env.TERM !== 'dumb',
+    environment: env,
+    ...(isScreen && stdin.isTTY && { keys: onKeys }),
+    sleep: (ms, signal) =>
+      new Promise((resolve) => {
+        if (signal.aborted) return resolve();
+        const done = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', done);
+          resolve();
+        };
+        const timer = setTimeout(done, ms);
+        signal.addEventListener('abort', done);
+      }),
+  };
+}
+
+function onKeys(onKey: (key: string) => void): () => void {
+  const { stdin } = process;
+  const hear = (data: Buffer) => onKey(data.toString('latin1'));
+  stdin.setRawMode(true);
+  stdin.on('data', hear);
+  stdin.resume();
+  return () => {
+    stdin.off('data', hear);
+    stdin.setRawMode(false);
+    stdin.pause();
+  };
+}
+
+/** What came over the network may hold terminal commands: only printable ASCII stays. */
+export function clean(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/gu, '?');
+}
+
+/** JSON whose every byte is printable ASCII, for the same reason. */
+export function plainJson(value: unknown): string {
+  const escaped = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value, null, 2).replaceAll(/[\u007f-\uffff]/g, escaped);
+}
+
+export type Color = 'red' | 'yellow' | 'green' | 'bold' | 'dim';
+const CODES: Readonly<Record<Color, number>> = { red: 31, yellow: 33, green: 32, bold: 1, dim: 2 };
+
+export function paint(text: string, color: Color | null, to: Pick<Terminal, 'color'>): string {
+  return color === null || !to.color ? text : `\x1b[${CODES[color]}m${text}\x1b[0m`;
+}
+
+export interface Column<R> {
+  readonly title: string;
+  readonly of: (row: R) => string;
+  readonly right?: boolean;
+  /** Gives way when the table is too wide. */
+  readonly flexible?: boolean;
+  readonly color?: (row: R) => Color | null;
+}
+
+const LEAST = 6;
+
+/** A table that fits the terminal as long as its fixed columns do; a cell that had to be cut ends in '~'. */
+export function table<R>(
+  columns: readonly Column<R>[],
+  rows: readonly R[],
+  to: Pick<Terminal, 'columns' | 'color'>,
+): string {
+  const cells = rows.map((row) => columns.map(({ of }) => clean(of(row))));
+  const widths = columns.map(({ title }, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
+  let excess = widths.reduce((sum, width) => sum + width + 1, -1) - Math.max(to.columns, 40);
+  for (const [i, { flexible }] of columns.entries()) {
+    if (!flexible || excess <= 0) continue;
+    const less = Math.min(excess, Math.max(0, widths[i]! - LEAST));
+    widths[i]! -= less;
+    excess -= less;
+  }
+  const line = (texts: readonly string[], row: R | null) =>
+    columns
+      .map(({ right, color }, i) => {
+        const width = widths[i]!;
+        const cut = texts[i]!.length <= width ? texts[i]! : `${texts[i]!.slice(0, width - 1)}~`;
+        const padded = right ? cut.padStart(width) : i === columns.length - 1 ? cut : cut.padEnd(width);
+        return paint(padded, row === null ? 'bold' : (color?.(row) ?? null), to);
+      })
+      .join(' ')
+      .trimEnd();
+  return [
+    line(
+      columns.map(({ title }) => title),
+      null,
+    ),
+    ...rows.map((row, i) => line(cells[i]!, row)),
+    '',
+  ].join('\n');
+}
+
+/** 0.4s, 12s, 5m, 3h, 2d */
+export function age(seconds: number): string {
+  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)}s`;
+  if (seconds < 120) return `${Math.round(seconds)}s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)}m`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)}h` : `${Math.round(seconds / 86_400)}d`;
+}
+
+/** 850 us, 12.3 ms, 4.2 s */
+export function milliseconds(ms: number): string {
+  if (ms < 1) return `${Math.round(ms * 1000)} us`;
+  return ms < 1000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms` : age(ms / 1000).replace(/([smhd])$/, ' $1');
+}
