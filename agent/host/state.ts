@@ -611,8 +611,18 @@ function readable<T>(read: () => T): T {
   }
 }
 
+/**
+ * Why SQLite cannot be used in this process, or null. better-sqlite3 13 is built for Node-API 10 (Node 22.14, 23.6) and
+ * does not refuse an older one: it takes the process down with a segmentation fault when a database is opened.
+ */
+export function sqliteRefusal(napi: string | undefined = process.versions.napi): string | null {
+  return Number(napi) >= 10 ? null : `better-sqlite3 needs Node 22.14 or newer (this is ${process.version})`;
+}
+
 /** Loaded on use, so that a machine without the addon still heals, with its state in memory. */
 function sqlite(): typeof BetterSqlite3 {
+  const refusal = sqliteRefusal();
+  if (refusal !== null) throw new AgentError('E_STATE', refusal);
   return createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3;
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test as nodeTest, type TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import { SECOND } from '../../../agent/core/time.ts';
 import {
@@ -14,10 +14,22 @@ import {
   nextEpoch,
   PENDING_LIMIT,
   type State,
+  sqliteRefusal,
 } from '../../../agent/host/state.ts';
 import { Bench, decision, WALL } from './help.ts';
 
 const HOUR = 3600 * SECOND;
+const refusal = sqliteRefusal();
+
+function test(name: string, body: (t: TestContext) => void | Promise<void>): void {
+  nodeTest(name, { skip: refusal ?? false }, body);
+}
+
+nodeTest('a Node too old for the addon: memory only, instead of a crash', () => {
+  assert.match(sqliteRefusal('9')!, /22\.14/);
+  assert.ok(sqliteRefusal(''));
+  assert.equal(sqliteRefusal('10'), null);
+});
 
 function ids(state: State, query = {}): number[] {
   return state.query({ limit: 10_000, ...query }).map((entry) => entry.id);
