@@ -43,7 +43,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   list="${packages[*]}"
   have apt-get || fail "missing: ${list// /, } (the names of Debian's packages; this machine has no apt)."
   if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else
-    fail "the Debian packages ${list// /, } are missing and only root can install them: apt-get install $list"
+    fail "these Debian packages are missing and only root can install them: ${list// /, } (apt-get install $list)."
   fi
   say "installing the Debian packages ${list// /, }"
   # What brings a daemon (prometheus) must not start it.

@@ -288,11 +288,12 @@ export class Mesh {
     await Promise.all(routers.map((n) => this.#buildRouter(n)));
   }
 
-  /** Counts batman-adv's unicast frames (packet type 0x40) as they come in from the routers. */
+  /** Counts batman-adv's unicast frames (packet type 0x40), then all others, as they come in from the routers. */
   async #countData(ports: readonly string[]): Promise<void> {
     const commands = ports.flatMap((port) => [
       `qdisc add dev ${port} clsact`,
       `filter add dev ${port} ingress protocol 0x4305 prio 1 u32 match u8 0x40 0xff at 0 action pass`,
+      `filter add dev ${port} ingress protocol all prio 2 matchall action pass`,
     ]);
     await run('tc', ['-n', 'cable', '-batch', '-'], `${commands.join('\n')}\n`);
   }
@@ -532,26 +533,23 @@ export class Mesh {
 
   async airCount(): Promise<AirCount> {
     const ports = this.#ports.flatMap((named, n) => [...named.keys()].map((name) => ({ n, port: this.#far(n, name) })));
-    const routerOf = new Map(ports.map(({ n, port }) => [port, n]));
-    const links = JSON.parse(await run('ip', ['-n', 'cable', '-s', '-j', 'link'])) as {
-      ifname: string;
-      stats64: { rx: { packets: number; bytes: number } };
-    }[];
+    const show = ports.map(({ port }) => `filter show dev ${port} ingress`);
+    const text = await run('tc', ['-n', 'cable', '-s', '-batch', '-'], `${show.join('\n')}\n`);
     const atNs = monotonicNs();
+    // Two filters a port, in order: unicast data, the rest.
+    const counts = [...text.matchAll(/Sent (\d+) bytes (\d+) pkt/g)];
+    if (counts.length !== 2 * ports.length)
+      throw new Error(`counters of only ${counts.length / 2} of ${ports.length} ports`);
     const byRouter = Array.from({ length: this.size }, () => 0);
     let bytes = 0;
-    for (const { ifname, stats64 } of links) {
-      const n = routerOf.get(ifname);
-      if (n === undefined) continue;
-      byRouter[n]! += stats64.rx.packets;
-      bytes += stats64.rx.bytes;
-    }
-    const show = ports.map(({ port }) => `filter show dev ${port} ingress`);
-    const counted = await run('tc', ['-n', 'cable', '-s', '-batch', '-'], `${show.join('\n')}\n`);
-    let data = 0;
-    for (const [, packets] of counted.matchAll(/Sent \d+ bytes (\d+) pkt/g)) data += Number(packets);
-    const frames = byRouter.reduce((sum, n) => sum + n, 0);
-    return { frames, bytes, data, control: frames - data, byRouter, atNs };
+    const kinds = [0, 0];
+    counts.forEach(([, sent, packets], i) => {
+      byRouter[ports[i >> 1]!.n]! += Number(packets);
+      kinds[i % 2]! += Number(packets);
+      bytes += Number(sent);
+    });
+    const [data, control] = kinds as [number, number];
+    return { frames: data + control, bytes, data, control, byRouter, atNs };
   }
 
   /** Takes everything down; another mesh may be built afterwards. */
