@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Edge, Graph, pathTo, shortestPaths, statistics } from '../../../agent/mesh/topology.ts';
+
+const NODES = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+
+const graphs = fc
+  .array(
+    fc.record({
+      from: fc.constantFrom(...NODES),
+      to: fc.constantFrom(...NODES),
+      cost: fc.integer({ min: 1, max: 9 }),
+    }),
+    { maxLength: 15 },
+  )
+  .map((edges: Edge[]) => Graph.of(edges, NODES));
+
+/** Floyd and Warshall: slow, and different enough. */
+function allCosts(graph: Graph): Map<string, number> {
+  const cost = new Map<string, number>();
+  const of = (a: string, b: string) => cost.get(a + b) ?? Number.POSITIVE_INFINITY;
+  for (const a of NODES) {
+    for (const [b, c] of graph.neighbours(a)) cost.set(a + b, c);
+    cost.set(a + a, 0);
+  }
+  for (const k of NODES)
+    for (const i of NODES) for (const j of NODES) cost.set(i + j, Math.min(of(i, j), of(i, k) + of(k, j)));
+  return cost;
+}
+
+test('Dijkstra agrees with brute force, and its paths add up to its costs', () => {
+  fc.assert(
+    fc.property(graphs, fc.constantFrom(...NODES), (graph, source) => {
+      const expected = allCosts(graph);
+      const paths = shortestPaths(graph, source);
+      for (const target of NODES) {
+        const cost = expected.get(source + target)!;
+        assert.equal(paths.get(target)?.cost ?? Number.POSITIVE_INFINITY, cost);
+        const nodes = pathTo(paths, target);
+        if (nodes === null) {
+          assert.equal(cost, Number.POSITIVE_INFINITY);
+          continue;
+        }
+        assert.equal(nodes[0], source);
+        assert.equal(nodes.length - 1, paths.get(target)!.hops);
+        let sum = 0;
+        for (let i = 1; i < nodes.length; i++) sum += graph.neighbours(nodes[i - 1]!).get(nodes[i]!)!;
+        assert.equal(sum, cost);
+      }
+    }),
+  );
+});
+
+test('statistics agree with brute force', () => {
+  fc.assert(
+    fc.property(graphs, (graph) => {
+      const costs = allCosts(graph);
+      const finite = [...costs].filter(([pair, cost]) => pair[0] !== pair[1] && Number.isFinite(cost));
+      const found = statistics(graph);
+      assert.equal(found.diameterCost, Math.max(0, ...finite.map(([, cost]) => cost)));
+      const components = new Set(NODES.map((a) => NODES.find((b) => Number.isFinite(costs.get(a + b)!))));
+      assert.equal(found.components, components.size);
+    }),
+  );
+});
+
+test('a ring of four: two hops across, whichever way', () => {
+  const ring = Graph.of([
+    { from: 'a', to: 'b', cost: 1 },
+    { from: 'b', to: 'c', cost: 1 },
+    { from: 'c', to: 'd', cost: 1 },
+    { from: 'd', to: 'a', cost: 1 },
+  ]);
+  assert.deepEqual(statistics(ring), {
+    nodes: 4,
+    edges: 4,
+    components: 1,
+    meanDegree: 2,
+    diameterCost: 2,
+    diameterHops: 2,
+    meanCost: 4 / 3,
+  });
+});
+
+test('senseless edges and empty graphs do no harm', () => {
+  const odd = Graph.of([
+    { from: 'a', to: 'a', cost: 1 },
+    { from: 'a', to: 'b', cost: 0 },
+    { from: 'a', to: 'c', cost: Number.NaN },
+    { from: 'a', to: 'd', cost: 3 },
+    { from: 'd', to: 'a', cost: 2 },
+  ]);
+  assert.deepEqual(odd.edges(), [{ from: 'a', to: 'd', cost: 2 }]);
+  assert.equal(statistics(new Graph()).meanDegree, 0);
+  assert.equal(pathTo(shortestPaths(new Graph(), 'x'), 'y'), null);
+});

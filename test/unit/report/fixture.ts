@@ -1,0 +1,163 @@
+/** A mesh of three in a row, seen from its end, with one repaired fault; and the sources of an API over it. */
+import type { Tables } from '../../../agent/core/event.ts';
+import type { Link, MeshInfo, Neighbour } from '../../../agent/core/kernel.ts';
+import { MS, SECOND } from '../../../agent/core/time.ts';
+import type { Decision, Fault } from '../../../agent/core/words.ts';
+import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
+import { Mesh } from '../../../agent/mesh/mesh.ts';
+import type { JournalEntry, Sources } from '../../../agent/report/api.ts';
+
+export const SELF = '02:00:00:00:00:0a';
+const B = '02:00:00:00:00:0b';
+const C = '02:00:00:00:00:0c';
+const B1 = '02:00:00:00:01:0b';
+const C1 = '02:00:00:00:01:0c';
+
+export const link: Link = {
+  index: 7,
+  name: 'eth0',
+  mac: '02:00:00:00:01:0a',
+  up: true,
+  carrier: true,
+  mtu: 1532,
+  master: 3,
+  kind: '',
+  peer: 0,
+};
+
+export const MESH_INFO: MeshInfo = {
+  index: 3,
+  name: 'bat0',
+  mac: '02:00:00:00:02:0a',
+  version: '2022.3',
+  algorithm: 'BATMAN_IV',
+  primary: { index: 4, name: 'primary0', mac: SELF },
+  settings: {
+    aggregatedOgms: true,
+    apIsolation: false,
+    bonding: false,
+    bridgeLoopAvoidance: true,
+    distributedArpTable: true,
+    fragmentation: true,
+    gwMode: 'off',
+    gwBandwidthDown: 100,
+    gwBandwidthUp: 20,
+    gwSelClass: 20,
+    hopPenalty: 30,
+    multicastForceflood: false,
+    multicastFanout: 16,
+    origInterval: 1000,
+    isolationMark: 0,
+    isolationMask: 0,
+  },
+};
+
+/** C's far interface is an originator too while it is our neighbour's neighbour; B1 is one as any neighbour's is. */
+export function tablesOfThree(neighbour: Partial<Neighbour> = {}, tq = 255): Tables {
+  const path = (originator: string, its: number) => ({
+    originator,
+    neighbour: B1,
+    interface: link.index,
+    interfaceName: link.name,
+    best: true,
+    lastSeenMs: 100,
+    tq: its,
+  });
+  return {
+    mesh: MESH_INFO,
+    hardInterfaces: [
+      { index: 4, name: 'primary0', mac: SELF, active: true },
+      { index: link.index, name: link.name, mac: link.mac, active: true },
+    ],
+    originators: [path(B1, tq), path(B, tq), path(C, 225)],
+    neighbours: [{ neighbour: B1, interface: link.index, interfaceName: link.name, lastSeenMs: 100, ...neighbour }],
+    gateways: [],
+  };
+}
+
+export function meshOfThree(): Mesh {
+  const mesh = new Mesh();
+  mesh.on({ type: 'settings', settings: { ...NO_SETTINGS, mode: 'act' } }, 0);
+  mesh.on({ type: 'link', link, cause: 'resync' }, 0);
+  mesh.on({ type: 'tables', tables: tablesOfThree() }, 0);
+  mesh.on({ type: 'started', node: 'router-a', epoch: 1, marks: [] }, 0);
+  return mesh;
+}
+
+export const FAULT: Fault = {
+  id: 'e1-f1',
+  class: 'link-down',
+  at: 5 * SECOND,
+  interface: 'eth1',
+  interfaceIndex: 8,
+  peer: C1,
+  confidence: 1,
+  evidence: [{ source: 'rtnetlink', what: 'the carrier is gone', at: 5 * SECOND }],
+};
+
+const planned: Decision = {
+  fault: FAULT,
+  step: 'planned',
+  at: 5 * SECOND + 0.12 * MS,
+  action: 'detach',
+  alternatives: [
+    { action: 'none', cost: 0, refused: '2 routers were reached through it' },
+    { action: 'kick', cost: 1, refused: null },
+    { action: 'detach', cost: 2, refused: null },
+    { action: 'recreate-mesh', cost: 9, refused: 'the mesh interface is there' },
+  ],
+  why: 'the kick moves routes at once, and out of the mesh no stale route stays',
+  result: null,
+};
+
+const verified: Decision = {
+  ...planned,
+  step: 'verified',
+  at: 5 * SECOND + 43.1 * MS,
+  result: '2 of 2 routes go another way',
+};
+
+export const ENTRIES: readonly JournalEntry[] = [
+  { id: 1, wall: Date.UTC(2026, 0, 2, 3, 4, 5, 6), decision: planned },
+  { id: 2, wall: Date.UTC(2026, 0, 2, 3, 4, 5, 49), decision: verified },
+];
+
+export interface Asking extends Sources {
+  readonly asked: unknown[];
+}
+
+export function sources(more: Partial<Sources> = {}): Asking {
+  const mesh = meshOfThree();
+  const asked: unknown[] = [];
+  return {
+    version: '0.1.0',
+    startedAt: 0,
+    now: () => 10 * SECOND,
+    degraded: () => [],
+    mesh: () => mesh.view(),
+    heal: () => ({
+      mode: 'act',
+      faults: [],
+      repairs: [],
+      budgets: [{ name: 'kick', left: 19.5, capacity: 20 }],
+      undoArmed: ['detach-eth1'],
+      authenticated: true,
+    }),
+    journal: {
+      query: ({ limit, sinceId, faultId }) => {
+        const found = ENTRIES.filter(
+          ({ id, decision }) => id > (sinceId ?? 0) && (faultId === undefined || decision.fault.id === faultId),
+        );
+        return sinceId === undefined ? found.slice(-limit) : found.slice(0, limit);
+      },
+      status: () => ({ entries: ENTRIES.length }),
+    },
+    config: () => ({ heal: { mode: 'act' } }),
+    process: () => ({ rssBytes: 50 * 2 ** 20, cpuSeconds: 1.25 }),
+    ask: (event) => {
+      asked.push(event);
+    },
+    asked,
+    ...more,
+  };
+}
