@@ -537,8 +537,8 @@ class Store {
     }
     this.head = head;
     this.entries += batch.length;
-    // Every page goes to the WAL first and to the file later; a page or two of tree and marks beside the text.
-    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 2 + Math.ceil(marks.length / 64));
+    // Every page goes to the WAL first and to the file later; some pages of tree, thinning and marks.
+    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil(marks.length / 64));
   }
 
   /** Also holds the file against what this process remembers, so that a cut-off end shows. */

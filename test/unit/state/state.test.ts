@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test as nodeTest, type TestContext } from 'node:test';
@@ -296,6 +296,20 @@ test('a disk that takes no more: entries wait, are written when it does again, a
   state.close();
 });
 
+nodeTest('a disk that is really full, at the start and later (a small tmpfs)', (t) => {
+  const bench = new Bench(t);
+  const mount = `mount -t tmpfs -o size=200k tmpfs ${bench.directory}`;
+  const can = refusal === null && spawnSync('unshare', ['-rm', 'sh', '-c', mount]).status === 0;
+  if (!can) return t.skip(refusal ?? 'no namespace with a file system of its own may be made here');
+  const child = `${mount} && exec ${process.execPath} ${join(import.meta.dirname, 'full.ts')} ${bench.directory}`;
+  const { stdout, stderr } = spawnSync('unshare', ['-rm', 'sh', '-c', child], { encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(stdout || stderr), {
+    atStart: { level: 'memory', trouble: 'E_STATE', seen: 1 },
+    whileFull: { level: 'disk', trouble: 'E_STATE', seen: 100 },
+    afterwards: { level: 'disk', trouble: null, entries: 100 },
+  });
+});
+
 test('damage that shows while running: begun anew, numbers and epoch go on', (t) => {
   const bench = new Bench(t);
   const state = bench.open();
@@ -430,7 +444,7 @@ test('tampering is found: a changed, removed, added, renumbered entry, a cut-off
   }
 });
 
-test('a quiet day writes less than 1 MB, and the reckoning of bytes is not below what is really written', (t) => {
+test('a quiet day writes less than 1 MB', (t) => {
   const bench = new Bench(t);
   const before = written();
   let state = bench.open();
@@ -471,7 +485,7 @@ test('a day of storm stays within the budget of bytes', (t) => {
   }
   const bytes = written() - before;
   t.diagnostic(`${Math.round(bytes / 1024)} KiB in a day of storm, ${state.status().dropped} entries given up`);
-  assert.ok(bytes <= (DAILY_BUDGET + BURST_BUDGET) * 1.1, `${bytes} bytes`);
+  assert.ok(bytes <= DAILY_BUDGET + BURST_BUDGET, `${bytes} bytes`);
   assert.ok(state.status().dropped > 0);
   assertVerifies(state);
   state.close();
