@@ -16,6 +16,7 @@ const FAULTS: Readonly<Record<Fault['class'], string>> = {
 
 const ACTIONS: Readonly<Record<Action, string>> = {
   none: 'do nothing',
+  'clear-way': "let other routers' OGMs pass without delay for a moment",
   kick: 'send our own OGMs at once, so that routes move in milliseconds',
   detach: 'take the dead interface out of the mesh until it lives again',
   reattach: 'put the interface back into the mesh',

@@ -230,7 +230,7 @@ const entry = object({
   interface: orNull(text('hard interface')),
   peer: orNull(text('neighbour, originator or sender')),
   step: text('planned, observed, done, verified, rolled-back, failed or over'),
-  action: text('none, kick, detach, reattach or recreate-mesh'),
+  action: text('none, clear-way, kick, detach, reattach or recreate-mesh'),
   afterMs: number('from the first evidence to this step'),
   why: text('in words'),
   result: orNull(text('in words')),

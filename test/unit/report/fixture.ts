@@ -93,6 +93,7 @@ export const FAULT: Fault = {
   peer: C1,
   confidence: 1,
   evidence: [{ source: 'rtnetlink', what: 'the carrier is gone', at: 5 * SECOND }],
+  affected: [],
 };
 
 const planned: Decision = {

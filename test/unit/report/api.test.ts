@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { answer, CALLS, type Caller } from '../../../agent/report/api.ts';
+import { error, mismatch } from '../../../agent/report/shapes.ts';
+import { type Asking, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
+
+const ROOT: Caller = { name: 'uid 0 (pid 1)', mayChange: true };
+const GUEST: Caller = { name: 'uid 1234 (pid 5)', mayChange: false };
+
+function ask(method: string, url: string, { from = sources(), body = '', caller = ROOT } = {}) {
+  const found = answer(from, { method, url, body, caller });
+  return { ...found, json: found.type === 'application/json' ? JSON.parse(found.body) : null };
+}
+
+const BODIES: Readonly<Record<string, string>> = {
+  '/heal/mode': '{"mode":"observe"}',
+  '/heal/kick': '{"lost":"02:00:00:00:01:0b"}',
+  '/config/check': JSON.stringify({ text: "config heal 'heal'\n\toption mode 'sometimes'\n", file: 'some/file' }),
+};
+
+const BROKEN: Partial<Asking> = {
+  mesh: () => ({ ...sources().mesh(), mesh: null, self: null, hardInterfaces: [], nodes: [], links: [], edges: [] }),
+  heal: () => ({
+    mode: 'observe',
+    faults: [FAULT],
+    repairs: [{ fault: FAULT, action: 'detach', state: 'verifying' }],
+    budgets: [],
+    undoArmed: [],
+    authenticated: false,
+  }),
+  degraded: () => [{ part: 'state', level: 'memory', why: 'the disk is full' }],
+};
+
+for (const call of CALLS) {
+  if (call.shape === null) continue;
+  test(`${call.method} ${call.path} answers in its documented shape, in good times and bad`, () => {
+    for (const more of [{}, BROKEN]) {
+      const from = sources(more);
+      const { status, json, endpoint } = ask(call.method, call.path.replace('{id}', FAULT.id), {
+        from,
+        body: BODIES[call.path] ?? '',
+      });
+      assert.ok(status === 200 || (call.path === '/health' && status === 503), `${status} ${JSON.stringify(json)}`);
+      assert.equal(endpoint, call.path);
+      assert.equal(mismatch(call.shape!.schema, json), null);
+    }
+  });
+}
+
+test('health: ok, degraded, problem', () => {
+  assert.equal(ask('GET', '/health').json.status, 'ok');
+  const weak = ask('GET', '/health', { from: sources({ degraded: BROKEN.degraded! }) });
+  assert.deepEqual(
+    [weak.status, weak.json.status, weak.json.reasons],
+    [200, 'degraded', ['state: memory (the disk is full)']],
+  );
+  const broken = ask('GET', '/health', { from: sources(BROKEN) });
+  assert.deepEqual([broken.status, broken.json.status], [503, 'problem']);
+});
+
+test('topology has shortest paths from here', () => {
+  const { nodes, statistics } = ask('GET', '/mesh/topology').json;
+  assert.equal(nodes.length, 3);
+  assert.deepEqual(
+    nodes.map(({ hops }: { hops: number }) => hops),
+    [0, 1, 2],
+  );
+  assert.equal(nodes[0].id, SELF);
+  assert.equal(statistics.diameterHops, 2);
+});
+
+test('the log is limited and continued', () => {
+  const ids = (url: string) => ask('GET', url).json.entries.map(({ id }: { id: number }) => id);
+  assert.deepEqual(ids('/heal/log'), [1, 2]);
+  assert.deepEqual(ids('/heal/log?limit=1'), [2]);
+  assert.deepEqual(ids('/heal/log?since=1'), [2]);
+  for (const bad of ['limit=0', 'limit=1001', 'limit=x', 'since=-1', 'limit=1e2'])
+    assert.equal(ask('GET', `/heal/log?${bad}`).status, 400, bad);
+});
+
+test('an explanation tells the whole story', () => {
+  const { text } = ask('GET', `/heal/explain/${FAULT.id}`).json;
+  assert.deepEqual(text, [
+    'Fault e1-f1: the link lost its carrier (interface eth1, peer 02:00:00:00:01:0c).',
+    'Seen 2026-01-02T03:04:05.006Z; sure to 100 %. Times below count from the first evidence.',
+    '',
+    'What was seen:',
+    '    +0.00 ms  rtnetlink: the carrier is gone',
+    '',
+    'What was weighed, gentlest first:',
+    '  none           do nothing',
+    '                 -> no: 2 routers were reached through it',
+    '  kick           send our own OGMs at once, so that routes move in milliseconds',
+    '                 -> not needed',
+    '  detach         take the dead interface out of the mesh until it lives again',
+    '                 -> taken',
+    '  recreate-mesh  create the mesh interface anew, with its MAC address kept',
+    '                 -> no: the mesh interface is there',
+    '  Why: the kick moves routes at once, and out of the mesh no stale route stays',
+    '',
+    'What was done:',
+    '    +0.12 ms  Decided detach',
+    '    +43.1 ms  Verified detach: 2 of 2 routes go another way',
+    '',
+    'Result: repaired by detach, verified 43.1 ms after the first evidence.',
+  ]);
+});
+
+test('how a story may end', () => {
+  const ending = (step: string, result: string | null) => {
+    const decision = { ...ENTRIES[1]!.decision, step: step as 'over', result };
+    const from = sources({
+      journal: { query: () => [ENTRIES[0]!, { ...ENTRIES[1]!, decision }], status: () => ({ entries: 2 }) },
+    });
+    return ask('GET', `/heal/explain/${FAULT.id}`, { from }).json.text.at(-1);
+  };
+  assert.match(ending('failed', 'the kernel refused: EBUSY'), /^Result: not repaired: the kernel refused: EBUSY/);
+  assert.match(ending('rolled-back', null), /taken back/);
+  assert.match(ending('observed', null), /observe: detach would have been done/);
+  assert.match(ending('over', 'the carrier is there'), /over after 43.1 ms: the carrier is there/);
+  assert.match(ending('planned', null), /still under way/);
+});
+
+test('changes are asked of the machines by those who may', () => {
+  const from = sources();
+  assert.equal(ask('POST', '/heal/mode', { from, body: '{"mode":"off"}' }).status, 200);
+  assert.equal(ask('POST', '/heal/kick', { from }).status, 200);
+  assert.deepEqual(from.asked, [
+    { type: 'mode-asked', by: ROOT.name, mode: 'off' },
+    { type: 'kick-asked', by: ROOT.name, lost: null },
+  ]);
+  const refused = ask('POST', '/heal/mode', { from, body: '{"mode":"off"}', caller: GUEST });
+  assert.deepEqual([refused.status, refused.json.error.code], [403, 'E_FORBIDDEN']);
+  assert.equal(from.asked.length, 2);
+  assert.equal(ask('POST', '/config/check', { body: BODIES['/config/check']!, caller: GUEST }).status, 200);
+});
+
+test('wrong requests get an error in its shape', () => {
+  const table: [string, string, string, number][] = [
+    ['GET', '/nothing', '', 404],
+    ['GET', '/heal/explain/e9-f9', '', 404],
+    ['GET', '/heal/explain/..%2f..', '', 404],
+    ['GET', '/heal/explain/', '', 404],
+    ['POST', '/mesh/status', '', 405],
+    ['GET', '/heal/mode', '', 405],
+    ['DELETE', '/health', '', 405],
+    ['POST', '/heal/mode', '', 400],
+    ['POST', '/heal/mode', '{"mode":"maybe"}', 400],
+    ['POST', '/heal/mode', '[1]', 400],
+    ['POST', '/heal/mode', '{', 400],
+    ['POST', '/heal/kick', '{"lost":"x"}', 400],
+    ['POST', '/config/check', '{}', 400],
+  ];
+  for (const [method, url, body, expected] of table) {
+    const { status, json } = ask(method, url, { body });
+    assert.equal(status, expected, `${method} ${url} ${body}`);
+    assert.equal(mismatch(error.schema, json), null);
+  }
+});
+
+test('a bug behind a call tells nothing of itself', () => {
+  const from = sources({
+    mesh: () => {
+      throw new Error('inner secret');
+    },
+  });
+  const { status, body } = ask('GET', '/mesh/nodes', { from });
+  assert.equal(status, 500);
+  assert.doesNotMatch(body, /secret/);
+});
+
+test('config check names file, line, option and what was expected', () => {
+  const { json } = ask('POST', '/config/check', { body: BODIES['/config/check']! });
+  assert.equal(json.valid, false);
+  assert.deepEqual([json.problems[0].line, json.problems[0].option], [2, 'heal.mode']);
+  assert.match(json.problems[0].message, /^some\/file:2: heal\.mode: expected one of off, observe, act/);
+});
+
+test('OpenAPI and its page come from the table', () => {
+  const document = ask('GET', '/openapi.json').json;
+  assert.equal(document.openapi, '3.1.0');
+  const operations = Object.values<Record<string, { operationId: string }>>(document.paths).flatMap(Object.values);
+  assert.equal(operations.length, CALLS.length);
+  assert.equal(new Set(operations.map(({ operationId }) => operationId)).size, CALLS.length);
+  const page = ask('GET', '/docs');
+  assert.match(page.type, /^text\/html/);
+  for (const { path } of CALLS) assert.ok(page.body.includes(path), path);
+  assert.doesNotMatch(page.body, /src=|https?:/, 'nothing from elsewhere');
+});

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { type RequestOptions, request } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type ListenerFactory, serveControl } from '../../../agent/host/control.ts';
+import { BODY_LIMIT, isOurHost, serveApi, serveMetrics } from '../../../agent/host/http.ts';
+import { type Native, native } from '../../../agent/host/native.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import { sources } from './fixture.ts';
+
+interface Got {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+
+function send(options: RequestOptions, body = ''): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ agent: false, host: '127.0.0.1', ...options }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('end', () =>
+        resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString() }),
+      );
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+test('HTTP reads, and refuses the rest', async (t) => {
+  const metrics = new Metrics();
+  const from = sources();
+  const server = await serveApi(from, metrics, '127.0.0.1', 0);
+  t.after(() => server.close());
+  const { port } = server;
+  const get = (path: string, more: object = {}) => send({ port, path, ...more });
+
+  const good = await get('/mesh/status');
+  assert.equal(good.status, 200);
+  assert.equal(JSON.parse(good.body).version, 1);
+  assert.equal(good.headers['access-control-allow-origin'], undefined);
+  assert.equal((await get('/mesh/status', { headers: { host: `localhost:${port}` } })).status, 200);
+
+  assert.equal((await get('/mesh/status', { headers: { host: `evil.example:${port}` } })).status, 421);
+  assert.equal((await get('/mesh/status', { headers: { host: 'localhost' } })).status, 421);
+  assert.equal((await get('/nothing')).status, 404);
+  assert.equal((await get(`/${'x'.repeat(3000)}`)).status, 414);
+  assert.equal((await get(`/${'x'.repeat(30_000)}`)).status, 431);
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'HEAD']) {
+    const { status, headers } = await get('/heal/mode', { method });
+    assert.deepEqual([status, headers.allow], [405, 'GET'], method);
+  }
+  assert.deepEqual(from.asked, []);
+  assert.match(metrics.render(), /^http_requests_total\{method="GET",endpoint="\/mesh\/status",status="200"\} 2$/m);
+  assert.match(metrics.render(), /^http_requests_total\{method="other",endpoint="other",status="405"\} 4$/m);
+});
+
+test('metrics have their own port and only their own page', async (t) => {
+  const server = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
+  t.after(() => server.close());
+  const { port } = server;
+  const page = await send({ port, path: '/metrics' });
+  assert.equal(page.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
+  assert.match(page.body, /^mesh_peers_count 2$/m);
+  assert.equal((await send({ port, path: '/mesh/status' })).status, 404);
+  assert.equal((await send({ port, path: '/metrics', headers: { host: 'evil.example' } })).status, 421);
+});
+
+test('a port that is taken is named', async (t) => {
+  const server = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
+  t.after(() => server.close());
+  await assert.rejects(serveApi(sources(), new Metrics(), '127.0.0.1', server.port), { code: 'E_SOCKET' });
+});
+
+test('which Host headers are ours', () => {
+  const table: [string | undefined, string, boolean][] = [
+    ['localhost:8080', '127.0.0.1', true],
+    ['LOCALHOST:8080', '127.0.0.1', true],
+    ['127.0.0.1:8080', '127.0.0.1', true],
+    ['[::1]:8080', '127.0.0.1', true],
+    ['10.0.0.1:8080', '10.0.0.1', true],
+    ['10.0.0.1:8080', '127.0.0.1', false],
+    ['10.0.0.1:8080', '0.0.0.0', true],
+    ['[fe80::1]:8080', '::', true],
+    ['router.lan:8080', '0.0.0.0', false],
+    ['localhost', '127.0.0.1', false],
+    ['localhost:8081', '127.0.0.1', false],
+    ['localhost:8080.evil.example', '127.0.0.1', false],
+    ['', '127.0.0.1', false],
+    [undefined, '127.0.0.1', false],
+  ];
+  for (const [header, bound, expected] of table) assert.equal(isOurHost(header, bound, 8080), expected, `${header}`);
+});
+
+/** The shim's listener in a folder of its own, or a skipped test. */
+function shim(t: TestContext): { native: Native; path: string } | null {
+  try {
+    const found = native();
+    const folder = mkdtempSync(join(tmpdir(), 'x0-control-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    return { native: found, path: join(folder, 'ctl.sock') };
+  } catch {
+    t.skip('the native shim is not built (make -C native)');
+    return null;
+  }
+}
+
+test('the control socket: all calls for our own uid, reading for another', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  const { path } = found;
+  for (const uid of [process.getuid!(), 0, 54321]) {
+    const from = sources();
+    const listener: ListenerFactory = (options) =>
+      found.native.listenUnix({
+        ...options,
+        onConnection: (fd, pid, _, gid) => options.onConnection(fd, pid, uid, gid),
+      });
+    const control = serveControl({ path, sources: from, metrics: new Metrics(), listener });
+    assert.equal(statSync(path).mode & 0o777, 0o660);
+    assert.equal((await send({ socketPath: path, path: '/health' })).status, 200);
+    const changed = await send({ socketPath: path, path: '/heal/mode', method: 'POST' }, '{"mode":"observe"}');
+    const may = uid !== 54321;
+    assert.equal(changed.status, may ? 200 : 403);
+    assert.equal(from.asked.length, may ? 1 : 0);
+    control.close();
+    assert.equal(existsSync(path), false);
+  }
+});
+
+test('the control socket bounds bodies, addresses and connections', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  const { path } = found;
+  const control = serveControl({ path, sources: sources(), metrics: new Metrics(), listener: found.native.listenUnix });
+  t.after(() => control.close());
+  assert.equal((await send({ socketPath: path, path: `/${'x'.repeat(3000)}` })).status, 414);
+  const large = await send(
+    { socketPath: path, path: '/config/check', method: 'POST' },
+    'x'.repeat(BODY_LIMIT + 1),
+  ).catch((error: NodeJS.ErrnoException) => ({ status: error.code }));
+  // The refusal may come while the client still writes.
+  assert.ok([413, 'EPIPE', 'ECONNRESET'].includes(large.status!), String(large.status));
+
+  const held = await Promise.all(
+    Array.from(
+      { length: 40 },
+      () =>
+        new Promise<boolean>((resolve) => {
+          const socket = connect(path);
+          t.after(() => socket.destroy());
+          socket.on('close', () => resolve(false));
+          socket.on('error', () => resolve(false));
+          setTimeout(() => resolve(!socket.destroyed), 300);
+        }),
+    ),
+  );
+  assert.equal(held.filter(Boolean).length, 32);
+});
+
+test('the kernel names the peer: another user on the machine may look, not change', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  if (process.getuid!() !== 0) return t.skip('needs root to become somebody else');
+  const { path } = found;
+  const from = sources();
+  const control = serveControl({ path, sources: from, metrics: new Metrics(), listener: found.native.listenUnix });
+  t.after(() => control.close());
+  chmodSync(path, 0o666);
+  chmodSync(join(path, '..'), 0o755);
+  // Synchronous would block the server that it talks to.
+  const { spawn } = await import('node:child_process');
+  const curl = (...args: string[]) =>
+    new Promise<string>((resolve) => {
+      const child = spawn('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', path, ...args], {
+        uid: 65534,
+      });
+      let out = '';
+      child.stdout.on('data', (data) => {
+        out += data;
+      });
+      child.on('close', () => resolve(out));
+    });
+  if (spawnSync('curl', ['--version']).error !== undefined) return t.skip('curl is not installed');
+  assert.equal(await curl('http://x0/health'), '200');
+  assert.equal(await curl('-d', '{"mode":"off"}', 'http://x0/heal/mode'), '403');
+  assert.deepEqual(from.asked, []);
+});
