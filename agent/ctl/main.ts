@@ -77,7 +77,7 @@ export const COMMANDS: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'the other routers, and the way to each',
-    more: 'METRIC is the TQ (0 to 255, BATMAN_IV) or the throughput in Mbit/s (M, BATMAN_V) of the whole path.',
+    more: 'METRIC is that of the whole path: the TQ, 0 to 255 (BATMAN_IV), or the\nthroughput in Mbit/s, with an M (BATMAN_V).',
     example: 'x0ctl nodes',
     run: showing<Of<typeof shapes.nodes>>('/mesh/nodes', async (answer, to) => (await views()).nodesText(answer, to)),
   },
@@ -97,7 +97,7 @@ export const COMMANDS: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'the graph of the mesh, with shortest paths from here',
-    more: 'batman-adv knows next hops, not maps: beyond a neighbour stands the route, over however many hops.',
+    more: 'batman-adv knows next hops, not maps: beyond a neighbour stands the route,\nover however many hops.',
     example: 'x0ctl topology --dot | dot -Tsvg > mesh.svg',
     options: { dot: { type: 'boolean', help: 'for Graphviz' } },
     run: showing<Of<typeof shapes.topology>>('/mesh/topology', async (answer, to, { dot }) => {
@@ -151,7 +151,7 @@ export const COMMANDS: readonly Command[] = [
     arguments: 'FAULT',
     least: 1,
     most: 1,
-    help: 'one fault: what was seen, weighed and done, and what came of it',
+    help: 'one fault: what was seen, weighed, done, and its result',
     example: 'x0ctl heal explain e3-f17',
     run: async (context) => {
       const id = context.arguments[0]!;
@@ -167,8 +167,10 @@ export const COMMANDS: readonly Command[] = [
     least: 0,
     most: 1,
     help: 'show or set whether the agent repairs',
-    more: `off: nothing; observe: only the journal tells what it would have done; act: it repairs.
-Holds until the agent's next start; for longer, set heal.mode in ${CONFIG_FILE}.`,
+    more: `off: nothing; observe: the journal tells what it would have done;
+act: it repairs.
+Holds until the agent's next start; for longer, set heal.mode in
+${CONFIG_FILE}.`,
     example: 'x0ctl heal mode observe',
     run: async ({ to, json, arguments: [mode], agent }) => {
       if (mode === undefined) {
@@ -186,7 +188,7 @@ Holds until the agent's next start; for longer, set heal.mode in ${CONFIG_FILE}.
     least: 0,
     most: 1,
     help: "send this router's next OGMs at once, as after a fault",
-    more: 'MAC names a neighbour that is lost, so that the others learn of it. Budgets hold here as well.',
+    more: 'MAC names a neighbour that is lost, so that the others learn of it.\nBudgets hold here as well.',
     example: 'x0ctl heal kick 02:12:34:56:78:9a',
     run: async ({ to, json, arguments: [lost], agent }) => {
       const mac = lost?.toLowerCase();
@@ -246,7 +248,8 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
   try {
     const found = find(argv);
     if (found.kind === 'help') {
-      (found.status === EXIT.ok ? to.out : to.err)(found.text);
+      if (found.status === EXIT.ok) to.out(found.text);
+      else to.err(found.text);
       return found.status;
     }
     const { command, rest } = found;

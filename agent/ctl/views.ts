@@ -160,8 +160,9 @@ export function logText({ entries }: Of<typeof shapes.log>, to: Screen): string 
       { title: 'AFTER', of: ({ afterMs }) => milliseconds(afterMs), right: true },
       {
         title: 'WHAT',
+        // The peer stands in the explanation: here the result matters more than the width it would take.
         of: ({ class: cause, interface: name, peer, result }) =>
-          `${[cause, name, peer].filter((part) => part !== null).join(' ')}${result === null ? '' : `: ${result}`}`,
+          `${cause} ${name ?? peer ?? ''}`.trimEnd() + (result === null ? '' : `: ${result}`),
         flexible: true,
       },
     ],

@@ -1,0 +1,287 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { COMMANDS, EXIT, main } from '../../../agent/ctl/main.ts';
+import { age, clean, milliseconds, type Terminal, table } from '../../../agent/ctl/terminal.ts';
+import { hear } from '../../../agent/host/http.ts';
+import type { Sources } from '../../../agent/report/api.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import * as shapes from '../../../agent/report/shapes.ts';
+import { FAULT, sources } from '../report/fixture.ts';
+
+// Times are shown in the reader's zone.
+process.env.TZ = 'UTC';
+
+interface Screen extends Terminal {
+  written: string;
+  complained: string;
+}
+
+function screen(more: Partial<Terminal> = {}): Screen {
+  return {
+    written: '',
+    complained: '',
+    out(text) {
+      this.written += text;
+    },
+    err(text) {
+      this.complained += text;
+    },
+    columns: 80,
+    isScreen: false,
+    color: false,
+    environment: {},
+    sleep: () => Promise.resolve(),
+    ...more,
+  };
+}
+
+function folder(t: TestContext): string {
+  const made = mkdtempSync(join(tmpdir(), 'x0ctl-'));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+/** An agent's API on a unix socket. */
+async function agent(t: TestContext, from: Sources = sources(), mayChange = true): Promise<string> {
+  const path = join(folder(t), 'ctl.sock');
+  const server = createServer(hear(from, new Metrics(), () => ({ name: 'uid 1 (pid 2)', mayChange })));
+  await new Promise<void>((listening) => server.listen(path, listening));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return path;
+}
+
+async function run(argv: string[], to = screen()): Promise<{ status: number; out: string; err: string }> {
+  const status = await main(argv, to);
+  return { status, out: to.written, err: to.complained };
+}
+
+const SNAPSHOTS: Readonly<Record<string, string>> = {
+  status: `router-a (02:00:00:00:00:0a): ok
+  agent       version 0.1.0, up 10s
+  mesh        bat0, BATMAN_IV, batman-adv 2022.3, OGM every 1000 ms
+  routers     2 heard
+  interfaces  primary0        02:00:00:00:00:0a no carrier, primary
+              eth0            02:00:00:00:01:0a up
+  healing     act
+  budgets     kick 19 of 20
+  undo armed  detach-eth1
+  faults      none open
+  last        01-02 03:04:05 e1-f1 link-down: detach verified
+`,
+  nodes: `ROUTER            STATE  HEALTH  METRIC NEXT HOP          VIA  SEEN
+02:00:00:00:00:0b joined healthy    255 02:00:00:00:01:0b eth0  10s
+02:00:00:00:00:0c joined healthy    225 02:00:00:00:01:0b eth0  10s
+`,
+  links: `VIA  NEIGHBOUR         ROUTER            QUALITY   METRIC DELAY LOSS SEEN
+eth0 02:00:00:00:01:0b 02:00:00:00:00:0b EXCELLENT    255     - 0.0%  10s
+`,
+  topology: `ROUTER                   EDGES  COST THROUGH
+02:00:00:00:00:0a (here)     0     0 -
+02:00:00:00:00:0b            1     1 02:00:00:00:00:0b
+02:00:00:00:00:0c            2 2.133 02:00:00:00:00:0b
+3 routers, 2 edges, 1 part, diameter 2 edges (cost 2.133)
+`,
+  'topology --dot': `graph mesh {
+  "02:00:00:00:00:0a" [shape=box];
+  "02:00:00:00:00:0b";
+  "02:00:00:00:00:0c";
+  "02:00:00:00:00:0a" -- "02:00:00:00:00:0b" [label="1"];
+  "02:00:00:00:00:0b" -- "02:00:00:00:00:0c" [label="1.133", style=dashed];
+}
+`,
+  'heal log': `TIME           FAULT STEP     ACTION   AFTER WHAT
+01-02 03:04:05 e1-f1 planned  detach  120 us link-down eth1
+01-02 03:04:05 e1-f1 verified detach 43.1 ms link-down eth1: 2 of 2 routes go a~
+`,
+  'heal mode': 'act\n',
+  'heal mode observe': 'heal.mode is observe until the next start\n',
+};
+
+test('tables for people', async (t) => {
+  const socket = await agent(t);
+  for (const [line, expected] of Object.entries(SNAPSHOTS)) {
+    const { status, out, err } = await run([...line.split(' '), '--socket', socket]);
+    assert.equal(err, '');
+    assert.equal(out, expected, line);
+    assert.equal(status, EXIT.ok);
+  }
+});
+
+test('--json answers in the documented shapes, wherever the option stands', async (t) => {
+  const socket = await agent(t);
+  const table: [string[], shapes.Shape<unknown>][] = [
+    [['status'], shapes.status],
+    [['nodes'], shapes.nodes],
+    [['links'], shapes.links],
+    [['topology'], shapes.topology],
+    [['heal', 'log', '--limit', '1'], shapes.log],
+    [['heal', 'explain', FAULT.id], shapes.explanation],
+    [['heal', 'mode', 'off'], shapes.done],
+    [['heal', 'kick', '02:00:00:00:01:0B'], shapes.done],
+  ];
+  for (const [line, { schema }] of table) {
+    for (const argv of [
+      ['--json', '--socket', socket, ...line],
+      [...line, '--json', '--socket', socket],
+    ]) {
+      const { status, out } = await run(argv);
+      assert.equal(status, EXIT.ok, argv.join(' '));
+      assert.equal(shapes.mismatch(schema, JSON.parse(out)), null);
+    }
+  }
+  const refused = await run(['heal', 'explain', 'e9-f9', '--json', '--socket', socket]);
+  assert.equal(refused.status, EXIT.refused);
+  assert.equal(shapes.mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
+});
+
+test('exit statuses', async (t) => {
+  const socket = await agent(t, sources({ mesh: () => ({ ...sources().mesh(), mesh: null }) }), false);
+  const missing = join(folder(t), 'none.sock');
+  const table: [string[], number, RegExp][] = [
+    [['status', '--socket', socket], EXIT.problem, /bat0 is not there/],
+    [['status', '--socket', missing], EXIT.unreachable, /the agent does not run/],
+    [['heal', 'mode', 'off', '--socket', socket], EXIT.refused, /may not change anything/],
+    [['heal', 'explain', 'e9-f9', '--socket', socket], EXIT.refused, /no fault e9-f9/],
+    [['heal', 'explain', '--socket', socket], EXIT.usage, /usage: x0ctl heal explain FAULT/],
+    [['heal', 'explain', '../x', '--socket', socket], EXIT.usage, /is no fault/],
+    [['heal', 'mode', 'maybe', '--socket', socket], EXIT.usage, /is no mode/],
+    [['heal', 'kick', 'x', '--socket', socket], EXIT.usage, /is no MAC address/],
+    [['heal', 'log', '--limit', 'many', '--socket', socket], EXIT.usage, /expected a whole number/],
+    [['status', 'more', '--socket', socket], EXIT.usage, /usage: x0ctl status/],
+    [['status', '--dot', '--socket', socket], EXIT.usage, /--dot/],
+    [['reboot'], EXIT.usage, /there is no command 'reboot'/],
+    [[], EXIT.usage, /In trouble, begin with/],
+    [['heal'], EXIT.usage, /heal explain FAULT/],
+    [['--help'], EXIT.ok, /In trouble, begin with/],
+    [['heal', '--help'], EXIT.ok, /heal explain FAULT/],
+    [['help', 'heal', 'log'], EXIT.ok, /Example:/],
+  ];
+  for (const [argv, expected, words] of table) {
+    const { status, out, err } = await run(argv);
+    assert.equal(status, expected, argv.join(' '));
+    assert.match(out + err, words, argv.join(' '));
+  }
+});
+
+test('every command has help with an example, in 80 columns', async () => {
+  for (const { name } of COMMANDS) {
+    const { status, out } = await run([...name.split(' '), '--help']);
+    assert.equal(status, EXIT.ok);
+    assert.match(out, /Example:\n {2}x0ctl/);
+    for (const line of out.split('\n')) assert.ok(line.length <= 80, line);
+  }
+  for (const line of (await run(['--help'])).out.split('\n')) assert.ok(line.length <= 80, line);
+});
+
+test('config check needs no agent', async (t) => {
+  const file = join(folder(t), 'x0tta6bl4');
+  writeFileSync(file, "config heal 'heal'\n\toption mode 'act'\n\toption speed 'high'\n");
+  const good = await run(['config', 'check', file]);
+  assert.equal(good.status, EXIT.ok);
+  assert.match(good.out, /:3: unknown option heal\.speed\n.* is valid\.\n$/);
+
+  writeFileSync(file, "config heal 'heal'\n\toption mode 'sometimes'\n");
+  const bad = await run(['config', 'check', file, '--json']);
+  assert.equal(bad.status, EXIT.problem);
+  assert.equal(shapes.mismatch(shapes.configReport.schema, JSON.parse(bad.out)), null);
+  assert.equal((await run(['config', 'check', `${file}.not`])).status, EXIT.refused);
+});
+
+test('watch without a screen prints what changed', async (t) => {
+  let mesh = sources().mesh();
+  const socket = await agent(t, sources({ mesh: () => mesh }));
+  const to = screen({
+    sleep: () => {
+      mesh = { ...mesh, links: mesh.links.map((link) => ({ ...link, quality: 'BAD' as const })) };
+      return Promise.resolve();
+    },
+  });
+  assert.equal((await run(['watch', '--count', '3', '--socket', socket], to)).status, EXIT.ok);
+  assert.deepEqual(to.written.split('\n'), [
+    'router-a is ok',
+    'link eth0 02:00:00:00:01:0b: EXCELLENT',
+    'link eth0 02:00:00:00:01:0b: BAD',
+    '',
+  ]);
+});
+
+test('watch on a screen redraws until q, and leaves the screen as it was', async (t) => {
+  const socket = await agent(t);
+  let press: (key: string) => void = () => {};
+  let restored = false;
+  const to = screen({
+    isScreen: true,
+    keys: (onKey) => {
+      press = onKey;
+      return () => {
+        restored = true;
+      };
+    },
+    sleep: () => {
+      press('q');
+      return Promise.resolve();
+    },
+  });
+  assert.equal((await run(['watch', '--socket', socket], to)).status, EXIT.ok);
+  assert.ok(to.written.startsWith('\x1b[?1049h'));
+  assert.ok(to.written.endsWith('\x1b[?1049l'));
+  assert.match(to.written, /EXCELLENT/);
+  assert.ok(restored);
+});
+
+test('what the network says cannot command the terminal', async (t) => {
+  const evil = 'a\x1b[2J\u009b1m\u202eb\n';
+  const mesh = sources().mesh();
+  const socket = await agent(
+    t,
+    sources({ mesh: () => ({ ...mesh, node: evil, links: mesh.links.map((link) => ({ ...link, interface: evil })) }) }),
+  );
+  for (const line of [['status'], ['links'], ['links', '--json'], ['watch', '--count', '1']]) {
+    const { out } = await run([...line, '--socket', socket]);
+    assert.match(out, /^[\x20-\x7e\n]*$/, line.join(' '));
+  }
+  assert.equal(JSON.parse((await run(['links', '--json', '--socket', socket])).out).links[0].interface, evil);
+  assert.equal(clean(evil), 'a?[2J?1m?b?');
+});
+
+test('tables fit, and colour only where it is wanted', () => {
+  const columns = [
+    { title: 'A', of: (row: string) => row, flexible: true, color: () => 'red' as const },
+    { title: 'B', of: () => 'fixed', right: true },
+  ];
+  const plain = table(columns, ['x'.repeat(100), 'y'], { columns: 50, color: false });
+  const [head, first] = plain.split('\n');
+  assert.equal(head, `${'A'.padEnd(44)}     B`);
+  assert.equal(first, `${'x'.repeat(43)}~ fixed`);
+  assert.ok(table(columns, ['y'], { columns: 50, color: true }).includes('\x1b[31my\x1b[0m'));
+});
+
+test('figures for people', () => {
+  assert.deepEqual([0.04, 9.99, 42, 300, 9000, 400_000].map(age), ['0.0s', '10.0s', '42s', '5m', '3h', '5d']);
+  assert.deepEqual([0.35, 12.34, 420, 4200].map(milliseconds), ['350 us', '12.3 ms', '420 ms', '4.2 s']);
+});
+
+test('as a program: answers on standard output, without colour where that is no terminal', async (t) => {
+  const socket = await agent(t);
+  const child = spawn(process.execPath, [
+    join(import.meta.dirname, '../../../agent/ctl.ts'),
+    'links',
+    '--socket',
+    socket,
+  ]);
+  let out = '';
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  const status = await new Promise((resolve) => child.on('close', resolve));
+  assert.equal(status, 0);
+  assert.equal(out, SNAPSHOTS.links);
+});
