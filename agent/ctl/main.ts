@@ -344,7 +344,8 @@ In trouble, begin with:  x0ctl status
 }
 
 function helpOf({ name, arguments: args, help, more, example, options }: Command): string {
-  return `${`x0ctl ${name} ${args}`.trimEnd()}: ${help}
+  return `${`x0ctl ${name} ${args}`.trimEnd()}
+${help[0]!.toUpperCase()}${help.slice(1)}.
 ${more === undefined ? '' : `\n${more}\n`}
 Example:
   ${example}
