@@ -188,10 +188,15 @@ export function bootUml(options: UmlOptions): Uml {
   let code = 255;
   createInterface({ input: output }).on('line', (line) => {
     if (line === START_MARK) started = true;
-    else if (line.startsWith(EXIT_MARK)) {
-      code = Number(line.slice(EXIT_MARK.length));
+    else {
+      // The mark may follow output that had no line end.
+      const mark = line.indexOf(EXIT_MARK);
+      const text = mark === -1 ? line : line.slice(0, mark);
+      if (mark === -1 || text !== '') options.onLine?.(text);
+      if (mark === -1) return;
+      code = Number(line.slice(mark + EXIT_MARK.length));
       child.kill('SIGTERM');
-    } else options.onLine?.(line);
+    }
   });
   // A guest that is gone reads no more: its end is told by `exited`.
   input.on('error', () => {});
