@@ -1,0 +1,506 @@
+/**
+ * What the shim and the connection do on this machine's own kernel, each scenario in a network namespace of its own:
+ * `unshare -n node scenarios.ts NAME`. Run by kernel.test.ts; ends non-zero where an assertion fails.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, createServer, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { AgentError } from '../../../agent/core/errors.ts';
+import type { Link } from '../../../agent/core/kernel.ts';
+import { ETH_P_ALL, native, PACKET_OUTGOING, undoHelperPath } from '../../../agent/host/native.ts';
+import { type ConnectionOptions, openConnection } from '../../../agent/host/netlink/connection.ts';
+import { getFamily } from '../../../agent/host/netlink/genetlink.ts';
+import { NETLINK_GENERIC, NETLINK_ROUTE } from '../../../agent/host/netlink/message.ts';
+import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
+import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../../agent/host/netlink/undo.ts';
+
+const openRoute = (more: Partial<ConnectionOptions> = {}) =>
+  openConnection({ native: native(), protocol: NETLINK_ROUTE, ...more });
+
+async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
+  const end = Date.now() + ms;
+  while (!(await holds())) {
+    assert.ok(Date.now() < end, `in time: ${what}`);
+    await pause(5);
+  }
+}
+
+async function veth(route = openRoute()) {
+  await rt.change(route, rt.encodeCreateVeth('a0', 'b0', '02:00:00:00:00:0a', '02:00:00:00:00:0b'), 'create');
+  await rt.change(route, rt.encodeSetUp('a0', true), 'up');
+  await rt.change(route, rt.encodeSetUp('b0', true), 'up');
+  const a = await rt.getLink(route, 'a0');
+  const b = await rt.getLink(route, 'b0');
+  assert.ok(a && b);
+  return { route, a, b };
+}
+
+/** An Ethernet frame of the local experimental ethertype. */
+function frame(last: number): Buffer {
+  const out = Buffer.alloc(60, 0x55);
+  Buffer.from('02000000000b02000000000a88b5', 'hex').copy(out);
+  out[59] = last;
+  return out;
+}
+
+const openFds = () => readdirSync('/proc/self/fd').length;
+
+export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
+  async 'links: create, change, enslave, delete, and the events of it'() {
+    const route = openRoute();
+    const seen: Link[] = [];
+    const gone: string[] = [];
+    const stop = rt.subscribeLinks(route, {
+      onChange: (link) => seen.push(link),
+      onGone: (_index, name) => gone.push(name),
+      onResync: () => assert.fail('nothing was lost'),
+    });
+    const { a, b } = await veth(route);
+    assert.equal(a.kind, 'veth');
+    assert.equal(a.mac, '02:00:00:00:00:0a');
+    assert.equal(b.mac, '02:00:00:00:00:0b');
+    assert.equal(a.peer, b.index);
+    assert.equal(b.peer, a.index);
+    await until('carrier', () => seen.some((link) => link.name === 'a0' && link.up && link.carrier));
+    await rt.change(route, rt.encodeCreateBridge('br0', '02:00:00:00:00:0c'), 'bridge');
+    const bridge = await rt.getLink(route, 'br0');
+    assert.equal(bridge?.kind, 'bridge');
+    assert.equal(bridge?.mac, '02:00:00:00:00:0c');
+    await rt.change(route, rt.encodeSetMaster('a0', bridge!.index), 'enslave');
+    assert.equal((await rt.getLink(route, a.index))?.master, bridge!.index);
+    await rt.change(route, rt.encodeSetMaster(a.index, 0), 'release');
+    await pause(20);
+    assert.deepEqual(gone, [], 'leaving a bridge is no disappearance');
+    assert.equal((await rt.getLink(route, a.index))?.master, 0);
+    await rt.change(route, rt.encodeSetMtu('b0', 1400), 'mtu');
+    await rt.change(route, rt.encodeSetMac('b0', '02:00:00:00:00:0d'), 'mac');
+    const links = await rt.dumpLinks(route);
+    assert.deepEqual(links.map((link) => link.name).sort(), ['a0', 'b0', 'br0', 'lo']);
+    const changed = links.find((link) => link.name === 'b0');
+    assert.equal(changed?.mtu, 1400);
+    assert.equal(changed?.mac, '02:00:00:00:00:0d');
+    await rt.change(route, rt.encodeDeleteLink('a0'), 'delete');
+    await until('both ends gone', () => gone.length === 2);
+    assert.deepEqual(gone.sort(), ['a0', 'b0']);
+    assert.equal(await rt.getLink(route, 'a0'), undefined);
+    assert.equal(await rt.getLink(route, 4711), undefined);
+    stop();
+    route.close();
+  },
+
+  async 'addresses of both families are added, listed, deleted'() {
+    const { route, a } = await veth();
+    const addresses = [
+      { family: 4, address: '10.1.2.3', prefix: 24 },
+      { family: 6, address: 'fd00::1:0:2', prefix: 64 },
+    ] as const;
+    for (const address of addresses) await rt.change(route, rt.encodeAddAddress(a.index, address), 'add');
+    const rows = (await rt.dumpAddresses(route)).filter((row) => row.index === a.index && row.scope === 0);
+    assert.deepEqual(
+      rows.map(({ family, address, prefix, permanent }) => ({ family, address, prefix, permanent })),
+      addresses.map((address) => ({ ...address, permanent: true })),
+    );
+    for (const address of addresses) await rt.change(route, rt.encodeDeleteAddress(a.index, address), 'delete');
+    assert.equal((await rt.dumpAddresses(route)).filter((row) => row.index === a.index && row.scope === 0).length, 0);
+    await rt.dumpIpNeighbours(route);
+    route.close();
+  },
+
+  async 'a refusal carries the errno and the words of the kernel'() {
+    const route = openRoute();
+    await assert.rejects(rt.change(route, rt.encodeCreateVeth('a-name-that-is-too-long', 'b0'), 'create'), (error) => {
+      assert.ok(error instanceof AgentError);
+      assert.equal(error.code, 'E_NETLINK');
+      assert.equal(error.detail.errno, 'ERANGE');
+      assert.match(String(error.detail.words), /policy/);
+      return true;
+    });
+    const refused = await new Promise<AgentError | null>((resolve) => {
+      route.send(rt.encodeDeleteLink('nothing'), 'delete', resolve);
+    });
+    assert.equal(refused?.detail.errno, 'ENODEV');
+    route.close();
+    await assert.rejects(rt.dumpLinks(route), { code: 'E_SOCKET' });
+  },
+
+  async 'many requests and dumps at once are all answered'() {
+    const { route } = await veth();
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, i) =>
+        i % 4 === 0 ? rt.dumpLinks(route).then((links) => links.length) : rt.getLink(route, 'a0').then((l) => l?.name),
+      ),
+    );
+    assert.ok(answers.every((answer, i) => answer === (i % 4 === 0 ? 3 : 'a0')));
+    route.close();
+  },
+
+  async 'an urgent message is carried out before send returns'() {
+    const { route } = await veth();
+    const pending = rt.dumpLinks(route);
+    route.send(rt.encodeSetUp('a0', false), 'down');
+    assert.equal((await rt.getLink(route, 'a0'))?.up, false);
+    await pending;
+    route.close();
+  },
+
+  async 'more events than fit: the subscriber is told to read anew, and the socket lives'() {
+    const { route } = await veth(openRoute({ eventBuffer: 4096 }));
+    let resyncs = 0;
+    let changes = 0;
+    rt.subscribeLinks(route, { onChange: () => changes++, onGone() {}, onResync: () => resyncs++ });
+    // All within one turn of the loop, so that nobody reads meanwhile.
+    for (let i = 0; i < 200; i++) route.send(rt.encodeSetMtu('a0', 1000 + i), 'mtu');
+    await until('told', () => resyncs > 0);
+    const before = changes;
+    await rt.change(route, rt.encodeSetMtu('a0', 1500), 'mtu');
+    await until('events go on', () => changes > before);
+    route.close();
+  },
+
+  async 'a generic-netlink family is found by name, and an unknown one is not'() {
+    const generic = openConnection({ native: native(), protocol: NETLINK_GENERIC });
+    const controller = await getFamily(generic, 'nlctrl');
+    assert.equal(controller?.id, 16);
+    assert.ok(controller.groups.has('notify'));
+    assert.equal(await getFamily(generic, 'x0nothing'), undefined);
+    generic.close();
+  },
+
+  async 'frames cross a veth pair in order, filtered, stamped and counted'() {
+    const { a, b, route } = await veth();
+    const got: { last: number; at: number; index: number }[] = [];
+    const before = native().now();
+    const receiver = native().openPacket({
+      ifindex: b.index,
+      ethertype: 0x88b5,
+      timestamps: true,
+      // Accept where byte 59 is not 7.
+      filter: [
+        [0x30, 0, 0, 59],
+        [0x15, 0, 1, 7],
+        [0x06, 0, 0, 0],
+        [0x06, 0, 0, 0xffff],
+      ],
+      onFrame: (bytes, index, _type, at) => got.push({ last: bytes[59]!, at, index }),
+      onError: (code) => assert.fail(code),
+    });
+    let outgoing = 0;
+    const watcher = native().openPacket({
+      ifindex: a.index,
+      ethertype: ETH_P_ALL,
+      onFrame: (bytes, _index, type, at) => {
+        if (bytes.readUInt16BE(12) === 0x88b5 && type === PACKET_OUTGOING) outgoing++;
+        assert.equal(at, 0);
+      },
+      onError: (code) => assert.fail(code),
+    });
+    const sender = native().openPacket({ ethertype: 0x88b6, onFrame() {}, onError: (code) => assert.fail(code) });
+    sender.send(frame(1), a.index);
+    sender.send(frame(7), a.index);
+    const failed = sender.sendMany([
+      ...Array.from({ length: 70 }, (_, i) => [frame(i + 100), a.index] as const),
+      [frame(9), 4711],
+      [frame(10), a.index],
+    ]);
+    assert.deepEqual(failed, [{ index: 70, code: 'ENXIO' }]);
+    await until('72 frames', () => got.length === 72);
+    assert.deepEqual(
+      got.map((one) => one.last),
+      [1, ...Array.from({ length: 70 }, (_, i) => i + 100), 10],
+    );
+    const after = native().now();
+    assert.ok(got.every((one) => one.index === b.index && one.at > before && one.at < after));
+    await until('73 outgoing', () => outgoing === 73);
+    assert.deepEqual(receiver.statistics(), { received: 72, dropped: 0 });
+    assert.throws(() => sender.send(Buffer.alloc(5), a.index), TypeError);
+    assert.throws(() => sender.send(frame(1), 4711), { code: 'ENXIO', syscall: 'sendto' });
+    assert.throws(() => sender.sendMany([[frame(1), 'a'] as never]), TypeError);
+    assert.throws(() => native().openPacket({ ethertype: 0, onFrame() {}, onError() {} }), TypeError);
+    assert.throws(() => native().openPacket({ ethertype: 3, filter: [[1, 2, 3, 4]], onFrame() {}, onError() {} }), {
+      code: 'EINVAL',
+    });
+    for (const socket of [receiver, watcher, sender]) socket.close();
+    assert.throws(() => sender.send(frame(1), a.index), { code: 'EBADF' });
+    route.close();
+  },
+
+  async 'a packet socket outlives its interface going down and up'() {
+    const { a, b, route } = await veth();
+    const errors: string[] = [];
+    let frames = 0;
+    const receiver = native().openPacket({
+      ifindex: b.index,
+      ethertype: 0x88b5,
+      onFrame: () => frames++,
+      onError: (code) => errors.push(code),
+    });
+    const sender = native().openPacket({ ethertype: 0x88b6, onFrame() {}, onError() {} });
+    await rt.change(route, rt.encodeSetUp('b0', false), 'down');
+    await until('ENETDOWN', () => errors.includes('ENETDOWN'));
+    await rt.change(route, rt.encodeSetUp('a0', false), 'down');
+    assert.throws(() => sender.send(frame(1), a.index), { code: 'ENETDOWN' });
+    await rt.change(route, rt.encodeSetUp('a0', true), 'up');
+    await rt.change(route, rt.encodeSetUp('b0', true), 'up');
+    await until('frames again', () => {
+      sender.send(frame(2), a.index);
+      return frames > 0;
+    });
+    await rt.change(route, rt.encodeDeleteLink('a0'), 'delete');
+    await until('told of the end', () => errors.length >= 2);
+    receiver.close();
+    sender.close();
+    route.close();
+  },
+
+  async 'a unix listener names its peer, replaces a stale path, respects a live one, cleans up'() {
+    const dir = mkdtempSync(join(tmpdir(), 'x0-unix-'));
+    chmodSync(dir, 0o755);
+    const path = join(dir, 'sock');
+    const calls: { pid: number; uid: number; gid: number }[] = [];
+    const listen = () =>
+      native().listenUnix({
+        path,
+        onConnection(fd, pid, uid, gid) {
+          calls.push({ pid, uid, gid });
+          const socket = new Socket({ fd });
+          socket.on('data', (data) => socket.end(`heard ${data}`));
+        },
+        onError: (code) => assert.fail(code),
+      });
+    const first = listen();
+    assert.equal(statSync(path).mode & 0o777, 0o660);
+    assert.throws(listen, { code: 'EADDRINUSE' });
+    await until('the second one knocked', () => calls.length === 1);
+    calls.length = 0;
+    const client = connect(path);
+    client.write('word');
+    const [answer] = await once(client, 'data');
+    assert.equal(String(answer), 'heard word');
+    assert.deepEqual(calls, [{ pid: process.pid, uid: process.getuid!(), gid: process.getgid!() }]);
+    // Another user, as the kernel sees it.
+    chmodSync(path, 0o666);
+    const script = `require('net').connect(${JSON.stringify(path)}).on('connect', function () { this.end(); })`;
+    const other = spawn(process.execPath, ['-e', script], { uid: 65534, gid: 65534, stdio: 'inherit', cwd: '/' });
+    await once(other, 'exit');
+    await until('second call', () => calls.length === 2);
+    assert.deepEqual(calls[1], { pid: other.pid, uid: 65534, gid: 65534 });
+    first.close();
+    assert.equal(existsSync(path), false);
+    // What a killed process leaves behind.
+    const dead = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)})`]);
+    await until('left behind', () => existsSync(path));
+    dead.kill('SIGKILL');
+    await once(dead, 'exit');
+    const second = listen();
+    rmSync(path);
+    const successor = createServer().listen(path);
+    await once(successor, 'listening');
+    second.close();
+    assert.equal(existsSync(path), true, "a successor's path is not ours to remove");
+    successor.close();
+    writeFileSync(join(dir, 'file'), '');
+    assert.throws(() => native().listenUnix({ path: join(dir, 'file'), onConnection() {}, onError() {} }), {
+      code: 'EEXIST',
+    });
+    assert.throws(() => native().listenUnix({ path: 'x'.repeat(200), onConnection() {}, onError() {} }), {
+      code: 'ENAMETOOLONG',
+    });
+    rmSync(dir, { recursive: true });
+  },
+
+  async 'nothing leaks: descriptors of closed and of refused sockets, and those of an ended worker'() {
+    await pause(50);
+    const before = openFds();
+    const shim = native();
+    for (let i = 0; i < 20; i++) {
+      const netlink = shim.openNetlink({ protocol: NETLINK_ROUTE, onMessages() {}, onOverrun() {}, onError() {} });
+      const packet = shim.openPacket({ ethertype: 3, onFrame() {}, onError() {} });
+      netlink.close();
+      netlink.close();
+      packet.close();
+      assert.throws(() => shim.openNetlink({ protocol: NETLINK_ROUTE } as never), TypeError);
+      assert.throws(() => shim.openNetlink({ protocol: 31, onMessages() {}, onOverrun() {}, onError() {} }));
+      assert.throws(() => shim.openPacket({ ethertype: 3, ifindex: 4711, onFrame() {}, onError() {} }), {
+        code: 'ENODEV',
+      });
+      assert.throws(() => shim.openPacket({ ethertype: 3, onFrame() {} } as never), TypeError);
+    }
+    await pause(50);
+    assert.equal(openFds(), before);
+    const worker = new Worker(
+      `const { createRequire } = require('node:module');
+       import(${JSON.stringify(import.meta.resolve('../../../agent/host/native.ts'))}).then(({ native }) => {
+         for (let i = 0; i < 20; i++) {
+           native().openNetlink({ protocol: 0, onMessages() {}, onOverrun() {}, onError() {} });
+           native().openPacket({ ethertype: 3, onFrame() {}, onError() {} });
+         }
+         require('node:worker_threads').parentPort.postMessage('open');
+       });`,
+      { eval: true },
+    );
+    await once(worker, 'message');
+    assert.ok(openFds() >= before + 40);
+    await worker.terminate();
+    await until('the worker left nothing', () => openFds() <= before);
+  },
+
+  async 'a method called on another kind of socket throws, and an exception in a callback is an uncaught one'() {
+    const shim = native();
+    const netlink = shim.openNetlink({ protocol: NETLINK_ROUTE, onMessages() {}, onOverrun() {}, onError() {} });
+    const packet = shim.openPacket({ ethertype: 0x88b5, onFrame() {}, onError() {} });
+    assert.throws(() => packet.send.call(netlink as never, frame(1), 1), TypeError);
+    assert.throws(() => netlink.send.call({} as never, Buffer.alloc(20)), TypeError);
+    netlink.close();
+    packet.close();
+    const { route, a, b } = await veth();
+    const thrown = once(process, 'uncaughtException');
+    const bad = shim.openPacket({
+      ifindex: b.index,
+      ethertype: 0x88b5,
+      onFrame() {
+        throw new Error('from the callback');
+      },
+      onError() {},
+    });
+    bad.send(frame(1), a.index);
+    const [error] = await thrown;
+    assert.equal((error as Error).message, 'from the callback');
+    bad.close();
+    route.close();
+  },
+
+  async 'an open socket that is unreferenced lets the process end'() {
+    openRoute().unref();
+    native()
+      .openPacket({ ethertype: 3, onFrame() {}, onError() {} })
+      .unref();
+  },
+
+  async 'undo: kill -9 of the agent, and what it armed is undone'() {
+    const { route, a } = await veth();
+    await rt.change(route, rt.encodeSetMtu('a0', 1400), 'mtu');
+    const agent = spawn(process.execPath, [import.meta.filename, 'agent-that-arms'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = await once(createInterface({ input: agent.stdout }), 'line');
+    assert.equal(line, 'armed');
+    assert.equal((await rt.getLink(route, a.index))?.mtu, 1300, 'the repair is in flight');
+    assert.equal((await rt.getLink(route, a.index))?.up, false);
+    agent.kill('SIGKILL');
+    await until('undone', async () => {
+      const link = await rt.getLink(route, a.index);
+      return link?.mtu === 1400 && link.up;
+    });
+    assert.equal((await rt.getLink(route, 'b0'))?.up, true, 'what was disarmed is left alone');
+    route.close();
+  },
+
+  async 'agent-that-arms'() {
+    const route = openRoute();
+    const helper = startUndoHelper(
+      () => {},
+      () => {},
+    );
+    assert.ok(helper.arm(1, NETLINK_ROUTE, rt.encodeSetMtu('a0', 1400)));
+    await rt.change(route, rt.encodeSetMtu('a0', 1300), 'repair');
+    assert.ok(helper.arm(2, NETLINK_ROUTE, rt.encodeSetUp('a0', true)));
+    await rt.change(route, rt.encodeSetUp('a0', false), 'repair');
+    helper.arm(3, NETLINK_ROUTE, rt.encodeSetUp('b0', false));
+    helper.disarm(3);
+    process.stdout.write('armed\n');
+    setInterval(() => {}, 1000);
+  },
+
+  async 'undo: reverse order, refusals said, replacing, dismissing, malformed input, deaf to signals'() {
+    const { route, a } = await veth();
+    const helper = async (input: readonly Uint8Array[], before: (pid: number) => unknown = () => {}) => {
+      const child = spawn(undoHelperPath(), [], { stdio: ['pipe', 'inherit', 'pipe'] });
+      const said: string[] = [];
+      createInterface({ input: child.stderr }).on('line', (text) => said.push(text));
+      for (const bytes of input) child.stdin.write(bytes);
+      await before(child.pid!);
+      child.stdin.on('error', () => {});
+      child.stdin.end();
+      const [code] = await once(child, 'close');
+      return { code: code as number, said };
+    };
+    const mtu = (value: number) => rt.encodeSetMtu('a0', value);
+    const now = async () => (await rt.getLink(route, a.index))?.mtu;
+
+    const ordered = await helper([encodeArm(1, 0, mtu(1401)), encodeArm(2, 0, mtu(1402)), encodeArm(3, 0, mtu(1403))]);
+    assert.equal(ordered.code, 0);
+    assert.deepEqual(
+      ordered.said.map((line) => line.match(/step (\d+).*: (.*)$/)?.slice(1)),
+      [
+        ['3', 'undone'],
+        ['2', 'undone'],
+        ['1', 'undone'],
+      ],
+    );
+    assert.equal(await now(), 1401, 'the oldest comes last');
+
+    const replaced = await helper([encodeArm(1, 0, mtu(1404)), encodeArm(2, 0, mtu(1405)), encodeArm(1, 0, mtu(1406))]);
+    assert.deepEqual(
+      replaced.said.map((line) => line.match(/step (\d+)/)?.[1]),
+      ['1', '2'],
+    );
+    assert.equal(await now(), 1405);
+
+    const refused = await helper([encodeArm(1, 0, mtu(1407)), encodeArm(9, 0, rt.encodeDeleteLink('nothing'))]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.said[0]!, /step 9.*No such device/);
+    assert.equal(await now(), 1407, 'the rest is still undone');
+
+    assert.deepEqual(await helper([encodeArm(1, 0, mtu(1408)), encodeDisarm(1), encodeDisarm(7)]), {
+      code: 0,
+      said: [],
+    });
+    assert.deepEqual(await helper([encodeArm(1, 0, mtu(1408)), encodeDismiss()]), { code: 0, said: [] });
+    assert.equal(await now(), 1407);
+
+    const signalled = await helper([encodeArm(1, 0, mtu(1409))], async (pid) => {
+      await pause(50);
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid, signal);
+      await pause(20);
+    });
+    assert.equal(signalled.code, 0);
+    assert.equal(await now(), 1409);
+
+    const long = encodeArm(2, 0, mtu(1410));
+    long[0] = 0xff;
+    long[1] = 0xff;
+    const wrongType = encodeDisarm(1);
+    wrongType[4] = 77;
+    const wrongLength = encodeArm(2, 0, mtu(1410));
+    wrongLength[12]! += 4;
+    const many = Array.from({ length: 65 }, (_, i) => encodeArm(i, 0, mtu(1411)));
+    for (const [bad, value] of [
+      [[long], 1420],
+      [[wrongType], 1421],
+      [[wrongLength], 1422],
+      [[encodeArm(2, 0, mtu(1410)).subarray(0, 30)], 1423],
+      [[Uint8Array.of(1, 2, 3)], 1424],
+      [[encodeArm(2, 200, mtu(1410))], 1425],
+    ] as const) {
+      const { code, said } = await helper([encodeArm(1, 0, mtu(value)), ...bad]);
+      assert.equal(code, 2, said.join());
+      assert.match(said[0]!, /malformed/);
+      assert.equal(await now(), value, 'what was armed before is undone');
+    }
+    assert.equal((await helper(many)).code, 2);
+    route.close();
+  },
+};
+
+if (process.argv[1] === import.meta.filename) {
+  const scenario = SCENARIOS[process.argv[2] ?? ''];
+  assert.ok(scenario, 'no such scenario');
+  await scenario();
+}
