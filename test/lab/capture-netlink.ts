@@ -69,4 +69,4 @@ if (mesh) {
 }
 route.close();
 const rows = Object.entries(captures).map(([key, value]) => `  ${JSON.stringify(key)}: ${JSON.stringify(value)}`);
-writeFileSync(file, `{\n  "kernel": ${JSON.stringify(release())},\n${rows.join(',\n')}\n}\n`);
+writeFileSync(file, `{\n  "kernel": ${JSON.stringify(release().split('-')[0])},\n${rows.join(',\n')}\n}\n`);
