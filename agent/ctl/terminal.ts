@@ -4,6 +4,7 @@ export interface Terminal {
   out(text: string): void;
   err(text: string): void;
   readonly columns: number;
+  readonly rows: number;
   /** Standard output is a screen. */
   readonly isScreen: boolean;
   readonly color: boolean;
@@ -24,7 +25,11 @@ export function terminal(): Terminal {
     out: (text) => stdout.write(text),
     err: (text) => stderr.write(text),
     get columns() {
-      return stdout.columns ?? 80;
+      // A pipe has no width: what goes to grep or a file is not cut.
+      return stdout.columns ?? Number.MAX_SAFE_INTEGER;
+    },
+    get rows() {
+      return stdout.rows ?? 24;
     },
     isScreen,
     // no-color.org: present and not empty.

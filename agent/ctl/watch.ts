@@ -13,8 +13,9 @@ interface Sight {
   readonly log: Of<typeof shapes.log>;
 }
 
-const ENTER = '\x1b[?1049h\x1b[?25l';
-const LEAVE = '\x1b[?25h\x1b[?1049l';
+/** The other screen, no cursor, and long lines cut rather than wrapped; and all of it back. */
+const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l';
+const LEAVE = '\x1b[?7h\x1b[?25h\x1b[?1049l';
 const HOME = '\x1b[H';
 const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
@@ -64,15 +65,11 @@ export async function watch(agent: Client, to: Terminal, intervalMs: number, cou
 
 function screen(to: Terminal): (sight: Sight, trouble: string | null) => void {
   return ({ status, links, log }, trouble) => {
-    const parts = [
-      statusText(status, to),
-      linksText(links, to),
-      logText(log, to),
-      trouble === null ? 'q quits' : `${clean(trouble)}; what stands above is old. q quits`,
-    ];
+    const text = [statusText(status, to), linksText(links, to), logText(log, to)].join('\n');
+    const last = trouble === null ? 'q quits' : `q quits; what stands above is old: ${clean(trouble)}`;
+    const shown = [...text.split('\n').slice(0, Math.max(1, to.rows - 1)), last];
     // Over what is there rather than after a clearing: no flicker.
-    const text = parts.join('\n').replaceAll('\n', `${CLEAR_LINE}\r\n`);
-    to.out(`${HOME}${text}${CLEAR_LINE}${CLEAR_BELOW}`);
+    to.out(`${HOME}${shown.join(`${CLEAR_LINE}\r\n`)}${CLEAR_LINE}${CLEAR_BELOW}`);
   };
 }
 
