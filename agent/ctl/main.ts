@@ -154,10 +154,11 @@ export const COMMANDS: readonly Command[] = [
     help: 'one fault: what was seen, weighed, done, and its result',
     example: 'x0ctl heal explain e3-f17',
     run: async (context) => {
+      const { to } = context;
       const id = context.arguments[0]!;
       if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) throw usage(`${clean(id)} is no fault; heal log shows them, as e3-f17`);
       return showing<Of<typeof shapes.explanation>>(`/heal/explain/${id}`, async (answer) =>
-        (await views()).explanationText(answer),
+        (await views()).explanationText(answer, to),
       )(context);
     },
   },

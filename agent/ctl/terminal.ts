@@ -63,9 +63,34 @@ function onKeys(onKey: (key: string) => void): () => void {
   };
 }
 
-/** What came over the network may hold terminal commands: only printable ASCII stays. */
+const PLAIN: Readonly<Record<string, string>> = {
+  '\u2018': "'",
+  '\u2019': "'",
+  '\u201c': '"',
+  '\u201d': '"',
+  '\u2013': '-',
+  '\u2014': '-',
+  '\u2026': '...',
+  '\u2192': '->',
+};
+
+/** What came over the network may hold terminal commands: only printable ASCII stays, typography in its nearest form. */
 export function clean(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/gu, '?');
+  return text.replaceAll(/[^\x20-\x7e]/gu, (char) => PLAIN[char] ?? '?');
+}
+
+/** Lines of at most `width`, broken at blanks where there are any; all but the first begin with `indent` blanks. */
+export function wrap(text: string, width: number, indent = 0): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  for (let room = width; rest.length > room && room > 0; room = width - indent) {
+    const blank = rest.lastIndexOf(' ', room);
+    const at = blank > room / 3 ? blank : room;
+    lines.push(rest.slice(0, at));
+    rest = rest.slice(at).trimStart();
+  }
+  lines.push(rest);
+  return lines.map((line, i) => (i === 0 ? line : ' '.repeat(indent) + line));
 }
 
 /** JSON whose every byte is printable ASCII, for the same reason. */
@@ -85,7 +110,7 @@ export interface Column<R> {
   readonly title: string;
   readonly of: (row: R) => string;
   readonly right?: boolean;
-  /** Gives way when the table is too wide. */
+  /** Gives way when the table is too wide: the last column goes on in the next line, another is cut. */
   readonly flexible?: boolean;
   readonly color?: (row: R) => Color | null;
 }
@@ -107,12 +132,17 @@ export function table<R>(
     widths[i]! -= less;
     excess -= less;
   }
+  const wrapped = (text: string, column: number) => {
+    const indent = widths.slice(0, column).reduce((sum, width) => sum + width + 1, 0);
+    return wrap(text, widths[column]!).join(`\n${' '.repeat(indent)}`);
+  };
   const line = (texts: readonly string[], row: R | null) =>
     columns
       .map(({ right, color }, i) => {
         const width = widths[i]!;
-        const cut = texts[i]!.length <= width ? texts[i]! : `${texts[i]!.slice(0, width - 1)}~`;
-        const padded = right ? cut.padStart(width) : i === columns.length - 1 ? cut : cut.padEnd(width);
+        const isLast = i === columns.length - 1;
+        const cut = isLast || texts[i]!.length <= width ? texts[i]! : `${texts[i]!.slice(0, width - 1)}~`;
+        const padded = right ? cut.padStart(width) : isLast ? wrapped(cut, i) : cut.padEnd(width);
         return paint(padded, row === null ? 'bold' : (color?.(row) ?? null), to);
       })
       .join(' ')

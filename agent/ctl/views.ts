@@ -2,7 +2,7 @@
 
 import type * as shapes from '../report/shapes.ts';
 import type { Of } from '../report/shapes.ts';
-import { age, type Color, clean, milliseconds, paint, type Terminal, table } from './terminal.ts';
+import { age, type Color, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'color'>;
 
@@ -180,8 +180,12 @@ export function entryLine(entry: Entry): string {
   );
 }
 
-export function explanationText({ text }: Of<typeof shapes.explanation>): string {
-  return `${text.map(clean).join('\n')}\n`;
+export function explanationText({ text }: Of<typeof shapes.explanation>, to: Screen): string {
+  // What is indented goes on a little further in.
+  const lines = text.flatMap((line) =>
+    wrap(clean(line), to.columns, line.search(/\S|$/) + (line.startsWith(' ') ? 4 : 0)),
+  );
+  return `${lines.join('\n')}\n`;
 }
 
 export function reportText({ file, valid, problems, warnings }: Of<typeof shapes.configReport>, to: Screen): string {

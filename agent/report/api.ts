@@ -530,7 +530,7 @@ function explanationOf(sources: Sources, id: string): Unversioned<shapes.Of<type
       action,
       cost,
       refused,
-      taken: action === weighed!.action,
+      taken: refused === null && weighed!.step !== 'observed',
     })),
     entries: entries.map(entryOf),
   };

@@ -52,6 +52,7 @@ export function explain(entries: readonly JournalEntry[]): string[] {
   const zero = fault.evidence[0]?.at ?? fault.at;
   // The last word on what was weighed: planning may have been done in several rounds.
   const weighed = entries.findLast(({ decision }) => decision.alternatives.length > 0)?.decision;
+  const observed = entries.some(({ decision }) => decision.step === 'observed');
   const about = [fault.interface && `interface ${fault.interface}`, fault.peer && `peer ${fault.peer}`].filter(Boolean);
 
   const lines = [
@@ -64,7 +65,8 @@ export function explain(entries: readonly JournalEntry[]): string[] {
   if (weighed !== undefined) {
     lines.push('', 'What was weighed, gentlest first:');
     for (const { action, refused } of [...weighed.alternatives].sort((a, b) => a.cost - b.cost)) {
-      const verdict = action === weighed.action ? 'taken' : refused === null ? 'not needed' : `no: ${refused}`;
+      // What is not refused is done, one after the other.
+      const verdict = refused === null ? (observed ? 'would have been done' : 'taken') : `no: ${refused}`;
       lines.push(`  ${action.padEnd(14)} ${ACTIONS[action]}`, `  ${''.padEnd(14)} -> ${verdict}`);
     }
     if (weighed.why !== '') lines.push(`  Why: ${weighed.why}`);

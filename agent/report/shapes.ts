@@ -251,7 +251,7 @@ export const explanation = object({
       action: text('what could be done'),
       cost: number('lower is gentler'),
       refused: orNull(text('why it was not taken')),
-      taken: flag('it was the one'),
+      taken: flag('it was done; several may be, one after the other'),
     }),
     'what was weighed',
   ),

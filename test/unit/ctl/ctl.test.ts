@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { COMMANDS, EXIT, main } from '../../../agent/ctl/main.ts';
-import { age, clean, milliseconds, type Terminal, table } from '../../../agent/ctl/terminal.ts';
+import { age, clean, milliseconds, type Terminal, table, wrap } from '../../../agent/ctl/terminal.ts';
 import { hear } from '../../../agent/host/http.ts';
 import type { Sources } from '../../../agent/report/api.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
@@ -100,7 +100,8 @@ eth0 02:00:00:00:01:0b 02:00:00:00:00:0b EXCELLENT    255     - 0.0%  10s
 `,
   'heal log': `TIME           FAULT STEP     ACTION   AFTER WHAT
 01-02 03:04:05 e1-f1 planned  detach  120 us link-down eth1
-01-02 03:04:05 e1-f1 verified detach 43.1 ms link-down eth1: 2 of 2 routes go a~
+01-02 03:04:05 e1-f1 verified detach 43.1 ms link-down eth1: 2 of 2 routes go
+                                             another way
 `,
   'heal mode': 'act\n',
   'heal mode observe': 'heal.mode is observe until the next start\n',
@@ -252,6 +253,7 @@ test('what the network says cannot command the terminal', async (t) => {
   }
   assert.equal(JSON.parse((await run(['links', '--json', '--socket', socket])).out).links[0].interface, evil);
   assert.equal(clean(evil), 'a?[2J?1m?b?');
+  assert.equal(clean('the others\u2019 \u2192 \u2026'), "the others' -> ...");
 });
 
 test('tables fit, and colour only where it is wanted', () => {
@@ -264,6 +266,13 @@ test('tables fit, and colour only where it is wanted', () => {
   assert.equal(head, `${'A'.padEnd(44)}     B`);
   assert.equal(first, `${'x'.repeat(43)}~ fixed`);
   assert.ok(table(columns, ['y'], { columns: 50, color: true }).includes('\x1b[31my\x1b[0m'));
+});
+
+test('long lines go on in the next', () => {
+  assert.deepEqual(wrap('one two three', 80), ['one two three']);
+  assert.deepEqual(wrap('one two three', 8, 2), ['one two', '  three']);
+  assert.deepEqual(wrap('x'.repeat(10), 4), ['xxxx', 'xxxx', 'xx']);
+  assert.deepEqual(wrap('', 4), ['']);
 });
 
 test('figures for people', () => {

@@ -91,7 +91,7 @@ test('an explanation tells the whole story', () => {
     '  none           do nothing',
     '                 -> no: 2 routers were reached through it',
     '  kick           send our own OGMs at once, so that routes move in milliseconds',
-    '                 -> not needed',
+    '                 -> taken',
     '  detach         take the dead interface out of the mesh until it lives again',
     '                 -> taken',
     '  recreate-mesh  create the mesh interface anew, with its MAC address kept',
