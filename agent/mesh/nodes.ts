@@ -54,6 +54,8 @@ export class Nodes {
   deadAfterNs: Nanos = 60 * SECOND;
   intervalNs: Nanos = SECOND;
   readonly #entries = new Map<Mac, Entry>();
+  /** Reckoned once a change: it is asked for after every event, those of a fault included. */
+  #deadline: Nanos = NEVER;
 
   /** Takes in the best paths of one reading. What is missing in it has lost its routes. */
   read(paths: readonly Heard[], now: Nanos): NodeChange[] {
@@ -97,11 +99,16 @@ export class Nodes {
       }
       entry.health = this.#healthOf(entry, now);
     }
+    this.#deadline = this.#next();
     return changes;
   }
 
   /** When `advance` next has something to change, or NEVER. */
   deadline(): Nanos {
+    return this.#deadline;
+  }
+
+  #next(): Nanos {
     let earliest = NEVER;
     for (const { state, lastSeen, since } of this.#entries.values()) {
       const left = lastSeen + this.#leftAfter;

@@ -136,22 +136,21 @@ export interface Statistics {
   readonly meanCost: number;
 }
 
-/** All of it in one pass of Dijkstra from every node: fit for some hundred nodes. */
+/** Dijkstra from this many nodes at most: a call must not hold up the repair of a link in a mesh of thousands. */
+const MOST_SOURCES = 200;
+
+/** Above MOST_SOURCES nodes the costs are those from a sample of them: the diameter is then a lower bound. */
 export function statistics(graph: Graph): Statistics {
   const nodes = graph.nodes();
   const edges = graph.edges().length;
-  const assigned = new Set<string>();
-  let components = 0;
+  const step = Math.max(1, Math.ceil(nodes.length / MOST_SOURCES));
   let diameterCost = 0;
   let diameterHops = 0;
   let sum = 0;
   let pairs = 0;
-  for (const source of nodes) {
-    const paths = shortestPaths(graph, source);
-    if (!assigned.has(source)) components += 1;
-    for (const [target, { cost, hops }] of paths) {
-      assigned.add(target);
-      if (target === source) continue;
+  for (let i = 0; i < nodes.length; i += step) {
+    for (const { cost, hops } of shortestPaths(graph, nodes[i]!).values()) {
+      if (hops === 0) continue;
       diameterCost = Math.max(diameterCost, cost);
       diameterHops = Math.max(diameterHops, hops);
       sum += cost;
@@ -161,10 +160,29 @@ export function statistics(graph: Graph): Statistics {
   return {
     nodes: nodes.length,
     edges,
-    components,
+    components: components(graph),
     meanDegree: nodes.length === 0 ? 0 : (2 * edges) / nodes.length,
     diameterCost,
     diameterHops,
     meanCost: pairs === 0 ? 0 : sum / pairs,
   };
+}
+
+function components(graph: Graph): number {
+  const seen = new Set<string>();
+  let count = 0;
+  for (const start of graph.nodes()) {
+    if (seen.has(start)) continue;
+    count += 1;
+    const waiting = [start];
+    seen.add(start);
+    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+      for (const other of graph.neighbours(node).keys()) {
+        if (seen.has(other)) continue;
+        seen.add(other);
+        waiting.push(other);
+      }
+    }
+  }
+  return count;
 }

@@ -95,3 +95,12 @@ test('senseless edges and empty graphs do no harm', () => {
   assert.equal(statistics(new Graph()).meanDegree, 0);
   assert.equal(pathTo(shortestPaths(new Graph(), 'x'), 'y'), null);
 });
+
+test('a mesh of thousands does not hold the agent up', () => {
+  const line = Array.from({ length: 4000 }, (_, i) => ({ from: `n${i}`, to: `n${i + 1}`, cost: 1 }));
+  const star = Array.from({ length: 4000 }, (_, i) => ({ from: 'hub', to: `m${i}`, cost: 1 }));
+  const began = performance.now();
+  assert.equal(statistics(Graph.of(star)).diameterHops, 2);
+  assert.equal(statistics(Graph.of([...line, ...star])).components, 2);
+  assert.ok(performance.now() - began < 10_000);
+});

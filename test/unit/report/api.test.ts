@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { answer, CALLS, type Caller } from '../../../agent/report/api.ts';
 import { error, mismatch } from '../../../agent/report/shapes.ts';
 import { type Asking, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
@@ -186,4 +187,25 @@ test('OpenAPI and its page come from the table', () => {
   assert.match(page.type, /^text\/html/);
   for (const { path } of CALLS) assert.ok(page.body.includes(path), path);
   assert.doesNotMatch(page.body, /src=|https?:/, 'nothing from elsewhere');
+});
+
+test('whatever is asked, the answer is one', () => {
+  const paths = fc.oneof(
+    fc.string(),
+    fc.constantFrom(...CALLS.map(({ path }) => path)).chain((path) => fc.string().map((more) => path + more)),
+    fc.string().map((id) => `/heal/explain/${id}`),
+    fc.string().map((query) => `/heal/log?${query}`),
+  );
+  fc.assert(
+    fc.property(
+      paths,
+      fc.constantFrom('GET', 'POST', 'PUT', ''),
+      fc.oneof(fc.string(), fc.json()),
+      (url, method, body) => {
+        const found = answer(sources(), { method, url, body, caller: GUEST });
+        assert.ok([200, 400, 403, 404, 405].includes(found.status), `${found.status}`);
+        assert.ok(found.endpoint === 'other' || CALLS.some(({ path }) => path === found.endpoint));
+      },
+    ),
+  );
 });
