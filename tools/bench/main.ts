@@ -51,7 +51,11 @@ function wanted({ atMost, atLeast }: Target): string {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    // --runs N: fewer repetitions, for a quick look (trials.ts reads it).
+    options: { json: { type: 'boolean' }, runs: { type: 'string' } },
+  });
   const known = names();
   const unknown = positionals.filter((name) => !known.includes(name));
   if (unknown.length > 0) {

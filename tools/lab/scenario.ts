@@ -165,8 +165,8 @@ export interface TrialOptions {
   readonly src: number;
   readonly dst: number;
   readonly fault?: FaultKind;
-  /** Which hop of the route is hit; the middle one by default. */
-  readonly hop?: number | 'first' | 'middle' | 'last';
+  /** Which hop of the route is hit; the middle one by default. A function may find none to its liking: then it throws. */
+  readonly hop?: number | 'first' | 'middle' | 'last' | ((hops: readonly Hop[]) => number);
   readonly paceUs?: number;
   /** How long the probe runs before the fault, and how long frames are counted for `framesQuiet`. */
   readonly beforeMs?: number;
@@ -175,6 +175,8 @@ export interface TrialOptions {
   /** For how long after the fault the frames of `framesBurst` are counted. */
   readonly burstMs?: number;
   readonly onReport?: (report: ProbeReport) => void;
+  /** At once after the fault was made: to tell agents what they cannot know. */
+  readonly onStruck?: (struck: Struck, hit: Hop) => void;
 }
 
 export interface Trial extends Outage {
@@ -210,12 +212,13 @@ export async function repairTrial(options: TrialOptions): Promise<Trial> {
     const quiet = await mesh.airCount();
     const hops = await mesh.route(src, dst);
     if (!hops) throw new Error(`no route from r${src} to r${dst}`);
-    const index =
-      typeof hop === 'number' ? hop : hop === 'first' ? 0 : hop === 'last' ? hops.length - 1 : hops.length >> 1;
+    const named = { first: 0, middle: hops.length >> 1, last: hops.length - 1 };
+    const index = typeof hop === 'number' ? hop : typeof hop === 'string' ? named[hop] : hop(hops);
     const idle = await mesh.airCount();
     // Counting starts processes, which hold up the only CPU: not in the moment of the fault.
     await sleep(200);
     const made = await strike(mesh, fault, hops, index);
+    options.onStruck?.(made.struck, hops[index]!);
     await sleep(burstMs);
     const burst = await mesh.airCount();
     await sleep(Math.max(0, afterMs - burstMs));

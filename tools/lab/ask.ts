@@ -1,0 +1,70 @@
+/** Asks a running agent over its control socket, on one connection that stays open: at an instant that counts it is there. */
+import { Agent as Connections, request } from 'node:http';
+
+export interface Answered {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export class Control {
+  readonly #socketPath: string;
+  readonly #connections = new Connections({ keepAlive: true, maxSockets: 1 });
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  /** Whatever the agent answers, refusals too. Rejects where nobody listens. */
+  ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answered> {
+    const text = body === undefined ? '' : JSON.stringify(body);
+    const { promise, resolve, reject } = Promise.withResolvers<Answered>();
+    const asked = request(
+      {
+        socketPath: this.#socketPath,
+        agent: this.#connections,
+        method,
+        path,
+        headers: {
+          host: 'localhost',
+          ...(body === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+        },
+        timeout: 5000,
+      },
+      (answer) => {
+        let said = '';
+        answer.setEncoding('utf8').on('data', (part: string) => {
+          said += part;
+        });
+        answer.on('end', () => {
+          try {
+            resolve({ status: answer.statusCode ?? 0, body: JSON.parse(said) });
+          } catch (thrown) {
+            reject(thrown);
+          }
+        });
+      },
+    );
+    asked.on('timeout', () => asked.destroy(new Error(`no answer to ${method} ${path} within 5 s`)));
+    asked.on('error', reject);
+    asked.end(text);
+    return promise;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    const { status, body } = await this.ask('GET', path);
+    if (status !== 200 && status !== 503) throw new Error(`GET ${path}: ${status} ${JSON.stringify(body)}`);
+    return body as T;
+  }
+
+  async post<T>(path: string, body: unknown): Promise<T> {
+    const answered = await this.ask('POST', path, body);
+    if (answered.status !== 200) throw new Error(`POST ${path}: ${answered.status} ${JSON.stringify(answered.body)}`);
+    return answered.body as T;
+  }
+
+  close(): void {
+    this.#connections.destroy();
+  }
+}
