@@ -1,0 +1,229 @@
+/**
+ * What the lab suites have in common. A suite is one file with two sides: `run` boots kernels in which the same file runs
+ * again, and there it checks things and says what came of each, a JSON line a time.
+ */
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Control } from '../../tools/lab/ask.ts';
+import { type Mesh, monotonicNs, nsOf, run } from '../../tools/lab/mesh.ts';
+import type { Agent } from '../../tools/lab/scenario.ts';
+import { bootUml, prepareLab, umlMissing } from '../../tools/lab/uml.ts';
+import type { Report } from '../../tools/test.ts';
+
+type Line =
+  | { readonly pass: string }
+  | { readonly fail: string; readonly why: string }
+  | { readonly skip: string; readonly why: string }
+  | { readonly say: string };
+
+/** One kernel with this suite in it: its part and further arguments. */
+export interface Part {
+  readonly name: string;
+  readonly args?: readonly string[];
+}
+
+/** Runs parts of a suite, each in a kernel of its own, at most `width` side by side. */
+export async function inKernels(report: Report, file: string, parts: readonly Part[], width = 2): Promise<void> {
+  const missing = umlMissing();
+  if (missing !== undefined) {
+    for (const { name } of parts) report.skip(name, missing);
+    return;
+  }
+  prepareLab();
+  const waiting = [...parts];
+  const worker = async (): Promise<void> => {
+    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) await inKernel(report, file, part);
+  };
+  await Promise.all(Array.from({ length: Math.min(width, parts.length) }, worker));
+}
+
+async function inKernel(report: Report, file: string, { name, args = [] }: Part): Promise<void> {
+  const console: string[] = [];
+  const uml = bootUml({
+    script: file,
+    args: [name, ...args],
+    onConsole: (line) => console.push(line),
+    onLine: (text) => {
+      const line = JSON.parse(text) as Line;
+      if ('pass' in line) report.pass(`${name}: ${line.pass}`);
+      else if ('fail' in line) report.fail(`${name}: ${line.fail}`, line.why);
+      else if ('skip' in line) report.skip(`${name}: ${line.skip}`, line.why);
+      const said = 'pass' in line ? `ok: ${line.pass}` : 'say' in line ? line.say : '';
+      if (said !== '') process.stdout.write(`           ${name}: ${said}\n`);
+    },
+  });
+  const onExit = (): void => uml.kill();
+  process.once('exit', onExit);
+  const code = await uml.exited;
+  process.off('exit', onExit);
+  if (code !== 0) report.fail(`${name}: ran to its end`, `exit code ${code}\n${console.slice(-30).join('\n')}`);
+}
+
+// ---- inside the kernel ----
+
+const tell = (line: Line): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+export const say = (text: string): void => tell({ say: text });
+export const skip = (what: string, why: string): void => tell({ skip: what, why });
+
+/** One thing that has to hold; what `work` answers is told beside the name (never part of it: it may hold figures). */
+export async function check(name: string, work: () => Promise<unknown> | unknown): Promise<void> {
+  try {
+    const figures = await work();
+    tell({ pass: name });
+    if (typeof figures === 'string') say(`    ${figures}`);
+  } catch (thrown) {
+    tell({ fail: name, why: thrown instanceof Error ? thrown.message : String(thrown) });
+  }
+}
+
+/** Runs the inner side if this process is it. Each part is a function by its name. */
+export async function insideOf(file: string, parts: Readonly<Record<string, (args: string[]) => Promise<void>>>) {
+  if (process.argv[1] !== file) return;
+  const [name = '', ...args] = process.argv.slice(2);
+  try {
+    await parts[name]!(args);
+    process.exit(0);
+  } catch (thrown) {
+    process.stderr.write(`${(thrown as Error).stack}\n`);
+    process.exit(1);
+  }
+}
+
+/** Waits until `probe` answers something other than undefined or false; throws `what` after `ms`. */
+export async function eventually<T>(what: string, ms: number, probe: () => Promise<T | undefined | false>): Promise<T> {
+  const end = monotonicNs() + ms * 1e6;
+  for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
+    const answer = await probe();
+    if (answer !== undefined && answer !== false) return answer;
+    if (monotonicNs() > end) throw new Error(`${what}: not within ${ms / 1000} s`);
+    await sleep(pause);
+  }
+}
+
+type Row = Record<string, unknown>;
+
+const json = async <T>(router: number, ...command: string[]): Promise<T> =>
+  JSON.parse(await run('ip', ['netns', 'exec', nsOf(router), ...command])) as T;
+
+/** What of a router no repair may leave changed: bat0 with MAC, addresses and settings, and every interface's place. */
+export interface Snapshot {
+  readonly settings: Row;
+  readonly interfaces: Readonly<Record<string, Row>>;
+}
+
+/** Of `mesh_json`: what runs by itself. */
+const RUNNING = new Set(['tt_ttvn', 'bla_crc', 'mcast_flags', 'mcast_flags_priv', 'mesh_ifindex']);
+
+export async function snapshot(router: number): Promise<Snapshot> {
+  const links = await json<Row[]>(router, 'ip', '-j', 'address', 'show');
+  const has = links.some(({ ifname }) => ifname === 'bat0');
+  const settings = has ? await json<Row>(router, 'batctl', 'meshif', 'bat0', 'mesh_json') : {};
+  const hard = has ? await json<Row[]>(router, 'batctl', 'meshif', 'bat0', 'hardifs_json') : [];
+  return {
+    settings: Object.fromEntries(Object.entries(settings).filter(([key]) => !RUNNING.has(key))),
+    interfaces: Object.fromEntries(
+      links.map(({ ifname, address, master, mtu, flags, addr_info }) => {
+        const { hard_ifindex: _, mesh_ifindex: __, ...own } = hard.find((row) => row.hard_ifname === ifname) ?? {};
+        return [
+          ifname as string,
+          {
+            address,
+            master: master ?? null,
+            mtu,
+            up: (flags as string[]).includes('UP'),
+            carrier: (flags as string[]).includes('LOWER_UP'),
+            addresses: (addr_info as Row[]).map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+            ...own,
+          },
+        ];
+      }),
+    ),
+  };
+}
+
+export const snapshots = (mesh: Mesh): Promise<Snapshot[]> =>
+  Promise.all(Array.from({ length: mesh.size }, (_, router) => snapshot(router)));
+
+/** The mesh is as it was: waits, because carriers and addresses settle, then says what still differs. */
+export async function sameAs(before: readonly Snapshot[], mesh: Mesh, ms = 10_000): Promise<void> {
+  const end = monotonicNs() + ms * 1e6;
+  for (;;) {
+    const now = await snapshots(mesh);
+    try {
+      for (const [router, then] of before.entries()) assert.deepEqual(now[router], then, `r${router}`);
+      return;
+    } catch (thrown) {
+      if (monotonicNs() > end) {
+        const drift = before.flatMap((then, router) =>
+          differences(then, now[router]!).map((one) => `r${router} ${one}`),
+        );
+        throw drift.length > 0 ? new Error(drift.join('; ')) : thrown;
+      }
+      await sleep(500);
+    }
+  }
+}
+
+function differences(then: unknown, now: unknown, path = ''): string[] {
+  if (typeof then !== 'object' || then === null || typeof now !== 'object' || now === null)
+    return Object.is(then, now) ? [] : [`${path} was ${JSON.stringify(then)}, is ${JSON.stringify(now)}`];
+  const keys = new Set([...Object.keys(then), ...Object.keys(now)]);
+  return [...keys].flatMap((key) =>
+    differences((then as Row)[key], (now as Row)[key], path === '' ? key : `${path}.${key}`),
+  );
+}
+
+export interface Entry {
+  readonly id: number;
+  readonly fault: string;
+  readonly class: string;
+  readonly interface: string | null;
+  readonly peer: string | null;
+  readonly step: string;
+  readonly action: string;
+  readonly afterMs: number;
+  readonly why: string;
+  readonly result: string | null;
+}
+
+/** An agent as a suite sees it: its process, its control socket, its journal. */
+export class Watched {
+  readonly agent: Agent;
+  readonly control: Control;
+
+  constructor(agent: Agent) {
+    this.agent = agent;
+    this.control = new Control(agent.socket);
+  }
+
+  journal = async (since = 0): Promise<Entry[]> =>
+    (await this.control.get<{ entries: Entry[] }>(`/heal/log?limit=1000&since=${since}`)).entries;
+
+  /** The number of the newest entry. */
+  newest = async (): Promise<number> => (await this.journal()).at(-1)?.id ?? 0;
+
+  /** The first entry like this after another. */
+  entry(wanted: Partial<Entry>, since: number, ms: number): Promise<Entry> {
+    const isLike = (entry: Entry) =>
+      Object.entries(wanted).every(([key, value]) => entry[key as keyof Entry] === value);
+    const what = `r${this.agent.router} journals ${JSON.stringify(wanted)}`;
+    return eventually(what, ms, async () => (await this.journal(since)).find(isLike));
+  }
+
+  async metrics(): Promise<string> {
+    const script = "fetch('http://127.0.0.1:9091/metrics').then((r) => r.text()).then((t) => process.stdout.write(t))";
+    return run('ip', ['netns', 'exec', nsOf(this.agent.router), process.execPath, '-e', script]);
+  }
+
+  /** The sum over all series of a metric whose labels hold all of these. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    let sum = 0;
+    for (const line of (await this.metrics()).split('\n')) {
+      const match = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line);
+      if (match?.[1] !== name) continue;
+      if (Object.entries(labels).every(([key, value]) => (match[2] ?? '').includes(`${key}="${value}"`)))
+        sum += Number(match[3]);
+    }
+    return sum;
+  }
+}
