@@ -6,6 +6,7 @@
  *     node tools/test.ts lab [NAME...]   lab suites only, all or those whose file name holds a NAME
  *
  * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
+ * Suites run one after the other; one that exports `beside` (it mostly waits) runs beside all of them from the start.
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
 import { execFile } from 'node:child_process';
@@ -22,6 +23,7 @@ export interface Report {
 
 export interface LabSuite {
   readonly name: string;
+  readonly beside?: boolean;
   run(report: Report): Promise<void>;
 }
 
@@ -131,36 +133,57 @@ async function lab(tally: Tally, wanted: readonly string[]): Promise<void> {
     .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)))
     .sort();
   if (wanted.length > 0 && files.length === 0) throw new Error(`no lab suite is called ${wanted.join(' or ')}`);
+  const beside: Promise<void>[] = [];
+  const inTurn: (() => Promise<void>)[] = [];
   for (const [index, file] of files.entries()) {
     const label = `lab ${index + 1}/${files.length}`;
-    let name = basename(file, '.lab.ts');
     try {
-      const suite = (await import(pathToFileURL(join(ROOT, file)).href)) as LabSuite;
-      name = suite.name;
-      const before = { passed: tally.passed, failed: tally.failed.length, skipped: tally.skipped.length };
-      const at = performance.now();
-      say(`${label}: ${name}`);
-      const waiting = setInterval(() => {
-        say(`${label}: ${name}, ${((performance.now() - at) / 1000).toFixed(0)} s so far`);
-      }, 20_000);
-      try {
-        await within(SUITE_LIMIT_MS, suite.run(tally.of(name)));
-      } finally {
-        clearInterval(waiting);
-      }
-      const counts = [
-        `${tally.passed - before.passed} passed`,
-        `${tally.failed.length - before.failed} failed`,
-        `${tally.skipped.length - before.skipped} skipped`,
-      ];
-      say(`${label}: ${name} took ${((performance.now() - at) / 1000).toFixed(1)} s: ${counts.join(', ')}`);
+      const loaded = (await import(pathToFileURL(join(ROOT, file)).href)) as LabSuite;
+      if (loaded.beside === true && files.length > 1) beside.push(suite(tally, label, loaded));
+      else inTurn.push(() => suite(tally, label, loaded));
     } catch (thrown) {
-      tally
-        .of(name)
-        .fail('ran to its end', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
+      tally.of(basename(file, '.lab.ts')).fail('could be loaded', words(thrown));
     }
   }
+  for (const next of inTurn) await next();
+  if (beside.length > 0) say('lab: waiting for what runs beside the others');
+  await Promise.all(beside);
 }
+
+async function suite(tally: Tally, label: string, { name, run: runSuite }: LabSuite): Promise<void> {
+  const report = tally.of(name);
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const counted: Report = {
+    pass: (what) => {
+      counts.passed++;
+      report.pass(what);
+    },
+    fail: (what, why) => {
+      counts.failed++;
+      report.fail(what, why);
+    },
+    skip: (what, why) => {
+      counts.skipped++;
+      report.skip(what, why);
+    },
+  };
+  const at = performance.now();
+  const took = (): string => ((performance.now() - at) / 1000).toFixed(0);
+  say(`${label}: ${name}`);
+  const waiting = setInterval(() => say(`${label}: ${name}, ${took()} s so far`), 20_000);
+  try {
+    await within(SUITE_LIMIT_MS, runSuite(counted));
+  } catch (thrown) {
+    counted.fail('ran to its end', words(thrown));
+  } finally {
+    clearInterval(waiting);
+  }
+  const { passed, failed, skipped } = counts;
+  say(`${label}: ${name} took ${took()} s: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+
+const words = (thrown: unknown): string =>
+  thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
