@@ -85,6 +85,10 @@ export type MachineEvent =
   | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
+  /** After alarm and kick of this fault are on the air: the steps that wait for nothing else. */
+  | { readonly type: 'proceed'; readonly fault: string }
+  /** Let others' kicks pass without delay: forward OGMs unaggregated for a moment, send none. */
+  | { readonly type: 'clear-way'; readonly fault: string }
   | { readonly type: 'kick-done'; readonly fault: string; readonly frames: number; readonly refused: string | null }
   | {
       readonly type: 'raise-alarm';

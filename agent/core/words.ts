@@ -15,7 +15,7 @@ export type FaultClass =
   | 'remote-alarm';
 
 /** The repairs, gentlest first. The value is the action label of the metrics. */
-export type Action = 'none' | 'kick' | 'detach' | 'reattach' | 'recreate-mesh';
+export type Action = 'none' | 'clear-way' | 'kick' | 'detach' | 'reattach' | 'recreate-mesh';
 
 export interface Evidence {
   /** Where it was seen: 'rtnetlink', 'batadv tables', 'alarm', 'operator'. */
@@ -37,6 +37,8 @@ export interface Fault {
   /** 0..1 */
   readonly confidence: number;
   readonly evidence: readonly Evidence[];
+  /** A remote alarm's `affected`; empty for all else. */
+  readonly affected: readonly Mac[];
 }
 
 export interface Alternative {
@@ -71,6 +73,8 @@ export interface Alarm {
   /** Both ends of the broken link as hard-interface addresses; the far one all zero where unknown. */
   readonly near: Mac;
   readonly far: Mac;
+  /** Originators whose routes the fault broke: only these need to kick. Empty: whoever hears it. */
+  readonly affected: readonly Mac[];
   /** Routers it may still cross. */
   readonly hops: number;
 }
@@ -103,6 +107,8 @@ export interface Plan {
   readonly actions: readonly Action[];
   readonly alternatives: readonly Alternative[];
   readonly why: string;
+  /** Whether taking the interface out waits until the kick has gone out, so that no packet circles meanwhile. */
+  readonly detachLate: boolean;
   /** False in observe mode: then it is only written down. */
   readonly act: boolean;
 }

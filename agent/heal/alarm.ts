@@ -12,7 +12,7 @@ import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
 import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
-import { decodeFrame, encodeAlarm, encodeEcho } from './wire.ts';
+import { decodeFrame, encodeAlarm, encodeEcho, peekAlarm } from './wire.ts';
 
 /** Senders remembered; who was silent longest is forgotten first. */
 const SENDERS = 1024;
@@ -93,9 +93,16 @@ export class Alarm implements Machine {
     if (link.master !== this.#around.mesh?.index && !this.#around.members.has(link.name))
       return [refused('not-a-member')];
     if (this.#key === null) return [refused('no-key')];
+    const bytes = fromHex(hex);
+    // A flood brings every alarm as often as there are ways here: copies are dropped before any cryptography.
+    const claimed = peekAlarm(bytes);
+    const mark = claimed === null ? undefined : this.#marks.get(claimed.sender);
+    if (claimed !== null && mark !== undefined && !isNewer(claimed, mark)) {
+      return [refused(mark.counter === claimed.counter && mark.epoch === claimed.epoch ? 'seen' : 'replay')];
+    }
     let frame: ReturnType<typeof decodeFrame>;
     try {
-      frame = decodeFrame(fromHex(hex), this.#key);
+      frame = decodeFrame(bytes, this.#key);
     } catch (thrown) {
       return [refused(String(asAgentError(thrown).detail['field'] ?? 'malformed'))];
     }
@@ -108,8 +115,6 @@ export class Alarm implements Machine {
     const { settings } = this.#around;
     if (alarm.sender === originatorAddress(this.#around)) return [];
     const mark = this.#marks.get(alarm.sender);
-    if (mark !== undefined && !isNewer(alarm, mark))
-      return [refused(mark.counter === alarm.counter ? 'seen' : 'replay')];
     const budget = mark?.budget ?? new Budget(settings.senderBudget, now);
     this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS, now);
     if (!budget.take(now)) return [refused('sender-budget')];

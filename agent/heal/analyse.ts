@@ -1,6 +1,7 @@
 /** A of MAPE-K: says which fault the symptoms mean, on what evidence, and when it is over. */
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
+import type { Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER } from '../core/time.ts';
 import type { Evidence, Fault, FaultClass, Symptom } from '../core/words.ts';
@@ -55,24 +56,15 @@ export class Analyse implements Machine {
       case 'symptom':
         return [...this.#ends(event.symptom), ...this.#begins(event.symptom, now)];
       case 'alarm': {
-        const { sender, kind, near, far, counter } = event.alarm;
+        const { sender, kind, near, far, counter, affected } = event.alarm;
         const what = `${sender} says: ${kind} between ${near} and ${far}`;
         const about = {
           interface: this.#around.links.get(event.interface)?.name ?? null,
           index: event.interface,
           peer: sender,
         };
-        return [
-          this.#tell(
-            this.#fault(
-              'remote-alarm',
-              about,
-              1,
-              { source: 'alarm', what: `${what} (alarm ${counter})`, at: now },
-              now,
-            ),
-          ),
-        ];
+        const evidence = { source: 'alarm', what: `${what} (alarm ${counter})`, at: now };
+        return [this.#tell(this.#fault('remote-alarm', about, 1, evidence, now, affected))];
       }
       case 'kick-asked': {
         const row = this.#around.tables?.neighbours.find((neighbour) => neighbour.neighbour === event.lost);
@@ -136,6 +128,7 @@ export class Analyse implements Machine {
     confidence: number,
     evidence: Evidence,
     now: Nanos,
+    affected: readonly Mac[] = [],
   ): Fault {
     this.#count += 1;
     return {
@@ -147,6 +140,7 @@ export class Analyse implements Machine {
       peer: about.peer,
       confidence,
       evidence: [evidence],
+      affected,
     };
   }
 

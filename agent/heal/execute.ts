@@ -11,7 +11,8 @@ import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
 import {
-  dependants,
+  type Broken,
+  broken,
   isPrimary,
   linkByName,
   originatorAddress,
@@ -20,7 +21,7 @@ import {
 } from './surroundings.ts';
 
 /** When tables are read again after a repair: soon, then slower. */
-const LOOKS: readonly Nanos[] = [30 * MS, 70 * MS, 150 * MS, 400 * MS, SECOND, 2 * SECOND, 4 * SECOND];
+const LOOKS: readonly Nanos[] = [100 * MS, 150 * MS, 400 * MS, SECOND, 2 * SECOND, 4 * SECOND];
 const GIVE_UP: Nanos = 10 * SECOND;
 /** bat0 made anew: with bridge loop avoidance it takes half a minute until traffic flows. */
 const GIVE_UP_MESH: Nanos = 60 * SECOND;
@@ -29,7 +30,7 @@ const STEP_TIMEOUT: Nanos = 5 * SECOND;
 
 interface Job {
   readonly plan: Plan;
-  readonly action: Action;
+  action: Action;
   /** Originators that used the broken path and had another: their routes are what must move. */
   readonly affected: readonly Mac[];
   readonly without: number;
@@ -37,6 +38,8 @@ interface Job {
   waiting: string | null;
   waitingSince: Nanos;
   state: 'kicking' | 'changing' | 'verifying';
+  /** The kick has gone out, or there is none. */
+  kicked: boolean;
   looks: number;
   nextLook: Nanos;
 }
@@ -62,6 +65,10 @@ export class Execute implements Machine {
         return this.#begin(event.plan, now);
       case 'kick-done':
         return this.#kicked(event.fault, event.frames, event.refused, now);
+      case 'proceed': {
+        const job = this.#jobs.get(event.fault);
+        return job?.state === 'kicking' && job.steps.length > 0 ? this.#next(job, now) : [];
+      }
       case 'change-done':
         return this.#stepped(event.id, event.error, now);
       case 'tables':
@@ -99,16 +106,26 @@ export class Execute implements Machine {
     const planned = this.#write(plan, 'planned', action, now, null);
     if (plan.actions.length === 0 || action === 'none') return [planned];
 
-    const { withOther, without } = this.#affected(fault);
+    const running = this.#jobs.get(fault.id);
+    if (running !== undefined) {
+      // The same fault, better understood: its job gets the further step.
+      running.action = action;
+      running.steps.push(...this.#stepsOf(plan));
+      if (running.waiting === null && (running.kicked || !plan.detachLate))
+        return [planned, ...this.#next(running, now)];
+      return [planned];
+    }
+    const ways = this.#ways(fault);
     const job: Job = {
       plan,
       action,
-      affected: withOther,
-      without: without.length,
+      affected: ways.filter(({ other }) => other !== 'none').map(({ originator }) => originator),
+      without: ways.filter(({ other }) => other === 'none').length,
       steps: this.#stepsOf(plan),
       waiting: null,
       waitingSince: now,
       state: plan.actions.includes('kick') ? 'kicking' : 'changing',
+      kicked: !plan.actions.includes('kick'),
       looks: 0,
       nextLook: NEVER,
     };
@@ -117,9 +134,14 @@ export class Execute implements Machine {
     const effects: Effect[] = [];
     if (job.state === 'kicking') {
       const avoid = fault.class === 'link-down' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : [];
-      const alarm = this.#alarm(fault);
+      const alarm = this.#alarm(fault, ways);
       if (alarm !== null) effects.push({ type: 'emit', event: { type: 'raise-alarm', alarm, avoid } });
       effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
+      if (!plan.detachLate) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
+    } else if (action === 'clear-way') {
+      // Whose routes did not break has nothing to verify.
+      this.#jobs.delete(fault.id);
+      effects.push({ type: 'emit', event: { type: 'clear-way', fault: fault.id } });
     } else {
       effects.push(...this.#next(job, now));
     }
@@ -127,7 +149,7 @@ export class Execute implements Machine {
   }
 
   /** Word for the others; none for what we only heard of. */
-  #alarm(fault: Fault): Omit<Alarm, 'sender' | 'epoch' | 'counter'> | null {
+  #alarm(fault: Fault, ways: readonly Broken[]): Omit<Alarm, 'sender' | 'epoch' | 'counter'> | null {
     if (fault.class === 'remote-alarm') return null;
     const link = fault.interfaceIndex === null ? undefined : this.#around.links.get(fault.interfaceIndex);
     const neighbours = this.#around.tables?.neighbours.filter((row) => row.interface === fault.interfaceIndex) ?? [];
@@ -136,14 +158,15 @@ export class Execute implements Machine {
       kind: operator ? 'kick' : (KINDS[fault.class] ?? 'kick'),
       near: link?.mac ?? originatorAddress(this.#around) ?? ANY,
       far: fault.peer ?? (neighbours.length === 1 ? neighbours[0]!.neighbour : ANY),
+      affected: ways.map(({ originator }) => originator),
       hops: this.#around.settings.alarmHops,
     };
   }
 
-  #affected(fault: Fault): { withOther: Mac[]; without: Mac[] } {
-    if (fault.interfaceIndex === null) return { withOther: [], without: [] };
-    if (fault.class === 'link-down') return dependants(this.#around, fault.interfaceIndex);
-    return { withOther: [], without: [] };
+  /** The routes that a fault of ours broke, as the last tables have them. */
+  #ways(fault: Fault): Broken[] {
+    if (fault.interfaceIndex === null || fault.class === 'remote-alarm') return [];
+    return broken(this.#around, fault.interfaceIndex, fault.class === 'neighbour-lost' ? fault.peer : null);
   }
 
   /** The changes that a plan's actions come to, in order. */
@@ -187,18 +210,24 @@ export class Execute implements Machine {
 
   #kicked(id: string, frames: number, refused: string | null, now: Nanos): Effect[] {
     const job = this.#jobs.get(id);
-    if (job === undefined || job.state !== 'kicking') return [];
-    const effects: Effect[] = [];
-    if (refused !== null) effects.push(log('warning', `kick refused: ${refused}`, { fault: id }));
-    else effects.push(log('debug', `kick sent: ${frames} frames`, { fault: id }));
-    job.state = 'changing';
-    return [...effects, ...this.#next(job, now)];
+    if (job === undefined || job.kicked) return [];
+    job.kicked = true;
+    const said =
+      refused === null
+        ? log('debug', `kick sent: ${frames} frames`, { fault: id })
+        : log('warning', `kick refused: ${refused}`, { fault: id });
+    return job.waiting === null ? [said, ...this.#next(job, now)] : [said];
   }
 
   /** The next step of a job, or its verification. */
   #next(job: Job, now: Nanos): Effect[] {
     const step = job.steps.shift();
     if (step === undefined) {
+      // An early step may be through before the kick is.
+      if (!job.kicked) {
+        job.state = 'kicking';
+        return [];
+      }
       job.state = 'verifying';
       job.nextLook = now + LOOKS[0]!;
       return [];

@@ -29,7 +29,7 @@ export class Journal implements Machine {
         type: 'log',
         level: LEVELS[step],
         message: `${about}: ${step}${action === 'none' ? '' : ` ${action}`}${result === null ? '' : `: ${result}`}`,
-        fields: { fault: fault.id, after_ms: toMs(now - fault.at) },
+        fields: { fault: fault.id, after_ms: toMs(now - fault.at), ...refusals(decision) },
       },
     ];
     if (step === 'verified' || step === 'failed' || step === 'rolled-back') {
@@ -52,4 +52,11 @@ export class Journal implements Machine {
   deadline(): Nanos {
     return NEVER;
   }
+}
+
+function refusals({ step, alternatives }: Decision): Record<string, string> {
+  if (step !== 'planned' && step !== 'observed') return {};
+  return Object.fromEntries(
+    alternatives.flatMap(({ action, refused }) => (refused === null ? [] : [[`not_${action}`, refused]])),
+  );
 }

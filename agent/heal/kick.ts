@@ -30,7 +30,8 @@ export class Kick implements Machine {
   #left = 0;
   #sent = 0;
   #next: Nanos = NEVER;
-  #fault = '';
+  /** The faults that the kick under way serves. */
+  #faults: string[] = [];
   #avoid: ReadonlySet<IfIndex> = new Set();
   /** Aggregation as the kernel has it when we leave it alone; null until a table told. */
   #aggregation: boolean | null = null;
@@ -51,6 +52,9 @@ export class Kick implements Machine {
         return [];
       case 'kick':
         return this.#begin(event.reason, event.fault, event.avoid, now);
+      case 'clear-way':
+        this.#restoreAt = Math.max(this.#restoreAt === NEVER ? 0 : this.#restoreAt, now + LINGER);
+        return this.#stopAggregation();
       case 'tick':
         return this.#tick(now);
       case 'symptom':
@@ -98,8 +102,8 @@ export class Kick implements Machine {
     // A kick under way serves this fault too: what is still missing to a whole one is added.
     this.#left = settings.kickCount;
     this.#sent = this.#next === NEVER ? 0 : this.#sent;
-    this.#fault = fault;
-    this.#avoid = new Set(avoid);
+    this.#faults.push(fault);
+    this.#avoid = new Set([...(this.#next === NEVER ? [] : this.#avoid), ...avoid]);
     this.#next = now;
     const log: Effect = {
       type: 'log',
@@ -131,8 +135,10 @@ export class Kick implements Machine {
     const effects: Effect[] = [{ type: 'send', frames }];
     if (this.#left === 0) {
       effects.push({ type: 'metric', name: 'kick_frames_total', labels: {}, value: this.#sent });
-      effects.push(done(this.#fault, this.#sent, null));
+      effects.push({ type: 'log', level: 'debug', message: 'kick sent', fields: { at: now, frames: this.#sent, seqno } });
+      effects.push(...this.#faults.map((fault) => done(fault, this.#sent, null)));
       this.#sent = 0;
+      this.#faults = [];
     }
     return effects;
   }
@@ -167,6 +173,7 @@ export class Kick implements Machine {
     this.#ogm = null;
     this.#highest = null;
     this.#next = NEVER;
+    this.#faults = [];
     this.#restoreAt = NEVER;
     this.#quiet = 'untouched';
     this.#aggregation = null;

@@ -4,13 +4,24 @@
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
+import type { IfIndex } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
-import { type Nanos, NEVER } from '../core/time.ts';
-import type { Action, Alternative, Fault, Plan as PlanWord } from '../core/words.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Action, Alarm as AlarmWord, Alternative, Fault, Plan as PlanWord } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
-import { dependants, isPrimary, type Surroundings, usable } from './surroundings.ts';
+import { broken, isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
 
-const COST: Readonly<Record<Action, number>> = { none: 0, kick: 1, detach: 2, reattach: 2, 'recreate-mesh': 9 };
+/** Word of the other end comes within this, or is about something else. */
+const OTHER_END: Nanos = 2 * SECOND;
+
+const COST: Readonly<Record<Action, number>> = {
+  none: 0,
+  'clear-way': 0.5,
+  kick: 1,
+  detach: 2,
+  reattach: 2,
+  'recreate-mesh': 9,
+};
 
 /** What could help against each fault, in the order it is done. */
 const REPAIRS: Readonly<Record<Fault['class'], readonly Action[]>> = {
@@ -20,11 +31,12 @@ const REPAIRS: Readonly<Record<Fault['class'], readonly Action[]>> = {
   'mesh-vanished': ['recreate-mesh'],
   'neighbour-lost': ['kick'],
   'router-dead': ['none'],
-  'remote-alarm': ['kick'],
+  'remote-alarm': ['clear-way', 'kick'],
 };
 
 const WHY: Readonly<Record<Action, string>> = {
   none: 'there is nothing to repair from here; a person is told',
+  'clear-way': 'forwarding OGMs without aggregation lets the others’ kicks pass at once',
   kick: 'newer OGMs push the dead path out of every window',
   detach: 'taking the dead interface out of bat0 drops its routes at once',
   reattach: 'the interface belongs under bat0',
@@ -35,6 +47,8 @@ export class Plan implements Machine {
   readonly name = 'plan';
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
+  /** Lost links with routers behind them to which no other way is known. */
+  readonly #unsure = new Map<string, { fault: Fault; until: Nanos }>();
 
   constructor(around: Surroundings, knowledge: Knowledge) {
     this.#around = around;
@@ -42,12 +56,19 @@ export class Plan implements Machine {
   }
 
   on(event: Event, now: Nanos): Effect[] {
-    if (event.type !== 'fault' || this.#around.settings.mode === 'off') return [];
-    return [{ type: 'emit', event: { type: 'plan', plan: this.#plan(event.fault, now) } }];
+    if (this.#around.settings.mode === 'off') return [];
+    if (event.type === 'fault') return [this.#say(this.#plan(event.fault, now))];
+    if (event.type === 'alarm') return this.#otherEnd(event.alarm, event.interface, now);
+    if (event.type === 'fault-over') this.#unsure.delete(event.fault);
+    return [];
   }
 
   deadline(): Nanos {
     return NEVER;
+  }
+
+  #say(plan: PlanWord): Effect {
+    return { type: 'emit', event: { type: 'plan', plan } };
   }
 
   #plan(fault: Fault, now: Nanos): PlanWord {
@@ -58,15 +79,22 @@ export class Plan implements Machine {
     }));
     const actions = alternatives.filter((alternative) => alternative.refused === null).map(({ action }) => action);
     const why = actions.length === 0 ? 'every repair was refused' : actions.map((action) => WHY[action]).join('; ');
-    return { fault, actions, alternatives, why, act: this.#around.settings.mode === 'act' };
+    const ways = broken(this.#around, fault.interfaceIndex ?? 0);
+    // On a doubtful row packets may circle until the kick has told the others; a good one, or none, is safe at once.
+    const detachLate = ways.some(({ other }) => other === 'doubtful');
+    return { fault, actions, alternatives, why, detachLate, act: this.#around.settings.mode === 'act' };
   }
 
   /** Why an action must not be done now, or null. */
   #refusal(action: Action, fault: Fault, now: Nanos): string | null {
     const { settings } = this.#around;
     switch (action) {
+      case 'kick':
+        return fault.class === 'remote-alarm' && !this.#isNamed(fault) ? 'none of the broken routes leads here' : null;
+      case 'clear-way':
+        return this.#isNamed(fault) ? 'the kick does that too' : null;
       case 'detach':
-        return this.#detachRefusal(fault);
+        return this.#detachRefusal(fault, now);
       case 'reattach':
         if (!settings.reattach) return 'heal.reattach is off';
         if (this.#knowledge.insists(fault.interface ?? '', now))
@@ -81,7 +109,12 @@ export class Plan implements Machine {
     }
   }
 
-  #detachRefusal(fault: Fault): string | null {
+  #isNamed(fault: Fault): boolean {
+    const self = originatorAddress(this.#around);
+    return fault.affected.length === 0 || (self !== null && fault.affected.includes(self));
+  }
+
+  #detachRefusal(fault: Fault, now: Nanos): string | null {
     const { settings } = this.#around;
     const name = fault.interface ?? '';
     if (!settings.detach) return 'heal.detach is off';
@@ -91,10 +124,34 @@ export class Plan implements Machine {
     if (link?.up === false) return 'it was set down: batman-adv knows already';
     const others = usable(this.#around).filter((other) => other.name !== name && !isPrimary(this.#around, other.name));
     if (others.length === 0) return 'it is this router’s last hard interface';
-    const { withOther, without } = dependants(this.#around, fault.interfaceIndex ?? 0);
-    if (withOther.length === 0) return 'no route through it has another way: nothing would be won';
-    if (without.length > 0)
-      return `${without.length} routers behind it have no other way: it must be there when it comes back`;
-    return null;
+    const ways = broken(this.#around, fault.interfaceIndex ?? 0);
+    if (ways.length === 0) return 'no route goes through it: nothing would be won';
+    const without = ways.filter(({ other }) => other === 'none').length;
+    if (without === 0) return null;
+    this.#unsure.set(fault.id, { fault, until: now + OTHER_END });
+    if (this.#unsure.size > 64) this.#unsure.delete(this.#unsure.keys().next().value!);
+    return `no other way is known to ${without} of ${ways.length} routers behind it: it waits for word from the other end`;
+  }
+
+  /**
+   * The far end of a link that we lost tells of it, by another way: so there is one. Now the dead interface may go
+   * though our own tables knew of none (a neighbour whose best way was through us never forwarded those OGMs).
+   */
+  #otherEnd(alarm: AlarmWord, by: IfIndex, now: Nanos): Effect[] {
+    for (const [id, { fault, until }] of this.#unsure) {
+      const link = this.#around.links.get(fault.interfaceIndex ?? 0);
+      if (now > until || link === undefined) {
+        this.#unsure.delete(id);
+        continue;
+      }
+      if (alarm.kind !== 'link-down' || alarm.far !== link.mac || by === link.index) continue;
+      this.#unsure.delete(id);
+      const alternatives: Alternative[] = [{ action: 'detach', cost: COST.detach, refused: null }];
+      const why = `the other end of ${link.name} is alive and was heard another way; ${WHY.detach}`;
+      const act = this.#around.settings.mode === 'act';
+      const detachLate = broken(this.#around, link.index).some(({ other }) => other === 'doubtful');
+      return [this.#say({ fault, actions: ['detach'], alternatives, why, detachLate, act })];
+    }
+    return [];
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { InterfaceAddress, Link, MeshInfo } from '../core/kernel.ts';
+import type { InterfaceAddress, Link, MeshInfo, OriginatorPath } from '../core/kernel.ts';
 import type { Nanos } from '../core/time.ts';
 
 export interface Surroundings {
@@ -87,21 +87,45 @@ export function neighboursOn(around: Surroundings, index: IfIndex): Mac[] {
   return (around.tables?.neighbours ?? []).filter((row) => row.interface === index).map((row) => row.neighbour);
 }
 
+/** An originator whose route a fault broke, and what this router's tables know of another way to it. */
+export interface Broken {
+  readonly originator: Mac;
+  /**
+   * 'good': another neighbour forwarded its OGM lately, and its TQ is too high for that OGM to have come round through
+   * ourselves. 'doubtful': there is another row, old or weak: following it may send packets in a circle. 'none': no row.
+   */
+  readonly other: 'good' | 'doubtful' | 'none';
+}
+
 /**
- * Originators whose best path leaves by this interface: those that have another way, and those that have none.
+ * A neighbour forwards an OGM only if it came from its own best next hop. So a fresh row means that its way does not
+ * lead straight back here. An OGM that came round through us was forwarded three times or more, each time losing the
+ * hop penalty (30 of 255 by default, 0.69 after three): a TQ above this share of the old one did not.
+ */
+const ROUND_TRIP_SHARE = 0.7;
+/** A row older than this many OGM intervals when read is no longer being fed. */
+const FRESH_INTERVALS = 1.6;
+
+/**
+ * Originators whose best path leaves by this interface (and this neighbour, where one is named).
  * A neighbour's own hard-interface address is an originator too (OGMs of secondary interfaces) and counts for nothing.
  */
-export function dependants(around: Surroundings, index: IfIndex): { withOther: Mac[]; without: Mac[] } {
+export function broken(around: Surroundings, index: IfIndex, neighbour: Mac | null = null): Broken[] {
   const paths = around.tables?.originators ?? [];
   const hard = new Set((around.tables?.neighbours ?? []).map((row) => row.neighbour));
-  const other = new Set<Mac>();
-  const through = new Set<Mac>();
-  for (const path of paths) {
-    if (path.interface !== index) other.add(path.originator);
-    else if (path.best && !hard.has(path.originator)) through.add(path.originator);
+  const fresh = FRESH_INTERVALS * (around.tables?.mesh?.settings.origInterval ?? 1000);
+  const isDead = (path: OriginatorPath) =>
+    path.interface === index && (neighbour === null || path.neighbour === neighbour);
+  const found: Broken[] = [];
+  for (const best of paths) {
+    if (!best.best || !isDead(best) || hard.has(best.originator)) continue;
+    const others = paths.filter((path) => path.originator === best.originator && !isDead(path));
+    const good = others.some((path) => path.lastSeenMs <= fresh && worth(path) > ROUND_TRIP_SHARE * worth(best));
+    found.push({ originator: best.originator, other: good ? 'good' : others.length > 0 ? 'doubtful' : 'none' });
   }
-  const withOther: Mac[] = [];
-  const without: Mac[] = [];
-  for (const originator of through) (other.has(originator) ? withOther : without).push(originator);
-  return { withOther, without };
+  return found;
+}
+
+function worth(path: OriginatorPath): number {
+  return path.tq ?? path.throughput ?? 0;
 }

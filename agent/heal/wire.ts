@@ -14,7 +14,7 @@ const ETHER = 14;
 const MAGIC = 0x7830; // 'x0'
 const VERSION = 1;
 const TAG = 16;
-const ALARM_BODY = 14 + 8 + 12;
+const ALARM_HEAD = 14 + 8 + 12 + 1;
 const ECHO_BODY = 14 + 8;
 
 const KINDS = { 'link-down': 1, 'neighbour-lost': 2, 'interface-gone': 3, kick: 4 } as const;
@@ -36,14 +36,21 @@ export type Frame =
   | { readonly kind: 'alarm'; readonly alarm: Alarm; readonly source: Mac }
   | { readonly kind: 'echo'; readonly echo: Echo; readonly source: Mac };
 
+/** Originators that one alarm can name: 255 * 6 bytes would not fit an Ethernet frame beside the rest, 200 do. */
+export const MOST_AFFECTED = 200;
+
 export const ANY: Mac = '00:00:00:00:00:00';
 const BROADCAST: Mac = 'ff:ff:ff:ff:ff:ff';
 
 /** The whole Ethernet frame of an alarm, sent from `source`. */
 export function encodeAlarm(alarm: Alarm, source: Mac, key: Uint8Array): Uint8Array {
-  const frame = begin(ALARM_BODY, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm);
+  // More than fit: none is named, and everybody kicks.
+  const affected = alarm.affected.length > MOST_AFFECTED ? [] : alarm.affected;
+  const frame = begin(ALARM_HEAD + 6 * affected.length, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm);
   macToBytes(alarm.near, frame, ETHER + 22);
   macToBytes(alarm.far, frame, ETHER + 28);
+  frame[ETHER + 34] = affected.length;
+  for (const [i, mac] of affected.entries()) macToBytes(mac, frame, ETHER + ALARM_HEAD + 6 * i);
   return seal(frame, key);
 }
 
@@ -51,6 +58,17 @@ export function encodeAlarm(alarm: Alarm, source: Mac, key: Uint8Array): Uint8Ar
 export function encodeEcho(echo: Echo, to: Mac, source: Mac, key: Uint8Array): Uint8Array {
   const kind = echo.reply ? ECHO_REPLY : ECHO_REQUEST;
   return seal(begin(ECHO_BODY, to, source, kind, 0, { ...echo, sender: echo.asker }), key);
+}
+
+/**
+ * Who sent an alarm, unverified: enough to drop a copy of what was taken before without computing its tag. null for
+ * what is no alarm at all.
+ */
+export function peekAlarm(frame: Uint8Array): { sender: Mac; epoch: number; counter: number } | null {
+  if (frame.length < ETHER + ALARM_HEAD + TAG || !KIND_NAMES.has(frame[ETHER + 3]!)) return null;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  if (view.getUint16(ETHER) !== MAGIC || frame[ETHER + 2] !== VERSION) return null;
+  return { sender: macFromBytes(frame, ETHER + 8), epoch: view.getUint32(ETHER + 14), counter: view.getUint32(ETHER + 18) };
 }
 
 /** Reads a frame that came in. Throws E_FRAME, saying what is wrong with it; Ethernet padding behind the tag is fine. */
@@ -64,7 +82,9 @@ export function decodeFrame(frame: Uint8Array, key: Uint8Array): Frame {
   const alarmKind = KIND_NAMES.get(kind);
   const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY;
   if (alarmKind === undefined && !isEcho) throw bad('kind', String(kind));
-  const end = ETHER + (isEcho ? ECHO_BODY : ALARM_BODY);
+  const count = isEcho ? 0 : (frame[ETHER + ALARM_HEAD - 1] ?? 0);
+  const end = ETHER + (isEcho ? ECHO_BODY : ALARM_HEAD + 6 * count);
+  if (count > MOST_AFFECTED) throw bad('affected', `${count} originators`);
   if (frame.length < end + TAG) throw bad('short', `${frame.length} bytes for kind ${kind}`);
   if (!timingSafeEqual(tag(frame.subarray(ETHER, end), key), frame.subarray(end, end + TAG))) {
     throw bad('tag', 'it was not made with this mesh key');
@@ -78,9 +98,10 @@ export function decodeFrame(frame: Uint8Array, key: Uint8Array): Frame {
   }
   const near = macFromBytes(frame, ETHER + 22);
   const far = macFromBytes(frame, ETHER + 28);
+  const affected = Array.from({ length: count }, (_, i) => macFromBytes(frame, ETHER + ALARM_HEAD + 6 * i));
   return {
     kind: 'alarm',
-    alarm: { sender, epoch, counter, kind: alarmKind, near, far, hops: frame[ETHER + 4]! },
+    alarm: { sender, epoch, counter, kind: alarmKind, near, far, affected, hops: frame[ETHER + 4]! },
     source,
   };
 }

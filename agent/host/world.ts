@@ -2,7 +2,7 @@
  * The host world: this router. Brings its events to the runtime and carries the machines' effects out.
  *
  * What the air and the kernel wait for is done inside the turn; what only people read (log, journal, metrics) is done
- * right after it, so that no repair waits for a line of text.
+ * a moment later, when the burst is over, so that no repair waits for a line of text.
  */
 import type { Effect } from '../core/effect.ts';
 import { asAgentError } from '../core/errors.ts';
@@ -22,6 +22,9 @@ import { startUndo, type Undo } from './undo.ts';
 const ADDRESSES_EVERY = 10;
 /** setTimeout counts in whole milliseconds up to 2^31. */
 const LONGEST_MS = 3_600_000;
+
+/** A kick and its relays are over in less; a person does not notice. */
+const BOOKS_MS = 200;
 
 /** Effects that the daemon carries out: what is kept and shown. */
 export type Book = Extract<Effect, { type: 'log' | 'journal' | 'remember-mark' | 'metric' }>;
@@ -45,6 +48,7 @@ export class Host implements World {
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Nanos = 0;
   #books: [Book, Nanos][] = [];
+  #bookTimer: NodeJS.Timeout | null = null;
   #polling = false;
   #pollAgain = false;
   #polls = 0;
@@ -137,6 +141,8 @@ export class Host implements World {
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#bookTimer !== null) clearTimeout(this.#bookTimer);
+    this.#writeBooks();
     this.#carrier.close();
     this.#undo.close();
     this.#air.close();
@@ -211,12 +217,15 @@ export class Host implements World {
   }
 
   #settleBooks(): void {
-    if (this.#books.length === 0) return;
+    if (this.#books.length === 0 || this.#bookTimer !== null) return;
+    this.#bookTimer = setTimeout(() => this.#writeBooks(), BOOKS_MS);
+  }
+
+  #writeBooks(): void {
+    this.#bookTimer = null;
     const books = this.#books;
     this.#books = [];
-    setImmediate(() => {
-      for (const [book, now] of books) this.#options.onBook(book, now);
-    });
+    for (const [book, now] of books) this.#options.onBook(book, now);
   }
 
   #schedule(): void {

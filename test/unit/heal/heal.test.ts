@@ -20,6 +20,7 @@ function alarmFrom(sender: string, counter: number, epoch = 1, hops = 8): string
     kind: 'link-down',
     near: '02:00:00:00:01:01',
     far: '02:00:00:00:01:07',
+    affected: [],
     hops,
   } as const;
   return toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key));
@@ -131,7 +132,7 @@ test('what is refused says why', () => {
     [
       'no other way',
       new Router({}, undefined, tables([['02:00:00:00:00:aa', 1, true]], [])),
-      /no route through it has another way/,
+      /no other way is known to 1 of 1 routers/,
     ],
     [
       'a leaf behind it',
@@ -147,7 +148,7 @@ test('what is refused says why', () => {
           [],
         ),
       ),
-      /1 routers behind it have no other way/,
+      /no other way is known to 1 of 2 routers/,
     ],
     ['configured off', new Router({ detach: false }), /heal.detach is off/],
   ];
@@ -225,7 +226,16 @@ test('alarms that must not be believed', () => {
   const good = fromHex(alarmFrom('02:00:00:00:00:aa', 1));
   const otherKey = toHex(
     encodeAlarm(
-      { sender: ORIGINATOR, epoch: 1, counter: 1, kind: 'kick', near: ORIGINATOR, far: ORIGINATOR, hops: 8 },
+      {
+        sender: ORIGINATOR,
+        epoch: 1,
+        counter: 1,
+        kind: 'kick',
+        near: ORIGINATOR,
+        far: ORIGINATOR,
+        affected: [],
+        hops: 8,
+      },
       ORIGINATOR,
       fromHex('cd'.repeat(32)),
     ),
