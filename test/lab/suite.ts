@@ -3,6 +3,8 @@
  * again, and there it checks things and says what came of each, a JSON line a time.
  */
 import assert from 'node:assert/strict';
+import { cpSync, globSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Control } from '../../tools/lab/ask.ts';
 import { type Mesh, monotonicNs, nsOf, run } from '../../tools/lab/mesh.ts';
@@ -15,6 +17,9 @@ type Line =
   | { readonly fail: string; readonly why: string }
   | { readonly skip: string; readonly why: string }
   | { readonly say: string };
+
+/** A directory for the agents' logs, for whoever looks into a failure. */
+const LOGS = process.env.X0_LAB_LOGS;
 
 /** One kernel with this suite in it: its part and further arguments. */
 export interface Part {
@@ -43,6 +48,7 @@ async function inKernel(report: Report, file: string, { name, args = [] }: Part)
     script: file,
     args: [name, ...args],
     onConsole: (line) => console.push(line),
+    ...(LOGS === undefined ? {} : { results: LOGS, env: { X0_LAB_LOGS: basename(file, '.lab.ts') } }),
     onLine: (text) => {
       const line = JSON.parse(text) as Line;
       if ('pass' in line) report.pass(`${name}: ${line.pass}`);
@@ -80,13 +86,17 @@ export async function check(name: string, work: () => Promise<unknown> | unknown
 export async function insideOf(file: string, parts: Readonly<Record<string, (args: string[]) => Promise<void>>>) {
   if (process.argv[1] !== file) return;
   const [name = '', ...args] = process.argv.slice(2);
+  let code = 0;
   try {
     await parts[name]!(args);
-    process.exit(0);
   } catch (thrown) {
     process.stderr.write(`${(thrown as Error).stack}\n`);
-    process.exit(1);
+    code = 1;
   }
+  if (LOGS !== undefined)
+    for (const log of globSync('/tmp/x0/r*/log'))
+      cpSync(log, join(process.env.LAB_RESULTS!, `${LOGS}-${name}-${basename(dirname(log))}.log`), { force: true });
+  process.exit(code);
 }
 
 /** Waits until `probe` answers something other than undefined or false; throws `what` after `ms`. */
