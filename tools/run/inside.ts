@@ -1,0 +1,396 @@
+/**
+ * Runs inside the lab's kernel for `make run`: the mesh, the traffic, the faults, the agents. Says what happens as JSON
+ * lines on stdout (`Event` of story.ts) and takes single words on stdin: cut, mend, kill, revive, agents.
+ *
+ * There is one CPU in here and the faults are measured in milliseconds: nothing is started or asked in the moments
+ * after one. What the agents decide is read from their log, which costs nothing; the exact instants come from their
+ * journals afterwards.
+ */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { client } from '../../agent/ctl/client.ts';
+import type * as shapes from '../../agent/report/shapes.ts';
+import type { Of } from '../../agent/report/shapes.ts';
+import { type Hop, Mesh, type MeshLink, monotonicNs, type Struck, type Topology } from '../lab/mesh.ts';
+import { outage } from '../lab/outage.ts';
+import { type Agent, agentDir, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';
+import { type Event, type FaultKind, QUALITIES, type Quality } from './story.ts';
+
+/** A ring of five and a chord: every link has another way round, and so has every router but the two ends. */
+const SHAPE: Topology = {
+  name: 'ring of five with a chord',
+  routers: 5,
+  links: [
+    [0, 1],
+    [1, 2],
+    [2, 3],
+    [3, 4],
+    [4, 0],
+    [1, 4],
+  ],
+  medium: 'cable',
+};
+const SRC = 0;
+const DST = 2;
+const PACE_US = 2000;
+/** How long frames are counted around a fault. */
+const BURST_MS = 2000;
+
+const say = (event: Event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+
+const cut = new Set<MeshLink>();
+const dead = new Set<number>();
+const agents = new Map<number, Agent>();
+/** Links of which no agent lists both ends although they carry: held out of the mesh until they have proved themselves. */
+const held = new Set<MeshLink>();
+const qualities = new Map<MeshLink, Quality>();
+/** Until then (CLOCK_MONOTONIC, ns) nothing is started and nobody asked. */
+let hushUntil = 0;
+let framesQuiet = 0;
+let faults = 0;
+/** Losses of the last reports, to know when traffic flows steadily. */
+let lastLossAt = 0;
+
+const step = (text: string) => say({ type: 'step', text });
+say({ type: 'step', text: 'Joining five routers with cables, each with its own batman-adv' });
+const mesh = await Mesh.build(SHAPE, {});
+say({ type: 'mesh', routers: mesh.size, links: mesh.links.map(({ id, a, b }) => ({ id, a, b })), src: SRC, dst: DST });
+
+const nameOf = ({ a, b }: MeshLink) => `r${a}-r${b}`;
+const tellRouter = (n: number) => say({ type: 'router', router: n, alive: !dead.has(n), agent: agents.has(n) });
+const tellLink = (link: MeshLink) => say({ type: 'link', id: link.id, cut: cut.has(link) });
+
+async function look(): Promise<Hop[] | undefined> {
+  const hops = await mesh.route(SRC, DST).catch(() => undefined);
+  say({ type: 'path', routers: hops ? [SRC, ...hops.map(({ to }) => to)] : [] });
+  return hops;
+}
+
+/** Whether there would be a way without these. */
+function wayWithout(without: { link?: MeshLink; router?: number }): boolean {
+  const seen = new Set([SRC]);
+  const usable = mesh.links.filter(
+    (l) =>
+      l !== without.link && !cut.has(l) && !held.has(l) && ![l.a, l.b].some((n) => n === without.router || dead.has(n)),
+  );
+  for (const at of seen) for (const l of usable) if (l.a === at || l.b === at) seen.add(l.a === at ? l.b : l.a);
+  return seen.has(DST);
+}
+
+const LINE =
+  /^(?:info|warning|error): (\S+) ?(.*?): (\S+)(?: ([a-z-]+))?(?:: (.*?))? fault="([^"]+)" after_ms=([\d.]+)/;
+
+/** A decision in an agent's log: "info: link-down to1: done kick: sent 8 fault="e3-f17" after_ms=0.4". */
+function heard(router: number, line: string): void {
+  const match = LINE.exec(line);
+  if (!match) return;
+  const [, cause, about, what, action, result, fault, afterMs] = match;
+  say({
+    type: 'decision',
+    router,
+    cause: cause!,
+    about: about!,
+    step: what!,
+    action: action ?? 'none',
+    result: result ?? null,
+    fault: fault!,
+    afterMs: Number(afterMs),
+    heardAt: monotonicNs(),
+  });
+}
+
+async function startAgentOf(router: number): Promise<void> {
+  // The journal is written each second instead of each minute: it is read here after every fault.
+  const agent = await startAgent(router, { config: { state: { write_interval: 1 } }, onLine: heard });
+  agents.set(router, agent);
+  void agent.exited.then((code) => {
+    if (agents.get(router) !== agent) return;
+    agents.delete(router);
+    tellRouter(router);
+    say({ type: 'note', text: `the agent of r${router} ended by itself (${code})` });
+  });
+  tellRouter(router);
+}
+
+async function startAll(): Promise<void> {
+  for (let n = 0; n < mesh.size; n++) if (!dead.has(n) && !agents.has(n)) await startAgentOf(n);
+}
+
+async function stopAll(): Promise<void> {
+  const running = [...agents.values()];
+  agents.clear();
+  qualities.clear();
+  held.clear();
+  await stopAgents(running);
+  for (let n = 0; n < mesh.size; n++) tellRouter(n);
+  say({ type: 'quality', links: {}, held: [] });
+}
+
+/** What each agent says of its links. A link is as good as its worse end says. */
+async function askQuality(): Promise<void> {
+  const worst = new Map<MeshLink, Quality>();
+  const listed = new Map<MeshLink, number>();
+  for (const { router, socket } of [...agents.values()]) {
+    while (monotonicNs() < hushUntil) await sleep(100);
+    let answer: Of<typeof shapes.links>;
+    try {
+      answer = (await client(socket).get('/mesh/links')) as Of<typeof shapes.links>;
+    } catch {
+      continue;
+    }
+    for (const { interface: name, quality } of answer.links) {
+      const link = mesh.links.find(
+        (l) => (l.a === router && l.ends[0] === name) || (l.b === router && l.ends[1] === name),
+      );
+      if (link === undefined) continue;
+      listed.set(link, (listed.get(link) ?? 0) + 1);
+      if (quality === null) continue;
+      const rank = Math.max(QUALITIES.indexOf(quality), QUALITIES.indexOf(worst.get(link) ?? 'EXCELLENT'));
+      worst.set(link, QUALITIES[rank]!);
+    }
+    await sleep(40);
+  }
+  held.clear();
+  for (const link of mesh.links)
+    if (!cut.has(link) && [link.a, link.b].every((n) => agents.has(n)) && !listed.has(link)) held.add(link);
+  qualities.clear();
+  for (const [link, quality] of worst) if (!cut.has(link)) qualities.set(link, quality);
+  say({
+    type: 'quality',
+    links: Object.fromEntries([...qualities].map(([{ id }, quality]) => [id, quality])),
+    held: [...held].map(({ id }) => id),
+  });
+}
+
+/**
+ * The instants of the faults that the agents' journals know of since `since`, exact where a line of a log comes late.
+ * An agent keeps its database to itself, so a copy is read; a journal that cannot be read leaves the log's instants.
+ */
+function readJournals(since: number): void {
+  for (const router of agents.keys()) {
+    const copy = `/tmp/journal-r${router}.db`;
+    try {
+      for (const suffix of ['', '-wal']) copyFileSync(join(agentDir(router), `state/state.db${suffix}`), copy + suffix);
+      const db = new DatabaseSync(copy);
+      const rows = db.prepare('SELECT entry FROM journal ORDER BY id DESC LIMIT 60').all();
+      db.close();
+      const seen = new Set<string>();
+      for (const { entry } of rows) {
+        const { fault } = (JSON.parse(String(entry)) as { decision: { fault: { id: string; at: number } } }).decision;
+        if (fault.at < since || seen.has(fault.id)) continue;
+        seen.add(fault.id);
+        say({ type: 'journal', router, fault: fault.id, at: fault.at });
+      }
+    } catch {}
+  }
+}
+
+/** The OGM interval of 60 ms that `settle` takes would look like trouble to the agents: they hold still meanwhile. */
+async function settleQuietly(): Promise<void> {
+  const mode = async (name: string) => {
+    for (const { socket } of agents.values()) await client(socket).post('/heal/mode', { mode: name });
+  };
+  await mode('off');
+  await settle(mesh);
+  await sleep(agents.size > 0 ? 2000 : 0);
+  await mode('act');
+}
+
+const probe = { current: undefined as Probe | undefined };
+
+async function traffic(): Promise<void> {
+  probe.current = await Probe.start(SRC, DST, {
+    paceUs: PACE_US,
+    onReport: ({ t, sent, lost, delayUs, maxUs }) => {
+      if (lost > 0) lastLossAt = t;
+      say({ type: 'probe', at: t, sent, lost, delayUs, maxUs });
+    },
+  });
+}
+
+/** How many control frames a second the mesh sends of its own accord. */
+async function countQuiet(ms: number): Promise<void> {
+  const first = await mesh.airCount();
+  await sleep(ms);
+  const last = await mesh.airCount();
+  framesQuiet = (last.control - first.control) / ((last.atNs - first.atNs) / 1e9);
+}
+
+/**
+ * One fault on the way that traffic takes, watched for at least `watchMs` and until traffic has flowed for a second
+ * (`limitMs` at most). Answers false when there was nothing that could be broken.
+ */
+async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: number): Promise<boolean> {
+  const hops = await look();
+  if (!hops) {
+    say({ type: 'note', text: `there is no way from r${SRC} to r${DST} right now` });
+    return false;
+  }
+  // The middle first: a break far from the sender is the harder case.
+  const order = [...hops.keys()].sort((x, y) => Math.abs(x - hops.length / 2) - Math.abs(y - hops.length / 2));
+  const link = order.map((i) => hops[i]!.link).find((l) => wayWithout({ link: l }));
+  const router = order.map((i) => hops[i]!.to).find((n) => n !== DST && wayWithout({ router: n }));
+  if (kind === 'cut' ? link === undefined : router === undefined) {
+    say({ type: 'note', text: `no other way would be left from r${SRC} to r${DST}; press m to mend first` });
+    return false;
+  }
+  const idle = await mesh.airCount();
+  // The counting has just held up the only CPU.
+  await sleep(250);
+  hushUntil = monotonicNs() + 600e6;
+  let struck: Struck;
+  if (kind === 'cut') {
+    struck = await mesh.cut(link!);
+    cut.add(link!);
+    qualities.delete(link!);
+  } else {
+    struck = await mesh.killRouter(router!);
+    dead.add(router!);
+    const agent = agents.get(router!);
+    agents.delete(router!);
+    agent?.kill('SIGKILL');
+  }
+  const id = faults++;
+  const what = kind === 'cut' ? `link ${nameOf(link!)} cut` : `router r${router} killed`;
+  const before = [SRC, ...hops.map(({ to }) => to)];
+  say({ type: 'fault', id, kind, what, at: struck.ns, agents: agents.size > 0, before, told });
+  if (kind === 'cut') tellLink(link!);
+  else tellRouter(router!);
+
+  const since = () => (monotonicNs() - struck.ns) / 1e6;
+  const measure = async (final: boolean, frames: number | null, after: readonly number[]) => {
+    const untilNs = monotonicNs();
+    if (final) await sleep(50);
+    const cost = outage(await probe.current!.records(struck.ns - 1e9), struck.ns, { untilNs });
+    const { outageMs, lost, recovered } = cost;
+    say({ type: 'cost', id, final, outageMs, lost, recovered, frames, after });
+  };
+  await sleep(Math.max(0, 700 - since()));
+  await measure(false, null, []);
+  await look();
+  await sleep(Math.max(0, BURST_MS - since()));
+  const burst = await mesh.airCount();
+  const frames = burst.control - idle.control - framesQuiet * ((burst.atNs - idle.atNs) / 1e9);
+  await look();
+  readJournals(struck.ns);
+  while (since() < watchMs || (monotonicNs() - lastLossAt < 1.2e9 && since() < limitMs)) await sleep(100);
+  const now = await look();
+  await measure(true, Math.max(0, Math.round(frames)), now ? [SRC, ...now.map(({ to }) => to)] : []);
+  readJournals(struck.ns);
+  return true;
+}
+
+async function mendLinks(): Promise<number> {
+  const links = [...cut];
+  for (const link of links) {
+    await mesh.mend(link);
+    cut.delete(link);
+    tellLink(link);
+  }
+  return links.length;
+}
+
+async function reviveRouters(): Promise<number> {
+  const routers = [...dead];
+  const wanted = agents.size > 0;
+  for (const router of routers) {
+    await mesh.reviveRouter(router);
+    dead.delete(router);
+    tellRouter(router);
+    // A link that was cut stays so, whichever router comes back.
+    for (const link of cut) await mesh.cut(link);
+    if (wanted) await startAgentOf(router);
+  }
+  return routers.length;
+}
+
+async function twice(told: string): Promise<void> {
+  step(`${told}: cutting a link in use`);
+  await strike('cut', true, 5500, 14_000);
+  step('Mending the link; the mesh settles, so that every fault finds it the same');
+  await mendLinks();
+  await settleQuietly();
+  await look();
+  step(`${told}: killing a router on the way`);
+  await strike('kill', true, 5500, 14_000);
+}
+
+async function play(): Promise<void> {
+  step('The routers find each other and settle (no agent anywhere yet)');
+  await mesh.warm();
+  for (let n = 0; n < mesh.size; n++) tellRouter(n);
+  step(`Sending a packet every ${PACE_US / 1000} ms from r${SRC} to r${DST}`);
+  await traffic();
+  await look();
+  await countQuiet(1500);
+  await twice('Without the agent');
+  step('Reviving the router; the mesh settles');
+  await reviveRouters();
+  await settle(mesh);
+  await look();
+  step('Starting the real agent in all five routers');
+  await startAll();
+  await askQuality();
+  await countQuiet(1500);
+  await twice('With the agent');
+  step('Reviving the router; traffic has to go on');
+  await reviveRouters();
+  await sleep(2500);
+  await look();
+  await askQuality();
+  say({ type: 'told' });
+}
+
+/** Commands wait for the story, and for each other: a fault is measured alone. */
+const waiting: string[] = [];
+let ready = false;
+
+async function obey(command: string): Promise<void> {
+  switch (command) {
+    case 'cut':
+      await strike('cut', false, 2600, 9000);
+      break;
+    case 'kill':
+      await strike('kill', false, 2600, 9000);
+      break;
+    case 'mend':
+    case 'revive': {
+      const done = (command === 'mend' ? await mendLinks() : 0) + (await reviveRouters());
+      say({ type: 'note', text: done === 0 ? 'nothing is broken' : 'mended' });
+      break;
+    }
+    case 'agents':
+      if (agents.size > 0) {
+        step('Stopping the agents: the mesh goes on without them');
+        await stopAll();
+      } else {
+        step('Starting the agents');
+        await startAll();
+      }
+      break;
+  }
+}
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  if (ready && waiting.length < 3) waiting.push(line);
+});
+
+await play();
+ready = true;
+let asked = 0;
+for (;;) {
+  const command = waiting.shift();
+  if (command !== undefined) {
+    say({ type: 'busy', command });
+    await obey(command);
+    say({ type: 'busy', command: null });
+  } else if (monotonicNs() - asked > 2e9) {
+    await look();
+    if (agents.size > 0) await askQuality();
+    asked = monotonicNs();
+  }
+  await sleep(50);
+}

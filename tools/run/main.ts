@@ -1,0 +1,130 @@
+/**
+ * `make run`: boots one kernel with five routers on a real batman-adv, breaks the mesh without and with the agent, and
+ * shows it. In a terminal a live picture that can be played with afterwards; elsewhere lines and a report. The exit
+ * code is 0 if the mesh recovered with the agents, 1 if not, and the last line says so.
+ */
+import { join } from 'node:path';
+import { bootUml, prepareLab, umlMissing } from '../lab/uml.ts';
+import { picture } from './picture.ts';
+import { type Event, progress, report, START, tell, verdict } from './story.ts';
+
+/** The other screen, no cursor, no wrapping; and all of it back. */
+const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J';
+const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l';
+const REDRAW_MS = 100;
+/** Without a terminal, silence longer than this is broken. */
+const SILENCE_MS = 4000;
+const KEYS: Readonly<Record<string, string>> = { c: 'cut', m: 'mend', k: 'kill', r: 'revive', a: 'agents' };
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+const { stdin, stdout } = process;
+const { env } = process;
+const live = stdout.isTTY && env.TERM !== 'dumb';
+const unicode = /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '') && env.TERM !== 'linux';
+const color = !env.NO_COLOR;
+
+const missing = umlMissing();
+if (missing) {
+  process.stderr.write(`x0tta6bl4: ${missing}\n`);
+  process.exit(1);
+}
+prepareLab();
+
+const started = performance.now();
+const elapsedMs = () => performance.now() - started;
+let state = START;
+let tick = 0;
+let onScreen = false;
+let lastWords = 0;
+/** What the kernel and the script inside said besides: wanted only when they end before their time. */
+const console: string[] = [];
+
+function print(line: string): void {
+  lastWords = performance.now();
+  stdout.write(`${(elapsedMs() / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
+}
+
+function draw(): void {
+  tick++;
+  const { columns = 80, rows = 24 } = stdout;
+  const lines = picture(state, { columns, rows, unicode, color, tick, elapsedMs: elapsedMs() });
+  // Over what is there, in one synchronised write: no flicker.
+  stdout.write(`\x1b[?2026h\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\r\n')}\x1b[J\x1b[?2026l`);
+}
+
+function restore(): void {
+  if (!onScreen) return;
+  onScreen = false;
+  if (stdin.isTTY) stdin.setRawMode(false);
+  stdout.write(LEAVE);
+}
+process.on('exit', restore);
+
+function hear(line: string): void {
+  let event: Event;
+  try {
+    event = JSON.parse(line) as Event;
+  } catch {
+    console.push(line);
+    return;
+  }
+  const before = state;
+  state = tell(state, event);
+  if (live) return;
+  const said = event.type === 'cost' || event.type === 'fault' ? progress(state, event) : progress(before, event);
+  if (said !== null) print(said);
+  if (event.type === 'told') uml.kill();
+}
+
+if (!live) print(START.step);
+const uml = bootUml({
+  script: join(import.meta.dirname, 'inside.ts'),
+  onLine: hear,
+  onConsole: (line) => void console.push(line),
+  env: { NODE_NO_WARNINGS: '1' },
+});
+let asked = 0;
+for (const [signal, code] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, number][])
+  process.on(signal, () => {
+    asked = code;
+    uml.kill();
+  });
+
+let stopped = false;
+let timer: NodeJS.Timeout;
+if (live) {
+  onScreen = true;
+  stdout.write(ENTER);
+  stdout.on('resize', () => stdout.write('\x1b[2J'));
+  timer = setInterval(draw, REDRAW_MS);
+  if (stdin.isTTY) {
+    stdin.setRawMode(true);
+    stdin.on('data', (data) => {
+      for (const key of data.toString('latin1').toLowerCase()) {
+        if (key === 'q' || key === '\x03') {
+          stopped = true;
+          uml.kill();
+        } else if (state.told && KEYS[key]) uml.send(KEYS[key]);
+      }
+    });
+  }
+} else {
+  timer = setInterval(() => {
+    if (performance.now() - lastWords > SILENCE_MS)
+      print(`  ... ${state.step[0]!.toLowerCase()}${state.step.slice(1)}`);
+  }, 500);
+}
+
+const code = await uml.exited;
+clearInterval(timer);
+if (stdin.isTTY) stdin.pause();
+restore();
+const { ok, text } = verdict(state);
+if (state.trials.length > 0) stdout.write(`\n${report(state).join('\n')}\n\n`);
+if (asked !== 0) process.exit(asked);
+if (stopped && !state.told) process.exit(0);
+if (!state.told && console.length > 0) process.stderr.write(`${console.slice(-20).join('\n')}\n`);
+stdout.write(
+  `${ok || state.told ? text : `${text} The kernel of the lab ended with ${code} while it said: ${state.step}.`}\n`,
+);
+process.exit(ok ? 0 : 1);

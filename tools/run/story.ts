@@ -1,0 +1,385 @@
+/**
+ * What `make run` tells: events from inside the lab's kernel become the state that picture.ts draws, the lines that a
+ * log shows, and the report at the end. Pure.
+ */
+
+export const QUALITIES = ['EXCELLENT', 'GOOD', 'FAIR', 'POOR', 'BAD'] as const;
+export type Quality = (typeof QUALITIES)[number];
+export type FaultKind = 'cut' | 'kill';
+
+/** Instants (`at`, `heardAt`) are CLOCK_MONOTONIC of the lab's kernel, in nanoseconds. */
+export type Event =
+  | { readonly type: 'step'; readonly text: string }
+  | { readonly type: 'note'; readonly text: string }
+  | {
+      readonly type: 'mesh';
+      readonly routers: number;
+      readonly links: readonly { readonly id: number; readonly a: number; readonly b: number }[];
+      readonly src: number;
+      readonly dst: number;
+    }
+  | { readonly type: 'router'; readonly router: number; readonly alive: boolean; readonly agent: boolean }
+  | { readonly type: 'link'; readonly id: number; readonly cut: boolean }
+  | {
+      readonly type: 'quality';
+      /** By the link's id. */
+      readonly links: Readonly<Record<string, Quality>>;
+      readonly held: readonly number[];
+    }
+  | { readonly type: 'path'; readonly routers: readonly number[] }
+  | {
+      readonly type: 'probe';
+      readonly at: number;
+      readonly sent: number;
+      readonly lost: number;
+      readonly delayUs: number;
+      readonly maxUs: number;
+    }
+  | {
+      readonly type: 'fault';
+      readonly id: number;
+      readonly kind: FaultKind;
+      readonly what: string;
+      readonly at: number;
+      readonly agents: boolean;
+      readonly before: readonly number[];
+      /** Part of the story, not of somebody's playing. */
+      readonly told: boolean;
+    }
+  | {
+      readonly type: 'decision';
+      readonly router: number;
+      readonly cause: string;
+      /** Interface and peer, as far as known. */
+      readonly about: string;
+      readonly step: string;
+      readonly action: string;
+      readonly result: string | null;
+      readonly fault: string;
+      readonly afterMs: number;
+      readonly heardAt: number;
+    }
+  /** The exact instant of a fault of an agent's journal. */
+  | { readonly type: 'journal'; readonly router: number; readonly fault: string; readonly at: number }
+  | {
+      readonly type: 'cost';
+      readonly id: number;
+      readonly final: boolean;
+      readonly outageMs: number;
+      readonly lost: number;
+      readonly recovered: boolean;
+      readonly frames: number | null;
+      readonly after: readonly number[];
+    }
+  | { readonly type: 'busy'; readonly command: string | null }
+  /** The story is over; from here on it is played with. */
+  | { readonly type: 'told' };
+
+type Of<T extends Event['type']> = Extract<Event, { type: T }>;
+export type Report = Of<'probe'>;
+export type Decision = Of<'decision'>;
+
+export interface Trial extends Of<'fault'> {
+  readonly cost: Of<'cost'> | null;
+  readonly decisions: readonly Decision[];
+}
+
+export interface State {
+  readonly step: string;
+  readonly note: string | null;
+  readonly mesh: Of<'mesh'> | null;
+  readonly routers: readonly { readonly alive: boolean; readonly agent: boolean }[];
+  readonly cut: readonly number[];
+  readonly held: readonly number[];
+  readonly quality: Readonly<Record<string, Quality>>;
+  readonly path: readonly number[];
+  readonly reports: readonly Report[];
+  readonly trials: readonly Trial[];
+  /** Decisions, oldest first, with those outside of any fault. */
+  readonly decisions: readonly Decision[];
+  /** "router fault" → when the agent learned of it: from its log (a little late) until its journal says it exactly. */
+  readonly learned: Readonly<Record<string, { readonly at: number; readonly exact: boolean }>>;
+  readonly busy: string | null;
+  readonly told: boolean;
+}
+
+export const START: State = {
+  step: 'Booting a Linux kernel with batman-adv',
+  note: null,
+  mesh: null,
+  routers: [],
+  cut: [],
+  held: [],
+  quality: {},
+  path: [],
+  reports: [],
+  trials: [],
+  decisions: [],
+  learned: {},
+  busy: null,
+  told: false,
+};
+
+/** As many reports (ten a second) as the widest screen shows. */
+const REPORTS = 600;
+const DECISIONS = 200;
+
+export function tell(state: State, event: Event): State {
+  switch (event.type) {
+    case 'step':
+      return { ...state, step: event.text, note: null };
+    case 'note':
+      return { ...state, note: event.text };
+    case 'mesh':
+      return {
+        ...state,
+        mesh: event,
+        routers: Array.from({ length: event.routers }, () => ({ alive: true, agent: false })),
+      };
+    case 'router': {
+      const { router, alive, agent } = event;
+      return { ...state, routers: state.routers.map((old, n) => (n === router ? { alive, agent } : old)) };
+    }
+    case 'link': {
+      const others = state.cut.filter((id) => id !== event.id);
+      return { ...state, cut: event.cut ? [...others, event.id] : others };
+    }
+    case 'quality':
+      return { ...state, quality: event.links, held: event.held };
+    case 'path':
+      return { ...state, path: event.routers };
+    case 'probe':
+      return { ...state, reports: [...state.reports.slice(1 - REPORTS), event] };
+    case 'fault':
+      return { ...state, note: null, trials: [...state.trials, { ...event, cost: null, decisions: [] }] };
+    case 'decision': {
+      const key = `${event.router} ${event.fault}`;
+      const at = event.heardAt - event.afterMs * 1e6;
+      const known = state.learned[key];
+      const learned =
+        known === undefined || (!known.exact && at < known.at)
+          ? { ...state.learned, [key]: { at, exact: false } }
+          : state.learned;
+      const last = state.trials.at(-1);
+      const trials =
+        last?.agents && !last.cost?.final
+          ? [...state.trials.slice(0, -1), { ...last, decisions: [...last.decisions, event] }]
+          : state.trials;
+      return { ...state, learned, trials, decisions: [...state.decisions.slice(1 - DECISIONS), event] };
+    }
+    case 'journal':
+      return {
+        ...state,
+        learned: { ...state.learned, [`${event.router} ${event.fault}`]: { at: event.at, exact: true } },
+      };
+    case 'cost':
+      return {
+        ...state,
+        trials: state.trials.map((trial) => (trial.id === event.id ? { ...trial, cost: event } : trial)),
+      };
+    case 'busy':
+      return { ...state, busy: event.command };
+    case 'told':
+      return { ...state, told: true, step: 'Your turn: cut links, kill routers, stop the agents' };
+  }
+}
+
+/** Milliseconds from a fault's instant to a decision of an agent. */
+export function afterFault(state: State, trial: Trial, { router, fault, afterMs }: Decision): number {
+  return (state.learned[`${router} ${fault}`]!.at - trial.at) / 1e6 + afterMs;
+}
+
+/** Milliseconds from the fault's instant to the first decision about it, and whether the journal confirmed it. */
+export function detection(state: State, trial: Trial): { readonly ms: number; readonly exact: boolean } | null {
+  const all = trial.decisions
+    .filter(({ step, action }) => step === 'planned' && action !== 'reattach')
+    .map((decision) => ({
+      ms: afterFault(state, trial, decision),
+      exact: state.learned[`${decision.router} ${decision.fault}`]!.exact,
+    }))
+    .filter(({ ms }) => ms >= 0);
+  return all.reduce<(typeof all)[number] | null>(
+    (least, one) => (least === null || one.ms < least.ms ? one : least),
+    null,
+  );
+}
+
+/** The newest measured trial of that kind without (or with) the agents. */
+export function measured(state: State, kind: FaultKind, agents: boolean): Trial | undefined {
+  return state.trials.findLast((trial) => trial.kind === kind && trial.agents === agents && trial.cost !== null);
+}
+
+/** How many times shorter the outage was than the same mesh's without the agents; a probe is sent each 2 ms. */
+export function ratio(stockMs: number, agentMs: number): number {
+  return stockMs / Math.max(agentMs, 2);
+}
+
+/** Since the last fault, as long as traffic has not come back: how long it has been lost by now. */
+export function losingFor(state: State): number | null {
+  const trial = state.trials.at(-1);
+  const last = state.reports.at(-1);
+  if (trial === undefined || last === undefined || trial.cost?.recovered || trial.cost?.final) return null;
+  if (last.at < trial.at || last.lost === 0) return null;
+  return (last.at - trial.at) / 1e6;
+}
+
+export function milliseconds(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  return `${Math.round(ms)} ms`;
+}
+
+export const pathText = (routers: readonly number[]) =>
+  routers.length ? routers.map((n) => `r${n}`).join('-') : 'none';
+
+const CAUSES: Readonly<Record<string, string>> = {
+  'link-down': 'lost its carrier',
+  'interface-vanished': 'vanished',
+  'interface-fell-out': 'fell out of the mesh',
+  'mesh-vanished': 'vanished',
+  'neighbour-lost': 'fell silent',
+  'router-dead': 'is dead',
+};
+
+/** 02:00:00:00:<router>:<port> is the lab's scheme of addresses. */
+const named = (text: string) =>
+  text.replaceAll(/02:00:00:00:([0-9a-f]{2}):[0-9a-f]{2}/g, (_, n) => `r${parseInt(n, 16)}`);
+
+/** What the agent saw, as "to2 lost its carrier". */
+export function seen({ cause, about }: Decision): string {
+  const parts = named(about).split(' ').filter(Boolean);
+  if (cause === 'remote-alarm') return `${parts.at(-1) ?? 'a router'} raised the alarm`;
+  return `${parts[0] ?? 'something'} ${CAUSES[cause] ?? cause}`;
+}
+
+const DONE: Readonly<Record<string, string>> = {
+  kick: 'sent its own OGMs at once',
+  'clear-way': 'let OGMs pass without delay',
+  detach: 'took the dead interface out of bat0',
+  reattach: 'put the interface back into bat0',
+  'recreate-mesh': 'made bat0 anew',
+};
+const PLANS: Readonly<Record<string, string>> = {
+  kick: 'send its own OGMs at once (kick)',
+  'clear-way': 'let OGMs pass without delay',
+  detach: 'kick, then take the interface out',
+  reattach: 'put the interface back',
+  'recreate-mesh': 'make bat0 anew',
+  none: 'nothing to be done',
+};
+
+/** What the agent did about it, in a clause. */
+export function did({ step, action, result }: Decision): string {
+  const said = result === null ? '' : named(result);
+  switch (step) {
+    case 'planned':
+      return `decides: ${PLANS[action] ?? action}`;
+    case 'done':
+      return DONE[action] ?? action;
+    case 'verified':
+      return `repair verified${said === '' ? '' : `: ${said}`}`;
+    case 'over':
+      return `over${said === '' ? '' : `: ${said}`}`;
+    default:
+      return `${step} ${action}${said === '' ? '' : `: ${said}`}`;
+  }
+}
+
+/** What a log shows of an event, or null. */
+export function progress(state: State, event: Event): string | null {
+  switch (event.type) {
+    case 'step':
+      return event.text;
+    case 'note':
+      return `  ${event.text}`;
+    case 'mesh':
+      return `  ${event.routers} routers, ${event.links.length} cables: ${event.links.map(({ a, b }) => `r${a}-r${b}`).join(' ')}`;
+    case 'router':
+      return state.routers[event.router]?.agent !== event.agent && event.agent
+        ? `  r${event.router}: agent runs`
+        : null;
+    case 'fault':
+      return `  ${event.what}; traffic went ${pathText(event.before)}`;
+    case 'decision': {
+      const trial = state.trials.at(-1);
+      if (trial === undefined || trial.cost?.final || !['planned', 'done'].includes(event.step)) return null;
+      return `  r${event.router}: ${seen(event)}; ${did(event)}`;
+    }
+    case 'cost': {
+      if (!event.final) return null;
+      const trial = state.trials.find(({ id }) => id === event.id)!;
+      const detected = detection(state, trial);
+      const saw = detected === null ? '' : `decided after ${milliseconds(detected.ms)}, `;
+      return event.recovered
+        ? `  ${saw}traffic back after ${milliseconds(event.outageMs)}, now ${pathText(event.after)}`
+        : `  ${saw}traffic NOT back after ${milliseconds(event.outageMs)}`;
+    }
+    default:
+      return null;
+  }
+}
+
+const cells = (trial: Trial | undefined, of: (trial: Trial) => string) => (trial === undefined ? '-' : of(trial));
+
+/** The table at the end: each fault of the story, without and with the agents. */
+export function report(state: State): string[] {
+  const rows = [
+    [
+      'fault',
+      'path before',
+      'path after',
+      'without agent',
+      'with agent',
+      'decided',
+      'shorter',
+      'frames without',
+      'with',
+    ],
+  ];
+  for (const kind of ['cut', 'kill'] as const) {
+    const told = (agents: boolean) =>
+      state.trials.find((t) => t.kind === kind && t.told && t.agents === agents && t.cost !== null);
+    const stock = told(false);
+    const agent = told(true);
+    if (stock === undefined && agent === undefined) continue;
+    const outageOf = ({ cost }: Trial) => `${cost!.recovered ? '' : '> '}${milliseconds(cost!.outageMs)}`;
+    const either = agent ?? stock!;
+    const detected = agent && detection(state, agent);
+    rows.push([
+      either.what,
+      pathText(either.before),
+      either.cost!.final ? pathText(either.cost!.after) : '-',
+      cells(stock, outageOf),
+      cells(agent, outageOf),
+      detected ? milliseconds(detected.ms) : '-',
+      stock && agent ? `${Math.round(ratio(stock.cost!.outageMs, agent.cost!.outageMs))} x` : '-',
+      cells(stock, ({ cost }) => `${cost!.frames ?? '-'}`),
+      cells(agent, ({ cost }) => `${cost!.frames ?? '-'}`),
+    ]);
+  }
+  if (rows.length === 1) return ['Nothing was measured.'];
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => (i < 3 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join('  ')
+      .trimEnd();
+  return [line(rows[0]!), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.slice(1).map(line)];
+}
+
+/** Whether the story ended well, and the sentence that says so. */
+export function verdict(state: State): { readonly ok: boolean; readonly text: string } {
+  const end = state.mesh === null ? '' : ` from r${state.mesh.src} to r${state.mesh.dst}`;
+  const failed = state.trials.find((trial) => trial.told && trial.agents && trial.cost?.final && !trial.cost.recovered);
+  if (failed)
+    return {
+      ok: false,
+      text: `With the agents, traffic${end} was still lost ${milliseconds(failed.cost!.outageMs)} after ${failed.what}.`,
+    };
+  if (!state.told) return { ok: false, text: 'The story did not come to its end.' };
+  const repaired = state.trials.filter((trial) => trial.told && trial.agents && trial.cost?.recovered);
+  if (repaired.length === 0) return { ok: false, text: 'No fault was measured with the agents running.' };
+  const mute = repaired.find((trial) => detection(state, trial) === null);
+  if (mute) return { ok: false, text: `No agent decided anything when ${mute.what}: the repair was not theirs.` };
+  const worst = Math.max(...repaired.map(({ cost }) => cost!.outageMs));
+  return { ok: true, text: `The mesh recovered from every fault; with the agents within ${milliseconds(worst)}.` };
+}
