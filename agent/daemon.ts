@@ -10,11 +10,13 @@ import { Log } from './core/log.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import { heal } from './heal/heal.ts';
+import { warmUp } from './heal/warmup.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { serveControl } from './host/control.ts';
 import { serveApi, serveMetrics } from './host/http.ts';
 import { native } from './host/native.ts';
 import { openState, type State } from './host/state.ts';
+import { openTape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { Degraded, Sources } from './report/api.ts';
@@ -29,6 +31,7 @@ const HELP = `x0d ${VERSION}: the x0tta6bl4 agent
 usage: x0d [--config FILE]
 
   --config FILE   the configuration (${CONFIG_FILE})
+  --record FILE   write every event that the machines are told into FILE, one JSON array [ns, event] a line
   --version       print the version and end
   --help          this page
 
@@ -87,7 +90,7 @@ function readConfig(file: string, log: Log, lastGood?: Config): Config {
   return settled.config;
 }
 
-async function main(file: string): Promise<void> {
+async function main(file: string, tape: string | undefined): Promise<void> {
   const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
   let config = readConfig(file, log);
   log.level = config.log.level;
@@ -119,7 +122,9 @@ async function main(file: string): Promise<void> {
     onBook: (book, now) => keep(book, now, { log, metrics, state, settled: scheduleFlush }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
+  const recording = tape === undefined ? null : openTape(tape, log);
   const runtime = new Runtime([...room.machines, mesh], host, {
+    ...(recording === null ? {} : { record: (now, event) => recording.take(now, event) }),
     stopwatch: {
       now: () => shim.now(),
       took: (phase, ns) => {
@@ -144,6 +149,7 @@ async function main(file: string): Promise<void> {
     flushTimer.unref();
   }
 
+  warmUp(healSettings(config), shim.now());
   await opened(host, runtime, healSettings(config), log);
   const node = config.mesh.node_name || hostname();
   host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
@@ -209,6 +215,7 @@ async function main(file: string): Promise<void> {
     host.close();
     state.flush();
     state.close();
+    recording?.close();
     process.exit(0);
   };
   process.once('SIGTERM', () => stop('SIGTERM'));
@@ -320,13 +327,14 @@ try {
   const { values } = parseArgs({
     options: {
       config: { type: 'string', default: CONFIG_FILE },
+      record: { type: 'string' },
       version: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   });
   if (values.help) process.stdout.write(HELP);
   else if (values.version) process.stdout.write(`${VERSION}\n`);
-  else main(values.config).catch(fail);
+  else main(values.config, values.record).catch(fail);
 } catch (thrown) {
   process.stderr.write(`x0d: ${(thrown as Error).message}\n${HELP}`);
   process.exit(2);

@@ -216,6 +216,11 @@ export class Execute implements Machine {
       refused === null
         ? log('debug', `kick sent: ${frames} frames`, { fault: id })
         : log('warning', `kick refused: ${refused}`, { fault: id });
+    if (job.plan.fault.class === 'remote-alarm') {
+      // Others' routes: whether they moved is for those to verify who raised the alarm.
+      this.#jobs.delete(id);
+      return [said, this.#write(job.plan, 'done', job.action, now, refused ?? `${frames} frames sent`)];
+    }
     return job.waiting === null ? [said, ...this.#next(job, now)] : [said];
   }
 

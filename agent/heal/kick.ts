@@ -135,7 +135,12 @@ export class Kick implements Machine {
     const effects: Effect[] = [{ type: 'send', frames }];
     if (this.#left === 0) {
       effects.push({ type: 'metric', name: 'kick_frames_total', labels: {}, value: this.#sent });
-      effects.push({ type: 'log', level: 'debug', message: 'kick sent', fields: { at: now, frames: this.#sent, seqno } });
+      effects.push({
+        type: 'log',
+        level: 'debug',
+        message: 'kick sent',
+        fields: { at: now, frames: this.#sent, seqno },
+      });
       effects.push(...this.#faults.map((fault) => done(fault, this.#sent, null)));
       this.#sent = 0;
       this.#faults = [];

@@ -10,6 +10,8 @@ import { attached, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** A neighbour is silent after this many missed OGMs (BATMAN_IV) or ELP probes (BATMAN_V). */
 const SILENT_AFTER = 3.5;
+/** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
+const AFTER_ALARM: Nanos = 300 * MS;
 /** The default ELP interval; GET_HARDIF tells the real one where the kernel has it. */
 const ELP_MS = 500;
 
@@ -52,6 +54,9 @@ export class Monitor implements Machine, Surroundings {
       case 'addresses':
         // An empty answer while bat0 is away must not make us forget what it had.
         if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
+        return [];
+      case 'alarm':
+        this.#nextPoll = Math.min(this.#nextPoll, now + AFTER_ALARM);
         return [];
       case 'mode-asked':
         // Until the next start or reload: the configuration file is a person's, and stays as it is.

@@ -68,7 +68,11 @@ export function peekAlarm(frame: Uint8Array): { sender: Mac; epoch: number; coun
   if (frame.length < ETHER + ALARM_HEAD + TAG || !KIND_NAMES.has(frame[ETHER + 3]!)) return null;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (view.getUint16(ETHER) !== MAGIC || frame[ETHER + 2] !== VERSION) return null;
-  return { sender: macFromBytes(frame, ETHER + 8), epoch: view.getUint32(ETHER + 14), counter: view.getUint32(ETHER + 18) };
+  return {
+    sender: macFromBytes(frame, ETHER + 8),
+    epoch: view.getUint32(ETHER + 14),
+    counter: view.getUint32(ETHER + 18),
+  };
 }
 
 /** Reads a frame that came in. Throws E_FRAME, saying what is wrong with it; Ethernet padding behind the tag is fine. */

@@ -352,7 +352,8 @@ export async function startAgent(router: number, options: AgentOptions = {}): Pr
   const child: ChildProcess = spawn(
     'ip',
     ['netns', 'exec', nsOf(router), process.execPath, ...nodeArgs, bundle, '--config', join(dir, 'config')],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
+    // The log goes to its file without passing through us: one CPU, and a fault is when everybody writes.
+    { stdio: ['ignore', 'pipe', onLine ? 'pipe' : logFd], env: { ...process.env, ...env } },
   );
   const ready = Promise.withResolvers<void>();
   const exited = Promise.withResolvers<number | string>();
@@ -360,12 +361,13 @@ export async function startAgent(router: number, options: AgentOptions = {}): Pr
     ready.reject(error);
     exited.resolve(error.message);
   });
-  for (const stream of [child.stdout!, child.stderr!])
-    createInterface({ input: stream }).on('line', (line) => {
-      writeFileSync(logFd, `${line}\n`);
-      if (line.startsWith('{"ready"')) ready.resolve();
-      onLine?.(router, line);
-    });
+  for (const stream of [child.stdout, child.stderr])
+    if (stream)
+      createInterface({ input: stream }).on('line', (line) => {
+        writeFileSync(logFd, `${line}\n`);
+        if (line.startsWith('{"ready"')) ready.resolve();
+        onLine?.(router, line);
+      });
   const log = () => readFileSync(logFile, 'utf8');
   child.once('close', (code, signal) => {
     closeSync(logFd);
