@@ -201,7 +201,10 @@ async function ring(): Promise<void> {
   await story.one(gone, { kind: 'delete-interface', pair: [2, 0], mendAfterMs: 12_000 }, async ({ hop, marks }) => {
     await story.journal(gone, hop.from, { class: 'interface-vanished', interface: endOf(hop) }, marks[hop.from]!);
     await story.verified(gone, hop.from, { class: 'interface-vanished' }, marks[hop.from]!, 12_000);
-    await story.journal(gone, hop.to, { class: 'link-down', interface: farEndOf(hop) }, marks[hop.to]!);
+    // The other end keeps its carrier, as with a radio that was pulled out: it has to be told.
+    await check(`${gone}: the other end has word of it`, async () => {
+      await story.watched[hop.to]!.entry({ class: 'remote-alarm', peer: macOf(hop.from, 0) }, marks[hop.to]!, 3000);
+    });
   });
 }
 

@@ -20,6 +20,8 @@ type Line =
 
 /** A directory for the agents' logs, for whoever looks into a failure. */
 const LOGS = process.env.X0_LAB_LOGS;
+/** Another agent than dist/x0d.mjs: to try a change without taking the others' away. */
+const BUNDLE = process.env.X0_LAB_BUNDLE;
 
 /** One kernel with this suite in it: its part and further arguments. */
 export interface Part {
@@ -48,7 +50,11 @@ async function inKernel(report: Report, file: string, { name, args = [] }: Part)
     script: file,
     args: [name, ...args],
     onConsole: (line) => console.push(line),
-    ...(LOGS === undefined ? {} : { results: LOGS, env: { X0_LAB_LOGS: basename(file, '.lab.ts') } }),
+    ...(LOGS === undefined ? {} : { results: LOGS }),
+    env: {
+      ...(LOGS === undefined ? {} : { X0_LAB_LOGS: basename(file, '.lab.ts') }),
+      ...(BUNDLE === undefined ? {} : { X0_LAB_BUNDLE: BUNDLE }),
+    },
     onLine: (text) => {
       const line = JSON.parse(text) as Line;
       if ('pass' in line) report.pass(`${name}: ${line.pass}`);

@@ -67,12 +67,16 @@ export async function series(name: string, spec: SeriesSpec, progress: Progress)
   const trials: SeriesTrial[] = [];
   let idle: Series['idle'] = { without: 0, with: 0 };
   const console: string[] = [];
-  const logs = process.env.X0_BENCH_LOGS;
+  const { X0_BENCH_LOGS: logs, X0_LAB_BUNDLE: bundle } = process.env;
   const uml = bootUml({
     script: import.meta.filename,
     args: [JSON.stringify(spec)],
     onConsole: (line) => console.push(line),
-    ...(logs === undefined ? {} : { results: logs, env: { X0_BENCH_LOGS: name.replaceAll(/\W+/g, '-') } }),
+    ...(logs === undefined ? {} : { results: logs }),
+    env: {
+      ...(logs === undefined ? {} : { X0_BENCH_LOGS: name.replaceAll(/\W+/g, '-') }),
+      ...(bundle === undefined ? {} : { X0_LAB_BUNDLE: bundle }),
+    },
     onLine: (text) => {
       const line = JSON.parse(text) as Line;
       if ('idle' in line) idle = line.idle;

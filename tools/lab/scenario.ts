@@ -273,9 +273,11 @@ export async function settle(mesh: Mesh, how: 'warm' | 'wait' = 'warm', timeoutM
 export type AgentConfig = Readonly<Record<string, Readonly<Record<string, string | number | readonly string[]>>>>;
 
 export interface AgentOptions {
-  /** The agent's program under Node. */
+  /** The agent's program under Node; dist/x0d.mjs, or what X0_LAB_BUNDLE names. */
   readonly bundle?: string;
   readonly nodeArgs?: readonly string[];
+  /** Further arguments of x0d. */
+  readonly args?: readonly string[];
   readonly config?: AgentConfig;
   readonly env?: Readonly<Record<string, string>>;
   readonly readyMs?: number;
@@ -340,7 +342,15 @@ export async function startAgents(routers: readonly number[], options: AgentOpti
 }
 
 export async function startAgent(router: number, options: AgentOptions = {}): Promise<Agent> {
-  const { bundle = 'dist/x0d.mjs', nodeArgs = [], config, env = {}, readyMs = 20_000, onLine } = options;
+  const {
+    bundle = process.env.X0_LAB_BUNDLE ?? 'dist/x0d.mjs',
+    nodeArgs = [],
+    args = [],
+    config,
+    env = {},
+    readyMs = 20_000,
+    onLine,
+  } = options;
   const dir = agentDir(router);
   const socket = join(dir, 'ctl.sock');
   const logFile = join(dir, 'log');
@@ -351,7 +361,7 @@ export async function startAgent(router: number, options: AgentOptions = {}): Pr
   // `ip netns exec` replaces itself by the program: the process is the agent, and signals reach it.
   const child: ChildProcess = spawn(
     'ip',
-    ['netns', 'exec', nsOf(router), process.execPath, ...nodeArgs, bundle, '--config', join(dir, 'config')],
+    ['netns', 'exec', nsOf(router), process.execPath, ...nodeArgs, bundle, '--config', join(dir, 'config'), ...args],
     // The log goes to its file without passing through us: one CPU, and a fault is when everybody writes.
     { stdio: ['ignore', 'pipe', onLine ? 'pipe' : logFd], env: { ...process.env, ...env } },
   );
