@@ -173,7 +173,7 @@ export async function sameAs(before: readonly Snapshot[], mesh: Mesh, ms = 10_00
         const drift = before.flatMap((then, router) =>
           differences(then, now[router]!).map((one) => `r${router} ${one}`),
         );
-        throw drift.length > 0 ? new Error(drift.join('; ')) : thrown;
+        throw drift.length > 0 ? new Error(`${drift.length} differences: ${drift.slice(0, 8).join('; ')}`) : thrown;
       }
       await sleep(500);
     }

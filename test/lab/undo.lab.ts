@@ -105,14 +105,17 @@ async function believed(mesh: Mesh, watched: readonly Watched[], router: number)
     [router, neighbour],
     [neighbour, router],
   ] as const)
-    await check(`after a restart: r${from === router ? ' (restarted)' : ''} is believed`, async () => {
-      const since = await watched[to]!.newest();
-      const replays = await watched[to]!.metric('alarms_refused_total', { reason: 'replay' });
-      await watched[from]!.control.post('/heal/kick', {});
-      await watched[to]!.entry({ class: 'remote-alarm', peer: `02:00:00:00:0${from}:00` }, since, 3000);
-      const more = (await watched[to]!.metric('alarms_refused_total', { reason: 'replay' })) - replays;
-      if (more > 0) throw new Error(`${more} alarms refused as replays`);
-    });
+    await check(
+      `after a restart: ${from === router ? 'the others believe it' : 'it believes the others'}`,
+      async () => {
+        const since = await watched[to]!.newest();
+        const replays = await watched[to]!.metric('alarms_refused_total', { reason: 'replay' });
+        await watched[from]!.control.post('/heal/kick', {});
+        await watched[to]!.entry({ class: 'remote-alarm', peer: `02:00:00:00:0${from}:00` }, since, 3000);
+        const more = (await watched[to]!.metric('alarms_refused_total', { reason: 'replay' })) - replays;
+        if (more > 0) throw new Error(`${more} alarms refused as replays`);
+      },
+    );
 }
 
 await insideOf(import.meta.filename, { ring });
