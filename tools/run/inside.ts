@@ -268,9 +268,11 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
     const { outageMs, lost, recovered } = cost;
     say({ type: 'cost', id, final, outageMs, lost, recovered, frames, after });
   };
+  await sleep(Math.max(0, 400 - since()));
+  // Outside of the 300 ms that matter: where traffic goes now, and what it has cost so far.
+  await look();
   await sleep(Math.max(0, 700 - since()));
   await measure(false, null, []);
-  await look();
   await sleep(Math.max(0, BURST_MS - since()));
   const burst = await mesh.airCount();
   const frames = burst.control - idle.control - framesQuiet * ((burst.atNs - idle.atNs) / 1e9);
@@ -309,13 +311,13 @@ async function reviveRouters(): Promise<number> {
 
 async function twice(told: string): Promise<void> {
   step(`${told}: cutting a link in use`);
-  await strike('cut', true, 5500, 14_000);
+  await strike('cut', true, 3500, 14_000);
   step('Mending the link; the mesh settles, so that every fault finds it the same');
   await mendLinks();
   await settleQuietly();
   await look();
   step(`${told}: killing a router on the way`);
-  await strike('kill', true, 5500, 14_000);
+  await strike('kill', true, 3500, 14_000);
 }
 
 async function play(): Promise<void> {
@@ -351,15 +353,19 @@ let ready = false;
 async function obey(command: string): Promise<void> {
   switch (command) {
     case 'cut':
+      step('Cutting a link in use');
       await strike('cut', false, 2600, 9000);
       break;
     case 'kill':
+      step('Killing a router on the way');
       await strike('kill', false, 2600, 9000);
       break;
     case 'mend':
     case 'revive': {
       const done = (command === 'mend' ? await mendLinks() : 0) + (await reviveRouters());
-      say({ type: 'note', text: done === 0 ? 'nothing is broken' : 'mended' });
+      const held =
+        agents.size > 0 ? '; agents take an interface back once it has lived a while (30 s if it failed twice)' : '';
+      say({ type: 'note', text: done === 0 ? 'nothing is broken' : `mended${held}` });
       break;
     }
     case 'agents':
@@ -387,7 +393,7 @@ for (;;) {
     say({ type: 'busy', command });
     await obey(command);
     say({ type: 'busy', command: null });
-  } else if (monotonicNs() - asked > 2e9) {
+  } else if (monotonicNs() - asked > 3e9) {
     await look();
     if (agents.size > 0) await askQuality();
     asked = monotonicNs();

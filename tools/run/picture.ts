@@ -14,6 +14,7 @@ import {
   type State,
   seen,
   type Trial,
+  times,
 } from './story.ts';
 
 export interface Look {
@@ -147,7 +148,7 @@ const PLACES: readonly (readonly [number, number])[] = [
   [1, 1],
 ];
 const BOX = 8;
-const MESH_ROWS = 9;
+const MESH_ROWS = 8;
 
 export function picture(state: State, look: Look): string[] {
   const { columns, rows } = look;
@@ -157,14 +158,17 @@ export function picture(state: State, look: Look): string[] {
       .map((line) => line.slice(0, columns));
   const sheet = new Sheet(columns, rows);
   header(sheet, state, look);
+  chapters(sheet, state);
   const gap = Math.min(20, Math.max(7, Math.floor((columns * 0.6 - 3 * BOX) / 2) - 1));
   const meshWidth = 3 * BOX + 2 * gap + 4;
-  if (state.mesh) mesh(sheet, state, look, 3, gap);
-  else sheet.put(2, 5, `${'|/-\\'[Math.floor(look.tick / 2) % 4]} ${state.step} ...`, 'bold');
-  verdictBox(sheet, state, meshWidth, 3);
-  let y = 3 + MESH_ROWS;
-  y = traffic(sheet, state, y);
-  y = bars(sheet, state, y);
+  if (state.mesh) mesh(sheet, state, look, 4, gap);
+  else sheet.put(3, 5, `${'|/-\\'[Math.floor(look.tick / 2) % 4]} ${state.step} ...`, 'bold');
+  verdictBox(sheet, state, meshWidth, 4);
+  // Air between the parts where there is room for it.
+  const air = rows >= 28 ? 1 : 0;
+  let y = 4 + MESH_ROWS + air;
+  y = traffic(sheet, state, y) + air;
+  y = bars(sheet, state, y) + air;
   decisions(sheet, state, y, rows - 1);
   help(sheet, state, rows - 1);
   return sheet.lines(look);
@@ -179,8 +183,8 @@ function header(sheet: Sheet, state: State, { elapsedMs, tick }: Look): void {
   sheet.put(1, 0, 'x0tta6bl4', 'title');
   sheet.put(12, 0, 'five routers, real batman-adv, one kernel', 'dim');
   const running = state.routers.filter(({ agent }) => agent).length;
-  const word =
-    running === 0 ? 'AGENTS OFF' : running === state.routers.length ? 'AGENTS ON' : `AGENTS ON IN ${running}`;
+  const alive = state.routers.filter((router) => router.alive).length;
+  const word = running === 0 ? 'AGENTS OFF' : running === alive ? 'AGENTS ON' : `AGENTS ON IN ${running}`;
   sheet.right(0, clock(elapsedMs), 'dim');
   if (state.mesh) sheet.put(sheet.width - 8 - word.length, 0, word, running === 0 ? 'yellow' : 'good');
   const text = state.note ?? state.step;
@@ -189,7 +193,17 @@ function header(sheet: Sheet, state: State, { elapsedMs, tick }: Look): void {
   sheet.put(3, 1, text, state.note === null ? 'bold' : 'yellow');
 }
 
-/** The side of a router that a line leaves, and the way to the other. */
+/** The chapters of the story, the present one bright. */
+function chapters(sheet: Sheet, state: State): void {
+  const withAgents = state.routers.some(({ agent }) => agent) || state.trials.some(({ agents }) => agents);
+  const now = state.told ? 3 : withAgents ? 2 : state.reports.length > 0 ? 1 : 0;
+  let x = 3;
+  ['1 boot', '2 faults without agents', '3 the same with agents', '4 your turn'].forEach((name, i) => {
+    x = sheet.put(x, 2, name, i === now ? 'title' : 'dim') + 3;
+  });
+}
+
+/** Links with what is known of them, the way that traffic takes, and the routers over both. */
 function mesh(sheet: Sheet, state: State, look: Look, top: number, gap: number): void {
   const { links, src, dst } = state.mesh!;
   const at = (n: number) => {
@@ -232,7 +246,9 @@ function mesh(sheet: Sheet, state: State, look: Look, top: number, gap: number):
       sheet.put(left + ((flat.length - text.length) >> 1), flat[0]!.y, text, labelStyle);
     } else {
       const middle = cells[cells.length >> 1]!;
-      sheet.put(middle.x + 2, middle.y, label, labelStyle);
+      // Beside the line, towards the middle of the picture.
+      const rightmost = PLACES[a % PLACES.length]![0] === 2;
+      sheet.put(rightmost ? middle.x - 1 - label.length : middle.x + 2, middle.y, label, labelStyle);
     }
   }
   state.routers.forEach(({ alive, agent }, n) => {
@@ -298,15 +314,12 @@ function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
   const found = detection(state, trial);
   const { cost } = trial;
   const lost = losingFor(state);
-  row(
-    2,
-    'decided after',
-    found ? `${found.exact ? '' : '< '}${milliseconds(found.ms)}` : trial.agents ? '...' : 'nobody did',
-  );
+  if (found) row(2, 'decided', `after ${found.exact ? '' : '< '}${milliseconds(found.ms)}`, 'good');
+  else row(2, 'decided', trial.agents ? '...' : 'nobody: no agent', 'plain');
   if (cost?.recovered) row(3, 'traffic back', `after ${milliseconds(cost.outageMs)}`, 'good');
   else row(3, 'traffic', lost === null ? '...' : `lost for ${milliseconds(lost)}`, lost === null ? 'plain' : 'alarm');
   row(4, 'packets lost', cost ? `${cost.lost}${cost.final || cost.recovered ? '' : ' so far'}` : '...');
-  row(5, 'extra frames', cost?.frames == null ? '...' : `${cost.frames} in 2 s, all told`);
+  row(5, 'extra frames', cost?.frames == null ? '...' : `${cost.frames} in 2 s`);
   row(6, 'path before', pathText(trial.before), 'plain');
   row(7, 'path now', pathText(state.path), 'plain');
 }
@@ -378,11 +391,11 @@ function bars(sheet: Sheet, state: State, y: number): number {
   bar(y + 1, 'without agents', stock, 'yellow');
   bar(y + 2, 'with agents', agent, 'green');
   if (stock && agent && !stock.running && !agent.running) {
-    const times = ratio(stock.value, agent.value);
+    const shorter = ratio(stock.value, agent.value);
     sheet.right(
       y + 2,
-      times >= 1.05 ? `${times < 10 ? times.toFixed(1) : Math.round(times)} times shorter` : 'no shorter',
-      times >= 1.05 ? 'good' : 'yellow',
+      shorter >= 1.05 ? `${times(shorter)} times shorter` : 'no shorter',
+      shorter >= 1.05 ? 'good' : 'yellow',
     );
   }
   return y + 3;
@@ -403,7 +416,7 @@ function decisions(sheet: Sheet, state: State, top: number, bottom: number): voi
     const ms = afterFault(state, trial, decision);
     sheet.put(1, y, (ms < 10 ? ms.toFixed(1) : ms.toFixed(0)).padStart(7), 'bold');
     sheet.put(10, y, `r${decision.router}`, 'cyan');
-    const end = sheet.put(13, y, `${seen(decision)}: `, 'dim');
+    const end = decision.step === 'planned' ? sheet.put(13, y, `${seen(decision)}: `, 'dim') : 13;
     const style: Style = decision.step === 'verified' ? 'good' : decision.step === 'failed' ? 'yellow' : 'plain';
     sheet.put(end, y, did(decision), style);
   });

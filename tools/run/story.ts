@@ -120,6 +120,8 @@ export const START: State = {
   told: false,
 };
 
+const YOUR_TURN = 'Your turn: break it (c, k), mend it (m, r), compare without the agents (a)';
+
 /** As many reports (ten a second) as the widest screen shows. */
 const REPORTS = 600;
 const DECISIONS = 200;
@@ -178,9 +180,9 @@ export function tell(state: State, event: Event): State {
         trials: state.trials.map((trial) => (trial.id === event.id ? { ...trial, cost: event } : trial)),
       };
     case 'busy':
-      return { ...state, busy: event.command };
+      return { ...state, busy: event.command, ...(event.command === null ? { step: YOUR_TURN } : { note: null }) };
     case 'told':
-      return { ...state, told: true, step: 'Your turn: cut links, kill routers, stop the agents' };
+      return { ...state, told: true, step: YOUR_TURN };
   }
 }
 
@@ -213,6 +215,8 @@ export function measured(state: State, kind: FaultKind, agents: boolean): Trial 
 export function ratio(stockMs: number, agentMs: number): number {
   return stockMs / Math.max(agentMs, 2);
 }
+
+export const times = (value: number) => (value < 10 ? value.toFixed(1) : `${Math.round(value)}`);
 
 /** Since the last fault, as long as traffic has not come back: how long it has been lost by now. */
 export function losingFor(state: State): number | null {
@@ -301,7 +305,9 @@ export function progress(state: State, event: Event): string | null {
       return `  ${event.what}; traffic went ${pathText(event.before)}`;
     case 'decision': {
       const trial = state.trials.at(-1);
-      if (trial === undefined || trial.cost?.final || !['planned', 'done'].includes(event.step)) return null;
+      // Those who saw it themselves; who was told by an alarm is on the picture, where there is room.
+      if (!trial?.agents || trial.cost?.final || event.step !== 'planned' || event.cause === 'remote-alarm')
+        return null;
       return `  r${event.router}: ${seen(event)}; ${did(event)}`;
     }
     case 'cost': {
@@ -318,52 +324,53 @@ export function progress(state: State, event: Event): string | null {
   }
 }
 
-const cells = (trial: Trial | undefined, of: (trial: Trial) => string) => (trial === undefined ? '-' : of(trial));
-
-/** The table at the end: each fault of the story, without and with the agents. */
+/** The table at the end: each fault of the story in a column, without and with the agents. */
 export function report(state: State): string[] {
-  const rows = [
+  const columns = [
     [
-      'fault',
+      '',
       'path before',
       'path after',
-      'without agent',
-      'with agent',
-      'decided',
-      'shorter',
-      'frames without',
-      'with',
+      'outage without agents',
+      'outage with agents',
+      'times shorter',
+      'first decision after',
+      'extra frames without agents',
+      'extra frames with agents',
     ],
   ];
   for (const kind of ['cut', 'kill'] as const) {
     const told = (agents: boolean) =>
-      state.trials.find((t) => t.kind === kind && t.told && t.agents === agents && t.cost !== null);
+      state.trials.find((trial) => trial.kind === kind && trial.told && trial.agents === agents && trial.cost !== null);
     const stock = told(false);
     const agent = told(true);
-    if (stock === undefined && agent === undefined) continue;
-    const outageOf = ({ cost }: Trial) => `${cost!.recovered ? '' : '> '}${milliseconds(cost!.outageMs)}`;
-    const either = agent ?? stock!;
+    const either = agent ?? stock;
+    if (either === undefined) continue;
+    const outage = (trial?: Trial) =>
+      trial ? `${trial.cost!.recovered ? '' : 'over '}${milliseconds(trial.cost!.outageMs)}` : '-';
+    const frames = (trial?: Trial) => `${trial?.cost?.frames ?? '-'}`;
     const detected = agent && detection(state, agent);
-    rows.push([
+    columns.push([
       either.what,
       pathText(either.before),
       either.cost!.final ? pathText(either.cost!.after) : '-',
-      cells(stock, outageOf),
-      cells(agent, outageOf),
+      outage(stock),
+      outage(agent),
+      stock && agent ? times(ratio(stock.cost!.outageMs, agent.cost!.outageMs)) : '-',
       detected ? milliseconds(detected.ms) : '-',
-      stock && agent ? `${Math.round(ratio(stock.cost!.outageMs, agent.cost!.outageMs))} x` : '-',
-      cells(stock, ({ cost }) => `${cost!.frames ?? '-'}`),
-      cells(agent, ({ cost }) => `${cost!.frames ?? '-'}`),
+      frames(stock),
+      frames(agent),
     ]);
   }
-  if (rows.length === 1) return ['Nothing was measured.'];
-  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, i) => (i < 3 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ')
+  if (columns.length === 1) return ['Nothing was measured.'];
+  const widths = columns.map((column) => Math.max(...column.map((cell) => cell.length)));
+  const line = (row: number) =>
+    columns
+      .map((column, i) => column[row]!.padEnd(widths[i]!))
+      .join('   ')
       .trimEnd();
-  return [line(rows[0]!), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.slice(1).map(line)];
+  const rule = widths.map((width) => '-'.repeat(width)).join('   ');
+  return [line(0), rule, ...columns[0]!.slice(1).map((_, i) => line(i + 1))];
 }
 
 /** Whether the story ended well, and the sentence that says so. */

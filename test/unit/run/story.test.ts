@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  afterFault,
+  detection,
+  did,
+  losingFor,
+  progress,
+  report,
+  START,
+  seen,
+  tell,
+  verdict,
+} from '../../../tools/run/story.ts';
+import { cost, decision, fault, MESH, MS, play, probe } from './events.ts';
+
+const STOCK = [fault(0, 'cut', false), cost(0, 4600, { after: [0, 4, 3, 2], frames: 0 })];
+const AGENT = [
+  fault(1, 'cut', true, 100_000 * MS),
+  decision(1, { heardAt: 100_200 * MS }),
+  { type: 'journal', router: 1, fault: 'e1-f1', at: 100_000.5 * MS } as const,
+  cost(1, 40, { after: [0, 4, 3, 2], frames: 96 }),
+];
+
+test('detection: the log gives an upper bound until the journal says it exactly', () => {
+  const before = play(MESH, ...STOCK, AGENT[0]!, AGENT[1]!);
+  assert.deepEqual(detection(before, before.trials.at(-1)!), { ms: 200, exact: false });
+  const after = play(MESH, ...STOCK, ...AGENT);
+  assert.deepEqual(detection(after, after.trials.at(-1)!), { ms: 0.5, exact: true });
+  assert.equal(afterFault(after, after.trials.at(-1)!, decision(1, { afterMs: 3 })), 3.5);
+});
+
+test('a log line that comes sooner tightens the bound, a later one does not loosen it', () => {
+  const state = play(
+    MESH,
+    fault(0, 'cut', true, 0),
+    decision(1, { heardAt: 50 * MS }),
+    decision(1, { step: 'done', afterMs: 3, heardAt: 20 * MS }),
+    decision(1, { step: 'verified', afterMs: 5, heardAt: 90 * MS }),
+  );
+  assert.equal(detection(state, state.trials[0]!)!.ms, 17);
+});
+
+test('what an agent decided before the fault or puts back after it is no detection', () => {
+  const state = play(
+    MESH,
+    fault(0, 'cut', true, 100 * MS),
+    decision(1, { heardAt: 60 * MS }),
+    decision(2, { action: 'reattach', heardAt: 130 * MS }),
+  );
+  assert.equal(detection(state, state.trials[0]!), null);
+});
+
+test('losing: from the fault until it is measured as recovered', () => {
+  const lost = play(MESH, fault(0, 'cut', false, 1000 * MS), probe(1300 * MS, 50));
+  assert.equal(losingFor(lost), 300);
+  assert.equal(losingFor(play(MESH, fault(0, 'cut', false, 1000 * MS), probe(900 * MS, 50))), null);
+  assert.equal(losingFor(tell(lost, cost(0, 40, {}))), null);
+});
+
+test('report: a column for each fault, both outages, the ratio, the decision, the frames', () => {
+  const text = report(play(MESH, ...STOCK, ...AGENT)).join('\n');
+  assert.match(text, /link r1-r2 cut/);
+  assert.match(text, /path after +r0-r4-r3-r2/);
+  assert.match(text, /outage without agents +4600 ms/);
+  assert.match(text, /outage with agents +40 ms/);
+  assert.match(text, /times shorter +115/);
+  assert.match(text, /first decision after +0\.5 ms/);
+  assert.match(text, /extra frames with agents +96/);
+  for (const line of text.split('\n')) assert.ok(line.length <= 80, line);
+  assert.deepEqual(report(START), ['Nothing was measured.']);
+});
+
+test('verdict: good only when the story came to its end and the agents repaired it', () => {
+  assert.equal(verdict(START).ok, false);
+  assert.match(verdict(play(MESH, ...STOCK, ...AGENT)).text, /did not come to its end/);
+  assert.deepEqual(verdict(play(MESH, ...STOCK, ...AGENT, { type: 'told' })), {
+    ok: true,
+    text: 'The mesh recovered from every fault; with the agents within 40 ms.',
+  });
+  const lost = verdict(
+    play(MESH, ...STOCK, ...AGENT.slice(0, 3), cost(1, 14_000, { recovered: false }), { type: 'told' }),
+  );
+  assert.equal(lost.ok, false);
+  assert.equal(lost.text, 'With the agents, traffic from r0 to r2 was still lost 14000 ms after link r1-r2 cut.');
+  const mute = verdict(play(MESH, ...STOCK, AGENT[0]!, AGENT[3]!, { type: 'told' }));
+  assert.equal(mute.ok, false);
+  assert.match(mute.text, /No agent decided anything/);
+  assert.match(verdict(play(MESH, ...STOCK, { type: 'told' })).text, /No fault was measured/);
+});
+
+test('a fault of somebody playing afterwards changes neither report nor verdict', () => {
+  const end = play(MESH, ...STOCK, ...AGENT, { type: 'told' });
+  const played = play.from(end, { ...fault(9, 'cut', true), told: false }, cost(9, 9000, { recovered: false }));
+  assert.deepEqual(report(played), report(end));
+  assert.deepEqual(verdict(played), verdict(end));
+});
+
+test('in words: who saw what, and what was done about it', () => {
+  assert.equal(seen(decision(1, {})), 'to2 lost its carrier');
+  assert.equal(seen(decision(3, { cause: 'remote-alarm', about: 'to2 02:00:00:00:01:00' })), 'r1 raised the alarm');
+  assert.equal(
+    did(decision(1, { step: 'verified', result: '2 of 2 routes go another way' })),
+    'repair verified: 2 of 2 routes go another way',
+  );
+  assert.equal(did(decision(1, { action: 'kick' })), 'decides: send its own OGMs at once (kick)');
+});
+
+test('progress: steps, faults, what was seen first-hand and the cost; nothing for the rest', () => {
+  const state = play(MESH, ...STOCK, AGENT[0]!);
+  assert.match(progress(state, AGENT[0]!)!, /link r1-r2 cut; traffic went r0-r1-r2/);
+  assert.match(progress(state, decision(1, {}))!, /r1: to2 lost its carrier; decides/);
+  assert.equal(progress(state, decision(3, { cause: 'remote-alarm' })), null);
+  assert.equal(progress(state, probe(0, 0)), null);
+  const done = play(MESH, ...STOCK, ...AGENT);
+  assert.equal(progress(done, AGENT[3]!), '  decided after 0.5 ms, traffic back after 40 ms, now r0-r4-r3-r2');
+});
+
+test('links are cut and mended, routers die and come back, reports and decisions stay bounded', () => {
+  let state = play(
+    MESH,
+    { type: 'link', id: 1, cut: true },
+    { type: 'link', id: 1, cut: true },
+    { type: 'router', router: 1, alive: false, agent: false },
+  );
+  assert.deepEqual(state.cut, [1]);
+  assert.equal(state.routers[1]!.alive, false);
+  state = tell(state, { type: 'link', id: 1, cut: false });
+  assert.deepEqual(state.cut, []);
+  for (let i = 0; i < 2000; i++) state = play.from(state, probe(i, 0), decision(1, {}));
+  assert.ok(state.reports.length <= 600 && state.decisions.length <= 200);
+});
