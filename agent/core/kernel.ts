@@ -21,7 +21,7 @@ export interface Link {
   readonly master: IfIndex;
   /** IFLA_INFO_KIND: 'batadv', 'bridge', 'veth', ...; '' for hardware. */
   readonly kind: string;
-  /** Peer or lower interface (IFLA_LINK); its own index or 0 where there is none; 0 where it lies in another namespace. */
+  /** Index of the peer or lower interface (IFLA_LINK), in whichever namespace that lies; 0 or its own where there is none. */
   readonly peer: IfIndex;
 }
 

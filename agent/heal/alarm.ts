@@ -104,7 +104,7 @@ export class Alarm implements Machine {
     try {
       frame = decodeFrame(bytes, this.#key);
     } catch (thrown) {
-      return [refused(String(asAgentError(thrown).detail['field'] ?? 'malformed'))];
+      return [refused(String(asAgentError(thrown).detail.field ?? 'malformed'))];
     }
     return frame.kind === 'alarm'
       ? this.#alarm(frame.alarm, index, now)

@@ -209,7 +209,8 @@ export class Monitor implements Machine, Surroundings {
       // Forgotten after ten times the limit, so that a mesh with passers-by stays small.
       if (silence > 10 * this.settings.deadAfterNs) {
         this.#heard.delete(originator);
-        this.#dead.delete(originator);
+        if (this.#dead.delete(originator))
+          said.push(this.#say('originator-heard', '', 0, originator, 'it is given up'));
       }
     }
     return said;

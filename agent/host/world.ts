@@ -8,10 +8,11 @@ import type { Effect } from '../core/effect.ts';
 import { asAgentError } from '../core/errors.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
+import type { Link } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { World } from '../core/machine.ts';
 import type { Runtime } from '../core/runtime.ts';
-import { MS, type Nanos } from '../core/time.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { type Air, openAir } from './air.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
@@ -82,7 +83,7 @@ export class Host implements World {
       log,
       onLink: (link, cause) => {
         this.feed({ type: 'link', link, cause });
-        if (cause === 'event' && link.name !== settings.meshInterface) this.#carrier.stir(native.now());
+        if (cause === 'event' && mayBeLate(link) && link.master !== 0) this.#carrier.stir(native.now());
       },
       onLinkGone: (index, name) => this.feed({ type: 'link-gone', index, name }),
       onResync: () => {
@@ -133,6 +134,14 @@ export class Host implements World {
       case 'emit':
         return;
       default:
+        if (
+          effect.type === 'journal' &&
+          effect.decision.step === 'planned' &&
+          effect.decision.fault.class !== 'remote-alarm'
+        ) {
+          const seconds = (this.#options.native.now() - effect.decision.fault.at) / SECOND;
+          this.#books.push([{ type: 'metric', name: 'mesh_mttd_seconds', labels: {}, value: seconds }, now]);
+        }
         this.#books.push([effect, now]);
     }
   }
@@ -152,7 +161,7 @@ export class Host implements World {
   #hardLinks(): { name: string; carrier: boolean }[] {
     const mesh = this.#kernel.byName(this.#settings.meshInterface);
     if (mesh === undefined) return [];
-    return [...this.#kernel.links.values()].filter((link) => link.master === mesh.index && link.up);
+    return [...this.#kernel.links.values()].filter((link) => link.master === mesh.index && link.up && mayBeLate(link));
   }
 
   #change(effect: Extract<Effect, { type: 'change' }>): void {
@@ -245,4 +254,9 @@ export class Host implements World {
       this.feed({ type: 'tick' });
     }, wait);
   }
+}
+
+/** linkwatch lets the loss of a carrier wait only where the interface is its own lower one (dev_get_iflink). */
+function mayBeLate(link: Link): boolean {
+  return link.kind !== 'batadv' && link.kind !== 'bridge' && (link.peer === 0 || link.peer === link.index);
 }

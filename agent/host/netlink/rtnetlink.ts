@@ -55,7 +55,6 @@ const IFLA = {
   WIRELESS: 11,
   LINKINFO: 18,
   EXT_MASK: 29,
-  LINK_NETNSID: 37,
 } as const;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -72,7 +71,6 @@ const LINK = reader({
     IFLA_MASTER: [IFLA.MASTER, 'u32'],
     IFLA_WIRELESS: [IFLA.WIRELESS, 'bytes'],
     IFLA_LINKINFO: [IFLA.LINKINFO, 'nested'],
-    IFLA_LINK_NETNSID: [IFLA.LINK_NETNSID, 'u32'],
   },
   mandatory: ['IFLA_IFNAME'],
 });
@@ -118,7 +116,7 @@ export function decodeLink(bytes: Uint8Array, start: number, end: number): Link 
     master: LINK.has(IFLA.MASTER) ? LINK.u32(IFLA.MASTER) : 0,
     kind,
     // An index in another namespace would only be taken for one of ours.
-    peer: LINK.has(IFLA.LINK) && !LINK.has(IFLA.LINK_NETNSID) ? LINK.u32(IFLA.LINK) : 0,
+    peer: LINK.has(IFLA.LINK) ? LINK.u32(IFLA.LINK) : 0,
   };
 }
 

@@ -50,9 +50,9 @@ export interface UndoHelper {
   dismiss(): Promise<void>;
 }
 
-/** Starts the helper. `onLine`: what it says; `onGone`: it ended without being dismissed, so nothing is held any more. */
-export function startUndoHelper(onLine: (line: string) => void, onGone: (how: string) => void): UndoHelper {
-  const child = spawn(undoHelperPath(), [], { stdio: ['pipe', 'ignore', 'pipe'] });
+/** Starts the helper. `onLine`: what it says, null for our own standard error; `onGone`: it ended without being dismissed, so nothing is held any more. */
+export function startUndoHelper(onLine: ((line: string) => void) | null, onGone: (how: string) => void): UndoHelper {
+  const child = spawn(undoHelperPath(), [], { stdio: ['pipe', 'ignore', onLine === null ? 'inherit' : 'pipe'] });
   const armed = new Set<number>();
   let alive = true;
   let dismissed = false;
@@ -64,22 +64,23 @@ export function startUndoHelper(onLine: (line: string) => void, onGone: (how: st
   };
   child.on('error', (error) => gone(error.message));
   child.on('exit', (code, signal) => gone(signal ?? `exit ${code}`));
-  child.stdin.on('error', (error) => gone(error.message));
-  child.stderr.setEncoding('utf8');
-  child.stderr.on('data', (text: string) => {
+  const stdin = child.stdin!;
+  stdin.on('error', (error) => gone(error.message));
+  child.stderr?.setEncoding('utf8');
+  child.stderr?.on('data', (text: string) => {
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
-    for (const line of lines) onLine(line);
+    for (const line of lines) onLine?.(line);
   });
   // The helper must not keep the agent alive: that it ends is what it waits for.
   child.unref();
-  (child.stdin as unknown as { unref(): void }).unref();
-  (child.stderr as unknown as { unref(): void }).unref();
+  (stdin as unknown as { unref(): void }).unref();
+  (child.stderr as unknown as { unref(): void } | null)?.unref();
 
   const write = (bytes: Uint8Array): boolean => {
     if (!alive) return false;
-    child.stdin.write(bytes);
-    return child.stdin.writableLength === 0;
+    stdin.write(bytes);
+    return stdin.writableLength === 0;
   };
   return {
     pid: child.pid ?? 0,
@@ -98,7 +99,7 @@ export function startUndoHelper(onLine: (line: string) => void, onGone: (how: st
       if (!alive) return;
       child.ref();
       const ended = once(child, 'exit');
-      child.stdin.end(encodeDismiss());
+      stdin.end(encodeDismiss());
       await ended;
     },
   };
