@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { bootUml, prepareLab, umlMissing } from '../lab/uml.ts';
 import { picture } from './picture.ts';
-import { type Event, progress, report, START, tell, verdict } from './story.ts';
+import { type Event, progress, report, START, tell, verdict, waiting } from './story.ts';
 
 /** The other screen, no cursor, no wrapping; and all of it back. */
 const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J';
@@ -110,8 +110,7 @@ if (live) {
   }
 } else {
   timer = setInterval(() => {
-    if (performance.now() - lastWords > SILENCE_MS)
-      print(`  ... ${state.step[0]!.toLowerCase()}${state.step.slice(1)}`);
+    if (performance.now() - lastWords > SILENCE_MS) print(waiting(state));
   }, 500);
 }
 

@@ -148,7 +148,6 @@ const PLACES: readonly (readonly [number, number])[] = [
   [1, 1],
 ];
 const BOX = 8;
-const MESH_ROWS = 8;
 
 export function picture(state: State, look: Look): string[] {
   const { columns, rows } = look;
@@ -161,12 +160,14 @@ export function picture(state: State, look: Look): string[] {
   chapters(sheet, state);
   const gap = Math.min(20, Math.max(7, Math.floor((columns * 0.6 - 3 * BOX) / 2) - 1));
   const meshWidth = 3 * BOX + 2 * gap + 4;
-  if (state.mesh) mesh(sheet, state, look, 4, gap);
+  // From one row of routers to the next.
+  const pitch = rows >= 36 ? 7 : rows >= 30 ? 6 : 5;
+  if (state.mesh) mesh(sheet, state, look, 4, gap, pitch);
   else sheet.put(3, 5, `${'|/-\\'[Math.floor(look.tick / 2) % 4]} ${state.step} ...`, 'bold');
   verdictBox(sheet, state, meshWidth, 4);
   // Air between the parts where there is room for it.
   const air = rows >= 28 ? 1 : 0;
-  let y = 4 + MESH_ROWS + air;
+  let y = 7 + pitch + air;
   y = traffic(sheet, state, y) + air;
   y = bars(sheet, state, y) + air;
   decisions(sheet, state, y, rows - 1);
@@ -204,11 +205,11 @@ function chapters(sheet: Sheet, state: State): void {
 }
 
 /** Links with what is known of them, the way that traffic takes, and the routers over both. */
-function mesh(sheet: Sheet, state: State, look: Look, top: number, gap: number): void {
+function mesh(sheet: Sheet, state: State, look: Look, top: number, gap: number, pitch: number): void {
   const { links, src, dst } = state.mesh!;
   const at = (n: number) => {
     const [column, row] = PLACES[n % PLACES.length]!;
-    return { x: 2 + column * (BOX + gap), y: top + row * 5 };
+    return { x: 2 + column * (BOX + gap), y: top + row * pitch };
   };
   const losing = losingFor(state) !== null;
   const isDead = (n: number) => state.routers[n]?.alive === false;

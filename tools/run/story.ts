@@ -324,6 +324,13 @@ export function progress(state: State, event: Event): string | null {
   }
 }
 
+/** What a log shows when nothing has happened for a while. */
+export function waiting(state: State): string {
+  const lost = losingFor(state);
+  if (lost !== null) return `  ... traffic is still lost, ${(lost / 1000).toFixed(1)} s after the fault`;
+  return `  ... ${state.step[0]!.toLowerCase()}${state.step.slice(1)}`;
+}
+
 /** The table at the end: each fault of the story in a column, without and with the agents. */
 export function report(state: State): string[] {
   const columns = [

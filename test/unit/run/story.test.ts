@@ -11,6 +11,7 @@ import {
   seen,
   tell,
   verdict,
+  waiting,
 } from '../../../tools/run/story.ts';
 import { cost, decision, fault, MESH, MS, play, probe } from './events.ts';
 
@@ -55,6 +56,8 @@ test('losing: from the fault until it is measured as recovered', () => {
   const lost = play(MESH, fault(0, 'cut', false, 1000 * MS), probe(1300 * MS, 50));
   assert.equal(losingFor(lost), 300);
   assert.equal(losingFor(play(MESH, fault(0, 'cut', false, 1000 * MS), probe(900 * MS, 50))), null);
+  assert.match(waiting(lost), /traffic is still lost, 0\.3 s after the fault/);
+  assert.match(waiting(START), /\.\.\. booting a Linux kernel/);
   assert.equal(losingFor(tell(lost, cost(0, 40, {}))), null);
 });
 
