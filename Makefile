@@ -2,7 +2,7 @@
 NODE := tools/node
 
 .DEFAULT_GOAL := help
-.PHONY: run test check bench soak lint format build clean help
+.PHONY: run test check bench lint format build clean help
 
 run:    ## boot five routers, each with its agent; cut a link in use; show the repair
 	@tools/setup.sh lab
@@ -19,10 +19,6 @@ check:  ## the quick part: types, lint, direction of imports, generated files, u
 bench:  ## every figure of the README, measured here (half an hour and more)
 	@tools/setup.sh lab
 	@$(NODE) tools/bench/main.ts
-
-soak:   ## hours of faults in the lab
-	@tools/setup.sh lab
-	@$(NODE) tools/soak.ts
 
 lint:   ## types, lint, direction of imports
 	@tools/setup.sh base
