@@ -175,6 +175,9 @@ export function picture(state: State, look: Look): string[] {
   return sheet.lines(look);
 }
 
+/** Why a link that has a carrier stands aside. */
+const HELD = 'Your turn. A link that failed twice is held: it has to live 30 s before use';
+
 function clock(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
@@ -188,7 +191,7 @@ function header(sheet: Sheet, state: State, { elapsedMs, tick }: Look): void {
   const word = running === 0 ? 'AGENTS OFF' : running === alive ? 'AGENTS ON' : `AGENTS ON IN ${running}`;
   sheet.right(0, clock(elapsedMs), 'dim');
   if (state.mesh) sheet.put(sheet.width - 8 - word.length, 0, word, running === 0 ? 'yellow' : 'good');
-  const text = state.note ?? state.step;
+  const text = state.note ?? (state.told && state.busy === null && state.held.length > 0 ? HELD : state.step);
   const busy = !state.told || state.busy !== null ? '|/-\\'[Math.floor(tick / 2) % 4]! : '→';
   sheet.put(1, 1, busy, 'bold');
   sheet.put(3, 1, text, state.note === null ? 'bold' : 'yellow');
@@ -319,7 +322,7 @@ function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
   else row(2, 'decided', trial.agents ? '...' : 'nobody: no agent', 'plain');
   if (cost?.recovered) row(3, 'traffic back', `after ${milliseconds(cost.outageMs)}`, 'good');
   else row(3, 'traffic', lost === null ? '...' : `lost for ${milliseconds(lost)}`, lost === null ? 'plain' : 'alarm');
-  row(4, 'packets lost', cost ? `${cost.lost}${cost.final || cost.recovered ? '' : ' so far'}` : '...');
+  row(4, 'packets lost', cost?.recovered || cost?.final ? `${cost.lost}` : '...');
   row(5, 'extra frames', cost?.frames == null ? '...' : `${cost.frames} in 2 s`);
   row(6, 'path before', pathText(trial.before), 'plain');
   row(7, 'path now', pathText(state.path), 'plain');
