@@ -32,9 +32,10 @@ export async function run(progress: Progress): Promise<BenchResult> {
   );
   const done = await sideBySide(
     jobs.map(({ topology, mix, agents }) => async () => {
-      const spec = { topology, agents, runs: runsOr(agents.length === 0 ? 10 : 12), afterMs: 9000 };
+      const spec = { topology, agents, runs: runsOr(8), afterMs: 8000 };
       return { topology, mix, of: await series(`${topology} ${mix}`, spec, progress) };
     }),
+    3,
   );
   const figures: Record<string, number> = { worse: 0 };
   const baseline: Record<string, number> = {};

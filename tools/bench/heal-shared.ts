@@ -14,8 +14,8 @@ export async function run(progress: Progress): Promise<BenchResult> {
   const agents = everyRouter(SHAPE);
   const told = await series('told', { ...base, agents, runs: runsOr(20), afterMs: 5000, tell: true }, progress);
   const slow: readonly [string, SeriesSpec][] = [
-    ['untold', { ...base, agents, runs: runsOr(8) }],
-    ['stock', { ...base, agents: [], runs: runsOr(10) }],
+    ['untold', { ...base, agents, runs: runsOr(6) }],
+    ['stock', { ...base, agents: [], runs: runsOr(8) }],
   ];
   const [untold, stock] = await sideBySide(
     slow.map(
