@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { client } from '../../agent/ctl/client.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
 import type { Of } from '../../agent/report/shapes.ts';
-import { type Hop, Mesh, type MeshLink, monotonicNs, type Struck, type Topology } from '../lab/mesh.ts';
+import { type Hop, Mesh, type MeshLink, monotonicNs, nsOf, run, type Struck, type Topology } from '../lab/mesh.ts';
 import { outage } from '../lab/outage.ts';
 import { type Agent, agentDir, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';
 import { type Event, type FaultKind, QUALITIES, type Quality } from './story.ts';

@@ -37,7 +37,7 @@ let tick = 0;
 let onScreen = false;
 let lastWords = 0;
 /** What the kernel and the script inside said besides: wanted only when they end before their time. */
-const console: string[] = [];
+const aside: string[] = [];
 
 function print(line: string): void {
   lastWords = performance.now();
@@ -65,7 +65,7 @@ function hear(line: string): void {
   try {
     event = JSON.parse(line) as Event;
   } catch {
-    console.push(line);
+    aside.push(line);
     return;
   }
   const before = state;
@@ -80,7 +80,7 @@ if (!live) print(START.step);
 const uml = bootUml({
   script: join(import.meta.dirname, 'inside.ts'),
   onLine: hear,
-  onConsole: (line) => void console.push(line),
+  onConsole: (line) => void aside.push(line),
   env: { NODE_NO_WARNINGS: '1' },
 });
 let asked = 0;
@@ -122,7 +122,7 @@ const { ok, text } = verdict(state);
 if (state.trials.length > 0) stdout.write(`\n${report(state).join('\n')}\n\n`);
 if (asked !== 0) process.exit(asked);
 if (stopped && !state.told) process.exit(0);
-if (!state.told && console.length > 0) process.stderr.write(`${console.slice(-20).join('\n')}\n`);
+if (!state.told && aside.length > 0) process.stderr.write(`${aside.slice(-20).join('\n')}\n`);
 stdout.write(
   `${ok || state.told ? text : `${text} The kernel of the lab ended with ${code} while it said: ${state.step}.`}\n`,
 );

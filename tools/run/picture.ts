@@ -7,6 +7,7 @@ import {
   losingFor,
   measured,
   milliseconds,
+  outageText,
   pathText,
   type Quality,
   type Report,
@@ -320,8 +321,9 @@ function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
   const lost = losingFor(state);
   if (found) row(2, 'decided', `after ${found.exact ? '' : '< '}${milliseconds(found.ms)}`, 'good');
   else row(2, 'decided', trial.agents ? '...' : 'nobody: no agent', 'plain');
-  if (cost?.recovered) row(3, 'traffic back', `after ${milliseconds(cost.outageMs)}`, 'good');
-  else row(3, 'traffic', lost === null ? '...' : `lost for ${milliseconds(lost)}`, lost === null ? 'plain' : 'alarm');
+  if (cost?.recovered) row(3, 'outage', outageText(cost), 'good');
+  else if (lost !== null) row(3, 'traffic', `lost, ${milliseconds(lost)}`, 'alarm');
+  else row(3, 'traffic', cost?.final ? 'did not return' : '...', cost?.final ? 'alarm' : 'plain');
   row(4, 'packets lost', cost?.recovered || cost?.final ? `${cost.lost}` : '...');
   row(5, 'extra frames', cost?.frames == null ? '...' : `${cost.frames} in 2 s`);
   row(6, 'path before', pathText(trial.before), 'plain');
@@ -375,12 +377,12 @@ function bars(sheet: Sheet, state: State, y: number): number {
     trial ? `of this fault: ${kind === 'cut' ? 'a link in use cut' : 'a router on the path killed'}` : '',
     'dim',
   );
-  const ms = (agents: boolean): { value: number; running: boolean } | null => {
+  const ms = (agents: boolean): { value: number; text: string; running: boolean } | null => {
     const live = trial?.agents === agents ? losingFor(state) : null;
-    if (live !== null) return { value: live, running: true };
+    if (live !== null) return { value: live, text: `${milliseconds(live)} ...`, running: true };
     if (trial?.agents === agents && trial.cost === null) return null;
     const cost = measured(state, kind, agents)?.cost;
-    return cost ? { value: cost.outageMs, running: !cost.recovered } : null;
+    return cost ? { value: cost.outageMs, text: outageText(cost), running: !cost.recovered } : null;
   };
   const [stock, agent] = [ms(false), ms(true)];
   const most = Math.max(5000, stock?.value ?? 0, agent?.value ?? 0);
@@ -390,7 +392,7 @@ function bars(sheet: Sheet, state: State, y: number): number {
     if (it === null) return void sheet.put(17, row, state.mesh ? 'not measured yet' : '', 'dim');
     const full = Math.round((it.value / most) * room);
     const end = sheet.put(17, row, full === 0 ? '▏' : '█'.repeat(full), style);
-    sheet.put(end + 1, row, `${milliseconds(it.value)}${it.running ? ' ...' : ''}`, 'bold');
+    sheet.put(end + 1, row, it.text, 'bold');
   };
   bar(y + 1, 'without agents', stock, 'yellow');
   bar(y + 2, 'with agents', agent, 'green');

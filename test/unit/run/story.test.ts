@@ -5,7 +5,9 @@ import {
   detection,
   did,
   losingFor,
+  outageText,
   progress,
+  ratio,
   report,
   START,
   seen,
@@ -74,6 +76,13 @@ test('report: a column for each fault, both outages, the ratio, the decision, th
   assert.deepEqual(report(START), ['Nothing was measured.']);
 });
 
+test('fewer than three losses in a row are no outage, and count as three in the ratio', () => {
+  assert.equal(outageText({ outageMs: 0, recovered: true }), 'under 6 ms');
+  assert.equal(outageText({ outageMs: 14_000, recovered: false }), 'over 14000 ms');
+  assert.equal(ratio(4600, 40), 115);
+  assert.equal(ratio(600, 0), 100);
+});
+
 test('verdict: good only when the story came to its end and the agents repaired it', () => {
   assert.equal(verdict(START).ok, false);
   assert.match(verdict(play(MESH, ...STOCK, ...AGENT)).text, /did not come to its end/);
@@ -116,7 +125,7 @@ test('progress: steps, faults, what was seen first-hand and the cost; nothing fo
   assert.equal(progress(state, decision(3, { cause: 'remote-alarm' })), null);
   assert.equal(progress(state, probe(0, 0)), null);
   const done = play(MESH, ...STOCK, ...AGENT);
-  assert.equal(progress(done, AGENT[3]!), '  decided after 0.5 ms, traffic back after 40 ms, now r0-r4-r3-r2');
+  assert.equal(progress(done, AGENT[3]!), '  decided after 0.5 ms, outage 40 ms, traffic now r0-r4-r3-r2');
 });
 
 test('links are cut and mended, routers die and come back, reports and decisions stay bounded', () => {
