@@ -189,10 +189,13 @@ export class Witness {
   readonly #child: ChildProcessWithoutNullStreams;
   #notes: Note[] = [];
   #dumped: ((notes: Note[]) => void) | null = null;
+  #gone: ((error: Error) => void) | null = null;
 
   constructor(child: ChildProcessWithoutNullStreams) {
     this.#child = child;
     child.stderr.pipe(process.stderr);
+    child.stdin.on('error', () => {});
+    child.once('close', (code) => this.#gone?.(new Error(`the witness ended with ${code}`)));
     createInterface({ input: child.stdout }).on('line', (line) => {
       if (line === 'end') {
         this.#dumped?.(this.#notes);
@@ -207,8 +210,9 @@ export class Witness {
 
   /** What was noted since the last time. */
   dump(): Promise<Note[]> {
-    return new Promise((settle) => {
+    return new Promise((settle, fail) => {
       this.#dumped = settle;
+      this.#gone = fail;
       this.#child.stdin.write('dump\n');
     });
   }
