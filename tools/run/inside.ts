@@ -44,9 +44,8 @@ const say = (event: Event) => process.stdout.write(`${JSON.stringify(event)}\n`)
 const cut = new Set<MeshLink>();
 const dead = new Set<number>();
 const agents = new Map<number, Agent>();
-/** Links of which no agent lists both ends although they carry: held out of the mesh until they have proved themselves. */
+/** Links that carry, but that an agent keeps out of the mesh until they have proved themselves. */
 const held = new Set<MeshLink>();
-const qualities = new Map<MeshLink, Quality>();
 /** Until then (CLOCK_MONOTONIC, ns) nothing is started and nobody asked. */
 let hushUntil = 0;
 let framesQuiet = 0;
@@ -122,45 +121,45 @@ async function startAll(): Promise<void> {
 async function stopAll(): Promise<void> {
   const running = [...agents.values()];
   agents.clear();
-  qualities.clear();
   held.clear();
   await stopAgents(running);
   for (let n = 0; n < mesh.size; n++) tellRouter(n);
   say({ type: 'quality', links: {}, held: [] });
 }
 
-/** What each agent says of its links. A link is as good as its worse end says. */
+/** What each agent says of its links, and which are out of the mesh. A link is as good as its worse end. */
 async function askQuality(): Promise<void> {
   const worst = new Map<MeshLink, Quality>();
-  const listed = new Map<MeshLink, number>();
+  const out = new Set<MeshLink>();
   for (const { router, socket } of [...agents.values()]) {
     while (monotonicNs() < hushUntil) await sleep(100);
-    let answer: Of<typeof shapes.links>;
+    let links: Of<typeof shapes.links>['links'];
+    let inMesh: Set<string>;
     try {
-      answer = (await client(socket).get('/mesh/links')) as Of<typeof shapes.links>;
+      links = ((await client(socket).get('/mesh/links')) as Of<typeof shapes.links>).links;
+      // The kernel itself says what is under bat0.
+      const text = await run('ip', ['-n', nsOf(router), '-o', 'link', 'show', 'master', 'bat0']);
+      inMesh = new Set([...text.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name]) => name!));
     } catch {
       continue;
     }
-    for (const { interface: name, quality } of answer.links) {
-      const link = mesh.links.find(
-        (l) => (l.a === router && l.ends[0] === name) || (l.b === router && l.ends[1] === name),
-      );
-      if (link === undefined) continue;
-      listed.set(link, (listed.get(link) ?? 0) + 1);
-      if (quality === null) continue;
+    for (const link of mesh.links) {
+      const name = link.a === router ? link.ends[0] : link.b === router ? link.ends[1] : undefined;
+      if (name === undefined || cut.has(link) || dead.has(link.a) || dead.has(link.b)) continue;
+      if (!inMesh.has(name)) out.add(link);
+      const quality = links.find((one) => one.interface === name)?.quality;
+      if (!quality) continue;
       const rank = Math.max(QUALITIES.indexOf(quality), QUALITIES.indexOf(worst.get(link) ?? 'EXCELLENT'));
       worst.set(link, QUALITIES[rank]!);
     }
     await sleep(40);
   }
   held.clear();
-  for (const link of mesh.links)
-    if (!cut.has(link) && [link.a, link.b].every((n) => agents.has(n)) && !listed.has(link)) held.add(link);
-  qualities.clear();
-  for (const [link, quality] of worst) if (!cut.has(link)) qualities.set(link, quality);
+  for (const link of out) held.add(link);
+  const shown = [...worst].filter(([link]) => !held.has(link));
   say({
     type: 'quality',
-    links: Object.fromEntries([...qualities].map(([{ id }, quality]) => [id, quality])),
+    links: Object.fromEntries(shown.map(([{ id }, quality]) => [id, quality])),
     held: [...held].map(({ id }) => id),
   });
 }
@@ -224,9 +223,10 @@ async function countQuiet(ms: number): Promise<void> {
  * (`limitMs` at most). Answers false when there was nothing that could be broken.
  */
 async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: number): Promise<boolean> {
+  if (agents.size > 0) await askQuality();
   const hops = await look();
-  if (!hops) {
-    say({ type: 'note', text: `there is no way from r${SRC} to r${DST} right now` });
+  if (!hops || hops.some(({ link }) => cut.has(link) || dead.has(link.a) || dead.has(link.b))) {
+    say({ type: 'note', text: `There is no way from r${SRC} to r${DST} right now: press m, or wait.` });
     return false;
   }
   // The middle first: a break far from the sender is the harder case.
@@ -234,7 +234,11 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
   const link = order.map((i) => hops[i]!.link).find((l) => wayWithout({ link: l }));
   const router = order.map((i) => hops[i]!.to).find((n) => n !== DST && wayWithout({ router: n }));
   if (kind === 'cut' ? link === undefined : router === undefined) {
-    say({ type: 'note', text: `no other way would be left from r${SRC} to r${DST}; press m to mend first` });
+    const why =
+      held.size > 0
+        ? `${[...held].map(nameOf).join(', ')} failed twice, held for 30 s: wait a little.`
+        : 'Press m to mend first.';
+    say({ type: 'note', text: `No other way would be left. ${why}` });
     return false;
   }
   const idle = await mesh.airCount();
@@ -245,7 +249,6 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
   if (kind === 'cut') {
     struck = await mesh.cut(link!);
     cut.add(link!);
-    qualities.delete(link!);
   } else {
     struck = await mesh.killRouter(router!);
     dead.add(router!);
@@ -278,7 +281,14 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
   const frames = burst.control - idle.control - framesQuiet * ((burst.atNs - idle.atNs) / 1e9);
   await look();
   readJournals(struck.ns);
-  while (since() < watchMs || (monotonicNs() - lastLossAt < 1.2e9 && since() < limitMs)) await sleep(100);
+  let again = false;
+  while (since() < watchMs || (monotonicNs() - lastLossAt < 1.2e9 && since() < limitMs)) {
+    await sleep(100);
+    if (again || monotonicNs() - lastLossAt < 0.4e9) continue;
+    again = true;
+    await measure(false, null, []);
+    await look();
+  }
   const now = await look();
   await measure(true, Math.max(0, Math.round(frames)), now ? [SRC, ...now.map(({ to }) => to)] : []);
   readJournals(struck.ns);
@@ -363,9 +373,7 @@ async function obey(command: string): Promise<void> {
     case 'mend':
     case 'revive': {
       const done = (command === 'mend' ? await mendLinks() : 0) + (await reviveRouters());
-      const held =
-        agents.size > 0 ? '; agents take an interface back once it has lived a while (30 s if it failed twice)' : '';
-      say({ type: 'note', text: done === 0 ? 'nothing is broken' : `mended${held}` });
+      say({ type: 'note', text: done === 0 ? 'Nothing is broken.' : 'Mended.' });
       break;
     }
     case 'agents':

@@ -320,7 +320,7 @@ function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
   const { cost } = trial;
   const lost = losingFor(state);
   if (found) row(2, 'decided', `after ${found.exact ? '' : '< '}${milliseconds(found.ms)}`, 'good');
-  else row(2, 'decided', trial.agents ? '...' : 'nobody: no agent', 'plain');
+  else row(2, 'decided', trial.agents ? '...' : 'by nobody', 'plain');
   if (cost?.recovered) row(3, 'outage', outageText(cost), 'good');
   else if (lost !== null) row(3, 'traffic', `lost, ${milliseconds(lost)}`, 'alarm');
   else row(3, 'traffic', cost?.final ? 'did not return' : '...', cost?.final ? 'alarm' : 'plain');
