@@ -9,8 +9,8 @@ import type { HealSettings } from './core/event.ts';
 import { Log } from './core/log.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
-import { heal } from './heal/heal.ts';
-import { warmUp } from './heal/warmup.ts';
+import { type Heal, heal } from './heal/heal.ts';
+import { rehearse } from './heal/rehearsal.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { serveControl } from './host/control.ts';
 import { serveApi, serveMetrics } from './host/http.ts';
@@ -156,7 +156,6 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     flushTimer.unref();
   }
 
-  warmUp(healSettings(config), shim.now());
   await opened(host, runtime, healSettings(config), log);
   const node = config.mesh.node_name || hostname();
   host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
@@ -227,6 +226,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   };
   process.once('SIGTERM', () => stop('SIGTERM'));
   process.once('SIGINT', () => stop('SIGINT'));
+  keepReady(room, () => shim.now());
   log.info('ready', {
     version: VERSION,
     node,
@@ -237,6 +237,22 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   process.stdout.write(
     `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
   );
+}
+
+/** Rehearsals: some dozen soon after the start, while nobody waits, then one a minute. */
+const REHEARSALS = 40;
+const SOON_MS = 100;
+const LATER_MS = 60_000;
+
+function keepReady(room: Heal, now: () => Nanos): void {
+  let count = 0;
+  const again = () => {
+    // Not while a real repair is under way.
+    if (room.execute.deadline() === NEVER && room.kick.deadline() === NEVER) rehearse(room.monitor.settings, now());
+    count += 1;
+    setTimeout(again, count < REHEARSALS ? SOON_MS : LATER_MS).unref();
+  };
+  setTimeout(again, 0);
 }
 
 const PHASES: ReadonlySet<string> = new Set(['monitor', 'analyse', 'plan', 'execute', 'knowledge']);
