@@ -110,6 +110,8 @@ export async function run(progress: Progress): Promise<BenchResult> {
     if (mine.idle.without > 0) figures[`${prefix}idle_frames_ratio`] = mine.idle.with / mine.idle.without;
     figures[`${prefix}burst_frames`] = burst(mine);
     figures[`${prefix}n`] = times.length;
+    // The series ended early, because the mesh did not become whole again: worth more attention than any time.
+    figures[`${prefix}broken`] = mine.broken === undefined ? 0 : 1;
     figures[`${prefix}n_stock`] = stock.get(variant)!.trials.length;
     if (tunedSeries) figures[`${prefix}n_tuned`] = tunedSeries.trials.length;
     baseline[`${prefix}stock_burst_frames`] = burst(stock.get(variant)!);

@@ -48,13 +48,16 @@ export interface Series {
   readonly trials: readonly SeriesTrial[];
   /** Control frames a second in the quiet mesh; both 0 where they were not counted. */
   readonly idle: { readonly without: number; readonly with: number };
+  /** Why the series ended before its time: the mesh did not become whole again after a mending. */
+  readonly broken?: string;
 }
 
 type Line =
   | { readonly say: string }
   | { readonly trial: SeriesTrial }
   | { readonly idle: Series['idle'] }
-  | { readonly problem: string };
+  | { readonly problem: string }
+  | { readonly broken: string };
 
 /** All routers of a topology. */
 export const everyRouter = (name: string) => Array.from({ length: topology(name).routers }, (_, n) => n);
@@ -66,6 +69,7 @@ export async function series(name: string, spec: SeriesSpec, progress: Progress)
   prepareLab();
   const trials: SeriesTrial[] = [];
   let idle: Series['idle'] = { without: 0, with: 0 };
+  let broken: string | undefined;
   const console: string[] = [];
   const { X0_BENCH_LOGS: logs, X0_LAB_BUNDLE: bundle } = process.env;
   const uml = bootUml({
@@ -81,6 +85,10 @@ export async function series(name: string, spec: SeriesSpec, progress: Progress)
       const line = JSON.parse(text) as Line;
       if ('idle' in line) idle = line.idle;
       if ('say' in line) progress(`${name}: ${line.say}`);
+      if ('broken' in line) {
+        broken = line.broken;
+        progress(`${name}: ENDS HERE, the mesh is broken: ${broken}`);
+      }
       if ('problem' in line) progress(`${name}: this trial does not count: ${line.problem}`);
       if (!('trial' in line)) return;
       trials.push(line.trial);
@@ -99,7 +107,7 @@ export async function series(name: string, spec: SeriesSpec, progress: Progress)
   process.off('exit', onExit);
   if (code !== 0 || trials.length === 0)
     throw new Error(`${name}: ended with ${code}: ${console.slice(-15).join('\n')}`);
-  return { spec, trials, idle };
+  return { spec, trials, idle, ...(broken === undefined ? {} : { broken }) };
 }
 
 /** Several series at once, at most `width` kernels side by side: for what takes seconds, not for an agent's times. */
@@ -311,7 +319,14 @@ async function inside(spec: SeriesSpec): Promise<void> {
       if (problems > 3 + spec.runs / 2) throw thrown;
       await sleep(2000);
     }
-    if (done < spec.runs) await trials.whole();
+    if (done === spec.runs) break;
+    try {
+      await trials.whole();
+    } catch (thrown) {
+      // What was measured counts; what would follow is another experiment.
+      say({ broken: (thrown as Error).message });
+      break;
+    }
   }
   const { X0_BENCH_LOGS: logs, LAB_RESULTS: results } = process.env;
   if (logs !== undefined)
