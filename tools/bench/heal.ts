@@ -4,6 +4,9 @@
  * stock batman-adv and against stock with an OGM every 200 ms. The agent's times come from one kernel alone on the
  * machine; stock and tuned, which count in seconds, from three side by side.
  *
+ * For a quick look: `--runs N`, and X0_BENCH_ONLY with the prefixes wanted, as in `,grid_`. X0_BENCH_LOGS names a
+ * directory for the agents' logs.
+ *
  * Without a prefix: ring, BATMAN_IV, bridge loop avoidance off. grid_: the grid. bla_: BLA on. v_: BATMAN_V.
  */
 import { type BenchResult, median, type Progress } from './stats.ts';
