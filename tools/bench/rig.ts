@@ -46,7 +46,7 @@ export interface AgentSpawn {
   /** Sections and options beyond the rig's own. */
   readonly config?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Before the program: `sh -c` that joins a memory cgroup, strace, ... */
+  /** Before everything, still in the namespaces of the bench: a shell that joins a memory cgroup. */
   readonly wrap?: readonly string[];
 }
 
@@ -117,8 +117,9 @@ export class Rig {
     );
     mkdirSync(join(this.dir, 'state'), { recursive: true });
     const began = process.hrtime.bigint();
-    const program = [...wrap, process.execPath, ...flags, join(ROOT, 'dist', 'x0d.mjs'), '--config', file];
-    const child = spawn('ip', ['netns', 'exec', this.here, ...program], {
+    const program = [process.execPath, ...flags, join(ROOT, 'dist', 'x0d.mjs'), '--config', file];
+    const [command, ...args] = [...wrap, 'ip', 'netns', 'exec', this.here, ...program];
+    const child = spawn(command!, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...process.env,
