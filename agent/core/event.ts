@@ -67,8 +67,8 @@ export type WorldEvent =
   | { readonly type: 'tables'; readonly tables: Tables }
   /** Addresses of the mesh interface, so that they can be put back when it is made anew. */
   | { readonly type: 'addresses'; readonly interface: string; readonly addresses: readonly InterfaceAddress[] }
-  /** This router's own OGM as the kernel sent it, whole Ethernet frame as hex. */
-  | { readonly type: 'own-ogm'; readonly frame: string }
+  /** OGMs as the kernel sent them, this router's own and those it forwards: one whole Ethernet frame as hex. */
+  | { readonly type: 'ogm-sent'; readonly frame: string }
   /** A frame of our ethertype came in. */
   | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string }
   /** What became of a 'change' effect. */
@@ -85,6 +85,8 @@ export type MachineEvent =
   | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
+  /** Our ways to these routers are gone: tell the neighbours, so that they look for another one now. */
+  | { readonly type: 'withdraw'; readonly originators: readonly Mac[]; readonly avoid: readonly IfIndex[] }
   /** After alarm and kick of this fault are on the air: the steps that wait for nothing else. */
   | { readonly type: 'proceed'; readonly fault: string }
   /** Let others' kicks pass without delay: forward OGMs unaggregated for a moment, send none. */

@@ -63,6 +63,10 @@ export class Execute implements Machine {
     switch (event.type) {
       case 'plan':
         return this.#begin(event.plan, now);
+      case 'alarm':
+        // Something else broke: an interface that only waits out its damping may be the way round it.
+        this.#release(now, event.alarm);
+        return [];
       case 'kick-done':
         return this.#kicked(event.fault, event.frames, event.refused, now);
       case 'proceed': {
@@ -101,6 +105,7 @@ export class Execute implements Machine {
 
   #begin(plan: Plan, now: Nanos): Effect[] {
     const { fault } = plan;
+    if (fault.class === 'link-down' || fault.class === 'interface-vanished') this.#release(now, null);
     const action = plan.actions.at(-1) ?? 'none';
     if (!plan.act) return [this.#write(plan, 'observed', action, now, 'observe mode: nothing was done')];
     const planned = this.#write(plan, 'planned', action, now, null);
@@ -136,6 +141,8 @@ export class Execute implements Machine {
       const avoid = fault.class === 'link-down' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : [];
       const alarm = this.#alarm(fault, ways);
       if (alarm !== null) effects.push({ type: 'emit', event: { type: 'raise-alarm', alarm, avoid } });
+      const lost = ways.map(({ originator }) => originator);
+      if (lost.length > 0) effects.push({ type: 'emit', event: { type: 'withdraw', originators: lost, avoid } });
       effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
       if (!plan.detachLate) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
     } else if (action === 'clear-way') {
@@ -400,6 +407,14 @@ export class Execute implements Machine {
       plan: this.#detachFaults.get(name) ?? null,
       tries: 0,
     });
+  }
+
+  #release(now: Nanos, alarm: Alarm | null): void {
+    for (const [name, back] of this.#returns) {
+      const link = linkByName(this.#around, name);
+      if (link === undefined || !link.carrier || (alarm !== null && alarm.far === link.mac)) continue;
+      back.at = Math.min(back.at, now);
+    }
   }
 
   #return(name: string, now: Nanos): Effect[] {

@@ -9,25 +9,42 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
-import type { IfIndex } from '../core/ids.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
+import type { Link } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, toMs } from '../core/time.ts';
 import type { KickReason } from '../core/words.ts';
 import { Budget } from './budget.ts';
-import { continueOgm, type OwnOgm, parseOgm, seqnoAhead } from './ogm.ts';
+import { continueOgm, type Ogm, parseOgms, seqnoAhead, withdrawOgm } from './ogm.ts';
 import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
 
 /** How long after our last frame others' OGMs may still be on their way through us: aggregation stays off so long. */
 const LINGER: Nanos = 400 * MS;
 const AGGREGATION = 'kick-aggregation';
+/** OGMs of a kick that go out at its spacing; each further one waits longer than the one before it by this factor. */
+const TOGETHER = 3;
+const SLOWING = 1.5;
+/** Copies of a withdrawn OGM: of a window of five, four leave a fifth of what the way was worth. */
+const WITHDRAWALS = 4;
+/**
+ * BATMAN_V has no window to fill: one newer OGM by another way is enough once the old way is withdrawn, and all that
+ * the kernel's own number lags behind holds back what V learns from OGMs.
+ */
+const MOST_V = 2;
+const MOST_WITHDRAWN = 50;
+const MOST_FORWARDED = 1024;
 
 export class Kick implements Machine {
   readonly name = 'kick';
   readonly #around: Surroundings;
-  #ogm: OwnOgm | null = null;
+  #ogm: Ogm | null = null;
+  /** The last OGM of each other router that we forwarded. */
+  readonly #forwarded = new Map<Mac, Ogm>();
   #highest: number | null = null;
   #budget: Budget | null = null;
   #left = 0;
+  /** OGMs sent since the last request. */
+  #count = 0;
   #sent = 0;
   #next: Nanos = NEVER;
   /** The faults that the kick under way serves. */
@@ -44,7 +61,7 @@ export class Kick implements Machine {
 
   on(event: Event, now: Nanos): Effect[] {
     switch (event.type) {
-      case 'own-ogm':
+      case 'ogm-sent':
         this.#learn(event.frame);
         return [];
       case 'tables':
@@ -52,6 +69,8 @@ export class Kick implements Machine {
         return [];
       case 'kick':
         return this.#begin(event.reason, event.fault, event.avoid, now);
+      case 'withdraw':
+        return this.#withdraw(event.originators, event.avoid);
       case 'clear-way':
         this.#restoreAt = Math.max(this.#restoreAt === NEVER ? 0 : this.#restoreAt, now + LINGER);
         return this.#stopAggregation();
@@ -77,9 +96,14 @@ export class Kick implements Machine {
 
   #learn(hex: string): void {
     const { settings, lastMesh } = this.#around;
-    const ogm = parseOgm(fromHex(hex), lastMesh?.algorithm ?? settings.algorithm);
-    if (ogm === null || ogm.originator !== originatorAddress(this.#around)) return;
-    // Our own injected frames come past the tap too; the kernel's next one is never ahead of them by much.
+    const self = originatorAddress(this.#around);
+    for (const ogm of parseOgms(fromHex(hex), lastMesh?.algorithm ?? settings.algorithm)) {
+      if (ogm.originator === self) this.#own(ogm);
+      else this.#other(ogm);
+    }
+  }
+
+  #own(ogm: Ogm): void {
     if (this.#ogm !== null && this.#ogm.originator !== ogm.originator) this.#highest = null;
     this.#ogm = ogm;
     if (this.#highest === null || seqnoAhead(ogm.seqno, this.#highest) > 0) this.#highest = ogm.seqno;
@@ -87,20 +111,49 @@ export class Kick implements Machine {
     else if (seqnoAhead(ogm.seqno, this.#highest) < -64) this.#highest = ogm.seqno;
   }
 
+  #other(ogm: Ogm): void {
+    this.#forwarded.delete(ogm.originator);
+    this.#forwarded.set(ogm.originator, ogm);
+    if (this.#forwarded.size > MOST_FORWARDED) this.#forwarded.delete(this.#forwarded.keys().next().value!);
+  }
+
+  #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[]): Effect[] {
+    const ways = this.#ways(new Set(avoid));
+    const frames: { interface: IfIndex; frame: string }[] = [];
+    for (const originator of originators.slice(0, MOST_WITHDRAWN)) {
+      const ogm = this.#forwarded.get(originator);
+      if (ogm === undefined) continue;
+      const copies = ogm.algorithm === 'BATMAN_IV' ? WITHDRAWALS : 1;
+      for (const link of ways) {
+        const frame = toHex(withdrawOgm(ogm, link.mac));
+        for (let copy = 0; copy < copies; copy++) frames.push({ interface: link.index, frame });
+      }
+    }
+    if (frames.length === 0) return [];
+    return [
+      { type: 'send', frames },
+      { type: 'metric', name: 'kick_frames_total', labels: {}, value: frames.length },
+    ];
+  }
+
+  /** Usable hard interfaces, without the primary one that reaches nobody. */
+  #ways(avoid: ReadonlySet<IfIndex>): Link[] {
+    return usable(this.#around).filter((link) => !isPrimary(this.#around, link.name) && !avoid.has(link.index));
+  }
+
   #begin(reason: KickReason, fault: string, avoid: readonly IfIndex[], now: Nanos): Effect[] {
     const { settings } = this.#around;
     this.#budget ??= new Budget(settings.kickBudget, now);
     this.#budget.perMinute = settings.kickBudget;
     if (this.#ogm === null) return [done(fault, 0, 'this router has sent no OGM of its own yet')];
-    const ways = usable(this.#around).filter(
-      (link) => !isPrimary(this.#around, link.name) && !avoid.includes(link.index),
-    );
+    const ways = this.#ways(new Set(avoid));
     if (ways.length === 0) return [done(fault, 0, 'no usable hard interface is left')];
     if (!this.#budget.take(now)) {
       return [done(fault, 0, `the budget of ${settings.kickBudget} kicks a minute is used up`)];
     }
     // A kick under way serves this fault too: what is still missing to a whole one is added.
-    this.#left = settings.kickCount;
+    this.#left = this.#ogm.algorithm === 'BATMAN_V' ? Math.min(MOST_V, settings.kickCount) : settings.kickCount;
+    this.#count = 0;
     this.#sent = this.#next === NEVER ? 0 : this.#sent;
     this.#faults.push(fault);
     this.#avoid = new Set([...(this.#next === NEVER ? [] : this.#avoid), ...avoid]);
@@ -125,14 +178,20 @@ export class Kick implements Machine {
     const { settings } = this.#around;
     const seqno = (this.#highest! + 1) >>> 0;
     this.#highest = seqno;
-    const frames = usable(this.#around)
-      .filter((link) => !isPrimary(this.#around, link.name) && !this.#avoid.has(link.index))
-      .map((link) => ({ interface: link.index, frame: toHex(continueOgm(this.#ogm!, seqno, link.mac)) }));
+    const frames = this.#ways(this.#avoid).map((link) => ({
+      interface: link.index,
+      frame: toHex(continueOgm(this.#ogm!, seqno, link.mac)),
+    }));
     this.#sent += frames.length;
     this.#left -= 1;
-    this.#next = this.#left > 0 ? now + settings.kickSpacingNs : NEVER;
+    this.#count += 1;
+    const count = this.#count;
+    // The first few repair nearly everything; the later ones, for long ways round, come ever slower.
+    this.#next = this.#left > 0 ? now + settings.kickSpacingNs * SLOWING ** Math.max(0, count - TOGETHER) : NEVER;
     this.#restoreAt = now + LINGER;
     const effects: Effect[] = [{ type: 'send', frames }];
+    if (count === TOGETHER || (this.#left === 0 && count < TOGETHER))
+      effects.push(...this.#faults.map((fault) => emit({ type: 'proceed', fault })));
     if (this.#left === 0) {
       effects.push({ type: 'metric', name: 'kick_frames_total', labels: {}, value: this.#sent });
       effects.push({
@@ -179,10 +238,15 @@ export class Kick implements Machine {
     this.#highest = null;
     this.#next = NEVER;
     this.#faults = [];
+    this.#forwarded.clear();
     this.#restoreAt = NEVER;
     this.#quiet = 'untouched';
     this.#aggregation = null;
   }
+}
+
+function emit(event: Extract<Effect, { type: 'emit' }>['event']): Effect {
+  return { type: 'emit', event };
 }
 
 function done(fault: string, frames: number, refused: string | null): Effect {

@@ -12,6 +12,8 @@ import { attached, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 const SILENT_AFTER = 3.5;
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
 const AFTER_ALARM: Nanos = 300 * MS;
+/** What we have need not be what the neighbour has: nobody is called silent sooner than the defaults allow. */
+const SLOWEST_MS = 1000;
 /** The default ELP interval; GET_HARDIF tells the real one where the kernel has it. */
 const ELP_MS = 500;
 
@@ -109,6 +111,8 @@ export class Monitor implements Machine, Surroundings {
       const isNew = this.mesh === null || this.mesh.index !== link.index;
       this.mesh = link;
       this.lastMeshUp = { mac: link.mac, master: link.master };
+      // A dump comes in the order of indexes: its ports may have been told before it.
+      for (const port of this.links.values()) if (port.master === link.index) this.members.add(port.name);
       if (isNew && this.started)
         said.push(this.#say('mesh-back', link.name, link.index, null, 'the mesh interface is there'));
       return said;
@@ -171,7 +175,7 @@ export class Monitor implements Machine, Surroundings {
       seen.add(key);
       const elp = tables.hardInterfaces.find((hard) => hard.index === row.interface)?.elpInterval ?? ELP_MS;
       const interval = v ? elp : (tables.mesh?.settings.origInterval ?? 1000);
-      const limit = SILENT_AFTER * interval;
+      const limit = SILENT_AFTER * Math.max(interval, SLOWEST_MS);
       const carrier = links.get(row.interface)?.carrier ?? false;
       const silent = row.lastSeenMs > limit;
       if (silent && carrier && !this.#silent.has(key)) {

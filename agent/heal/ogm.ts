@@ -1,5 +1,5 @@
 /**
- * This router's own originator messages, read off the wire and continued.
+ * Originator messages as this router's kernel sends them: its own, continued, and those it forwards, withdrawn.
  *
  * Layouts: struct batadv_ogm_packet and struct batadv_ogm2_packet in the kernel's include/uapi/linux/batadv_packet.h
  * (compatibility version 15). Both begin type(1) version(1) ttl(1) flags(1) seqno(4, big-endian) orig(6).
@@ -15,38 +15,72 @@ const TYPES: Readonly<Record<RoutingAlgorithm, { type: number; header: number; t
   BATMAN_V: { type: 0x04, header: 20, tvlvLength: 14 },
 };
 
-export interface OwnOgm {
+/** Flag of a forwarded OGM that did not come by the best next hop (enum batadv_iv_flags): receivers ignore it. */
+const NOT_BEST_NEXT_HOP = 0x01;
+const TQ_OFFSET = 21;
+const THROUGHPUT_OFFSET = 16;
+/** Worth next to nothing, and still above zero after the receiver's own link has been multiplied in: a TQ of 0 is dropped. */
+const WITHDRAWN_TQ = 10;
+const WITHDRAWN_THROUGHPUT = 1;
+
+export interface Ogm {
+  readonly algorithm: RoutingAlgorithm;
   readonly seqno: number;
   readonly originator: Mac;
-  /** The OGM alone, from its type byte to the end of its TVLVs: what an aggregate carries behind it is cut off. */
+  /** This OGM alone, from its type byte to the end of its TVLVs. */
   readonly packet: Uint8Array;
 }
 
-/** The first OGM of an Ethernet frame, or null if the frame is no OGM of this algorithm. */
-export function parseOgm(frame: Uint8Array, algorithm: RoutingAlgorithm): OwnOgm | null {
+/** The OGMs of one Ethernet frame (BATMAN_IV and V aggregate several), up to the first thing that is none. */
+export function parseOgms(frame: Uint8Array, algorithm: RoutingAlgorithm): Ogm[] {
   const { type, header, tvlvLength } = TYPES[algorithm];
-  if (frame.length < ETHER + header) return null;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  if (view.getUint16(12) !== ETH_P_BATMAN) return null;
-  if (frame[ETHER] !== type || frame[ETHER + 1] !== COMPAT_VERSION) return null;
-  const length = header + view.getUint16(ETHER + tvlvLength);
-  if (frame.length < ETHER + length) return null;
-  return {
-    seqno: view.getUint32(ETHER + 4),
-    originator: macFromBytes(frame, ETHER + 8),
-    packet: frame.slice(ETHER, ETHER + length),
-  };
+  const found: Ogm[] = [];
+  if (frame.length < ETHER + header || view.getUint16(12) !== ETH_P_BATMAN) return found;
+  for (let at = ETHER; at + header <= frame.length; ) {
+    if (frame[at] !== type || frame[at + 1] !== COMPAT_VERSION) break;
+    const end = at + header + view.getUint16(at + tvlvLength);
+    if (end > frame.length) break;
+    // Marked ones say nothing about a route of ours.
+    if (algorithm === 'BATMAN_V' || (frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0) {
+      found.push({
+        algorithm,
+        seqno: view.getUint32(at + 4),
+        originator: macFromBytes(frame, at + 8),
+        packet: frame.slice(at, end),
+      });
+    }
+    at = end;
+  }
+  return found;
 }
 
 /** The same OGM with another sequence number, as a broadcast frame from `source`. */
-export function continueOgm(ogm: OwnOgm, seqno: number, source: Mac): Uint8Array {
+export function continueOgm(ogm: Ogm, seqno: number, source: Mac): Uint8Array {
+  const frame = broadcast(ogm, source);
+  new DataView(frame.buffer).setUint32(ETHER + 4, seqno >>> 0);
+  return frame;
+}
+
+/**
+ * Another router's OGM as we forwarded it last, once more, and worth next to nothing: our way to that router is gone
+ * (route poisoning, RFC 2453 3.4.3). A receiver takes the same sequence number from the same neighbour again into its
+ * window of five (bat_iv_ogm.c, batadv_iv_ogm_process_per_outif: `sameseq`), so a few of these empty it at once, where
+ * silence takes five further OGMs.
+ */
+export function withdrawOgm(ogm: Ogm, source: Mac): Uint8Array {
+  const frame = broadcast(ogm, source);
+  if (ogm.algorithm === 'BATMAN_IV') frame[ETHER + TQ_OFFSET] = WITHDRAWN_TQ;
+  else new DataView(frame.buffer).setUint32(ETHER + THROUGHPUT_OFFSET, WITHDRAWN_THROUGHPUT);
+  return frame;
+}
+
+function broadcast(ogm: Ogm, source: Mac): Uint8Array {
   const frame = new Uint8Array(ETHER + ogm.packet.length);
   frame.fill(0xff, 0, 6);
   macToBytes(source, frame, 6);
-  const view = new DataView(frame.buffer);
-  view.setUint16(12, ETH_P_BATMAN);
+  new DataView(frame.buffer).setUint16(12, ETH_P_BATMAN);
   frame.set(ogm.packet, ETHER);
-  view.setUint32(ETHER + 4, seqno >>> 0);
   return frame;
 }
 

@@ -34,7 +34,7 @@ export function rehearse(settings: HealSettings, from: Nanos): void {
   for (const one of links) feed({ type: 'link', link: one, cause: 'resync' });
   feed({ type: 'tables', tables: TABLES });
   feed({ type: 'started', node: '', epoch: 1, marks: [] });
-  feed({ type: 'own-ogm', frame: ownOgm() });
+  feed({ type: 'ogm-sent', frame: ownOgm() });
   for (let counter = 1; counter <= 3; counter++) {
     const alarm = { sender: OTHER, epoch: 1, counter, kind: 'link-down', near: OTHER, far: OTHER, hops: 4 } as const;
     const affected = counter === 1 ? [] : [OTHER];

@@ -68,7 +68,7 @@ export class Host implements World {
       native,
       log,
       onFrame: (index, frame) => this.feed({ type: 'frame', interface: index, frame: toHex(frame) }),
-      onOwnOgm: (frame) => this.feed({ type: 'own-ogm', frame: toHex(frame) }),
+      onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
     });
     this.#undo = startUndo(log);
     this.#carrier = watchCarrier({

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fromHex } from '../../../agent/core/hex.ts';
 import { heal } from '../../../agent/heal/heal.ts';
-import { parseOgm } from '../../../agent/heal/ogm.ts';
+import { parseOgms } from '../../../agent/heal/ogm.ts';
 import { broken } from '../../../agent/heal/surroundings.ts';
 import { pair } from '../../../tools/bench/detect.ts';
 import { type Fixture, originatorMac, ownOgm, tablesOf } from '../../../tools/bench/fixture.ts';
@@ -40,7 +40,7 @@ describe('fixture', () => {
   });
 
   test('its OGM is one', () => {
-    const ogm = parseOgm(fromHex(ownOgm('02:00:00:00:00:ff', 4_294_967_295)), 'BATMAN_IV');
+    const ogm = parseOgms(fromHex(ownOgm('02:00:00:00:00:ff', 4_294_967_295)), 'BATMAN_IV')[0];
     assert.equal(ogm?.seqno, 4_294_967_295);
     assert.equal(ogm?.originator, '02:00:00:00:00:ff');
   });

@@ -108,7 +108,7 @@ export function ownOgm(seqno: number, originator = ORIGINATOR): WorldEvent {
   macToBytes(originator, frame, 28);
   frame[35] = 255;
   view.setUint16(36, 4);
-  return { type: 'own-ogm', frame: toHex(frame) };
+  return { type: 'ogm-sent', frame: toHex(frame) };
 }
 
 /** Two ports to two neighbours; router X (…:aa) is reached by either, best by eth1. */

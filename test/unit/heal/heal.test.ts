@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { SECOND } from '../../../agent/core/time.ts';
-import { ETH_P_BATMAN, parseOgm } from '../../../agent/heal/ogm.ts';
+import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
 import { decodeFrame, ETH_P_X0, encodeAlarm } from '../../../agent/heal/wire.ts';
-import { KEY, milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
+import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
 
 const key = fromHex(KEY);
 
@@ -49,7 +49,7 @@ test('a kick sends contiguous sequence numbers from the kernel’s last, at the 
   router.pass(milliseconds(14));
   const ogms = router.sent.filter((frame) => ethertype(frame.frame) === ETH_P_BATMAN);
   assert.deepEqual(
-    ogms.map((frame) => parseOgm(fromHex(frame.frame), 'BATMAN_IV')?.seqno),
+    ogms.map((frame) => parseOgms(fromHex(frame.frame), 'BATMAN_IV')[0]?.seqno),
     [1001, 1002, 1003],
   );
   router.pass(milliseconds(2));
@@ -70,7 +70,7 @@ test('a second kick goes on from the highest number sent, though the kernel is b
   router.effects.length = 0;
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
   const ogm = router.sent.find((frame) => ethertype(frame.frame) === ETH_P_BATMAN);
-  assert.equal(parseOgm(fromHex(ogm!.frame), 'BATMAN_IV')?.seqno, 1004);
+  assert.equal(parseOgms(fromHex(ogm!.frame), 'BATMAN_IV')[0]?.seqno, 1004);
 });
 
 test('aggregation is off while kicks are about, with its undo armed, and on again after', () => {
@@ -371,6 +371,21 @@ test('without a key nothing is sent to others and nothing of theirs is believed;
     router.sent.map(({ frame }) => ethertype(frame)),
     [ETH_P_BATMAN],
   );
+});
+
+test('ports that a dump tells before bat0 are members all the same', () => {
+  const router = new Router({}, [port(1), port(2)]);
+  const early = new Router({}, []);
+  early.runtime.feed({ type: 'link', link: { ...port(3), index: 5 }, cause: 'resync' }, early.now);
+  for (const each of [router, early]) {
+    const name = each === router ? port(1) : { ...port(3), index: 5 };
+    each.feed({ type: 'link', link: { ...name, master: 0 }, cause: 'event' });
+    assert.equal(each.decisions[0]?.fault.class, 'interface-fell-out');
+  }
+  const dumped = new Router();
+  dumped.room.monitor.members.clear();
+  dumped.feed({ type: 'link', link: { ...bat0, mtu: 1400 }, cause: 'resync' });
+  assert.ok(dumped.room.monitor.members.has('eth1'), 'bat0 last');
 });
 
 test('ten quiet minutes: no decision, no frame, no change', () => {

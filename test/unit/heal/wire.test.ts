@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { macFromBytes } from '../../../agent/core/ids.ts';
 import type { Alarm } from '../../../agent/core/words.ts';
-import { continueOgm, parseOgm, seqnoAhead } from '../../../agent/heal/ogm.ts';
+import { continueOgm, parseOgms, seqnoAhead, withdrawOgm } from '../../../agent/heal/ogm.ts';
 import { decodeFrame, encodeAlarm, encodeEcho, MOST_AFFECTED, peekAlarm } from '../../../agent/heal/wire.ts';
 
 const key = new Uint8Array(32).fill(7);
@@ -123,12 +123,20 @@ test('an OGM goes on with another number and source, the rest as it was; what is
         view.setUint16(14 + tvlvLength, tvlvs.length);
         frame.set(tvlvs, 14 + header);
         frame.set(behind, 14 + header + tvlvs.length);
-        const ogm = parseOgm(frame, algorithm)!;
+        const ogm = parseOgms(frame, algorithm)[0]!;
         assert.equal(ogm.seqno, 41);
-        const next = parseOgm(continueOgm(ogm, seqno, source), algorithm)!;
+        const next = parseOgms(continueOgm(ogm, seqno, source), algorithm)[0]!;
         assert.equal(next.seqno, seqno);
         assert.equal(next.packet.length, header + tvlvs.length);
         assert.deepEqual([...next.packet.subarray(8)], [...ogm.packet.subarray(8)]);
+        const gone = parseOgms(withdrawOgm(ogm, source), algorithm)[0]!;
+        assert.deepEqual([gone.seqno, gone.originator, gone.packet.length], [41, ogm.originator, ogm.packet.length]);
+        const at = algorithm === 'BATMAN_IV' ? [21] : [16, 17, 18, 19];
+        const changed = [...gone.packet.keys()].filter((i) => gone.packet[i] !== ogm.packet[i]);
+        assert.ok(
+          changed.every((i) => at.includes(i)),
+          'nothing but what it is worth',
+        );
       },
     ),
   );
@@ -137,7 +145,7 @@ test('an OGM goes on with another number and source, the rest as it was; what is
 test('bytes from the wire that are no OGM of ours are no OGM', () => {
   for (const algorithm of ['BATMAN_IV', 'BATMAN_V'] as const) {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void parseOgm(bytes, algorithm)),
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void parseOgms(bytes, algorithm)),
       { numRuns: 1000 },
     );
   }
