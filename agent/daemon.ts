@@ -134,7 +134,9 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     ...(recording === null ? {} : { record: (now, event) => recording.take(now, event) }),
     stopwatch: {
       now: () => shim.now(),
-      took: (phase, ns) => {
+      took: (phase, ns, sinceTurnBegan) => {
+        // The turn begins with the event in our hands, and the plan is the decision.
+        if (phase === 'plan') metrics.take('mesh_mttd_seconds', {}, sinceTurnBegan / SECOND);
         if (PHASES.has(phase)) metrics.take('mape_k_cycle_duration_seconds', { phase }, ns / SECOND);
       },
     },

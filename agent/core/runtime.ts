@@ -16,7 +16,7 @@ export interface RuntimeOptions {
   /** Sees every event that is fed in, with its time: a tape of them can be played again. */
   readonly record?: (now: Nanos, event: WorldEvent) => void;
   /** A clock and what is done with its readings: how long each machine took. Machines themselves read no clock. */
-  readonly stopwatch?: { now(): Nanos; took(machine: string, ns: Nanos): void };
+  readonly stopwatch?: { now(): Nanos; took(machine: string, ns: Nanos, sinceTurnBegan: Nanos): void };
 }
 
 export class Runtime {
@@ -63,14 +63,18 @@ export class Runtime {
     const queue: Event[] = [first];
     // The clock is read, and its readings are told, as little as can be while a repair waits: what a machine ignores
     // costs no reading and counts to the next one that answers, and `took` comes when all is carried out.
-    const laps: [string, Nanos][] = [];
-    let mark = stopwatch?.now() ?? 0;
+    const laps: [string, Nanos, Nanos][] = [];
+    const began = stopwatch?.now() ?? 0;
+    let mark = began;
     for (let i = 0; i < queue.length; i++) {
       if (i > TURN_LIMIT) throw new AgentError('E_BUG', `machines loop over '${queue[i]!.type}'`);
       for (const machine of this.machines) {
         const effects = this.#ask(machine, queue[i]!, now);
         if (effects.length === 0) continue;
-        if (stopwatch !== undefined) laps.push([machine.name, stopwatch.now() - mark]);
+        if (stopwatch !== undefined) {
+          const at = stopwatch.now();
+          laps.push([machine.name, at - mark, at - began]);
+        }
         for (const effect of effects) {
           if (effect.type === 'emit') queue.push(effect.event);
           else this.#world.carryOut(effect, now);
@@ -78,7 +82,7 @@ export class Runtime {
         if (stopwatch !== undefined) mark = stopwatch.now();
       }
     }
-    for (const [machine, ns] of laps) stopwatch!.took(machine, ns);
+    for (const lap of laps) stopwatch!.took(...lap);
   }
 
   /** A machine that throws is a bug of ours; it must not take the others with it. */

@@ -12,7 +12,7 @@ import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
 import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
-import { decodeFrame, encodeAlarm, encodeEcho, peekAlarm } from './wire.ts';
+import { ANY, decodeFrame, encodeAlarm, encodeEcho, fromInterface, type MacKey, macKey, peekAlarm } from './wire.ts';
 
 /** Senders remembered; who was silent longest is forgotten first. */
 const SENDERS = 1024;
@@ -32,7 +32,7 @@ interface Mark {
 export class Alarm implements Machine {
   readonly name = 'alarm';
   readonly #around: Surroundings;
-  #key: Uint8Array | null = null;
+  #key: MacKey | null = null;
   #counter = 0;
   readonly #marks = new Map<Mac, Mark>();
   #all: Budget | null = null;
@@ -70,7 +70,7 @@ export class Alarm implements Machine {
   }
 
   #settle(settings: HealSettings, now: Nanos): Effect[] {
-    this.#key = settings.key === '' ? null : fromHex(settings.key);
+    this.#key = settings.key === '' ? null : macKey(fromHex(settings.key));
     this.#nextEcho = settings.echoNs > 0 && this.#around.started ? now + settings.echoNs : this.#nextEcho;
     if (settings.echoNs === 0) this.#nextEcho = NEVER;
     if (this.#all !== null) this.#all.perMinute = settings.senderBudget * ALL_SENDERS;
@@ -136,11 +136,12 @@ export class Alarm implements Machine {
 
   /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
   #spread(alarm: AlarmWord, avoid: readonly IfIndex[]): Effect {
+    const signed = encodeAlarm(alarm, ANY, this.#key!);
     const frames = usable(this.#around)
       .filter(
         (link) => !isPrimary(this.#around, link.name) && (!avoid.includes(link.index) || this.#isShared(link.index)),
       )
-      .map((link) => ({ interface: link.index, frame: toHex(encodeAlarm(alarm, link.mac, this.#key!)) }));
+      .map((link) => ({ interface: link.index, frame: toHex(fromInterface(signed, link.mac)) }));
     return { type: 'send', frames };
   }
 

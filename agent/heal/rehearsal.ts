@@ -12,7 +12,7 @@ import { Runtime } from '../core/runtime.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
 import { heal } from './heal.ts';
 import { ETH_P_BATMAN } from './ogm.ts';
-import { encodeAlarm } from './wire.ts';
+import { encodeAlarm, macKey } from './wire.ts';
 
 const SELF = '02:00:00:00:00:01';
 const OTHER = '02:00:00:00:00:02';
@@ -38,7 +38,7 @@ export function rehearse(settings: HealSettings, from: Nanos): void {
   for (let counter = 1; counter <= 3; counter++) {
     const alarm = { sender: OTHER, epoch: 1, counter, kind: 'link-down', near: OTHER, far: OTHER, hops: 4 } as const;
     const affected = counter === 1 ? [] : [OTHER];
-    const frame = toHex(encodeAlarm({ ...alarm, affected }, OTHER, Buffer.from(KEY, 'hex')));
+    const frame = toHex(encodeAlarm({ ...alarm, affected }, OTHER, macKey(Buffer.from(KEY, 'hex'))));
     feed({ type: 'frame', interface: 2, frame });
     feed({ type: 'frame', interface: 3, frame });
   }

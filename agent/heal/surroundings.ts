@@ -116,14 +116,19 @@ export function broken(around: Surroundings, index: IfIndex, neighbour: Mac | nu
   const fresh = FRESH_INTERVALS * (around.tables?.mesh?.settings.origInterval ?? 1000);
   const isDead = (path: OriginatorPath) =>
     path.interface === index && (neighbour === null || path.neighbour === neighbour);
-  const found: Broken[] = [];
-  for (const best of paths) {
-    if (!best.best || !isDead(best) || hard.has(best.originator)) continue;
-    const others = paths.filter((path) => path.originator === best.originator && !isDead(path));
-    const good = others.some((path) => path.lastSeenMs <= fresh && worth(path) > ROUND_TRIP_SHARE * worth(best));
-    found.push({ originator: best.originator, other: good ? 'good' : others.length > 0 ? 'doubtful' : 'none' });
+  const lost = new Map<Mac, { worth: number; other: Broken['other'] }>();
+  for (const path of paths) {
+    if (path.best && isDead(path) && !hard.has(path.originator)) {
+      lost.set(path.originator, { worth: worth(path), other: 'none' });
+    }
   }
-  return found;
+  for (const path of paths) {
+    const entry = lost.get(path.originator);
+    if (entry === undefined || entry.other === 'good' || isDead(path)) continue;
+    const good = path.lastSeenMs <= fresh && worth(path) > ROUND_TRIP_SHARE * entry.worth;
+    entry.other = good ? 'good' : 'doubtful';
+  }
+  return [...lost].map(([originator, { other }]) => ({ originator, other }));
 }
 
 function worth(path: OriginatorPath): number {

@@ -3,7 +3,7 @@
  * WIRE.md in this folder draws the layout. Authenticated with the mesh key: HMAC-SHA-256 (RFC 2104) cut to 16 bytes,
  * over the whole payload with the hop count set to zero (it is the one field that relays change).
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { AgentError } from '../core/errors.ts';
 import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
 import type { Alarm } from '../core/words.ts';
@@ -42,8 +42,29 @@ export const MOST_AFFECTED = 200;
 export const ANY: Mac = '00:00:00:00:00:00';
 const BROADCAST: Mac = 'ff:ff:ff:ff:ff:ff';
 
+/** The two padded forms of an HMAC key (RFC 2104), made once: a hash object an alarm costs three times as much. */
+export interface MacKey {
+  readonly inner: Uint8Array;
+  readonly outer: Uint8Array;
+}
+
+const BLOCK = 64;
+
+/** `key`: at most one block of SHA-256, 64 bytes; ours have 32. */
+export function macKey(key: Uint8Array): MacKey {
+  const pad = (byte: number) => Uint8Array.from({ length: BLOCK }, (_, i) => (key[i] ?? 0) ^ byte);
+  return { inner: pad(0x36), outer: pad(0x5c) };
+}
+
+/** The same frame from another of this router's interfaces: the tag does not cover the Ethernet addresses. */
+export function fromInterface(frame: Uint8Array, source: Mac): Uint8Array {
+  const copy = Uint8Array.from(frame);
+  macToBytes(source, copy, 6);
+  return copy;
+}
+
 /** The whole Ethernet frame of an alarm, sent from `source`. */
-export function encodeAlarm(alarm: Alarm, source: Mac, key: Uint8Array): Uint8Array {
+export function encodeAlarm(alarm: Alarm, source: Mac, key: MacKey): Uint8Array {
   // More than fit: none is named, and everybody kicks.
   const affected = alarm.affected.length > MOST_AFFECTED ? [] : alarm.affected;
   const frame = begin(ALARM_HEAD + 6 * affected.length, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm);
@@ -55,7 +76,7 @@ export function encodeAlarm(alarm: Alarm, source: Mac, key: Uint8Array): Uint8Ar
 }
 
 /** An echo, request or reply, to one neighbour's hard interface. */
-export function encodeEcho(echo: Echo, to: Mac, source: Mac, key: Uint8Array): Uint8Array {
+export function encodeEcho(echo: Echo, to: Mac, source: Mac, key: MacKey): Uint8Array {
   const kind = echo.reply ? ECHO_REPLY : ECHO_REQUEST;
   return seal(begin(ECHO_BODY, to, source, kind, 0, { ...echo, sender: echo.asker }), key);
 }
@@ -76,7 +97,7 @@ export function peekAlarm(frame: Uint8Array): { sender: Mac; epoch: number; coun
 }
 
 /** Reads a frame that came in. Throws E_FRAME, saying what is wrong with it; Ethernet padding behind the tag is fine. */
-export function decodeFrame(frame: Uint8Array, key: Uint8Array): Frame {
+export function decodeFrame(frame: Uint8Array, key: MacKey): Frame {
   if (frame.length < ETHER + ECHO_BODY + TAG) throw bad('short', `${frame.length} bytes`);
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (view.getUint16(12) !== ETH_P_X0) throw bad('ethertype', `0x${view.getUint16(12).toString(16)}`);
@@ -133,15 +154,15 @@ function begin(
   return frame;
 }
 
-function seal(frame: Uint8Array, key: Uint8Array): Uint8Array {
+function seal(frame: Uint8Array, key: MacKey): Uint8Array {
   frame.set(tag(frame.subarray(ETHER, frame.length - TAG), key), frame.length - TAG);
   return frame;
 }
 
-function tag(payload: Uint8Array, key: Uint8Array): Buffer {
-  const signed = Uint8Array.from(payload);
-  signed[4] = 0; // the hop count
-  return createHmac('sha256', key).update(signed).digest().subarray(0, TAG);
+function tag(payload: Uint8Array, key: MacKey): Buffer {
+  const signed = Buffer.concat([key.inner, payload]);
+  signed[BLOCK + 4] = 0; // the hop count
+  return hash('sha256', Buffer.concat([key.outer, hash('sha256', signed, 'buffer')]), 'buffer').subarray(0, TAG);
 }
 
 function bad(field: string, found: string): AgentError {

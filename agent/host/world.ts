@@ -12,7 +12,7 @@ import type { Link } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { World } from '../core/machine.ts';
 import type { Runtime } from '../core/runtime.ts';
-import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { MS, type Nanos } from '../core/time.ts';
 import { type Air, openAir } from './air.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
@@ -134,14 +134,6 @@ export class Host implements World {
       case 'emit':
         return;
       default:
-        if (
-          effect.type === 'journal' &&
-          effect.decision.step === 'planned' &&
-          effect.decision.fault.class !== 'remote-alarm'
-        ) {
-          const seconds = (this.#options.native.now() - effect.decision.fault.at) / SECOND;
-          this.#books.push([{ type: 'metric', name: 'mesh_mttd_seconds', labels: {}, value: seconds }, now]);
-        }
         this.#books.push([effect, now]);
     }
   }

@@ -17,7 +17,9 @@ export interface Family {
 
 /** Repairs take milliseconds, and stock batman-adv seconds: both have to be told apart. */
 const REPAIR = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-const DETECTION = [0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0025, 0.005, 0.01, 0.1, 1, 5];
+const DETECTION = [
+  0.00005, 0.0001, 0.00015, 0.0002, 0.00025, 0.0003, 0.0004, 0.0005, 0.00075, 0.001, 0.0025, 0.005, 0.01, 0.1, 1,
+];
 const CYCLE = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
 
 export const FAMILIES = {
@@ -54,7 +56,7 @@ export const FAMILIES = {
   mesh_hard_interface_up: { type: 'gauge', help: '1 while a hard interface has a carrier.', labels: ['interface'] },
   mesh_mttd_seconds: {
     type: 'histogram',
-    help: 'From the instant a fault showed to the decision about it.',
+    help: 'From the arrival of what shows a fault to the decision about it.',
     buckets: DETECTION,
   },
   mesh_mttr_seconds: {

@@ -50,7 +50,7 @@ class Bench {
       this.#feed({ type: 'link', link: linkOf(port, { master: mesh.index }), cause: 'resync' });
     this.#feed({ type: 'tables', tables: tablesOf(MESH) });
     this.#feed({ type: 'started', node: 'bench', epoch: 1, marks: [] });
-    this.#feed({ type: 'own-ogm', frame: ownOgm(primary.mac, 1000) });
+    this.#feed({ type: 'ogm-sent', frame: ownOgm(primary.mac, 1000) });
   }
 
   #carryOut(effect: Effect): void {

@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
-import { decodeFrame, ETH_P_X0, encodeAlarm } from '../../../agent/heal/wire.ts';
+import { decodeFrame, ETH_P_X0, encodeAlarm, macKey } from '../../../agent/heal/wire.ts';
 import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
 
-const key = fromHex(KEY);
+const key = macKey(fromHex(KEY));
 
 function ethertype(frame: string): number {
   return Number.parseInt(frame.slice(24, 28), 16);
@@ -237,7 +237,7 @@ test('alarms that must not be believed', () => {
         hops: 8,
       },
       ORIGINATOR,
-      fromHex('cd'.repeat(32)),
+      macKey(fromHex('cd'.repeat(32))),
     ),
   );
   const cases: [string, number, string][] = [
@@ -253,7 +253,7 @@ test('alarms that must not be believed', () => {
     router.feed({ type: 'frame', interface: index, frame });
     assert.deepEqual(router.sent, [], reason);
     const refused = router.effects.find((effect) => effect.type === 'metric' && effect.name === 'alarms_refused_total');
-    assert.equal(refused?.type === 'metric' && refused.labels['reason'], reason);
+    assert.equal(refused?.type === 'metric' && refused.labels.reason, reason);
   }
 });
 

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { macFromBytes } from '../../../agent/core/ids.ts';
 import type { Alarm } from '../../../agent/core/words.ts';
 import { continueOgm, parseOgms, seqnoAhead, withdrawOgm } from '../../../agent/heal/ogm.ts';
-import { decodeFrame, encodeAlarm, encodeEcho, MOST_AFFECTED, peekAlarm } from '../../../agent/heal/wire.ts';
+import { decodeFrame, encodeAlarm, encodeEcho, MOST_AFFECTED, macKey, peekAlarm } from '../../../agent/heal/wire.ts';
 
-const key = new Uint8Array(32).fill(7);
+const secret = new Uint8Array(32).fill(7);
+const key = macKey(secret);
 const mac = fc.uint8Array({ minLength: 6, maxLength: 6 }).map((bytes) => macFromBytes(bytes));
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const alarm: fc.Arbitrary<Alarm> = fc.record(
@@ -46,6 +48,18 @@ test('an alarm comes back as it was, with Ethernet padding behind it or not', ()
       assert.deepEqual(read, { kind: 'alarm', alarm: word, source });
       const { sender, epoch, counter } = word;
       assert.deepEqual(peekAlarm(padded), { sender, epoch, counter });
+    }),
+  );
+});
+
+test('the tag is HMAC-SHA-256, hop count as zero, first 16 bytes', () => {
+  fc.assert(
+    fc.property(alarm, (word) => {
+      const frame = Buffer.from(encodeAlarm(word, '02:00:00:00:00:01', key));
+      const payload = Buffer.from(frame.subarray(14, frame.length - 16));
+      payload[4] = 0;
+      const expected = createHmac('sha256', secret).update(payload).digest().subarray(0, 16);
+      assert.deepEqual(frame.subarray(frame.length - 16), expected);
     }),
   );
 });
