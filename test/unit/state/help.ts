@@ -57,6 +57,7 @@ export function decision(n: number, over: Partial<Decision> = {}, evidence = 3):
       interface: 'eth1',
       interfaceIndex: 4,
       peer: '02:00:00:00:00:07',
+      affected: [],
       confidence: 0.95,
       evidence: Array.from({ length: evidence }, (_, i) => ({
         source: 'rtnetlink',
