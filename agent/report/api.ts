@@ -511,6 +511,7 @@ function entryOf({ id, wall, decision }: JournalEntry): shapes.Of<typeof shapes.
     step,
     action,
     afterMs: toMs(at - fault.at),
+    faultAtNs: fault.at,
     why,
     result,
   };

@@ -232,6 +232,7 @@ const entry = object({
   step: text('planned, observed, done, verified, rolled-back, failed or over'),
   action: text('none, clear-way, kick, detach, reattach or recreate-mesh'),
   afterMs: number('from the first evidence to this step'),
+  faultAtNs: number('the first evidence, by CLOCK_MONOTONIC of the boot it was in'),
   why: text('in words'),
   result: orNull(text('in words')),
 });

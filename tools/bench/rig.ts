@@ -106,6 +106,12 @@ export class Rig {
     ]);
   }
 
+  /** What the agent's /metrics says now. */
+  metrics(): string {
+    const fetching = `fetch('http://127.0.0.1:9091/metrics').then((r) => r.text()).then((t) => process.stdout.write(t))`;
+    return execFileSync('ip', ['netns', 'exec', this.here, process.execPath, '-e', fetching], { encoding: 'utf8' });
+  }
+
   /** Starts x0d; answers when it is ready. */
   async agent({ flags, config = '', env = {}, wrap = [] }: AgentSpawn): Promise<Agent> {
     const file = join(this.dir, 'config');

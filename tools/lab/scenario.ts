@@ -7,6 +7,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, write
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { NODE_FLAGS } from '../../agent/node-flags.ts';
 import { addressOf, type Hop, type Mesh, monotonicNs, nsOf, type Struck } from './mesh.ts';
 import { type Outage, outage, type ProbeRecord } from './outage.ts';
 
@@ -344,7 +345,7 @@ export async function startAgents(routers: readonly number[], options: AgentOpti
 export async function startAgent(router: number, options: AgentOptions = {}): Promise<Agent> {
   const {
     bundle = process.env.X0_LAB_BUNDLE ?? 'dist/x0d.mjs',
-    nodeArgs = [],
+    nodeArgs = NODE_FLAGS,
     args = [],
     config,
     env = {},

@@ -6,17 +6,14 @@
  * after one. What the agents decide is read from their log, which costs nothing; the exact instants come from their
  * journals afterwards.
  */
-import { copyFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { client } from '../../agent/ctl/client.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
 import type { Of } from '../../agent/report/shapes.ts';
 import { type Hop, Mesh, type MeshLink, monotonicNs, nsOf, run, type Struck, type Topology } from '../lab/mesh.ts';
 import { outage } from '../lab/outage.ts';
-import { type Agent, agentDir, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';
+import { type Agent, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';
 import { type Event, type FaultKind, QUALITIES, type Quality } from './story.ts';
 
 /** A ring of five and a chord: every link has another way round, and so has every router but the two ends. */
@@ -168,22 +165,19 @@ async function askQuality(): Promise<void> {
  * The instants of the faults that the agents' journals know of since `since`, exact where a line of a log comes late.
  * An agent keeps its database to itself, so a copy is read; a journal that cannot be read leaves the log's instants.
  */
-function readJournals(since: number): void {
-  for (const router of agents.keys()) {
-    const copy = `/tmp/journal-r${router}.db`;
+async function readJournals(since: number): Promise<void> {
+  for (const [router, { socket }] of agents) {
     try {
-      for (const suffix of ['', '-wal']) copyFileSync(join(agentDir(router), `state/state.db${suffix}`), copy + suffix);
-      const db = new DatabaseSync(copy);
-      const rows = db.prepare('SELECT entry FROM journal ORDER BY id DESC LIMIT 60').all();
-      db.close();
+      const { entries } = (await client(socket).get('/heal/log?limit=60')) as Of<typeof shapes.log>;
       const seen = new Set<string>();
-      for (const { entry } of rows) {
-        const { fault } = (JSON.parse(String(entry)) as { decision: { fault: { id: string; at: number } } }).decision;
-        if (fault.at < since || seen.has(fault.id)) continue;
-        seen.add(fault.id);
-        say({ type: 'journal', router, fault: fault.id, at: fault.at });
+      for (const { fault, faultAtNs } of entries) {
+        if (faultAtNs < since || seen.has(fault)) continue;
+        seen.add(fault);
+        say({ type: 'journal', router, fault, at: faultAtNs });
       }
-    } catch {}
+    } catch {
+      // An agent that was killed with its router says nothing.
+    }
   }
 }
 
@@ -280,7 +274,7 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
   const burst = await mesh.airCount();
   const frames = burst.control - idle.control - framesQuiet * ((burst.atNs - idle.atNs) / 1e9);
   await look();
-  readJournals(struck.ns);
+  await readJournals(struck.ns);
   let again = false;
   while (since() < watchMs || (monotonicNs() - lastLossAt < 1.2e9 && since() < limitMs)) {
     await sleep(100);
@@ -291,7 +285,7 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
   }
   const now = await look();
   await measure(true, Math.max(0, Math.round(frames)), now ? [SRC, ...now.map(({ to }) => to)] : []);
-  readJournals(struck.ns);
+  await readJournals(struck.ns);
   return true;
 }
 
