@@ -70,7 +70,7 @@ export class Kick implements Machine {
       case 'kick':
         return this.#begin(event.reason, event.fault, event.avoid, now);
       case 'withdraw':
-        return this.#withdraw(event.originators, event.avoid);
+        return this.#withdraw(event.originators, event.avoid, now);
       case 'clear-way':
         this.#restoreAt = Math.max(this.#restoreAt === NEVER ? 0 : this.#restoreAt, now + LINGER);
         return this.#stopAggregation();
@@ -117,7 +117,9 @@ export class Kick implements Machine {
     if (this.#forwarded.size > MOST_FORWARDED) this.#forwarded.delete(this.#forwarded.keys().next().value!);
   }
 
-  #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[]): Effect[] {
+  /** Comes before a kick, and goes when the budget has one left; the kick then takes it. */
+  #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[], now: Nanos): Effect[] {
+    if (this.left(now) < 1) return [];
     const ways = this.#ways(new Set(avoid));
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const originator of originators.slice(0, MOST_WITHDRAWN)) {
