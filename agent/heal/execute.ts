@@ -199,7 +199,11 @@ export class Execute implements Machine {
         mac: lastMeshUp?.mac ?? lastMesh?.mac ?? null,
       },
     ];
-    if (lastMesh !== null) steps.push({ kind: 'set-mesh', mesh, settings: lastMesh.settings });
+    if (lastMesh !== null) {
+      // The last table may have been read while a kick kept aggregation off.
+      const aggregatedOgms = this.#knowledge.aggregation ?? lastMesh.settings.aggregatedOgms;
+      steps.push({ kind: 'set-mesh', mesh, settings: { ...lastMesh.settings, aggregatedOgms } });
+    }
     const primary = primaryName(this.#around) ?? settings.primary;
     if (settings.own && linkByName(this.#around, primary) === undefined)
       steps.push({ kind: 'create-bridge', interface: primary });

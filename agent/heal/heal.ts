@@ -21,7 +21,7 @@ export function heal() {
   const plan = new Plan(monitor, knowledge);
   const execute = new Execute(monitor, knowledge);
   const alarm = new Alarm(monitor);
-  const kick = new Kick(monitor);
+  const kick = new Kick(monitor, knowledge);
   const journal = new Journal();
   return {
     monitor,

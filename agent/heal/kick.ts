@@ -15,6 +15,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, toMs } from '../core/time.ts';
 import type { KickReason } from '../core/words.ts';
 import { Budget } from './budget.ts';
+import type { Knowledge } from './knowledge.ts';
 import { continueOgm, type Ogm, parseOgms, seqnoAhead, withdrawOgm } from './ogm.ts';
 import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
 
@@ -37,6 +38,7 @@ const MOST_FORWARDED = 1024;
 export class Kick implements Machine {
   readonly name = 'kick';
   readonly #around: Surroundings;
+  readonly #knowledge: Knowledge;
   #ogm: Ogm | null = null;
   /** The last OGM of each other router that we forwarded. */
   readonly #forwarded = new Map<Mac, Ogm>();
@@ -50,13 +52,12 @@ export class Kick implements Machine {
   /** The faults that the kick under way serves. */
   #faults: string[] = [];
   #avoid: ReadonlySet<IfIndex> = new Set();
-  /** Aggregation as the kernel has it when we leave it alone; null until a table told. */
-  #aggregation: boolean | null = null;
   #quiet: 'untouched' | 'off' = 'untouched';
   #restoreAt: Nanos = NEVER;
 
-  constructor(around: Surroundings) {
+  constructor(around: Surroundings, knowledge: Knowledge) {
     this.#around = around;
+    this.#knowledge = knowledge;
   }
 
   on(event: Event, now: Nanos): Effect[] {
@@ -65,7 +66,9 @@ export class Kick implements Machine {
         this.#learn(event.frame);
         return [];
       case 'tables':
-        if (this.#quiet === 'untouched') this.#aggregation = event.tables.mesh?.settings.aggregatedOgms ?? null;
+        if (this.#quiet === 'untouched' && event.tables.mesh !== null) {
+          this.#knowledge.aggregation = event.tables.mesh.settings.aggregatedOgms;
+        }
         return [];
       case 'kick':
         return this.#begin(event.reason, event.fault, event.avoid, now);
@@ -78,8 +81,7 @@ export class Kick implements Machine {
         return this.#tick(now);
       case 'symptom':
         // A new bat0 counts from a new number, and its settings are its own.
-        if (event.symptom.what === 'mesh-gone') this.#forget();
-        return [];
+        return event.symptom.what === 'mesh-gone' ? this.#forget() : [];
       default:
         return [];
     }
@@ -210,7 +212,7 @@ export class Kick implements Machine {
   }
 
   #stopAggregation(): Effect[] {
-    if (this.#quiet === 'off' || this.#aggregation !== true) return [];
+    if (this.#quiet === 'off' || this.#knowledge.aggregation !== true) return [];
     this.#quiet = 'off';
     const mesh = this.#around.settings.meshInterface;
     return [
@@ -235,15 +237,16 @@ export class Kick implements Machine {
     ];
   }
 
-  #forget(): void {
+  #forget(): Effect[] {
     this.#ogm = null;
     this.#highest = null;
     this.#next = NEVER;
     this.#faults = [];
     this.#forwarded.clear();
     this.#restoreAt = NEVER;
+    if (this.#quiet === 'untouched') return [];
     this.#quiet = 'untouched';
-    this.#aggregation = null;
+    return [{ type: 'disarm', id: AGGREGATION }];
   }
 }
 

@@ -37,6 +37,8 @@ export class Knowledge implements Machine {
   readonly #history = new Map<string, History>();
   /** Interfaces that we took out of the mesh and owe it. */
   readonly detached = new Set<string>();
+  /** OGM aggregation as the mesh has it when no kick is about; null until a table told. */
+  aggregation: boolean | null = null;
   /** Interfaces with a change of ours under way: what happens to them now is our doing. */
   readonly #ours = new Map<string, Nanos>();
   readonly #records = new Map<string, Record>();

@@ -345,6 +345,19 @@ test('bat0 gone: made anew with its MAC and settings, the primary first', () => 
   assert.equal(first.kind === 'create-mesh' && first.mac, '02:00:00:00:00:b0');
 });
 
+test('bat0 gone in the middle of a kick: nothing stays armed, and it is made anew with aggregation as it was', () => {
+  const router = new Router();
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  const off = router.changes[0]!;
+  const settings = { ...TWO_WAYS.mesh!.settings, aggregatedOgms: false };
+  router.feed({ type: 'tables', tables: { ...TWO_WAYS, mesh: { ...TWO_WAYS.mesh!, settings } } });
+  router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+  assert.ok(router.effects.some((effect) => effect.type === 'disarm' && effect.id === off.id));
+  router.done(router.changes.at(-1)!.id);
+  const set = router.changes.at(-1)!.change;
+  assert.equal(set.kind === 'set-mesh' && set.settings.aggregatedOgms, true);
+});
+
 test('a silent neighbour is a fault after three and a half OGM intervals, once', () => {
   const router = new Router();
   const quiet = (ms: number) =>
