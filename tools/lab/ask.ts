@@ -47,7 +47,12 @@ export class Control {
       },
     );
     asked.on('timeout', () => asked.destroy(new Error(`no answer to ${method} ${path} within 5 s`)));
-    asked.on('error', reject);
+    asked.on('error', (error: NodeJS.ErrnoException) => {
+      // The agent closes a connection that was silent for ten seconds: it may do so as we write.
+      const stale = asked.reusedSocket && (error.code === 'EPIPE' || error.code === 'ECONNRESET');
+      if (stale) this.ask(method, path, body).then(resolve, reject);
+      else reject(error);
+    });
     asked.end(text);
     return promise;
   }
