@@ -297,7 +297,7 @@ export const SECTIONS = {
         'The time between two looks at the tables that the kernel does not announce.',
       ),
       kick_count: int(
-        7,
+        12,
         [1, 32],
         'live',
         'The originator messages of one kick (BATMAN_V: at most two): three at once, the rest ever slower.',

@@ -3,8 +3,8 @@
  * their routes move (batman-adv, bat_iv_ogm.c: a dead path's TQ falls to nothing after five newer OGMs came another way).
  *
  * Aggregation, which would hold every forwarded OGM back by 100 ms, is off for as long as kicks are about.
- * Afterwards the kernel's own numbers are behind ours for as many OGM intervals as we sent frames: its OGMs count as
- * duplicates for those seconds and nothing moves; a kick in that time goes on from the highest number sent.
+ * Afterwards the kernel's own number is behind ours by as many as we sent: its OGMs count as duplicates, and nothing
+ * would move for those seconds. We follow up for it until it has caught up; a kick in that time goes on from the highest.
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
@@ -25,6 +25,8 @@ const AGGREGATION = 'kick-aggregation';
 /** OGMs of a kick that go out at its spacing; each further one waits longer than the one before it by this factor. */
 const TOGETHER = 3;
 const SLOWING = 1.5;
+/** OGM intervals between two of our OGMs while the kernel's number is behind ours. */
+const FOLLOW_UP = 1.5;
 /** Copies of a withdrawn OGM: of a window of five, four leave a fifth of what the way was worth. */
 const WITHDRAWALS = 4;
 /**
@@ -54,6 +56,7 @@ export class Kick implements Machine {
   #avoid: ReadonlySet<IfIndex> = new Set();
   #quiet: 'untouched' | 'off' = 'untouched';
   #restoreAt: Nanos = NEVER;
+  #follow: Nanos = NEVER;
 
   constructor(around: Surroundings, knowledge: Knowledge) {
     this.#around = around;
@@ -88,7 +91,7 @@ export class Kick implements Machine {
   }
 
   deadline(): Nanos {
-    return Math.min(this.#next, this.#restoreAt);
+    return Math.min(this.#next, this.#restoreAt, this.#follow);
   }
 
   /** Kicks that the budget still allows. */
@@ -103,6 +106,34 @@ export class Kick implements Machine {
       if (ogm.originator === self) this.#own(ogm);
       else this.#other(ogm);
     }
+  }
+
+  /**
+   * While the kernel's own number is behind, nobody learns anything new from it. So we go on for it, a little slower than
+   * it counts: routes stay alive, and it catches up within a minute.
+   */
+  #followUp(now: Nanos): Effect[] {
+    const behind = this.#ogm === null || this.#highest === null ? 0 : seqnoAhead(this.#highest, this.#ogm.seqno);
+    if (behind <= 0) {
+      this.#follow = NEVER;
+      return [];
+    }
+    this.#follow = now + this.#followEvery();
+    return [{ type: 'send', frames: this.#nextOgm(new Set()) }];
+  }
+
+  #followEvery(): Nanos {
+    return FOLLOW_UP * (this.#around.lastMesh?.settings.origInterval ?? 1000) * MS;
+  }
+
+  /** This router's next OGM, once for each hard interface. */
+  #nextOgm(avoid: ReadonlySet<IfIndex>): { interface: IfIndex; frame: string }[] {
+    const seqno = (this.#highest! + 1) >>> 0;
+    this.#highest = seqno;
+    return this.#ways(avoid).map((link) => ({
+      interface: link.index,
+      frame: toHex(continueOgm(this.#ogm!, seqno, link.mac)),
+    }));
   }
 
   #own(ogm: Ogm): void {
@@ -174,18 +205,14 @@ export class Kick implements Machine {
   #tick(now: Nanos): Effect[] {
     const effects: Effect[] = [];
     if (now >= this.#next) effects.push(...this.#send(now));
+    if (now >= this.#follow) effects.push(...this.#followUp(now));
     if (now >= this.#restoreAt && this.#next === NEVER) effects.push(...this.#restoreAggregation());
     return effects;
   }
 
   #send(now: Nanos): Effect[] {
     const { settings } = this.#around;
-    const seqno = (this.#highest! + 1) >>> 0;
-    this.#highest = seqno;
-    const frames = this.#ways(this.#avoid).map((link) => ({
-      interface: link.index,
-      frame: toHex(continueOgm(this.#ogm!, seqno, link.mac)),
-    }));
+    const frames = this.#nextOgm(this.#avoid);
     this.#sent += frames.length;
     this.#left -= 1;
     this.#count += 1;
@@ -193,6 +220,7 @@ export class Kick implements Machine {
     // The first few repair nearly everything; the later ones, for long ways round, come ever slower.
     this.#next = this.#left > 0 ? now + settings.kickSpacingNs * SLOWING ** Math.max(0, count - TOGETHER) : NEVER;
     this.#restoreAt = now + LINGER;
+    this.#follow = now + this.#followEvery();
     const effects: Effect[] = [{ type: 'send', frames }];
     if (count === TOGETHER || (this.#left === 0 && count < TOGETHER))
       effects.push(...this.#faults.map((fault) => emit({ type: 'proceed', fault })));
@@ -202,7 +230,7 @@ export class Kick implements Machine {
         type: 'log',
         level: 'debug',
         message: 'kick sent',
-        fields: { at: now, frames: this.#sent, seqno },
+        fields: { frames: this.#sent, seqno: this.#highest },
       });
       effects.push(...this.#faults.map((fault) => done(fault, this.#sent, null)));
       this.#sent = 0;
@@ -243,6 +271,7 @@ export class Kick implements Machine {
     this.#next = NEVER;
     this.#faults = [];
     this.#forwarded.clear();
+    this.#follow = NEVER;
     this.#restoreAt = NEVER;
     if (this.#quiet === 'untouched') return [];
     this.#quiet = 'untouched';

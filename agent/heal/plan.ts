@@ -11,6 +11,8 @@ import type { Action, Alarm as AlarmWord, Alternative, Fault, Plan as PlanWord }
 import type { Knowledge } from './knowledge.ts';
 import { broken, isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
 
+/** Seen in the lab: after a second fault some routes of BATMAN_V stood still for longer than without us. */
+const HARMFUL_V = 'under BATMAN_V this has made things worse: batman-adv repairs by itself';
 /** Word of the other end comes within this, or is about something else. */
 const OTHER_END: Nanos = 2 * SECOND;
 
@@ -90,6 +92,7 @@ export class Plan implements Machine {
     const { settings } = this.#around;
     switch (action) {
       case 'kick':
+        if (this.#isV()) return HARMFUL_V;
         return fault.class === 'remote-alarm' && !this.#isNamed(fault) ? 'none of the broken routes leads here' : null;
       case 'clear-way':
         return this.#isNamed(fault) ? 'the kick does that too' : null;
@@ -109,6 +112,10 @@ export class Plan implements Machine {
     }
   }
 
+  #isV(): boolean {
+    return this.#around.lastMesh?.algorithm === 'BATMAN_V';
+  }
+
   #isNamed(fault: Fault): boolean {
     const self = originatorAddress(this.#around);
     return fault.affected.length === 0 || (self !== null && fault.affected.includes(self));
@@ -117,6 +124,7 @@ export class Plan implements Machine {
   #detachRefusal(fault: Fault, now: Nanos): string | null {
     const { settings } = this.#around;
     const name = fault.interface ?? '';
+    if (this.#isV()) return HARMFUL_V;
     if (!settings.detach) return 'heal.detach is off';
     if (isPrimary(this.#around, name))
       return 'it is the primary interface: its address is this router’s name in the mesh';

@@ -35,7 +35,7 @@ export const NO_SETTINGS: HealSettings = {
   key: '',
   pollNs: 1e9,
   origIntervalMs: 0,
-  kickCount: 7,
+  kickCount: 12,
   kickSpacingNs: 4e6,
   kickBudget: 20,
   senderBudget: 6,

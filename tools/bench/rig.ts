@@ -81,7 +81,7 @@ export class Rig {
   #build(): void {
     const { mesh, primary, ports } = this.fixture;
     for (const ns of [this.here, this.there]) {
-      ip([`netns add ${ns}`]);
+      ip([`netns add ${ns}`, `-n ${ns} link set lo up`]);
       // Neighbour discovery has no part in this.
       execFileSync('ip', [
         'netns',

@@ -73,6 +73,27 @@ test('a second kick goes on from the highest number sent, though the kernel is b
   assert.equal(parseOgms(fromHex(ogm!.frame), 'BATMAN_IV')[0]?.seqno, 1004);
 });
 
+test('after a kick we go on for the kernel, slower than it counts, until it has caught up', () => {
+  const router = new Router({ kickCount: 4 });
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  let own = 1000;
+  let last = 0;
+  for (let second = 1; second <= 60; second++) {
+    const before = router.sent.length;
+    router.pass(SECOND);
+    router.feed(ownOgm(++own));
+    if (router.sent.length > before) last = second;
+  }
+  assert.ok(last > 5 && last < 30, `the last one after ${last} s`);
+  const seqnos = router.sent.filter(({ interface: index, frame }) => index === 21 && ethertype(frame) === ETH_P_BATMAN);
+  const numbers = seqnos.map(({ frame }) => parseOgms(fromHex(frame), 'BATMAN_IV')[0]!.seqno);
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, i) => 1001 + i),
+    'no number is left out',
+  );
+});
+
 test('aggregation is off while kicks are about, with its undo armed, and on again after', () => {
   const router = new Router();
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
@@ -108,7 +129,7 @@ test('the dead interface leaves bat0 after the kick, returns with its carrier, a
   assert.deepEqual(detach.undo, { kind: 'set-master', interface: 'eth1', master: 'bat0' });
   router.feed({ type: 'link', link: port(1, { carrier: false, master: 0 }), cause: 'event' });
   router.done(detach.id);
-  router.pass(milliseconds(50));
+  router.pass(milliseconds(700));
   router.feed({ type: 'tables', tables: tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]) });
   assert.deepEqual(
     router.decisions.map(({ step, action }) => [step, action]),
