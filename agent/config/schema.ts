@@ -300,7 +300,7 @@ export const SECTIONS = {
         12,
         [1, 32],
         'live',
-        'The originator messages of one kick (BATMAN_V: at most two): three at once, the rest ever slower.',
+        'The originator messages of one kick: three at once, the rest ever slower.',
       ),
       kick_spacing: duration(4, 'ms', [1, 100], 'live', 'The time between the first originator messages of a kick.'),
       kick_budget: int(20, [1, 600], 'live', 'The kicks that this router may send in a minute, whatever happens.'),
