@@ -296,12 +296,7 @@ export const SECTIONS = {
         'live',
         'The time between two looks at the tables that the kernel does not announce.',
       ),
-      kick_count: int(
-        12,
-        [1, 32],
-        'live',
-        'The originator messages of one kick: three at once, the rest ever slower.',
-      ),
+      kick_count: int(12, [1, 32], 'live', 'The originator messages of one kick: three at once, the rest ever slower.'),
       kick_spacing: duration(4, 'ms', [1, 100], 'live', 'The time between the first originator messages of a kick.'),
       kick_budget: int(20, [1, 600], 'live', 'The kicks that this router may send in a minute, whatever happens.'),
       sender_budget: int(6, [1, 600], 'live', 'The alarms that are accepted from one router in a minute.'),
