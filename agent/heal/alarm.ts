@@ -88,7 +88,7 @@ export class Alarm implements Machine {
 
   #take(index: IfIndex, hex: string, now: Nanos): Effect[] {
     const link = this.#around.links.get(index);
-    if (link === undefined || this.#around.settings.mode === 'off') return [];
+    if (link === undefined || !this.#around.started || this.#around.settings.mode === 'off') return [];
     // Not from bat0 or a client's bridge: only from what is, or belongs, under the mesh.
     if (link.master !== this.#around.mesh?.index && !this.#around.members.has(link.name))
       return [refused('not-a-member')];

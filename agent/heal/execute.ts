@@ -450,6 +450,8 @@ export class Execute implements Machine {
 
   #over(id: string, how: string, now: Nanos): Effect[] {
     const job = this.#jobs.get(id);
+    // What lives again is not taken out any more.
+    if (job !== undefined) job.steps = job.steps.filter((step) => step.kind !== 'set-master' || step.master !== null);
     if (job !== undefined && job.state === 'verifying') {
       this.#jobs.delete(id);
       return [this.#write(job.plan, 'over', job.action, now, how)];

@@ -114,7 +114,7 @@ export class Kick implements Machine {
    */
   #followUp(now: Nanos): Effect[] {
     const behind = this.#ogm === null || this.#highest === null ? 0 : seqnoAhead(this.#highest, this.#ogm.seqno);
-    if (behind <= 0) {
+    if (behind <= 0 || this.#around.settings.mode !== 'act') {
       this.#follow = NEVER;
       return [];
     }
