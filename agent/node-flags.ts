@@ -4,7 +4,7 @@
  * - max-semi-space-size, initial-heap-size (MiB): the heap stays near what is alive (some 6 MiB less than V8's own choice),
  *   and a young collection, which is what a repair may have to wait for, stays short.
  * - v8-pool-size: one helper thread for collecting and compiling is enough, with its stack and its arena.
- * - no-flush-bytecode: a repair's code is compiled once, at the start (heal/warmup.ts), and must still be so when the first
+ * - no-flush-bytecode: a repair's code is compiled once, at the start (heal/rehearsal.ts), and must still be so when the first
  *   fault comes weeks later; V8 would throw it out after a few collections without use.
  */
 export const NODE_FLAGS: readonly string[] = [
