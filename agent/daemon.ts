@@ -1,5 +1,5 @@
 /** x0d: reads the configuration, builds the machines and joins them to the host world. */
-import { hkdfSync } from 'node:crypto';
+import { createHash, hkdfSync } from 'node:crypto';
 import { hostname, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
 import { diff, settle } from './config/load.ts';
@@ -12,10 +12,11 @@ import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import { type Heal, heal } from './heal/heal.ts';
 import { rehearse } from './heal/rehearsal.ts';
 import { readConfigFile } from './host/config-file.ts';
-import { serveControl } from './host/control.ts';
+import { type Control, type ControlOptions, isTaken, serveControl } from './host/control.ts';
+import { Flusher } from './host/flusher.ts';
 import { serveApi, serveMetrics } from './host/http.ts';
 import { native } from './host/native.ts';
-import { openState, type State } from './host/state.ts';
+import { openState, type State, type StateLimits } from './host/state.ts';
 import { openTape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
@@ -47,6 +48,13 @@ function alarmKey(secret: string): string {
   return Buffer.from(hkdfSync('sha256', secret, 'x0tta6bl4', 'alarm v1', 32)).toString('hex');
 }
 
+/** Names an alarm key without giving it away, '' for none. */
+function fingerprint(key: string): string {
+  if (key === '') return '';
+  const digest = createHash('sha256').update('x0tta6bl4 mark v1').update(Buffer.from(key, 'hex')).digest('hex');
+  return digest.slice(0, 16);
+}
+
 /** What the machines follow, out of the configuration. */
 export function healSettings(config: Config): HealSettings {
   const { mesh, heal: h } = config;
@@ -75,6 +83,22 @@ export function healSettings(config: Config): HealSettings {
   };
 }
 
+/** What they follow after the file was read again: what counts from the next start only keeps its value until then. */
+function resettled(now: HealSettings, before: Config, after: Config): HealSettings {
+  const { meshInterface, own, algorithm, primary, hardInterfaces } = now;
+  // A mode that a person asked for stays, unless the file now asks for another one than before.
+  const mode = after.heal.mode === before.heal.mode ? now.mode : after.heal.mode;
+  return { ...healSettings(after), meshInterface, own, algorithm, primary, hardInterfaces, mode };
+}
+
+function stateLimits({ state }: Config): StateLimits {
+  return {
+    journalEntries: state.journal_entries,
+    sizeLimitKib: state.size_limit,
+    writeIntervalNs: state.write_interval,
+  };
+}
+
 /** Reads the file; whatever is wrong with it is logged, and there is always a configuration. */
 function readConfig(file: string, log: Log, lastGood?: Config): Config {
   let source: Uint8Array | string = '';
@@ -94,8 +118,15 @@ function readConfig(file: string, log: Log, lastGood?: Config): Config {
 
 async function main(file: string, tape: string | undefined): Promise<void> {
   const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
+  // Before all else. None is heard before what follows has been set up, up to the first wait.
+  process.on('SIGHUP', reload);
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
   let config = readConfig(file, log);
   log.level = config.log.level;
+  // What counts from the next start only keeps its value, whatever the file says meanwhile.
+  const { report } = config;
+  const node = config.mesh.node_name || hostname();
   const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
   if (major < NODE_FLOOR[0] || (major === NODE_FLOOR[0] && minor < NODE_FLOOR[1])) {
     throw new AgentError(
@@ -114,9 +145,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const metrics = new Metrics();
   const state = openState({
     directory: config.state.directory,
-    journalEntries: config.state.journal_entries,
-    sizeLimitKib: config.state.size_limit,
-    writeIntervalNs: config.state.write_interval,
+    ...stateLimits(config),
     now: () => shim.now(),
     wall: () => Date.now(),
     log,
@@ -126,7 +155,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const host = new Host({
     native: shim,
     log,
-    onBook: (book, now) => keep(book, now, { log, metrics, state, settled: scheduleFlush }),
+    onBook: (book) => keep(book, { log, metrics, state, flusher }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
   const recording = tape === undefined ? null : openTape(tape, log);
@@ -143,31 +172,55 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   });
 
   // Flash is slow: never while a repair is under way.
-  let flushTimer: NodeJS.Timeout | null = null;
-  function scheduleFlush(): void {
-    const due = state.flushDue();
-    if (flushTimer !== null || due === NEVER) return;
-    flushTimer = setTimeout(
-      () => {
-        flushTimer = null;
-        if (shim.now() >= due && room.execute.deadline() === NEVER) state.flush();
-        scheduleFlush();
-      },
-      Math.min(3_600_000, Math.max(200, (due - shim.now()) / MS)),
-    );
-    flushTimer.unref();
+  const flusher = new Flusher(
+    state,
+    () => shim.now(),
+    () => room.execute.busy().length > 0,
+  );
+  let control: Controlled | null = null;
+
+  function reload(): void {
+    const next = readConfig(file, log, config);
+    const changes = diff(config, next);
+    for (const { path, apply } of changes) {
+      log.info(apply === 'live' ? `${path} changed` : `${path} changed: it counts from the next start`);
+    }
+    if (changes.length === 0) log.info('the configuration has not changed');
+    const live = new Set(changes.filter(({ apply }) => apply === 'live').map(({ section }) => section));
+    if (live.has('state')) {
+      state.settle(stateLimits(next));
+      flusher.settle();
+    }
+    if (live.has('heal') || live.has('mesh')) {
+      const settings = resettled(room.monitor.settings, config, next);
+      // What was accepted under the old key is kept as that key's.
+      host.writeBooks();
+      state.useKey(fingerprint(settings.key));
+      host.settings(settings, state.marks());
+    }
+    config = next;
+    log.level = next.log.level;
   }
 
-  await opened(host, runtime, healSettings(config), log);
-  const node = config.mesh.node_name || hostname();
-  host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
-  advise(room.monitor, config, log);
+  function stop(signal: NodeJS.Signals): void {
+    log.info(`ending on ${signal}`, { undone: host.armed().length });
+    control?.close();
+    host.close();
+    state.close();
+    recording?.close();
+    process.exit(0);
+  }
+
+  const settings = healSettings(config);
+  state.useKey(fingerprint(settings.key));
+  host.attach(runtime, settings);
+  await opened(host, log);
 
   const sources: Sources = {
     version: VERSION,
     startedAt,
     now: () => shim.now(),
-    degraded: () => degraded(config, state, host, room.monitor),
+    degraded: () => degraded(config, state, host, room.monitor, control?.trouble ?? null),
     mesh: () => mesh.view(),
     heal: () => ({
       mode: room.monitor.settings.mode,
@@ -182,15 +235,22 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
     ask: (event) => host.feed(event),
   };
-  const control = serveControl({
-    path: config.report.socket,
-    sources,
-    metrics,
-    listener: (options) => shim.listenUnix(options),
-    onError: (code) => log.warning('the control socket could not accept', { errno: code }),
-  });
-  if (config.report.http) {
-    const { http_address: address, http_port: port, metrics_port: metricsPort } = config.report;
+  // Before the machines may act: two agents on one router would fight.
+  control = controlled(
+    {
+      path: report.socket,
+      sources,
+      metrics,
+      listener: (options) => shim.listenUnix(options),
+      onError: (code) => log.warning('the control socket could not accept', { errno: code }),
+    },
+    log,
+  );
+  host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
+  advise(room.monitor, config, log);
+
+  if (report.http) {
+    const { http_address: address, http_port: port, metrics_port: metricsPort } = report;
     for (const [what, serve] of [
       ['status', () => serveApi(sources, metrics, address, port)],
       ['metrics', () => serveMetrics(sources, metrics, address, metricsPort)],
@@ -203,37 +263,12 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     }
   }
 
-  process.on('SIGHUP', () => {
-    const next = readConfig(file, log, config);
-    const changes = diff(config, next);
-    for (const { path, apply } of changes) {
-      log.info(apply === 'live' ? `${path} changed` : `${path} changed: it counts from the next start`);
-    }
-    if (changes.length === 0) log.info('the configuration has not changed');
-    config = next;
-    log.level = next.log.level;
-    if (changes.some(({ apply, section }) => apply === 'live' && (section === 'heal' || section === 'mesh'))) {
-      // What counts from the next start only keeps its old value until then.
-      host.settings({ ...healSettings(next), ...restartOnly(room.monitor.settings) });
-    }
-  });
-  const stop = (signal: string) => {
-    log.info(`ending on ${signal}`, { undone: host.armed().length });
-    control.close();
-    host.close();
-    state.flush();
-    state.close();
-    recording?.close();
-    process.exit(0);
-  };
-  process.once('SIGTERM', () => stop('SIGTERM'));
-  process.once('SIGINT', () => stop('SIGINT'));
   keepReady(room, () => shim.now());
   log.info('ready', {
     version: VERSION,
     node,
     epoch: state.epoch,
-    mode: config.heal.mode,
+    mode: room.monitor.settings.mode,
     took_ms: Math.round(performance.now()),
   });
   process.stdout.write(
@@ -250,7 +285,7 @@ function keepReady(room: Heal, now: () => Nanos): void {
   let count = 0;
   const again = () => {
     // Not while a real repair is under way.
-    if (room.execute.deadline() === NEVER && room.kick.deadline() === NEVER) rehearse(room.monitor.settings, now());
+    if (room.execute.busy().length === 0 && room.kick.deadline() === NEVER) rehearse(room.monitor.settings, now());
     count += 1;
     setTimeout(again, count < REHEARSALS ? SOON_MS : LATER_MS).unref();
   };
@@ -260,10 +295,10 @@ function keepReady(room: Heal, now: () => Nanos): void {
 const PHASES: ReadonlySet<string> = new Set(['monitor', 'analyse', 'plan', 'execute', 'knowledge']);
 
 /** Until the kernel has batman-adv there is nothing to heal, and nothing to end for. */
-async function opened(host: Host, runtime: Runtime, settings: HealSettings, log: Log): Promise<void> {
+async function opened(host: Host, log: Log): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
-      await host.open(runtime, settings);
+      await host.open();
       return;
     } catch (thrown) {
       const error = asAgentError(thrown, 'E_NETLINK');
@@ -274,8 +309,25 @@ async function opened(host: Host, runtime: Runtime, settings: HealSettings, log:
   }
 }
 
+/** The control socket, or why there is none. */
+interface Controlled extends Control {
+  readonly trouble: AgentError | null;
+}
+
+/** Without its socket the agent heals on. Throws E_SOCKET where another agent has it. */
+function controlled(options: ControlOptions, log: Log): Controlled {
+  try {
+    return { ...serveControl(options), trouble: null };
+  } catch (thrown) {
+    const error = asAgentError(thrown, 'E_SOCKET');
+    if (isTaken(error)) throw error;
+    log.error(`no control socket: ${error.message}`, { code: error.code });
+    return { close() {}, trouble: error };
+  }
+}
+
 /** What is carried out after the turn: everything that only people read. */
-function keep(book: Book, now: Nanos, into: { log: Log; metrics: Metrics; state: State; settled: () => void }): void {
+function keep(book: Book, into: { log: Log; metrics: Metrics; state: State; flusher: Flusher }): void {
   switch (book.type) {
     case 'log':
       into.log.at(book.level, book.message, book.fields);
@@ -290,8 +342,7 @@ function keep(book: Book, now: Nanos, into: { log: Log; metrics: Metrics; state:
       into.state.rememberMark(book.sender, book.epoch, book.counter);
       break;
   }
-  void now;
-  into.settled();
+  into.flusher.settle();
 }
 
 /** Said once, at the start: what would make this mesh heal better. */
@@ -312,18 +363,21 @@ function advise(
   }
 }
 
-function degraded(config: Config, state: State, host: Host, around: { mesh: unknown }): Degraded[] {
+function degraded(
+  config: Config,
+  state: State,
+  host: Host,
+  around: { mesh: unknown },
+  control: AgentError | null,
+): Degraded[] {
   const found: Degraded[] = [];
   const trouble = state.status().trouble;
   if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
+  if (control !== null) found.push({ part: 'control', level: 'none', why: control.message });
   if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
   return found;
-}
-
-function restartOnly({ meshInterface, own, algorithm, primary, hardInterfaces }: HealSettings) {
-  return { meshInterface, own, algorithm, primary, hardInterfaces };
 }
 
 function asTable(config: Config): Record<string, Record<string, unknown>> {

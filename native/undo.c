@@ -101,13 +101,19 @@ static int await_ack(int fd, uint32_t seq, char *said, size_t said_size) {
     int ready = poll(&wait, 1, left);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return ready < 0 ? errno : ETIMEDOUT;
-    ssize_t length = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+    struct sockaddr_nl from = {0};
+    socklen_t from_size = sizeof from;
+    ssize_t length = recvfrom(fd, answer, sizeof answer, MSG_DONTWAIT, (struct sockaddr *)&from, &from_size);
     if (length < 0) {
       if (errno == EINTR || errno == EAGAIN) continue;
       return errno;
     }
-    struct nlmsghdr *h = (struct nlmsghdr *)answer;
-    for (size_t rest = (size_t)length; NLMSG_OK(h, rest); h = NLMSG_NEXT(h, rest)) {
+    if (from.nl_pid != 0) continue; /* another process, pretending */
+    /* Not with NLMSG_NEXT: what it subtracts is aligned and may be more than is left. */
+    struct nlmsghdr *h;
+    for (size_t start = 0; start + NLMSG_HDRLEN <= (size_t)length; start += NLMSG_ALIGN(h->nlmsg_len)) {
+      h = (struct nlmsghdr *)(answer + start);
+      if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > (size_t)length - start) break;
       if (h->nlmsg_seq != seq || h->nlmsg_type != NLMSG_ERROR) continue;
       if (h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr))) return EBADMSG;
       struct nlmsgerr *error = NLMSG_DATA(h);

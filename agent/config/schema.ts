@@ -277,7 +277,12 @@ export const SECTIONS = {
         'live',
         'The key that authenticates alarms between routers, in hexadecimal or as a passphrase; without it the agent repairs only by itself.',
       ),
-      node_name: string('', HOST_NAME, 'live', 'The name that people see for this router; empty takes the host name.'),
+      node_name: string(
+        '',
+        HOST_NAME,
+        'restart',
+        'The name that people see for this router; empty takes the host name.',
+      ),
     },
   },
   heal: {

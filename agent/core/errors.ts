@@ -19,6 +19,7 @@ export const ERRORS = {
   E_NETLINK: ['world', 'the kernel refused a netlink request'],
   E_NETLINK_DECODE: ['world', 'a netlink message is malformed or lacks a mandatory attribute'],
   E_NETLINK_INTERRUPTED: ['world', 'a netlink dump was interrupted more often than is sane'],
+  E_NETLINK_LOST: ['world', "the kernel's answer to a netlink request was lost: what became of it is not known"],
   E_NETLINK_TIMEOUT: ['world', 'the kernel did not answer a netlink request'],
   E_NO_BATADV: ['world', 'the kernel has no batman-adv'],
   E_SOCKET: ['world', 'a socket cannot be opened or used'],

@@ -6,7 +6,16 @@
  */
 
 import type { IfIndex, Mac } from './ids.ts';
-import type { Gateway, HardInterface, InterfaceAddress, Link, MeshInfo, Neighbour, OriginatorPath } from './kernel.ts';
+import type {
+  Gateway,
+  HardInterface,
+  InterfaceAddress,
+  Link,
+  MeshInfo,
+  MeshSettings,
+  Neighbour,
+  OriginatorPath,
+} from './kernel.ts';
 import type { Nanos } from './time.ts';
 import type { Alarm, Decision, Fault, KickReason, Mode, Plan, Symptom } from './words.ts';
 
@@ -40,6 +49,13 @@ export interface HealSettings {
   readonly echoNs: Nanos;
 }
 
+/** The newest alarm that was taken from a sender under the key in force. */
+export interface Mark {
+  readonly sender: Mac;
+  readonly epoch: number;
+  readonly counter: number;
+}
+
 /** One reading of batman-adv's tables. */
 export interface Tables {
   readonly mesh: MeshInfo | null;
@@ -58,9 +74,10 @@ export type WorldEvent =
       readonly type: 'started';
       readonly node: string;
       readonly epoch: number;
-      readonly marks: readonly { readonly sender: Mac; readonly epoch: number; readonly counter: number }[];
+      readonly marks: readonly Mark[];
     }
-  | { readonly type: 'settings'; readonly settings: HealSettings }
+  /** `marks`: as in 'started', where the key may have changed. */
+  | { readonly type: 'settings'; readonly settings: HealSettings; readonly marks?: readonly Mark[] }
   /** An interface appeared or changed (RTM_NEWLINK). `cause` is 'resync' when read from a dump. */
   | { readonly type: 'link'; readonly link: Link; readonly cause: 'event' | 'resync' }
   | { readonly type: 'link-gone'; readonly index: IfIndex; readonly name: string }
@@ -92,6 +109,10 @@ export type MachineEvent =
   /** Let others' kicks pass without delay: forward OGMs unaggregated for a moment, send none. */
   | { readonly type: 'clear-way'; readonly fault: string }
   | { readonly type: 'kick-done'; readonly fault: string; readonly frames: number; readonly refused: string | null }
+  /** A setting of the mesh is ours for a moment; what tables say of it is not what the mesh has. `returned`: no longer. */
+  | { readonly type: 'lent'; readonly settings: Partial<MeshSettings>; readonly returned: boolean }
+  /** An interface that a repair took out has to go back: it did not help. */
+  | { readonly type: 'give-back'; readonly interface: string }
   | {
       readonly type: 'raise-alarm';
       readonly alarm: Omit<Alarm, 'sender' | 'epoch' | 'counter'>;

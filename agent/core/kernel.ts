@@ -72,6 +72,26 @@ export interface MeshSettings {
   readonly isolationMask: number;
 }
 
+/** What a new mesh interface has (batman-adv 2022.3, batadv_meshif_init_late). */
+export const STOCK_SETTINGS: MeshSettings = {
+  aggregatedOgms: true,
+  apIsolation: false,
+  bonding: false,
+  bridgeLoopAvoidance: true,
+  distributedArpTable: true,
+  fragmentation: true,
+  gwMode: 'off',
+  gwBandwidthDown: 100,
+  gwBandwidthUp: 20,
+  gwSelClass: 20,
+  hopPenalty: 30,
+  multicastForceflood: false,
+  multicastFanout: 16,
+  origInterval: 1000,
+  isolationMark: 0,
+  isolationMask: 0,
+};
+
 /** One path to an originator (GET_ORIGINATORS answers one row a path). */
 export interface OriginatorPath {
   readonly originator: Mac;

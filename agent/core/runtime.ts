@@ -9,8 +9,10 @@ import type { Event, WorldEvent } from './event.ts';
 import type { Machine, World } from './machine.ts';
 import { type Nanos, NEVER } from './time.ts';
 
-/** More emitted events in one turn than this is a loop between machines. */
-const TURN_LIMIT = 1000;
+/** An event emitted for an event that was itself emitted, and so on: deeper than this, machines only answer each other. */
+const DEPTH_LIMIT = 100;
+/** Events of one turn. A large mesh that dies at once takes some for each of its routers; this is the last resort. */
+const TURN_LIMIT = 100_000;
 
 export interface RuntimeOptions {
   /** Sees every event that is fed in, with its time: a tape of them can be played again. */
@@ -60,27 +62,38 @@ export class Runtime {
   #turn(first: WorldEvent, now: Nanos): void {
     const { record, stopwatch } = this.#options;
     record?.(now, first);
-    const queue: Event[] = [first];
+    const queue: { readonly event: Event; readonly depth: number }[] = [{ event: first, depth: 0 }];
+    let dropped = 0;
+    let droppedType = '';
     // The clock is read, and its readings are told, as little as can be while a repair waits: what a machine ignores
     // costs no reading and counts to the next one that answers, and `took` comes when all is carried out.
     const laps: [string, Nanos, Nanos][] = [];
     const began = stopwatch?.now() ?? 0;
     let mark = began;
     for (let i = 0; i < queue.length; i++) {
-      if (i > TURN_LIMIT) throw new AgentError('E_BUG', `machines loop over '${queue[i]!.type}'`);
+      const { event, depth } = queue[i]!;
       for (const machine of this.machines) {
-        const effects = this.#ask(machine, queue[i]!, now);
+        const effects = this.#ask(machine, event, now);
         if (effects.length === 0) continue;
         if (stopwatch !== undefined) {
           const at = stopwatch.now();
           laps.push([machine.name, at - mark, at - began]);
         }
         for (const effect of effects) {
-          if (effect.type === 'emit') queue.push(effect.event);
-          else this.#world.carryOut(effect, now);
+          if (effect.type !== 'emit') this.#carryOut(effect, now);
+          else if (depth < DEPTH_LIMIT && queue.length < TURN_LIMIT) {
+            queue.push({ event: effect.event, depth: depth + 1 });
+          } else {
+            dropped += 1;
+            droppedType = effect.event.type;
+          }
         }
         if (stopwatch !== undefined) mark = stopwatch.now();
       }
+    }
+    if (dropped > 0) {
+      const loop = new AgentError('E_BUG', `machines loop over '${droppedType}', ${dropped} events dropped`);
+      this.#carryOut(failure(`the turn of '${first.type}'`, loop), now);
     }
     for (const lap of laps) stopwatch!.took(...lap);
   }
@@ -90,15 +103,27 @@ export class Runtime {
     try {
       return machine.on(event, now);
     } catch (thrown) {
-      const error = asAgentError(thrown);
-      return [
-        {
-          type: 'log',
-          level: 'error',
-          message: `machine ${machine.name} failed on '${event.type}': ${error.message}`,
-          fields: { code: error.code, stack: error.stack },
-        },
-      ];
+      return [failure(`machine ${machine.name} failed on '${event.type}'`, thrown)];
     }
   }
+
+  /** Nor must an effect that the world fails on: what else the turn decided is still carried out. */
+  #carryOut(effect: Effect, now: Nanos): void {
+    try {
+      this.#world.carryOut(effect, now);
+    } catch (thrown) {
+      try {
+        this.#world.carryOut(failure(`the world failed on '${effect.type}'`, thrown), now);
+      } catch {
+        // A world that cannot even log: there is nobody left to tell.
+      }
+    }
+  }
+}
+
+function failure(what: string, thrown: unknown): Effect {
+  const error = asAgentError(thrown);
+  const { stack } = error.cause instanceof Error ? error.cause : error;
+  const fields = { code: error.code, stack };
+  return { type: 'log', level: 'error', message: `${what}: ${error.message}`, fields };
 }

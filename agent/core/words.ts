@@ -109,6 +109,8 @@ export interface Plan {
   readonly why: string;
   /** Whether taking the interface out waits until the kick has gone out, so that no packet circles meanwhile. */
   readonly detachLate: boolean;
+  /** How long it is left to others, who may be about to repair it themselves, before the first step. */
+  readonly delayNs: Nanos;
   /** False in observe mode: then it is only written down. */
   readonly act: boolean;
 }

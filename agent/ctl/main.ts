@@ -188,8 +188,10 @@ ${CONFIG_FILE}.`,
     arguments: '[MAC]',
     least: 0,
     most: 1,
-    help: "send this router's next OGMs at once, as after a fault",
-    more: 'MAC names a neighbour that is lost, so that the others learn of it.\nBudgets hold here as well.',
+    help: 'have all agents send OGMs early, so that routes move',
+    more: `Others hear of it where there is a mesh key. MAC names a neighbour that is
+lost: then the routes over it are withdrawn, and of the others only those send
+that were reached over it. Budgets hold here as well.`,
     example: 'x0ctl heal kick 02:12:34:56:78:9a',
     run: async ({ to, json, arguments: [lost], agent }) => {
       const mac = lost?.toLowerCase();

@@ -4,39 +4,45 @@
  */
 import type { Effect } from '../core/effect.ts';
 import { asAgentError } from '../core/errors.ts';
-import type { Event, HealSettings } from '../core/event.ts';
+import type { Event, HealSettings, Mark as StoredMark } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
-import { isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
+import { originatorAddress, type Surroundings, ways } from './surroundings.ts';
 import { ANY, decodeFrame, encodeAlarm, encodeEcho, fromInterface, type MacKey, macKey, peekAlarm } from './wire.ts';
 
 /** Senders remembered; who was silent longest is forgotten first. */
 const SENDERS = 1024;
 /** An echo without an answer is lost after this. */
 const ECHO_TIMEOUT: Nanos = 1000 * MS;
-/** Echo requests answered a minute, for all neighbours together. */
-const ECHO_BUDGET = 600;
+/** Echo requests answered a minute, for each asker. */
+const ECHO_BUDGET = 60;
 /** All alarms taken in a minute, from whoever, as a multiple of what one sender may. */
 const ALL_SENDERS = 8;
 
+/** The newest word of a sender, and what it may still say. */
 interface Mark {
   epoch: number;
   counter: number;
   budget: Budget | null;
 }
 
+/** Keys whose marks are remembered: one that comes back must find its old alarms still taken for old. */
+const KEYS = 4;
+
 export class Alarm implements Machine {
   readonly name = 'alarm';
   readonly #around: Surroundings;
   #key: MacKey | null = null;
   #counter = 0;
-  readonly #marks = new Map<Mac, Mark>();
+  /** By key, as hex; the youngest last. */
+  readonly #marksOf = new Map<string, Map<Mac, Mark>>();
+  #marks = new Map<Mac, Mark>();
+  readonly #askers = new Map<string, Mark>();
   #all: Budget | null = null;
-  #answers: Budget | null = null;
   #nextEcho: Nanos = NEVER;
   /** Neighbours that have answered: only of them silence means loss, a router without the agent never answers. */
   readonly #speakers = new Set<string>();
@@ -49,9 +55,11 @@ export class Alarm implements Machine {
   on(event: Event, now: Nanos): Effect[] {
     switch (event.type) {
       case 'settings':
-        return this.#settle(event.settings, now);
+        this.#settle(event.settings, now);
+        this.#remember(event.marks ?? []);
+        return [];
       case 'started':
-        for (const mark of event.marks) this.#marks.set(mark.sender, { ...mark, budget: null });
+        this.#remember(event.marks);
         if (this.#around.settings.echoNs > 0) this.#nextEcho = now + this.#around.settings.echoNs;
         return [];
       case 'raise-alarm':
@@ -69,13 +77,25 @@ export class Alarm implements Machine {
     return this.#key === null ? NEVER : this.#nextEcho;
   }
 
-  #settle(settings: HealSettings, now: Nanos): Effect[] {
+  /** What the state still knows, of a sender that has not spoken since. */
+  #remember(marks: readonly StoredMark[]): void {
+    for (const { sender, epoch, counter } of marks) {
+      const known = this.#marks.get(sender);
+      if (known === undefined || isNewer({ epoch, counter }, known))
+        renew(this.#marks, sender, { epoch, counter, budget: known?.budget ?? null });
+    }
+  }
+
+  #settle(settings: HealSettings, now: Nanos): void {
     this.#key = settings.key === '' ? null : macKey(fromHex(settings.key));
+    this.#marks = this.#marksOf.get(settings.key) ?? new Map();
+    this.#marksOf.delete(settings.key);
+    this.#marksOf.set(settings.key, this.#marks);
+    if (this.#marksOf.size > KEYS) this.#marksOf.delete(this.#marksOf.keys().next().value!);
     this.#nextEcho = settings.echoNs > 0 && this.#around.started ? now + settings.echoNs : this.#nextEcho;
     if (settings.echoNs === 0) this.#nextEcho = NEVER;
     if (this.#all !== null) this.#all.perMinute = settings.senderBudget * ALL_SENDERS;
     for (const mark of this.#marks.values()) if (mark.budget !== null) mark.budget.perMinute = settings.senderBudget;
-    return [];
   }
 
   #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[]): Effect[] {
@@ -92,7 +112,8 @@ export class Alarm implements Machine {
     // Not from bat0 or a client's bridge: only from what is, or belongs, under the mesh.
     if (link.master !== this.#around.mesh?.index && !this.#around.members.has(link.name))
       return [refused('not-a-member')];
-    if (this.#key === null) return [refused('no-key')];
+    const key = this.#key;
+    if (key === null) return [refused('no-key')];
     const bytes = fromHex(hex);
     // A flood brings every alarm as often as there are ways here: copies are dropped before any cryptography.
     const claimed = peekAlarm(bytes);
@@ -102,7 +123,7 @@ export class Alarm implements Machine {
     }
     let frame: ReturnType<typeof decodeFrame>;
     try {
-      frame = decodeFrame(bytes, this.#key);
+      frame = decodeFrame(bytes, key);
     } catch (thrown) {
       return [refused(String(asAgentError(thrown).detail.field ?? 'malformed'))];
     }
@@ -116,12 +137,11 @@ export class Alarm implements Machine {
     if (alarm.sender === originatorAddress(this.#around)) return [];
     const mark = this.#marks.get(alarm.sender);
     const budget = mark?.budget ?? new Budget(settings.senderBudget, now);
+    // Its copies are old from here on, whether it is taken or not.
+    renew(this.#marks, alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
     this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS, now);
     if (!budget.take(now)) return [refused('sender-budget')];
     if (!this.#all.take(now)) return [refused('budget')];
-    this.#marks.delete(alarm.sender);
-    this.#marks.set(alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
-    if (this.#marks.size > SENDERS) this.#marks.delete(this.#marks.keys().next().value!);
 
     const hops = Math.min(alarm.hops, settings.alarmHops);
     const effects: Effect[] = [];
@@ -137,10 +157,8 @@ export class Alarm implements Machine {
   /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
   #spread(alarm: AlarmWord, avoid: readonly IfIndex[]): Effect {
     const signed = encodeAlarm(alarm, ANY, this.#key!);
-    const frames = usable(this.#around)
-      .filter(
-        (link) => !isPrimary(this.#around, link.name) && (!avoid.includes(link.index) || this.#isShared(link.index)),
-      )
+    const frames = ways(this.#around)
+      .filter((link) => !avoid.includes(link.index) || this.#isShared(link.index))
       .map((link) => ({ interface: link.index, frame: toHex(fromInterface(signed, link.mac)) }));
     return { type: 'send', frames };
   }
@@ -165,12 +183,18 @@ export class Alarm implements Machine {
       if (echo.epoch !== this.#around.epoch || echo.asker !== originatorAddress(this.#around))
         return [refused('unasked-echo')];
       this.#asked.delete(echo.counter);
+      if (now - asked.at >= ECHO_TIMEOUT) return [refused('late-echo')];
       if (this.#speakers.size < SENDERS) this.#speakers.add(`${index} ${source}`);
       return [{ type: 'emit', event: { type: 'echo', neighbour: source, interface: index, rttNs: now - asked.at } }];
     }
-    this.#answers ??= new Budget(ECHO_BUDGET, now);
+    // By interface: what one neighbour asks over two cables need not arrive in order.
+    const asker = `${index} ${echo.asker}`;
+    const mark = this.#askers.get(asker);
+    if (mark !== undefined && !isNewer(echo, mark)) return [refused('replay')];
+    const budget = mark?.budget ?? new Budget(ECHO_BUDGET, now);
+    renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, budget });
     const link = this.#around.links.get(index)!;
-    if (!this.#answers.take(now)) return [refused('echo-budget')];
+    if (!budget.take(now)) return [refused('echo-budget')];
     const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, this.#key!));
     return [{ type: 'send', frames: [{ interface: index, frame }] }];
   }
@@ -189,11 +213,11 @@ export class Alarm implements Machine {
     }
     this.#nextEcho = now + this.#around.settings.echoNs;
     const asker = originatorAddress(this.#around);
-    if (asker === null) return effects;
+    if (asker === null || this.#around.settings.mode === 'off') return effects;
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const { neighbour, interface: index } of this.#around.tables?.neighbours ?? []) {
       const link = this.#around.links.get(index);
-      if (link === undefined || !link.carrier || isPrimary(this.#around, link.name)) continue;
+      if (link === undefined || !link.carrier) continue;
       this.#counter += 1;
       this.#asked.set(this.#counter, { neighbour, interface: index, at: now });
       const echo = { reply: false, asker, epoch: this.#around.epoch, counter: this.#counter };
@@ -202,6 +226,13 @@ export class Alarm implements Machine {
     if (frames.length > 0) effects.push({ type: 'send', frames });
     return effects;
   }
+}
+
+/** Who spoke last is the last to be forgotten. */
+function renew(marks: Map<string, Mark>, sender: string, mark: Mark): void {
+  marks.delete(sender);
+  marks.set(sender, mark);
+  if (marks.size > SENDERS) marks.delete(marks.keys().next().value!);
 }
 
 function isNewer(alarm: { epoch: number; counter: number }, mark: Mark): boolean {

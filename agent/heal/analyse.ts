@@ -3,8 +3,8 @@ import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
-import { type Nanos, NEVER } from '../core/time.ts';
-import type { Evidence, Fault, FaultClass, Symptom } from '../core/words.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Decision, Evidence, Fault, FaultClass, Mode, Symptom } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -23,7 +23,6 @@ const ENDS: Readonly<Partial<Record<Symptom['what'], readonly FaultClass[]>>> = 
   'carrier-back': ['link-down'],
   appeared: ['interface-vanished'],
   'joined-mesh': ['interface-fell-out'],
-  'left-mesh': [],
   'mesh-back': ['mesh-vanished'],
   'neighbour-heard': ['neighbour-lost'],
   'originator-heard': ['router-dead'],
@@ -34,11 +33,19 @@ const SOURCES: Readonly<Partial<Record<Symptom['what'], string>>> = {
   'originator-dead': 'batadv tables',
 };
 
+/** Faults that nobody else repairs. */
+const LASTING: ReadonlySet<FaultClass> = new Set<FaultClass>(['interface-fell-out', 'mesh-vanished']);
+const FIRST_RETRY: Nanos = 30 * SECOND;
+const SLOWEST_RETRY: Nanos = 600 * SECOND;
+
 export class Analyse implements Machine {
   readonly name = 'analyse';
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
   readonly #open = new Map<string, Fault>();
+  /** Open faults whose repair failed, by the same keys. */
+  readonly #retries = new Map<string, { at: Nanos; tries: number }>();
+  #mode: Mode = 'off';
   #count = 0;
 
   constructor(around: Surroundings, knowledge: Knowledge) {
@@ -73,13 +80,50 @@ export class Analyse implements Machine {
         const about = { interface: row?.interfaceName ?? null, index: row?.interface ?? null, peer: event.lost };
         return [this.#tell(this.#fault('neighbour-lost', about, 1, { source: 'operator', what, at: now }, now))];
       }
+      case 'decision':
+        return this.#failed(event.decision, now);
+      case 'settings':
+      case 'mode-asked':
+        return this.#reconsider(now);
+      case 'tick':
+        return [...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : []));
       default:
         return [];
     }
   }
 
   deadline(): Nanos {
-    return NEVER;
+    let earliest = NEVER;
+    for (const { at } of this.#retries.values()) earliest = Math.min(earliest, at);
+    return earliest;
+  }
+
+  /** What stays broken until somebody repairs it is tried again, ever more slowly. Lost links batman-adv routes around. */
+  #failed({ fault, step }: Decision, now: Nanos): Effect[] {
+    const key = keyOf(fault.class, fault.interface ?? '', fault.peer);
+    if (step !== 'failed' || !LASTING.has(fault.class) || this.#open.get(key)?.id !== fault.id) return [];
+    const tries = (this.#retries.get(key)?.tries ?? 0) + 1;
+    this.#retries.set(key, { at: now + Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1)), tries });
+    return [];
+  }
+
+  /** What was only seen while the mode forbade more is told again when it allows it. */
+  #reconsider(now: Nanos): Effect[] {
+    const { mode } = this.#around.settings;
+    const before = this.#mode;
+    this.#mode = mode;
+    if (mode !== 'act' || before === 'act') return [];
+    for (const [key, fault] of this.#open) if (LASTING.has(fault.class)) this.#retries.set(key, { at: now, tries: 0 });
+    return [];
+  }
+
+  #again(key: string): Effect[] {
+    const retry = this.#retries.get(key)!;
+    retry.at = NEVER;
+    const fault = this.#open.get(key);
+    if (fault !== undefined) return [this.#tell(fault)];
+    this.#retries.delete(key);
+    return [];
   }
 
   #begins(symptom: Symptom, now: Nanos): Effect[] {
@@ -102,6 +146,7 @@ export class Analyse implements Machine {
       const open = this.#open.get(key);
       if (open === undefined) continue;
       this.#open.delete(key);
+      this.#retries.delete(key);
       effects.push({ type: 'emit', event: { type: 'fault-over', fault: open.id, how: symptom.detail } });
     }
     return effects;

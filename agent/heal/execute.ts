@@ -5,20 +5,12 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
-import type { Change } from '../core/kernel.ts';
+import type { Change, OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
-import {
-  type Broken,
-  broken,
-  isPrimary,
-  linkByName,
-  originatorAddress,
-  primaryName,
-  type Surroundings,
-} from './surroundings.ts';
+import { type Broken, broken, linkByName, originatorAddress, primaryName, type Surroundings } from './surroundings.ts';
 
 /** When tables are read again after a repair: soon, then slower. */
 const LOOKS: readonly Nanos[] = [100 * MS, 150 * MS, 400 * MS, SECOND, 2 * SECOND, 4 * SECOND];
@@ -27,6 +19,7 @@ const GIVE_UP: Nanos = 10 * SECOND;
 const GIVE_UP_MESH: Nanos = 60 * SECOND;
 /** A change that the kernel has not answered after this has failed. */
 const STEP_TIMEOUT: Nanos = 5 * SECOND;
+const NO_ANSWER = 'the kernel did not answer';
 
 interface Job {
   readonly plan: Plan;
@@ -36,8 +29,10 @@ interface Job {
   readonly without: number;
   steps: Change[];
   waiting: string | null;
-  waitingSince: Nanos;
-  state: 'kicking' | 'changing' | 'verifying';
+  /** 'delayed': it begins at `until`. 'kicking', 'changing': it has failed if nothing came of it by then. */
+  state: 'delayed' | 'kicking' | 'changing' | 'verifying';
+  until: Nanos;
+  readonly began: Nanos;
   /** The kick has gone out, or there is none. */
   kicked: boolean;
   looks: number;
@@ -49,9 +44,6 @@ export class Execute implements Machine {
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
   readonly #jobs = new Map<string, Job>();
-  /** Interfaces to be put back under bat0, with the fault that made it necessary. */
-  readonly #returns = new Map<string, { at: Nanos; plan: Plan | null; tries: number }>();
-  readonly #detachFaults = new Map<string, Plan>();
   #steps = 0;
 
   constructor(around: Surroundings, knowledge: Knowledge) {
@@ -63,10 +55,6 @@ export class Execute implements Machine {
     switch (event.type) {
       case 'plan':
         return this.#begin(event.plan, now);
-      case 'alarm':
-        // Something else broke: an interface that only waits out its damping may be the way round it.
-        this.#release(now, event.alarm);
-        return [];
       case 'kick-done':
         return this.#kicked(event.fault, event.frames, event.refused, now);
       case 'proceed': {
@@ -77,8 +65,6 @@ export class Execute implements Machine {
         return this.#stepped(event.id, event.error, now);
       case 'tables':
         return this.#verify(now);
-      case 'symptom':
-        return this.#noticed(event.symptom.what, event.symptom.interface, now);
       case 'fault-over':
         return this.#over(event.fault, event.how, now);
       case 'tick':
@@ -92,9 +78,8 @@ export class Execute implements Machine {
     let earliest = NEVER;
     for (const job of this.#jobs.values()) {
       if (job.state === 'verifying') earliest = Math.min(earliest, job.nextLook);
-      if (job.state === 'changing') earliest = Math.min(earliest, job.waitingSince + STEP_TIMEOUT);
+      else earliest = Math.min(earliest, job.until);
     }
-    for (const { at } of this.#returns.values()) earliest = Math.min(earliest, at);
     return earliest;
   }
 
@@ -105,7 +90,6 @@ export class Execute implements Machine {
 
   #begin(plan: Plan, now: Nanos): Effect[] {
     const { fault } = plan;
-    if (fault.class === 'link-down' || fault.class === 'interface-vanished') this.#release(now, null);
     const action = plan.actions.at(-1) ?? 'none';
     if (!plan.act) return [this.#write(plan, 'observed', action, now, 'observe mode: nothing was done')];
     const planned = this.#write(plan, 'planned', action, now, null);
@@ -128,8 +112,9 @@ export class Execute implements Machine {
       without: ways.filter(({ other }) => other === 'none').length,
       steps: this.#stepsOf(plan),
       waiting: null,
-      waitingSince: now,
-      state: plan.actions.includes('kick') ? 'kicking' : 'changing',
+      state: plan.delayNs > 0 ? 'delayed' : plan.actions.includes('kick') ? 'kicking' : 'changing',
+      until: now + (plan.delayNs > 0 ? plan.delayNs : STEP_TIMEOUT),
+      began: now,
       kicked: !plan.actions.includes('kick'),
       looks: 0,
       nextLook: NEVER,
@@ -149,7 +134,7 @@ export class Execute implements Machine {
       // Whose routes did not break has nothing to verify.
       this.#jobs.delete(fault.id);
       effects.push({ type: 'emit', event: { type: 'clear-way', fault: fault.id } });
-    } else {
+    } else if (job.state !== 'delayed') {
       effects.push(...this.#next(job, now));
     }
     return [...effects, planned];
@@ -161,11 +146,14 @@ export class Execute implements Machine {
     const link = fault.interfaceIndex === null ? undefined : this.#around.links.get(fault.interfaceIndex);
     const neighbours = this.#around.tables?.neighbours.filter((row) => row.interface === fault.interfaceIndex) ?? [];
     const operator = fault.evidence.some((evidence) => evidence.source === 'operator') && fault.peer === null;
+    const self = originatorAddress(this.#around);
+    // None named means all. Where no route broke that we know of, only our own has to move, and only we kick.
+    const named = ways.length > 0 ? ways.map(({ originator }) => originator) : self === null ? [] : [self];
     return {
       kind: operator ? 'kick' : (KINDS[fault.class] ?? 'kick'),
       near: link?.mac ?? originatorAddress(this.#around) ?? ANY,
       far: fault.peer ?? (neighbours.length === 1 ? neighbours[0]!.neighbour : ANY),
-      affected: ways.map(({ originator }) => originator),
+      affected: operator ? [] : named,
       hops: this.#around.settings.alarmHops,
     };
   }
@@ -199,15 +187,15 @@ export class Execute implements Machine {
         mac: lastMeshUp?.mac ?? lastMesh?.mac ?? null,
       },
     ];
-    if (lastMesh !== null) {
-      // The last table may have been read while a kick kept aggregation off.
-      const aggregatedOgms = this.#knowledge.aggregation ?? lastMesh.settings.aggregatedOgms;
-      steps.push({ kind: 'set-mesh', mesh, settings: { ...lastMesh.settings, aggregatedOgms } });
-    }
+    if (lastMesh !== null) steps.push({ kind: 'set-mesh', mesh, settings: lastMesh.settings });
     const primary = primaryName(this.#around) ?? settings.primary;
     if (settings.own && linkByName(this.#around, primary) === undefined)
       steps.push({ kind: 'create-bridge', interface: primary });
-    const present = [...members].filter((name) => name !== primary && linkByName(this.#around, name) !== undefined);
+    // What somebody gave another master meanwhile is no longer ours.
+    const isFree = (name: string) => !links.has(linkByName(this.#around, name)?.master ?? 0);
+    const present = [...members].filter(
+      (name) => name !== primary && linkByName(this.#around, name) !== undefined && isFree(name),
+    );
     const ports = members.has(primary) || settings.own ? [primary, ...present] : present;
     for (const port of ports) {
       steps.push({ kind: 'set-up', interface: port, up: true }, { kind: 'set-master', interface: port, master: mesh });
@@ -237,11 +225,12 @@ export class Execute implements Machine {
 
   /** The next step of a job, or its verification. */
   #next(job: Job, now: Nanos): Effect[] {
-    const step = job.steps.shift();
+    const step = this.#nextStep(job);
     if (step === undefined) {
       // An early step may be through before the kick is.
       if (!job.kicked) {
         job.state = 'kicking';
+        job.until = now + STEP_TIMEOUT;
         return [];
       }
       job.state = 'verifying';
@@ -251,16 +240,25 @@ export class Execute implements Machine {
     job.state = 'changing';
     this.#steps += 1;
     job.waiting = `${job.plan.fault.id}-s${this.#steps}`;
-    job.waitingSince = now;
+    job.until = now + STEP_TIMEOUT;
     return [this.#change(job.waiting, step, job.plan, now)];
   }
 
-  #change(id: string, change: Change, plan: Plan | null, now: Nanos): Effect {
+  #nextStep(job: Job): Change | undefined {
+    for (let step = job.steps.shift(); step !== undefined; step = job.steps.shift()) {
+      if (step.kind !== 'set-master' || step.master !== null) return step;
+      // What lives again is not taken out any more.
+      const link = linkByName(this.#around, step.interface);
+      if (link === undefined || !link.up || !link.carrier) return step;
+    }
+    return undefined;
+  }
+
+  #change(id: string, change: Change, plan: Plan, now: Nanos): Effect {
     if (change.kind !== 'set-master') return { type: 'change', id, change, undo: null };
     this.#knowledge.intend(change.interface, now);
     if (change.master !== null) return { type: 'change', id, change, undo: null };
-    this.#knowledge.detached.add(change.interface);
-    if (plan !== null) this.#detachFaults.set(change.interface, plan);
+    this.#knowledge.detached.set(change.interface, plan);
     const undo: Change = {
       kind: 'set-master',
       interface: change.interface,
@@ -270,15 +268,12 @@ export class Execute implements Machine {
   }
 
   #stepped(id: string, error: string | null, now: Nanos): Effect[] {
-    for (const [name, back] of this.#returns)
-      if (id === returnId(name)) return this.#returned(name, back.plan, error, now);
     for (const job of this.#jobs.values()) {
       if (job.waiting === null) continue;
       const isDetach = job.action === 'detach' && id === detachId(job.plan.fault.interface ?? '');
       if (job.waiting !== id && !isDetach) continue;
       job.waiting = null;
       if (error === null) return this.#next(job, now);
-      if (isDetach) this.#knowledge.detached.delete(job.plan.fault.interface ?? '');
       // Making bat0 anew goes on where single steps fail: half a mesh is better than none, and verification judges.
       if (job.action === 'recreate-mesh' && job.steps.length > 0) {
         return [
@@ -299,11 +294,10 @@ export class Execute implements Machine {
         job.nextLook = now + LOOKS[Math.min(job.looks, LOOKS.length - 1)]!;
         effects.push({ type: 'poll' });
       }
-      if (job.state === 'changing' && now >= job.waitingSince + STEP_TIMEOUT) {
-        effects.push(...this.#fail(job, 'the kernel did not answer', now));
-      }
+      if (job.state === 'verifying' || now < job.until) continue;
+      if (job.state === 'delayed') effects.push(...this.#next(job, now));
+      else effects.push(...this.#fail(job, job.state === 'kicking' ? 'the kick did not end' : NO_ANSWER, now));
     }
-    for (const [name, back] of [...this.#returns]) if (now >= back.at) effects.push(...this.#return(name, now));
     return effects;
   }
 
@@ -316,7 +310,7 @@ export class Execute implements Machine {
       if (verdict.good) {
         this.#jobs.delete(job.plan.fault.id);
         effects.push(this.#write(job.plan, 'verified', job.action, now, verdict.words));
-      } else if (now - job.plan.fault.at > limit) {
+      } else if (now - job.began > limit) {
         effects.push(...this.#fail(job, verdict.words, now));
       }
     }
@@ -340,8 +334,12 @@ export class Execute implements Machine {
       return { good, words: good ? 'it is back under the mesh interface' : 'it is still not under the mesh interface' };
     }
     const paths = tables?.originators ?? [];
+    // On a shared interface the way may lead over the same one, by another neighbour.
+    const lostPeer = fault.class === 'neighbour-lost' ? fault.peer : null;
+    const isOther = ({ interface: index, neighbour }: OriginatorPath) =>
+      index !== fault.interfaceIndex || (lostPeer !== null && neighbour !== lostPeer);
     const moved = job.affected.filter((originator) =>
-      paths.some((path) => path.best && path.originator === originator && path.interface !== fault.interfaceIndex),
+      paths.some((path) => path.best && path.originator === originator && isOther(path)),
     );
     const good = moved.length === job.affected.length;
     const lost = job.without > 0 ? `; ${job.without} routers had no other way` : '';
@@ -355,104 +353,19 @@ export class Execute implements Machine {
     if (job.action !== 'detach' || !this.#knowledge.detached.has(name)) {
       return [this.#write(job.plan, 'failed', job.action, now, why)];
     }
-    // It did not help: the interface goes back, so that we are no worse than without us.
-    this.#returns.set(name, { at: now, plan: job.plan, tries: 0 });
-    return [this.#write(job.plan, 'rolled-back', job.action, now, why)];
-  }
-
-  /** What is whole again goes back under bat0, when its damping is over. */
-  #noticed(what: string, name: string, now: Nanos): Effect[] {
-    switch (what) {
-      case 'carrier-back':
-        if (this.#knowledge.detached.has(name)) this.#schedule(name, now);
-        return [];
-      case 'carrier-lost':
-        // It went again while it waited.
-        if (this.#knowledge.detached.has(name)) this.#returns.delete(name);
-        return [];
-      case 'appeared':
-        if (this.#around.mesh !== null && this.#mayReturn(name)) this.#schedule(name, now);
-        return [];
-      case 'vanished':
-        this.#returns.delete(name);
-        if (!this.#knowledge.detached.delete(name)) return [];
-        return [{ type: 'disarm', id: detachId(name) }];
-      case 'joined-mesh': {
-        this.#returns.delete(name);
-        this.#knowledge.settle(name);
-        if (!this.#knowledge.detached.delete(name)) return [];
-        const plan = this.#detachFaults.get(name);
-        this.#detachFaults.delete(name);
-        const disarm: Effect = { type: 'disarm', id: detachId(name) };
-        return plan === undefined
-          ? [disarm]
-          : [disarm, this.#write(plan, 'over', 'reattach', now, 'it is back under bat0')];
-      }
-      default:
-        return [];
-    }
-  }
-
-  #mayReturn(name: string): boolean {
-    const { settings } = this.#around;
-    const link = linkByName(this.#around, name);
-    return (
-      settings.mode === 'act' &&
-      settings.reattach &&
-      link !== undefined &&
-      link.master === 0 &&
-      !isPrimary(this.#around, name)
-    );
-  }
-
-  #schedule(name: string, now: Nanos): void {
-    this.#returns.set(name, {
-      at: this.#knowledge.mayReturnAt(name, now),
-      plan: this.#detachFaults.get(name) ?? null,
-      tries: 0,
-    });
-  }
-
-  #release(now: Nanos, alarm: Alarm | null): void {
-    for (const [name, back] of this.#returns) {
-      const link = linkByName(this.#around, name);
-      if (link === undefined || !link.carrier || (alarm !== null && alarm.far === link.mac)) continue;
-      back.at = Math.min(back.at, now);
-    }
-  }
-
-  #return(name: string, now: Nanos): Effect[] {
-    const back = this.#returns.get(name)!;
-    if (this.#around.mesh === null) {
-      back.at = now + SECOND;
-      return [];
-    }
-    back.tries += 1;
-    back.at = now + STEP_TIMEOUT;
-    const change: Change = { kind: 'set-master', interface: name, master: this.#around.settings.meshInterface };
-    return [this.#change(returnId(name), change, back.plan, now)];
-  }
-
-  #returned(name: string, plan: Plan | null, error: string | null, now: Nanos): Effect[] {
-    // Success shows as 'joined-mesh', which ends the whole story.
-    if (error === null) return [];
-    const back = this.#returns.get(name)!;
-    if (back.tries >= 5) {
-      this.#returns.delete(name);
-      const words = `it could not be put back under bat0: ${error}`;
-      return plan === null
-        ? [log('error', words, { interface: name })]
-        : [this.#write(plan, 'failed', 'reattach', now, words)];
-    }
-    back.at = now + back.tries * SECOND;
-    return [];
+    // It did not help, or nobody knows whether it was done: it goes back, so that we are no worse than without us.
+    return [
+      { type: 'emit', event: { type: 'give-back', interface: name } },
+      this.#write(job.plan, 'rolled-back', job.action, now, why),
+    ];
   }
 
   #over(id: string, how: string, now: Nanos): Effect[] {
     const job = this.#jobs.get(id);
+    if (job === undefined) return [];
     // What lives again is not taken out any more.
-    if (job !== undefined) job.steps = job.steps.filter((step) => step.kind !== 'set-master' || step.master !== null);
-    if (job !== undefined && job.state === 'verifying') {
+    job.steps = job.steps.filter((step) => step.kind !== 'set-master' || step.master !== null);
+    if (job.state === 'verifying' || job.state === 'delayed') {
       this.#jobs.delete(id);
       return [this.#write(job.plan, 'over', job.action, now, how)];
     }
@@ -481,12 +394,9 @@ function reasonOf(fault: Fault): KickReason {
   return fault.evidence.some((evidence) => evidence.source === 'operator') ? 'operator' : 'own-fault';
 }
 
-function detachId(name: string): string {
+/** Names the taking out of an interface, to the kernel and to the undo helper. */
+export function detachId(name: string): string {
   return `detach-${name}`;
-}
-
-function returnId(name: string): string {
-  return `return-${name}`;
 }
 
 function log(level: 'debug' | 'info' | 'warning' | 'error', message: string, fields: Record<string, unknown>): Effect {

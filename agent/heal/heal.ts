@@ -13,6 +13,7 @@ import { Kick } from './kick.ts';
 import { Knowledge } from './knowledge.ts';
 import { Monitor } from './monitor.ts';
 import { Plan } from './plan.ts';
+import { Returns } from './returns.ts';
 
 export function heal() {
   const monitor = new Monitor();
@@ -20,8 +21,9 @@ export function heal() {
   const analyse = new Analyse(monitor, knowledge);
   const plan = new Plan(monitor, knowledge);
   const execute = new Execute(monitor, knowledge);
+  const returns = new Returns(monitor, knowledge);
   const alarm = new Alarm(monitor);
-  const kick = new Kick(monitor, knowledge);
+  const kick = new Kick(monitor);
   const journal = new Journal();
   return {
     monitor,
@@ -31,6 +33,6 @@ export function heal() {
     execute,
     alarm,
     kick,
-    machines: [monitor, knowledge, analyse, plan, execute, alarm, kick, new Keeper(monitor), journal],
+    machines: [monitor, knowledge, analyse, plan, execute, returns, alarm, kick, new Keeper(monitor), journal],
   };
 }

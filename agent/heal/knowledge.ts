@@ -7,17 +7,23 @@ import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Action, FaultClass } from '../core/words.ts';
+import type { Action, FaultClass, Plan, Symptom } from '../core/words.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Two losses of an interface within this are flapping. */
 const FLAP_WINDOW: Nanos = 60 * SECOND;
 
+/** Three times within this is no accident. */
 const INSIST_WINDOW: Nanos = 300 * SECOND;
+const INSISTENT = 3;
+/** BATADV_RESET_PROTECTION_MS: peers believe a new sequence number at most so often. */
+const RESET_PROTECTION: Nanos = 30 * SECOND;
+
+const LEAVES: ReadonlySet<Symptom['what']> = new Set(['left-mesh', 'mesh-gone']);
 
 interface History {
   downs: Nanos[];
-  /** When somebody else took it out of bat0. */
+  /** When somebody else took it out of bat0, or deleted it where it is bat0 itself. */
   leaves: Nanos[];
   attachedAt: Nanos;
 }
@@ -35,10 +41,8 @@ export class Knowledge implements Machine {
   readonly name = 'knowledge';
   readonly #around: Surroundings;
   readonly #history = new Map<string, History>();
-  /** Interfaces that we took out of the mesh and owe it. */
-  readonly detached = new Set<string>();
-  /** OGM aggregation as the mesh has it when no kick is about; null until a table told. */
-  aggregation: boolean | null = null;
+  /** Interfaces that we took out of the mesh and owe it, with the plan that did. */
+  readonly detached = new Map<string, Plan>();
   /** Interfaces with a change of ours under way: what happens to them now is our doing. */
   readonly #ours = new Map<string, Nanos>();
   readonly #records = new Map<string, Record>();
@@ -53,7 +57,7 @@ export class Knowledge implements Machine {
       history.downs = history.downs.filter((at) => now - at < FLAP_WINDOW);
       history.downs.push(now);
     }
-    if (event.type === 'symptom' && event.symptom.what === 'left-mesh' && !this.isOurs(event.symptom.interface, now)) {
+    if (event.type === 'symptom' && LEAVES.has(event.symptom.what) && !this.isOurs(event.symptom.interface, now)) {
       const history = this.#of(event.symptom.interface);
       history.leaves = history.leaves.filter((at) => now - at < INSIST_WINDOW);
       history.leaves.push(now);
@@ -87,13 +91,19 @@ export class Knowledge implements Machine {
     const history = this.#history.get(name);
     if (history === undefined) return now + settings.reattachDampingNs;
     const damping = this.isFlapping(name, now) ? settings.flapDampingNs : settings.reattachDampingNs;
-    const afterLast = history.attachedAt + settings.flapDampingNs;
-    return Math.max(now + damping, history.attachedAt > 0 ? afterLast : now);
+    const afterLast = history.attachedAt > 0 ? history.attachedAt + settings.flapDampingNs : now;
+    return Math.max(now + damping, afterLast);
+  }
+
+  /** Before this an interface must not go back, whatever happens. */
+  protectedUntil(name: string, now: Nanos): Nanos {
+    const attachedAt = this.#history.get(name)?.attachedAt ?? 0;
+    return attachedAt > 0 ? Math.max(now, attachedAt + RESET_PROTECTION) : now;
   }
 
   /** Was it taken out of bat0, by somebody else, three times within the window? Then that somebody means it. */
   insists(name: string, now: Nanos): boolean {
-    return (this.#history.get(name)?.leaves ?? []).filter((at) => now - at < INSIST_WINDOW).length >= 3;
+    return (this.#history.get(name)?.leaves ?? []).filter((at) => now - at < INSIST_WINDOW).length >= INSISTENT;
   }
 
   intend(name: string, now: Nanos): void {

@@ -2,21 +2,17 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event, HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { InterfaceAddress, Link, MeshInfo } from '../core/kernel.ts';
+import type { InterfaceAddress, Link, MeshInfo, MeshSettings } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
+import { expectedEveryMs, isSilent } from '../mesh/silence.ts';
 import { attached, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
-/** A neighbour is silent after this many missed OGMs (BATMAN_IV) or ELP probes (BATMAN_V). */
-const SILENT_AFTER = 3.5;
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
 const AFTER_ALARM: Nanos = 300 * MS;
-/** What we have need not be what the neighbour has: nobody is called silent sooner than the defaults allow. */
-const SLOWEST_MS = 1000;
-/** The default ELP interval; GET_HARDIF tells the real one where the kernel has it. */
-const ELP_MS = 500;
-
+/** Routers that one reading may declare dead. */
+const MOST_SAID = 32;
 export class Monitor implements Machine, Surroundings {
   readonly name = 'monitor';
   started = false;
@@ -27,7 +23,6 @@ export class Monitor implements Machine, Surroundings {
   mesh: Link | null = null;
   readonly members = new Set<string>();
   tables: Tables | null = null;
-  tablesAt: Nanos = -1;
   lastMesh: MeshInfo | null = null;
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
@@ -36,6 +31,8 @@ export class Monitor implements Machine, Surroundings {
   /** Originators with when they were last heard of, by our clock. */
   readonly #heard = new Map<Mac, Nanos>();
   readonly #dead = new Set<Mac>();
+  /** What settings are when they are not lent. */
+  readonly #lent = new Map<string, { settings: Partial<MeshSettings>; until: Nanos }>();
 
   on(event: Event, now: Nanos): Effect[] {
     switch (event.type) {
@@ -57,11 +54,17 @@ export class Monitor implements Machine, Surroundings {
         // An empty answer while bat0 is away must not make us forget what it had.
         if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
         return [];
+      case 'lent': {
+        // A reading that is on its way may have seen the setting before it was returned.
+        const until = event.returned ? now + SECOND : NEVER;
+        this.#lent.set(Object.keys(event.settings).join(), { settings: event.settings, until });
+        return [];
+      }
       case 'alarm':
         this.#nextPoll = Math.min(this.#nextPoll, now + AFTER_ALARM);
         return [];
       case 'mode-asked':
-        // Until the next start or reload: the configuration file is a person's, and stays as it is.
+        // Until the next start, or until the file asks for another: the configuration file is a person's, and stays as it is.
         this.settings = { ...this.settings, mode: event.mode };
         return [log(`healing is now ${event.mode}`, { by: event.by })];
       case 'tick':
@@ -104,9 +107,12 @@ export class Monitor implements Machine, Surroundings {
   }
 
   #link(link: Link): Effect[] {
-    const before = this.links.get(link.index);
+    const known = this.links.get(link.index);
+    // Under another name it is another interface, to whoever goes by names.
+    const renamed = known !== undefined && known.name !== link.name;
+    const said = renamed ? this.#gone(known.index, known.name) : [];
+    const before = renamed ? undefined : known;
     this.links.set(link.index, link);
-    const said: Effect[] = [];
     if (link.name === this.settings.meshInterface && link.kind === 'batadv') {
       const isNew = this.mesh === null || this.mesh.index !== link.index;
       this.mesh = link;
@@ -155,31 +161,39 @@ export class Monitor implements Machine, Surroundings {
     return [this.#say('vanished', known.name, index, null, 'the interface was deleted or unplugged')];
   }
 
-  #read(tables: Tables, now: Nanos): Effect[] {
+  #read(read: Tables, now: Nanos): Effect[] {
     // A reading that began before bat0 went away must not bring it back.
-    this.tables = this.mesh === null ? null : tables;
-    this.tablesAt = now;
-    if (this.tables === null) return [];
+    if (this.mesh === null) {
+      this.tables = null;
+      return [];
+    }
+    const tables = this.#withoutLoans(read, now);
+    this.tables = tables;
     if (tables.mesh !== null) this.lastMesh = tables.mesh;
     if (!this.started) return [];
-    return [...this.#neighbours(tables, now), ...this.#originators(tables, now)];
+    return [...this.#neighbours(tables), ...this.#originators(tables, now)];
   }
 
-  #neighbours(tables: Tables, now: Nanos): Effect[] {
+  /** Settings as the mesh has them by itself: what a repair changed for a moment is nothing to reckon with. */
+  #withoutLoans(tables: Tables, now: Nanos): Tables {
+    for (const [key, { until }] of this.#lent) if (now > until) this.#lent.delete(key);
+    if (tables.mesh === null || this.#lent.size === 0) return tables;
+    const settings = { ...tables.mesh.settings };
+    for (const { settings: original } of this.#lent.values()) Object.assign(settings, original);
+    return { ...tables, mesh: { ...tables.mesh, settings } };
+  }
+
+  #neighbours(tables: Tables): Effect[] {
     const said: Effect[] = [];
     const seen = new Set<string>();
     const links = new Map(attached(this).map((link) => [link.index, link]));
-    const v = tables.mesh?.algorithm === 'BATMAN_V';
     for (const row of tables.neighbours) {
       const key = `${row.interface} ${row.neighbour}`;
       seen.add(key);
-      const elp = tables.hardInterfaces.find((hard) => hard.index === row.interface)?.elpInterval ?? ELP_MS;
-      const interval = v ? elp : (tables.mesh?.settings.origInterval ?? 1000);
-      const limit = SILENT_AFTER * Math.max(interval, SLOWEST_MS);
       const carrier = links.get(row.interface)?.carrier ?? false;
-      const silent = row.lastSeenMs > limit;
+      const silent = isSilent(tables, row.interface, row.lastSeenMs);
       if (silent && carrier && !this.#silent.has(key)) {
-        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${interval} ms`;
+        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${expectedEveryMs(tables, row.interface)} ms`;
         said.push(this.#say('neighbour-silent', row.interfaceName, row.interface, row.neighbour, detail));
       }
       if (!silent && this.#silent.has(key)) {
@@ -189,7 +203,6 @@ export class Monitor implements Machine, Surroundings {
       else this.#silent.delete(key);
     }
     for (const key of this.#silent) if (!seen.has(key)) this.#silent.delete(key);
-    void now;
     return said;
   }
 
@@ -203,6 +216,8 @@ export class Monitor implements Machine, Surroundings {
     }
     for (const [originator, at] of this.#heard) {
       const silence = now - at;
+      // A mesh that broke in two is told of a part at a time.
+      if (said.length >= MOST_SAID) break;
       if (silence > this.settings.deadAfterNs && !this.#dead.has(originator)) {
         this.#dead.add(originator);
         const detail = `nothing of it was heard for ${Math.round(silence / SECOND)} s`;

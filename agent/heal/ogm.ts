@@ -1,52 +1,53 @@
 /**
- * Originator messages as this router's kernel sends them: its own, continued, and those it forwards, withdrawn.
+ * Originator messages of BATMAN_IV as this router's kernel sends them: its own, continued, and those it forwards,
+ * withdrawn. What we send ourselves carries a mark, so that a tap that hears it too does not take it for the kernel's.
  *
- * Layouts: struct batadv_ogm_packet and struct batadv_ogm2_packet in the kernel's include/uapi/linux/batadv_packet.h
- * (compatibility version 15). Both begin type(1) version(1) ttl(1) flags(1) seqno(4, big-endian) orig(6).
+ * Layout: struct batadv_ogm_packet in the kernel's include/uapi/linux/batadv_packet.h (compatibility version 15):
+ * type(1) version(1) ttl(1) flags(1) seqno(4, big-endian) orig(6) prev_sender(6) reserved(1) tq(1) tvlv_len(2).
  */
 import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
-import type { RoutingAlgorithm } from '../core/kernel.ts';
 
 export const ETH_P_BATMAN = 0x4305;
+/** enum batadv_packettype */
+export const IV_OGM = 0x00;
 const ETHER = 14;
 const COMPAT_VERSION = 15;
-const TYPES: Readonly<Record<RoutingAlgorithm, { type: number; header: number; tvlvLength: number }>> = {
-  BATMAN_IV: { type: 0x00, header: 24, tvlvLength: 22 },
-  BATMAN_V: { type: 0x04, header: 20, tvlvLength: 14 },
-};
-
+const HEADER = 24;
 /** Flag of a forwarded OGM that did not come by the best next hop (enum batadv_iv_flags): receivers ignore it. */
 const NOT_BEST_NEXT_HOP = 0x01;
+/** `reserved`: sent as zero and ignored by the kernel. A relay leaves it as it is. */
+const MARK_OFFSET = 20;
+const CONTINUED = 0x78;
+const WITHDRAWN = 0x79;
 const TQ_OFFSET = 21;
-const THROUGHPUT_OFFSET = 16;
 /** Worth next to nothing, and still above zero after the receiver's own link has been multiplied in: a TQ of 0 is dropped. */
 const WITHDRAWN_TQ = 10;
-const WITHDRAWN_THROUGHPUT = 1;
 
 export interface Ogm {
-  readonly algorithm: RoutingAlgorithm;
   readonly seqno: number;
   readonly originator: Mac;
+  /** Begun by an agent's kick rather than by the originator's kernel. */
+  readonly continued: boolean;
   /** This OGM alone, from its type byte to the end of its TVLVs. */
   readonly packet: Uint8Array;
 }
 
-/** The OGMs of one Ethernet frame (BATMAN_IV and V aggregate several), up to the first thing that is none. */
-export function parseOgms(frame: Uint8Array, algorithm: RoutingAlgorithm): Ogm[] {
-  const { type, header, tvlvLength } = TYPES[algorithm];
+/** The OGMs of one Ethernet frame (BATMAN_IV aggregates several), up to the first thing that is none. */
+export function parseOgms(frame: Uint8Array): Ogm[] {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   const found: Ogm[] = [];
-  if (frame.length < ETHER + header || view.getUint16(12) !== ETH_P_BATMAN) return found;
-  for (let at = ETHER; at + header <= frame.length; ) {
-    if (frame[at] !== type || frame[at + 1] !== COMPAT_VERSION) break;
-    const end = at + header + view.getUint16(at + tvlvLength);
+  if (frame.length < ETHER + HEADER || view.getUint16(12) !== ETH_P_BATMAN) return found;
+  for (let at = ETHER; at + HEADER <= frame.length; ) {
+    if (frame[at] !== IV_OGM || frame[at + 1] !== COMPAT_VERSION) break;
+    const end = at + HEADER + view.getUint16(at + 22);
     if (end > frame.length) break;
-    // Marked ones say nothing about a route of ours.
-    if (algorithm === 'BATMAN_V' || (frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0) {
+    const mark = frame[at + MARK_OFFSET];
+    // Neither says anything about a route of ours.
+    if ((frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0 && mark !== WITHDRAWN) {
       found.push({
-        algorithm,
         seqno: view.getUint32(at + 4),
         originator: macFromBytes(frame, at + 8),
+        continued: mark === CONTINUED,
         packet: frame.slice(at, end),
       });
     }
@@ -57,7 +58,7 @@ export function parseOgms(frame: Uint8Array, algorithm: RoutingAlgorithm): Ogm[]
 
 /** The same OGM with another sequence number, as a broadcast frame from `source`. */
 export function continueOgm(ogm: Ogm, seqno: number, source: Mac): Uint8Array {
-  const frame = broadcast(ogm, source);
+  const frame = broadcast(ogm, source, CONTINUED);
   new DataView(frame.buffer).setUint32(ETHER + 4, seqno >>> 0);
   return frame;
 }
@@ -69,18 +70,18 @@ export function continueOgm(ogm: Ogm, seqno: number, source: Mac): Uint8Array {
  * silence takes five further OGMs.
  */
 export function withdrawOgm(ogm: Ogm, source: Mac): Uint8Array {
-  const frame = broadcast(ogm, source);
-  if (ogm.algorithm === 'BATMAN_IV') frame[ETHER + TQ_OFFSET] = WITHDRAWN_TQ;
-  else new DataView(frame.buffer).setUint32(ETHER + THROUGHPUT_OFFSET, WITHDRAWN_THROUGHPUT);
+  const frame = broadcast(ogm, source, WITHDRAWN);
+  frame[ETHER + TQ_OFFSET] = WITHDRAWN_TQ;
   return frame;
 }
 
-function broadcast(ogm: Ogm, source: Mac): Uint8Array {
+function broadcast(ogm: Ogm, source: Mac, mark: number): Uint8Array {
   const frame = new Uint8Array(ETHER + ogm.packet.length);
   frame.fill(0xff, 0, 6);
   macToBytes(source, frame, 6);
   new DataView(frame.buffer).setUint16(12, ETH_P_BATMAN);
   frame.set(ogm.packet, ETHER);
+  frame[ETHER + MARK_OFFSET] = mark;
   return frame;
 }
 

@@ -9,12 +9,13 @@ import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm as AlarmWord, Alternative, Fault, Plan as PlanWord } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
-import { broken, isPrimary, originatorAddress, type Surroundings, usable } from './surroundings.ts';
+import { broken, isPrimary, originatorAddress, type Surroundings, ways } from './surroundings.ts';
 
 /** Seen in the lab: after a second fault some routes of BATMAN_V stood still for longer than without us. */
 const HARMFUL_V = 'under BATMAN_V this has made things worse: batman-adv repairs by itself';
 /** Word of the other end comes within this, or is about something else. */
 const OTHER_END: Nanos = 2 * SECOND;
+const NETIFD_FIRST: Nanos = 2 * SECOND;
 
 const COST: Readonly<Record<Action, number>> = {
   none: 0,
@@ -81,10 +82,13 @@ export class Plan implements Machine {
     }));
     const actions = alternatives.filter((alternative) => alternative.refused === null).map(({ action }) => action);
     const why = actions.length === 0 ? 'every repair was refused' : actions.map((action) => WHY[action]).join('; ');
-    const ways = broken(this.#around, fault.interfaceIndex ?? 0);
+    const lost = broken(this.#around, fault.interfaceIndex ?? 0);
     // On a doubtful row packets may circle until the kick has told the others; a good one, or none, is safe at once.
-    const detachLate = ways.some(({ other }) => other === 'doubtful');
-    return { fault, actions, alternatives, why, detachLate, act: this.#around.settings.mode === 'act' };
+    const detachLate = lost.some(({ other }) => other === 'doubtful');
+    const { mode, own } = this.#around.settings;
+    // netifd, or whoever declared an adopted mesh, makes it anew too: it goes first.
+    const delayNs = actions.includes('recreate-mesh') && !own ? NETIFD_FIRST : 0;
+    return { fault, actions, alternatives, why, detachLate, delayNs, act: mode === 'act' };
   }
 
   /** Why an action must not be done now, or null. */
@@ -95,21 +99,31 @@ export class Plan implements Machine {
         if (this.#isV()) return HARMFUL_V;
         return fault.class === 'remote-alarm' && !this.#isNamed(fault) ? 'none of the broken routes leads here' : null;
       case 'clear-way':
+        if (this.#isV()) return HARMFUL_V;
         return this.#isNamed(fault) ? 'the kick does that too' : null;
       case 'detach':
         return this.#detachRefusal(fault, now);
       case 'reattach':
         if (!settings.reattach) return 'heal.reattach is off';
-        if (this.#knowledge.insists(fault.interface ?? '', now))
-          return 'somebody takes it out again and again: left to a person';
-        return null;
+        return this.#masterRefusal(fault) ?? this.#insistence(fault, 'takes it out', now);
       case 'recreate-mesh':
         if (!settings.recreate) return 'heal.recreate is off';
         if (!settings.own && this.#around.lastMesh === null) return 'it was never seen, and mesh.own is off';
-        return null;
+        return this.#insistence(fault, 'deletes it', now);
       default:
         return null;
     }
+  }
+
+  #insistence(fault: Fault, does: string, now: Nanos): string | null {
+    if (!this.#knowledge.insists(fault.interface ?? '', now)) return null;
+    return `somebody ${does} again and again: left to a person`;
+  }
+
+  #masterRefusal(fault: Fault): string | null {
+    const master = this.#around.links.get(fault.interfaceIndex ?? 0)?.master ?? 0;
+    if (master === 0 || master === this.#around.mesh?.index) return null;
+    return `it was given to ${this.#around.links.get(master)?.name ?? `interface ${master}`}: left to a person`;
   }
 
   #isV(): boolean {
@@ -130,15 +144,15 @@ export class Plan implements Machine {
       return 'it is the primary interface: its address is this router’s name in the mesh';
     const link = this.#around.links.get(fault.interfaceIndex ?? 0);
     if (link?.up === false) return 'it was set down: batman-adv knows already';
-    const others = usable(this.#around).filter((other) => other.name !== name && !isPrimary(this.#around, other.name));
+    const others = ways(this.#around).filter((other) => other.name !== name);
     if (others.length === 0) return 'it is this router’s last hard interface';
-    const ways = broken(this.#around, fault.interfaceIndex ?? 0);
-    if (ways.length === 0) return 'no route goes through it: nothing would be won';
-    const without = ways.filter(({ other }) => other === 'none').length;
+    const lost = broken(this.#around, fault.interfaceIndex ?? 0);
+    if (lost.length === 0) return 'no route goes through it: nothing would be won';
+    const without = lost.filter(({ other }) => other === 'none').length;
     if (without === 0) return null;
     this.#unsure.set(fault.id, { fault, until: now + OTHER_END });
     if (this.#unsure.size > 64) this.#unsure.delete(this.#unsure.keys().next().value!);
-    return `no other way is known to ${without} of ${ways.length} routers behind it: it waits for word from the other end`;
+    return `no other way is known to ${without} of ${lost.length} routers behind it: it waits for word from the other end`;
   }
 
   /**
@@ -158,7 +172,7 @@ export class Plan implements Machine {
       const why = `the other end of ${link.name} is alive and was heard another way; ${WHY.detach}`;
       const act = this.#around.settings.mode === 'act';
       const detachLate = broken(this.#around, link.index).some(({ other }) => other === 'doubtful');
-      return [this.#say({ fault, actions: ['detach'], alternatives, why, detachLate, act })];
+      return [this.#say({ fault, actions: ['detach'], alternatives, why, detachLate, delayNs: 0, act })];
     }
     return [];
   }

@@ -7,7 +7,7 @@ import type { Effect } from '../core/effect.ts';
 import type { HealSettings, Tables } from '../core/event.ts';
 import { toHex } from '../core/hex.ts';
 import { macToBytes } from '../core/ids.ts';
-import type { Link } from '../core/kernel.ts';
+import { type Link, STOCK_SETTINGS } from '../core/kernel.ts';
 import { Runtime } from '../core/runtime.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
 import { heal } from './heal.ts';
@@ -73,24 +73,7 @@ const TABLES: Tables = {
     version: '',
     algorithm: 'BATMAN_IV',
     primary: { index: 4, name: 'c', mac: SELF },
-    settings: {
-      aggregatedOgms: true,
-      apIsolation: false,
-      bonding: false,
-      bridgeLoopAvoidance: false,
-      distributedArpTable: false,
-      fragmentation: false,
-      gwMode: 'off',
-      gwBandwidthDown: 0,
-      gwBandwidthUp: 0,
-      gwSelClass: 0,
-      hopPenalty: 30,
-      multicastForceflood: false,
-      multicastFanout: 16,
-      origInterval: 1000,
-      isolationMark: 0,
-      isolationMask: 0,
-    },
+    settings: STOCK_SETTINGS,
   },
   hardInterfaces: [],
   originators: [2, 3].map((index) => ({

@@ -5,7 +5,6 @@
 import type { HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { InterfaceAddress, Link, MeshInfo, OriginatorPath } from '../core/kernel.ts';
-import type { Nanos } from '../core/time.ts';
 
 export interface Surroundings {
   /** Act only when true: the first links and tables are in, and who we are is known. */
@@ -18,8 +17,7 @@ export interface Surroundings {
   /** Names of interfaces that belong under the mesh interface: seen there, or configured. */
   readonly members: ReadonlySet<string>;
   readonly tables: Tables | null;
-  readonly tablesAt: Nanos;
-  /** The last GET_MESH answer that was not empty: what bat0 was, if it is gone. */
+  /** The last GET_MESH answer that was not empty, without what is lent: what bat0 was, if it is gone. */
   readonly lastMesh: MeshInfo | null;
   readonly lastMeshUp: { readonly mac: Mac; readonly master: IfIndex } | null;
   readonly addresses: readonly InterfaceAddress[];
@@ -80,6 +78,14 @@ export function primaryName(around: Surroundings): string | null {
 /** Is this the primary interface? Taking that out would change this router's originator address. */
 export function isPrimary(around: Surroundings, name: string): boolean {
   return name === primaryName(around) || name === around.settings.primary;
+}
+
+/** Hard interfaces by which frames reach somebody: all usable ones, less a primary without neighbours. */
+export function ways(around: Surroundings, avoid: Iterable<IfIndex> = []): Link[] {
+  const avoided = new Set(avoid);
+  return usable(around).filter(
+    ({ name, index }) => !avoided.has(index) && (!isPrimary(around, name) || neighboursOn(around, index).length > 0),
+  );
 }
 
 /** The neighbours last seen on an interface. */

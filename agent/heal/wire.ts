@@ -65,8 +65,8 @@ export function fromInterface(frame: Uint8Array, source: Mac): Uint8Array {
 
 /** The whole Ethernet frame of an alarm, sent from `source`. */
 export function encodeAlarm(alarm: Alarm, source: Mac, key: MacKey): Uint8Array {
-  // More than fit: none is named, and everybody kicks.
-  const affected = alarm.affected.length > MOST_AFFECTED ? [] : alarm.affected;
+  // More than fit: these at least. The rest finds its way as batman-adv does by itself.
+  const affected = alarm.affected.slice(0, MOST_AFFECTED);
   const frame = begin(ALARM_HEAD + 6 * affected.length, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm);
   macToBytes(alarm.near, frame, ETHER + 22);
   macToBytes(alarm.far, frame, ETHER + 28);

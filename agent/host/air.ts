@@ -3,13 +3,11 @@
  * as the kernel sends them.
  *
  * A tap on what leaves an interface makes the kernel clone every frame that leaves it, so it sits where no user's frame
- * passes: under BATMAN_IV on the primary interface, which carries every own OGM (and is best one that nothing else
- * uses). BATMAN_V sends no OGM where nobody listens, so there the tap sits on the hard interfaces.
+ * passes: on the primary interface, which carries every own OGM of BATMAN_IV, and is best one that nothing else uses.
  */
 import type { IfIndex } from '../core/ids.ts';
-import type { RoutingAlgorithm } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
-import { ETH_P_BATMAN } from '../heal/ogm.ts';
+import { ETH_P_BATMAN, IV_OGM } from '../heal/ogm.ts';
 import { ETH_P_X0 } from '../heal/wire.ts';
 import {
   type BpfInstruction,
@@ -20,10 +18,13 @@ import {
   PACKET_OUTGOING,
 } from './native.ts';
 
+/** Frames handed to the shim in one call, which takes 4096 at most. */
+const AT_ONCE = 1024;
+
 export interface Air {
   send(frames: readonly { readonly interface: IfIndex; readonly frame: Uint8Array }[]): void;
-  /** Taps sit exactly on these interfaces from now on. */
-  tap(interfaces: readonly IfIndex[], algorithm: RoutingAlgorithm): void;
+  /** The tap sits on this interface from now on, null for nowhere. */
+  tap(index: IfIndex | null): void;
   close(): void;
 }
 
@@ -34,24 +35,23 @@ export interface AirOptions {
   onOwnOgm(frame: Buffer): void;
 }
 
-/** Classic BPF (linux/filter.h): outgoing frames that begin with an OGM of this type, and nothing else. */
-function ownOgms(type: number): BpfInstruction[] {
-  const LDB = 0x30; // BPF_LD | BPF_B | BPF_ABS
-  const LDH = 0x28; // BPF_LD | BPF_H | BPF_ABS
-  const JEQ = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-  const RET = 0x06; // BPF_RET | BPF_K
-  const PKTTYPE = 0xfffff000 + 4; // SKF_AD_OFF + SKF_AD_PKTTYPE
-  return [
-    [LDB, 0, 0, PKTTYPE],
-    [JEQ, 0, 5, PACKET_OUTGOING],
-    [LDH, 0, 0, 12],
-    [JEQ, 0, 3, ETH_P_BATMAN],
-    [LDB, 0, 0, 14],
-    [JEQ, 0, 1, type],
-    [RET, 0, 0, 0xffff],
-    [RET, 0, 0, 0],
-  ];
-}
+const LDB = 0x30; // BPF_LD | BPF_B | BPF_ABS
+const LDH = 0x28; // BPF_LD | BPF_H | BPF_ABS
+const JEQ = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const RET = 0x06; // BPF_RET | BPF_K
+const PKTTYPE = 0xfffff000 + 4; // SKF_AD_OFF + SKF_AD_PKTTYPE
+
+/** Classic BPF (linux/filter.h): outgoing frames that begin with an OGM, and nothing else. */
+const OWN_OGMS: readonly BpfInstruction[] = [
+  [LDB, 0, 0, PKTTYPE],
+  [JEQ, 0, 5, PACKET_OUTGOING],
+  [LDH, 0, 0, 12],
+  [JEQ, 0, 3, ETH_P_BATMAN],
+  [LDB, 0, 0, 14],
+  [JEQ, 0, 1, IV_OGM],
+  [RET, 0, 0, 0xffff],
+  [RET, 0, 0, 0],
+];
 
 export function openAir(options: AirOptions): Air {
   const { native, log } = options;
@@ -63,41 +63,40 @@ export function openAir(options: AirOptions): Air {
     // An interface went down: rtnetlink tells, and better.
     onError: () => {},
   });
-  const taps = new Map<IfIndex, { socket: NativePacket; algorithm: RoutingAlgorithm }>();
+  let tapped: { readonly index: IfIndex; readonly socket: NativePacket } | null = null;
 
   return {
     send(list) {
-      for (const { index, code } of frames.sendMany(list.map(({ frame, interface: to }) => [frame, to] as const))) {
-        log.debug('a frame did not leave', { interface: list[index]?.interface, errno: code });
+      for (let at = 0; at < list.length; at += AT_ONCE) {
+        const part = list.slice(at, at + AT_ONCE);
+        for (const { index, code } of frames.sendMany(part.map(({ frame, interface: to }) => [frame, to] as const))) {
+          log.debug('a frame did not leave', { interface: part[index]?.interface, errno: code });
+        }
       }
     },
-    tap(interfaces, algorithm) {
-      for (const [index, { socket, algorithm: of }] of taps) {
-        if (interfaces.includes(index) && of === algorithm) continue;
-        socket.close();
-        taps.delete(index);
-      }
-      for (const index of interfaces) {
-        if (taps.has(index)) continue;
-        try {
-          const socket = native.openPacket({
-            ethertype: ETH_P_ALL,
-            ifindex: index,
-            filter: ownOgms(algorithm === 'BATMAN_V' ? 0x04 : 0x00),
-            onFrame: (frame) => options.onOwnOgm(frame),
-            onError: () => {},
-          });
-          taps.set(index, { socket, algorithm });
-        } catch (thrown) {
-          // It vanished between the table and us; the next table tells what is there.
-          log.debug('no tap', { interface: index, errno: (thrown as NativeError).code });
-        }
+    tap(index) {
+      if (tapped?.index === index) return;
+      tapped?.socket.close();
+      tapped = null;
+      if (index === null) return;
+      try {
+        const socket = native.openPacket({
+          ethertype: ETH_P_ALL,
+          ifindex: index,
+          filter: OWN_OGMS,
+          onFrame: (frame) => options.onOwnOgm(frame),
+          onError: () => {},
+        });
+        tapped = { index, socket };
+      } catch (thrown) {
+        // It vanished between the table and us; the next table tells what is there.
+        log.debug('no tap', { interface: index, errno: (thrown as NativeError).code });
       }
     },
     close() {
       frames.close();
-      for (const { socket } of taps.values()) socket.close();
-      taps.clear();
+      tapped?.socket.close();
+      tapped = null;
     },
   };
 }

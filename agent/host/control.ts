@@ -2,8 +2,10 @@
  * The control socket of x0ctl: HTTP over a unix socket, all calls. Who may change something is decided by the uid that
  * the kernel names as the peer's (SO_PEERCRED): root, or the agent's own. Others whom the path's mode lets in may read.
  */
+import { mkdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import type { Caller, Sources } from '../report/api.ts';
 import type { Metrics } from '../report/metrics.ts';
@@ -14,6 +16,8 @@ import type { ListenOptions, NativeSocket } from './native.ts';
 export type ListenerFactory = (options: ListenOptions) => Pick<NativeSocket, 'close'>;
 
 const MODE = 0o660;
+/** /var/run is empty after each boot, so the directory is ours to make. */
+const DIRECTORY_MODE = 0o750;
 const IDLE_TIMEOUT = 10_000;
 const MOST_CONNECTIONS = 32;
 
@@ -33,7 +37,12 @@ export interface Control {
   close(): void;
 }
 
-/** Throws E_SOCKET. */
+/** Whether this error of serveControl says that another process listens on the path. */
+export function isTaken(error: AgentError): boolean {
+  return error.code === 'E_SOCKET' && error.detail.errno === 'EADDRINUSE';
+}
+
+/** Throws E_SOCKET: with `isTaken` where another agent runs, else where the path cannot be used. */
 export function serveControl(options: ControlOptions): Control {
   const { path, sources, metrics, uid: own = process.getuid?.() } = options;
   const callers = new WeakMap<Socket, Caller>();
@@ -62,6 +71,7 @@ export function serveControl(options: ControlOptions): Control {
 
   let listener: Pick<NativeSocket, 'close'>;
   try {
+    mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
     listener = options.listener({
       path,
       mode: MODE,
@@ -70,7 +80,8 @@ export function serveControl(options: ControlOptions): Control {
     });
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new AgentError('E_SOCKET', `cannot listen on ${path}: ${reason}`, { path, errno: reason }, { cause });
+    const why = reason === 'EADDRINUSE' ? 'another agent answers there' : reason;
+    throw new AgentError('E_SOCKET', `cannot listen on ${path}: ${why}`, { path, errno: reason }, { cause });
   }
   server.timeout = IDLE_TIMEOUT;
   return {

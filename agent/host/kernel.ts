@@ -23,6 +23,11 @@ import {
   subscribeLinks,
 } from './netlink/rtnetlink.ts';
 
+/** Readings of all links in a row, on a router where they never stand still. */
+const READINGS = 5;
+/** Until they are read once more, where that failed or events were lost again. */
+const RESYNC_MS = 1000;
+
 /** A change as one netlink message, ready to go out or to be armed in the undo helper. */
 export interface Prepared {
   readonly protocol: number;
@@ -43,12 +48,15 @@ export interface Kernel {
   byName(name: string): Link | undefined;
   tables(meshInterface: string): Promise<Tables>;
   addresses(name: string): Promise<InterfaceAddress[]>;
-  /** Asks for one link and tells it as an event if it is not what events said. */
-  look(name: string): void;
+  /** Asks for one link and tells what it is now, unless events have told something newer. Kept when that is over. */
+  look(name: string): Promise<void>;
   /** Throws E_NOT_FOUND when an interface of it is not there. */
   prepare(change: Change): Prepared;
-  /** At once; what the kernel says of it comes later: null is yes. */
-  apply(change: Change, answer: (error: string | null) => void): void;
+  /**
+   * At once; what the kernel says of it comes later: null is yes, `isRefusal` a no, all else that nobody knows.
+   * Throws E_NOT_FOUND or E_SOCKET where it did not go out at all.
+   */
+  apply(change: Change, answer: (error: AgentError | null) => void): void;
   close(): void;
 }
 
@@ -59,36 +67,87 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
   const generic = openConnection({ native, protocol: NETLINK_GENERIC });
   let batadv: Batadv;
   const links = new Map<IfIndex, Link>();
+  /** Events were lost since the last reading of all links began. */
+  let lost = false;
+  let resyncing = false;
+  let closed = false;
+
+  /** One set a reading under way, of what events have told since it began: what it answers of these may be older. */
+  const readings = new Set<Set<IfIndex>>();
+
+  async function reading<T>(
+    ask: () => Promise<T>,
+    take: (answer: T, told: ReadonlySet<IfIndex>) => void,
+  ): Promise<void> {
+    const told = new Set<IfIndex>();
+    readings.add(told);
+    try {
+      take(await ask(), told);
+    } finally {
+      readings.delete(told);
+    }
+  }
 
   function changed(link: Link, cause: 'event' | 'resync'): void {
+    // Two interfaces never have one name: whichever had it before is gone or renamed, and its own event on the way.
+    for (const other of links.values()) if (other.name === link.name && other.index !== link.index) gone(other.index);
     links.set(link.index, link);
     options.onLink(link, cause);
   }
 
-  function gone(index: IfIndex, name: string): void {
-    if (!links.delete(index)) return;
-    options.onLinkGone(index, name);
+  /** By the name that was told of it last: a lost event may have renamed it. */
+  function gone(index: IfIndex): void {
+    const known = links.get(index);
+    if (known === undefined) return;
+    links.delete(index);
+    options.onLinkGone(index, known.name);
   }
 
+  /** Reads until nothing changes meanwhile: after lost events, those that were not lost may be older than the answer. */
   async function readLinks(): Promise<void> {
-    const now = await dumpLinks(route);
-    const present = new Set(now.map((link) => link.index));
-    for (const link of [...links.values()]) if (!present.has(link.index)) gone(link.index, link.name);
-    for (const link of now) changed(link, 'resync');
+    for (let tries = 0, moved = true; moved && tries < READINGS; tries++) {
+      lost = false;
+      await reading(
+        () => dumpLinks(route),
+        (now, told) => {
+          moved = lost || told.size > 0;
+          const present = new Set(now.map((link) => link.index));
+          for (const { index } of [...links.values()]) if (!present.has(index) && !told.has(index)) gone(index);
+          for (const link of now) if (!told.has(link.index)) changed(link, 'resync');
+        },
+      );
+    }
+  }
+
+  function resync(): void {
+    lost = true;
+    if (resyncing || closed) return;
+    resyncing = true;
+    log.warning('link events were lost: reading all links anew');
+    readLinks()
+      .then(options.onResync, (thrown) => {
+        lost = true;
+        const error = asAgentError(thrown, 'E_NETLINK');
+        if (!closed) log.error('links cannot be read', { code: error.code, error: error.message });
+      })
+      .finally(() => {
+        resyncing = false;
+        if (lost && !closed) setTimeout(resync, RESYNC_MS).unref();
+      });
   }
 
   try {
     batadv = await openBatadv(generic);
     subscribeLinks(route, {
-      onChange: (link) => changed(link, 'event'),
-      onGone: gone,
-      onResync: () => {
-        log.warning('link events were lost: reading all links anew');
-        readLinks().then(options.onResync, (thrown) => {
-          const error = asAgentError(thrown, 'E_NETLINK');
-          log.error('links cannot be read', { code: error.code, error: error.message });
-        });
+      onChange: (link) => {
+        for (const told of readings) told.add(link.index);
+        changed(link, 'event');
       },
+      onGone: (index) => {
+        for (const told of readings) told.add(index);
+        gone(index);
+      },
+      onResync: resync,
     });
     await readLinks();
   } catch (thrown) {
@@ -125,12 +184,13 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
         .map(({ family, address, prefix }) => ({ family, address, prefix }));
     },
     look(name) {
-      getLink(route, name).then(
-        (link) => {
-          if (link !== undefined) changed(link, 'event');
-        },
-        () => {},
-      );
+      const take = (link: Link | undefined, told: ReadonlySet<IfIndex>) => {
+        if (link !== undefined && !told.has(link.index)) changed(link, 'event');
+      };
+      return reading(() => getLink(route, name), take).catch((thrown) => {
+        const error = asAgentError(thrown, 'E_NETLINK');
+        log.debug('an interface could not be looked at', { interface: name, code: error.code, error: error.message });
+      });
     },
     prepare(change) {
       switch (change.kind) {
@@ -155,15 +215,11 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
       }
     },
     apply(change, answer) {
-      let prepared: Prepared;
-      try {
-        prepared = kernel.prepare(change);
-        connection(prepared.protocol).send(prepared.message, change.kind, (error) => answer(error?.message ?? null));
-      } catch (thrown) {
-        answer(asAgentError(thrown).message);
-      }
+      const { protocol, message } = kernel.prepare(change);
+      connection(protocol).send(message, change.kind, answer);
     },
     close() {
+      closed = true;
       route.close();
       generic.close();
     },

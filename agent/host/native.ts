@@ -57,7 +57,7 @@ export const ETH_P_ALL = 3;
 export interface NativePacket extends NativeSocket {
   /** One whole Ethernet frame. Throws ENETDOWN, ENXIO, ENOBUFS, ... */
   send(frame: Uint8Array, interfaceIndex: IfIndex): void;
-  /** Many frames in order, 32 a system call. Answers those that did not go. */
+  /** Many frames in order, 4096 at most, 32 a system call. Answers those that did not go. */
   sendMany(frames: readonly (readonly [Uint8Array, IfIndex])[]): { readonly index: number; readonly code: string }[];
   /** Since the last call: frames that passed the filter, and of them those dropped for want of room. */
   statistics(): { readonly received: number; readonly dropped: number };

@@ -31,13 +31,17 @@ import {
   writeEntry,
 } from './journal.ts';
 
-export interface StateOptions {
-  /** Where state.db lies; null for memory only (lab, tests). */
-  readonly directory: string | null;
+/** What may change while the state is open. */
+export interface StateLimits {
   readonly journalEntries: number;
   /** Everything of the live database together: file, WAL. At least 256; set-aside files come on top, two at most. */
   readonly sizeLimitKib: number;
   readonly writeIntervalNs: Nanos;
+}
+
+export interface StateOptions extends StateLimits {
+  /** Where state.db lies; null for memory only (lab, tests). */
+  readonly directory: string | null;
   readonly now: () => Nanos;
   /** Milliseconds since 1970. */
   readonly wall: () => number;
@@ -70,7 +74,7 @@ export interface StateStatus {
 }
 
 const PAGE = 4096;
-/** Senders whose newest alarm is remembered; the longest silent goes first. */
+/** Senders whose newest alarm is remembered, under all keys together; the longest silent goes first. */
 export const MARKS_LIMIT = 512;
 /** Entries that may wait for a disk that does not take them. */
 export const PENDING_LIMIT = 256;
@@ -95,6 +99,12 @@ export const MIGRATIONS: readonly string[] = [
      hash BLOB NOT NULL,
      fault TEXT GENERATED ALWAYS AS (json_extract(entry, '$.decision.fault.id')) VIRTUAL);
    CREATE TABLE checkpoint (only INTEGER PRIMARY KEY CHECK (only = 1), id INTEGER NOT NULL, hash BLOB NOT NULL);`,
+  // Marks of the time before have the key '', until useKey() says whose they are.
+  `CREATE TABLE marks_of_keys (key TEXT NOT NULL, sender TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
+     used INTEGER NOT NULL, PRIMARY KEY (key, sender)) WITHOUT ROWID;
+   INSERT INTO marks_of_keys SELECT '', sender, epoch, counter, used FROM marks;
+   DROP TABLE marks;
+   ALTER TABLE marks_of_keys RENAME TO marks;`,
 ];
 
 /** Brings a database to the newest version, each step in a transaction of its own. */
@@ -129,15 +139,22 @@ interface Pending {
   readonly text: string;
 }
 
+/** A mark with the fingerprint of the key under which its alarm was accepted. */
+interface KeyedMark extends Mark {
+  readonly key: string;
+}
+
 export class State {
   readonly epoch: number;
-  readonly #options: StateOptions;
+  #options: StateOptions;
   readonly #file: string | null;
   #store: Store | null = null;
   #trouble: AgentError | null = null;
-  /** In the order of their last use, oldest first. */
-  readonly #marks = new Map<Mac, { epoch: number; counter: number }>();
-  readonly #dirty = new Set<Mac>();
+  /** Fingerprint of the alarm key in use, '' for none. */
+  #key = '';
+  /** By key and sender, in the order of their last use, oldest first. */
+  readonly #marks = new Map<string, KeyedMark>();
+  readonly #dirty = new Map<string, Pick<KeyedMark, 'key' | 'sender'>>();
   readonly #pending: Pending[] = [];
   #lastId: number;
   #dropped = 0;
@@ -170,7 +187,7 @@ export class State {
     if (this.#store === null) {
       options.log.info('state is kept in memory only: the epoch comes from the wall clock', { epoch: this.epoch });
     }
-    for (const { sender, epoch, counter } of this.#store?.marks() ?? []) this.#marks.set(sender, { epoch, counter });
+    for (const mark of this.#store?.marks() ?? []) this.#marks.set(idOf(mark), mark);
     this.#lastId = this.#store?.head.id ?? 0;
   }
 
@@ -183,23 +200,59 @@ export class State {
     return this.#trouble;
   }
 
+  /**
+   * From now on marks are those of this alarm key. Others are kept: a key that returns must not let replays in. What was
+   * accepted under one says nothing under another, though, or who had the old key could silence a sender for good.
+   */
+  useKey(fingerprint: string): void {
+    this.#key = fingerprint;
+    if (fingerprint === '') return;
+    for (const mark of [...this.#marks.values()]) {
+      if (mark.key !== '') continue;
+      // From before marks had keys: as far as anybody knows this one was in use.
+      this.#forget(mark);
+      this.rememberMark(mark.sender, mark.epoch, mark.counter);
+    }
+  }
+
+  /** Of the key in use. */
   marks(): Mark[] {
-    return [...this.#marks].map(([sender, mark]) => ({ sender, ...mark }));
+    return [...this.#marks.values()]
+      .filter(({ key }) => key === this.#key)
+      .map(({ sender, epoch, counter }) => ({ sender, epoch, counter }));
   }
 
   /** Older than what is known changes nothing. */
   rememberMark(sender: Mac, epoch: number, counter: number): void {
-    const known = this.#marks.get(sender);
+    const mark = { key: this.#key, sender, epoch, counter };
+    const known = this.#marks.get(idOf(mark));
     if (known !== undefined && (epoch < known.epoch || (epoch === known.epoch && counter <= known.counter))) return;
-    this.#marks.delete(sender);
-    this.#marks.set(sender, { epoch, counter });
-    this.#dirty.add(sender);
-    if (this.#marks.size > MARKS_LIMIT) {
-      const oldest = this.#marks.keys().next().value!;
-      this.#marks.delete(oldest);
-      this.#dirty.add(oldest);
+    this.#forget(mark);
+    this.#marks.set(idOf(mark), mark);
+    if (this.#marks.size > MARKS_LIMIT) this.#forget(this.#marks.values().next().value!);
+    // Others decide how often this comes: their word must not decide how often our flash is written.
+    this.#want(false);
+  }
+
+  #forget(mark: KeyedMark): void {
+    const id = idOf(mark);
+    this.#marks.delete(id);
+    if (this.#store === null) return;
+    // At the end of those that are to be written, so that the medium has them in the order of their use as well.
+    this.#dirty.delete(id);
+    this.#dirty.set(id, mark);
+  }
+
+  /** Takes over other limits while running. */
+  settle(limits: StateLimits): void {
+    this.#options = { ...this.#options, ...limits };
+    this.#bound();
+    try {
+      this.#store?.settle(limits);
+    } catch (thrown) {
+      this.#failed(thrown);
     }
-    this.#want(true);
+    if (this.#pending.length > 0 || this.#dirty.size > 0) this.#want(false);
   }
 
   /** Answers the entry's number. It is visible to `query` at once, and on the medium after the next flush. */
@@ -208,8 +261,9 @@ export class State {
     const entry: Entry = { id, epoch: this.epoch, at: this.#options.now(), wall: this.#options.wall(), decision };
     this.#pending.push({ id, fault: decision.fault.id, text: writeEntry(entry) });
     this.#bound();
-    // What was only watched, or what others said, can wait: a stranger must not decide how often our flash is written.
-    this.#want(decision.step !== 'observed' && decision.fault.class !== 'remote-alarm');
+    // What was only watched, or is about others, can wait: a stranger must not decide how often our flash is written.
+    const { class: about } = decision.fault;
+    this.#want(decision.step !== 'observed' && about !== 'remote-alarm' && about !== 'router-dead');
     return id;
   }
 
@@ -265,7 +319,7 @@ export class State {
     try {
       while (this.#pending.length > 0 || this.#dirty.size > 0) {
         const batch = this.#nextBatch(store.batchBytes);
-        const marks = [...this.#dirty].map((sender) => ({ sender, mark: this.#marks.get(sender) }));
+        const marks = [...this.#dirty].map(([id, { key, sender }]) => ({ key, sender, mark: this.#marks.get(id) }));
         this.#spend(store.write(batch, marks));
         this.#pending.splice(0, batch.length);
         this.#dirty.clear();
@@ -345,7 +399,7 @@ export class State {
       try {
         this.#replace(this.#file!, thrown, store.head);
         this.#store!.writeEpoch(this.epoch);
-        for (const sender of this.#marks.keys()) this.#dirty.add(sender);
+        for (const [id, mark] of this.#marks) this.#dirty.set(id, mark);
         this.#want(true);
       } catch (again) {
         this.#memoryOnly(again);
@@ -412,22 +466,14 @@ class Store {
   head: Checkpoint;
   entries: number;
   /** Text of one transaction, bytes: small against the size limit, so that the WAL stays small. */
-  readonly batchBytes: number;
+  batchBytes = 0;
   readonly #db: BetterSqlite3.Database;
-  readonly #maxEntries: number;
+  #maxEntries = 0;
   /** Pages above which the oldest entries go. */
-  readonly #softPages: number;
+  #softPages = 0;
   #used: number;
 
   constructor(file: string, options: StateOptions, begin: Checkpoint = GENESIS) {
-    const kib = Math.max(256, options.sizeLimitKib);
-    const walPages = Math.min(64, Math.floor(kib / 64));
-    // Twice the WAL's checkpoint size stays free for it: one transaction may run past the mark before it is noticed.
-    const hardPages = Math.floor((kib * 1024) / PAGE) - 2 * walPages - 1;
-    this.batchBytes = Math.min(65_536, kib * 64);
-    this.#softPages = hardPages - Math.ceil((this.batchBytes * 1.25) / PAGE) - 4;
-    this.#maxEntries = Math.max(1, options.journalEntries);
-
     const found = lstatSync(file, { throwIfNoEntry: false });
     if (found !== undefined && !found.isFile() && !found.isSymbolicLink()) throw new Damage('not a file');
     const db = new (sqlite())(file, { timeout: 0 });
@@ -438,8 +484,6 @@ class Store {
       const mode = db.pragma('journal_mode = WAL', { simple: true });
       if (mode !== 'wal') throw new AgentError('E_STATE', `the file system allows no write-ahead log (${mode})`);
       db.pragma('synchronous = FULL');
-      db.pragma(`wal_autocheckpoint = ${walPages}`);
-      db.pragma(`journal_size_limit = ${walPages * PAGE}`);
       db.pragma('temp_store = MEMORY');
       db.pragma('cache_size = -512');
       db.pragma('trusted_schema = OFF');
@@ -454,7 +498,7 @@ class Store {
           | undefined;
         const kept = db.prepare('SELECT id, hash FROM checkpoint').get() as Checkpoint | undefined;
         const count = db.prepare('SELECT count(*) FROM journal').pluck().get() as number;
-        db.prepare('SELECT sender, epoch, counter, used FROM marks LIMIT 1').get();
+        db.prepare('SELECT key, sender, epoch, counter, used FROM marks LIMIT 1').get();
         db.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
         return { last, kept, count };
       });
@@ -462,19 +506,33 @@ class Store {
       this.head = read.last ?? this.checkpoint;
       this.entries = read.count;
       this.#used = db.prepare('SELECT coalesce(max(used), 0) FROM marks').pluck().get() as number;
+      this.settle(options);
       if (read.kept === undefined && begin.id > 0) this.#writeCheckpoint(begin);
-      const pages = db.pragma('page_count', { simple: true }) as number;
-      if (pages > hardPages) {
-        // The limit was lowered: thin out, then give the space back.
-        db.transaction(() => this.#thin(0, 0)).immediate();
-        db.exec('VACUUM');
-        db.pragma('wal_checkpoint(TRUNCATE)');
-      }
-      db.pragma(`max_page_count = ${hardPages}`);
     } catch (thrown) {
       this.abandon();
       throw thrown;
     }
+  }
+
+  /** Bounds the database anew. Where it is larger than that, the oldest entries go and the space is given back. */
+  settle({ journalEntries, sizeLimitKib }: StateLimits): void {
+    const db = this.#db;
+    const kib = Math.max(256, sizeLimitKib);
+    const walPages = Math.min(64, Math.floor(kib / 64));
+    // Twice the WAL's checkpoint size stays free for it: one transaction may run past the mark before it is noticed.
+    const hardPages = Math.floor((kib * 1024) / PAGE) - 2 * walPages - 1;
+    this.batchBytes = Math.min(65_536, kib * 64);
+    this.#softPages = hardPages - Math.ceil((this.batchBytes * 1.25) / PAGE) - 4;
+    this.#maxEntries = Math.max(1, journalEntries);
+    db.pragma(`wal_autocheckpoint = ${walPages}`);
+    db.pragma(`journal_size_limit = ${walPages * PAGE}`);
+    const pages = db.pragma('page_count', { simple: true }) as number;
+    if (pages > hardPages || this.entries > this.#maxEntries) this.#transact(() => this.#thin(0, 0));
+    if (pages > hardPages) {
+      db.exec('VACUUM');
+      db.pragma('wal_checkpoint(TRUNCATE)');
+    }
+    db.pragma(`max_page_count = ${hardPages}`);
   }
 
   epoch(): number {
@@ -487,8 +545,8 @@ class Store {
       .run(epoch);
   }
 
-  marks(): Mark[] {
-    return this.#db.prepare('SELECT sender, epoch, counter FROM marks ORDER BY used').all() as Mark[];
+  marks(): KeyedMark[] {
+    return this.#db.prepare('SELECT key, sender, epoch, counter FROM marks ORDER BY used').all() as KeyedMark[];
   }
 
   after(id: number, fault: string | undefined, limit: number): string[] {
@@ -509,36 +567,41 @@ class Store {
   }
 
   /** One transaction: entries sealed and stored, marks brought up to date, the beginning thinned out. Answers bytes. */
-  write(batch: readonly Pending[], marks: readonly { sender: Mac; mark: Omit<Mark, 'sender'> | undefined }[]): number {
+  write(
+    batch: readonly Pending[],
+    marks: readonly { readonly key: string; readonly sender: Mac; readonly mark: Mark | undefined }[],
+  ): number {
     const bytes = batch.reduce((sum, one) => sum + one.text.length + 48, 0);
-    const before = { checkpoint: this.checkpoint, entries: this.entries };
     let head = this.head;
+    this.#transact(() => {
+      this.#thin(batch.length, bytes);
+      const insert = this.#db.prepare('INSERT INTO journal (id, entry, hash) VALUES (?, ?, ?)');
+      for (const { id, text } of batch) {
+        head = { id, hash: seal(head.hash, text) };
+        insert.run(id, text, head.hash);
+      }
+      const put = this.#db.prepare('INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?)');
+      const drop = this.#db.prepare('DELETE FROM marks WHERE key = ? AND sender = ?');
+      for (const { key, sender, mark } of marks) {
+        if (mark === undefined) drop.run(key, sender);
+        else put.run(key, sender, mark.epoch, mark.counter, ++this.#used);
+      }
+    });
+    this.head = head;
+    this.entries += batch.length;
+    // Every page goes to the WAL first and to the file later; some pages of tree, thinning and marks.
+    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil(marks.length / 64));
+  }
+
+  #transact(work: () => void): void {
+    const before = { checkpoint: this.checkpoint, entries: this.entries };
     try {
-      this.#db
-        .transaction(() => {
-          this.#thin(batch.length, bytes);
-          const insert = this.#db.prepare('INSERT INTO journal (id, entry, hash) VALUES (?, ?, ?)');
-          for (const { id, text } of batch) {
-            head = { id, hash: seal(head.hash, text) };
-            insert.run(id, text, head.hash);
-          }
-          const put = this.#db.prepare('INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)');
-          const drop = this.#db.prepare('DELETE FROM marks WHERE sender = ?');
-          for (const { sender, mark } of marks) {
-            if (mark === undefined) drop.run(sender);
-            else put.run(sender, mark.epoch, mark.counter, ++this.#used);
-          }
-        })
-        .immediate();
+      this.#db.transaction(work).immediate();
     } catch (thrown) {
       // Rolled back: the entries that thinning took are there again.
       ({ checkpoint: this.checkpoint, entries: this.entries } = before);
       throw thrown;
     }
-    this.head = head;
-    this.entries += batch.length;
-    // Every page goes to the WAL first and to the file later; some pages of tree, thinning and marks.
-    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil(marks.length / 64));
   }
 
   /** Also holds the file against what this process remembers, so that a cut-off end shows. */
@@ -590,6 +653,10 @@ class Store {
     this.#db.prepare('INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?)').run(at.id, at.hash);
     this.checkpoint = at;
   }
+}
+
+function idOf({ key, sender }: Pick<KeyedMark, 'key' | 'sender'>): string {
+  return `${key} ${sender}`;
 }
 
 /** What is in the file is no good, as opposed to: the file cannot be reached. */

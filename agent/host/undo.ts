@@ -1,11 +1,17 @@
 /** What to undo, by the names that repairs give it; held in the undo helper, and handed to a new one if it is killed. */
+import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { startUndoHelper, type UndoHelper } from './netlink/undo.ts';
 
-const RESTART_MS = 1000;
+/** Until a helper that ended, or could not be started, is started again: short, since no change is made meanwhile. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 60_000;
 
 export interface Undo {
-  /** Before the change goes out. The same id again replaces what was armed. Throws E_USAGE when too much is armed. */
+  /**
+   * Before the change goes out. The same id again replaces what was armed. Throws E_USAGE when too much is armed,
+   * E_SOCKET when there is no helper: what cannot be held must not be changed.
+   */
   arm(id: string, protocol: number, message: Uint8Array): void;
   disarm(id: string): void;
   /** Ids armed now. */
@@ -16,31 +22,52 @@ export interface Undo {
   close(): void;
 }
 
+/** Never throws: without a helper `alive` says so, and another one is tried after a pause that grows. */
 export function startUndo(log: Log): Undo {
   const held = new Map<string, { number: number; protocol: number; message: Uint8Array }>();
   let count = 0;
   let closed = false;
-  let helper: UndoHelper | null = start();
+  let helper: UndoHelper | null = null;
+  let pause = FIRST_PAUSE_MS;
+  let timer: NodeJS.Timeout | null = null;
+  start();
 
-  function start(): UndoHelper | null {
-    // Its lines go where ours go, also when we are no longer there to pass them on.
-    return startUndoHelper(null, (how) => {
-      helper = null;
-      if (closed) return;
-      log.warning('the undo helper ended; another is started', { how });
-      setTimeout(() => {
+  function start(): void {
+    timer = null;
+    if (closed) return;
+    const began = performance.now();
+    try {
+      // Its lines go where ours go, also when we are no longer there to pass them on.
+      helper = startUndoHelper(null, (how) => {
+        helper = null;
         if (closed) return;
-        helper = start();
-        for (const { number, protocol, message } of held.values()) helper?.arm(number, protocol, message);
-      }, RESTART_MS).unref();
-    });
+        if (performance.now() - began > LONGEST_PAUSE_MS) pause = FIRST_PAUSE_MS;
+        log.warning('the undo helper ended; another is started', { how, in_ms: pause });
+        again();
+      });
+      for (const { number, protocol, message } of held.values()) helper.arm(number, protocol, message);
+    } catch (thrown) {
+      helper = null;
+      const error = asAgentError(thrown, 'E_NATIVE');
+      log.error('the undo helper cannot be started', { code: error.code, error: error.message, again_ms: pause });
+      again();
+    }
+  }
+
+  function again(): void {
+    if (timer !== null) return;
+    timer = setTimeout(start, pause).unref();
+    pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
   }
 
   return {
     arm(id, protocol, message) {
+      if (helper === null) throw new AgentError('E_SOCKET', 'the undo helper does not run');
       count += 1;
       const number = held.get(id)?.number ?? count;
-      helper?.arm(number, protocol, message);
+      helper.arm(number, protocol, message);
+      // In the helper's order: what is replaced counts as armed last.
+      held.delete(id);
       held.set(id, { number, protocol, message });
     },
     disarm(id) {

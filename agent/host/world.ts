@@ -5,8 +5,8 @@
  * a moment later, when the burst is over, so that no repair waits for a line of text.
  */
 import type { Effect } from '../core/effect.ts';
-import { asAgentError } from '../core/errors.ts';
-import type { HealSettings, WorldEvent } from '../core/event.ts';
+import { type AgentError, asAgentError } from '../core/errors.ts';
+import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
 import type { Link } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
@@ -17,6 +17,7 @@ import { type Air, openAir } from './air.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import type { Native } from './native.ts';
+import { isRefusal } from './netlink/message.ts';
 import { startUndo, type Undo } from './undo.ts';
 
 /** Addresses of bat0 change rarely, and nobody needs them before bat0 is gone: read with every so many tables. */
@@ -30,10 +31,12 @@ const BOOKS_MS = 200;
 /** Effects that the daemon carries out: what is kept and shown. */
 export type Book = Extract<Effect, { type: 'log' | 'journal' | 'remember-mark' | 'metric' }>;
 
+type ChangeEffect = Extract<Effect, { type: 'change' }>;
+
 export interface HostOptions {
   readonly native: Native;
   readonly log: Log;
-  onBook(book: Book, now: Nanos): void;
+  onBook(book: Book): void;
   /** Something took less than it could: for metrics and status. */
   onCount(name: 'netlink_resyncs_total' | 'netlink_errors_total', labels: Readonly<Record<string, string>>): void;
 }
@@ -41,14 +44,14 @@ export interface HostOptions {
 export class Host implements World {
   readonly #options: HostOptions;
   #runtime!: Runtime;
-  #kernel!: Kernel;
-  #air!: Air;
-  #undo!: Undo;
-  #carrier!: CarrierWatch;
   #settings!: HealSettings;
+  #kernel: Kernel | null = null;
+  #air: Air | null = null;
+  #undo: Undo | null = null;
+  #carrier: CarrierWatch | null = null;
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Nanos = 0;
-  #books: [Book, Nanos][] = [];
+  #books: Book[] = [];
   #bookTimer: NodeJS.Timeout | null = null;
   #polling = false;
   #pollAgain = false;
@@ -59,31 +62,34 @@ export class Host implements World {
     this.#options = options;
   }
 
-  /** Opens every source and feeds what is there now; afterwards the machines know their surroundings. */
-  async open(runtime: Runtime, settings: HealSettings): Promise<void> {
-    const { native, log } = this.#options;
+  /** Whose world this is, and what it follows at first. Comes before everything else. */
+  attach(runtime: Runtime, settings: HealSettings): void {
     this.#runtime = runtime;
-    this.#settings = settings;
-    this.#air = openAir({
-      native,
-      log,
-      onFrame: (index, frame) => this.feed({ type: 'frame', interface: index, frame: toHex(frame) }),
-      onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
-    });
-    this.#undo = startUndo(log);
-    this.#carrier = watchCarrier({
-      log,
-      now: () => native.now(),
-      interfaces: () => this.#hardLinks(),
-      onDifference: (name) => this.#kernel.look(name),
-    });
-    this.feed({ type: 'settings', settings });
+    this.settings(settings);
+  }
+
+  /**
+   * Opens every source and feeds what is there now; afterwards the machines know their surroundings. Where that fails
+   * nothing stays open, and it may be tried again. Throws E_NO_BATADV, E_SOCKET, E_NETLINK and its like.
+   */
+  async open(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (thrown) {
+      this.#shut();
+      throw thrown;
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { native, log } = this.#options;
+    // First, since what it lacks (batman-adv) may come later, and the rest is of no use until then.
     this.#kernel = await openKernel({
       native,
       log,
       onLink: (link, cause) => {
         this.feed({ type: 'link', link, cause });
-        if (cause === 'event' && mayBeLate(link) && link.master !== 0) this.#carrier.stir(native.now());
+        if (cause === 'event' && mayBeLate(link) && link.master !== 0) this.#carrier?.stir(native.now());
       },
       onLinkGone: (index, name) => this.feed({ type: 'link-gone', index, name }),
       onResync: () => {
@@ -91,6 +97,19 @@ export class Host implements World {
         this.#poll();
       },
     });
+    this.#carrier = watchCarrier({
+      log,
+      now: () => native.now(),
+      interfaces: () => this.#hardLinks(),
+      onDifference: (name) => void this.#kernel?.look(name),
+    });
+    this.#air = openAir({
+      native,
+      log,
+      onFrame: (index, frame) => this.feed({ type: 'frame', interface: index, frame: toHex(frame) }),
+      onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
+    });
+    this.#undo = startUndo(log);
     await this.#read();
   }
 
@@ -102,23 +121,24 @@ export class Host implements World {
     this.#schedule();
   }
 
-  settings(settings: HealSettings): void {
+  /** `marks`: what is remembered of senders under the key of these settings, where that is another. */
+  settings(settings: HealSettings, marks: readonly Mark[] = []): void {
     this.#settings = settings;
-    this.feed({ type: 'settings', settings });
+    this.feed({ type: 'settings', settings, marks });
   }
 
   armed(): readonly string[] {
-    return this.#undo.armed();
+    return this.#undo?.armed() ?? [];
   }
 
   undoAlive(): boolean {
-    return this.#undo.alive();
+    return this.#undo?.alive() ?? false;
   }
 
-  carryOut(effect: Effect, now: Nanos): void {
+  carryOut(effect: Effect): void {
     switch (effect.type) {
       case 'send':
-        this.#air.send(
+        this.#air?.send(
           effect.frames.map(({ interface: index, frame }) => ({ interface: index, frame: fromHex(frame) })),
         );
         return;
@@ -126,7 +146,7 @@ export class Host implements World {
         this.#change(effect);
         return;
       case 'disarm':
-        this.#undo.disarm(effect.id);
+        this.#undo?.disarm(effect.id);
         return;
       case 'poll':
         this.#poll();
@@ -134,7 +154,7 @@ export class Host implements World {
       case 'emit':
         return;
       default:
-        this.#books.push([effect, now]);
+        this.#books.push(effect);
     }
   }
 
@@ -142,43 +162,71 @@ export class Host implements World {
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#bookTimer !== null) clearTimeout(this.#bookTimer);
-    this.#writeBooks();
-    this.#carrier.close();
-    this.#undo.close();
-    this.#air.close();
+    this.writeBooks();
+    this.#shut();
+  }
+
+  #shut(): void {
+    this.#carrier?.close();
+    this.#undo?.close();
+    this.#air?.close();
     this.#kernel?.close();
+    this.#carrier = this.#undo = this.#air = this.#kernel = null;
+  }
+
+  /** Hands over at once what waits to be kept and shown: before that changes which it is kept under. */
+  writeBooks(): void {
+    if (this.#bookTimer !== null) clearTimeout(this.#bookTimer);
+    this.#bookTimer = null;
+    for (const book of this.#books.splice(0)) this.#options.onBook(book);
   }
 
   #hardLinks(): { name: string; carrier: boolean }[] {
-    const mesh = this.#kernel.byName(this.#settings.meshInterface);
-    if (mesh === undefined) return [];
+    const mesh = this.#kernel?.byName(this.#settings.meshInterface);
+    if (!this.#kernel || mesh === undefined) return [];
     return [...this.#kernel.links.values()].filter((link) => link.master === mesh.index && link.up && mayBeLate(link));
   }
 
-  #change(effect: Extract<Effect, { type: 'change' }>): void {
+  #change(effect: ChangeEffect): void {
     const { id, change, undo } = effect;
+    const [kernel, helper] = [this.#kernel, this.#undo];
+    if (kernel === null || helper === null) {
+      this.#changed(id, 'the kernel is not open');
+      return;
+    }
     if (undo !== null) {
       try {
-        const { protocol, message } = this.#kernel.prepare(undo);
-        this.#undo.arm(id, protocol, message);
+        const { protocol, message } = kernel.prepare(undo);
+        helper.arm(id, protocol, message);
       } catch (thrown) {
         // What cannot be taken back is not done.
-        const error = asAgentError(thrown).message;
-        queueMicrotask(() => this.feed({ type: 'change-done', id, error: `no undo could be prepared: ${error}` }));
+        this.#changed(id, `no undo could be prepared: ${asAgentError(thrown).message}`);
         return;
       }
     }
-    this.#kernel.apply(change, (error) => {
-      if (error !== null && undo !== null) this.#undo.disarm(id);
-      // What a creation made is told by a link event as well, but the next step may need it now.
-      if (change.kind === 'create-mesh' || change.kind === 'create-bridge') {
-        this.#kernel.look(change.kind === 'create-mesh' ? change.mesh : change.interface);
-        setTimeout(() => this.feed({ type: 'change-done', id, error }), 20);
-        return;
-      }
-      this.feed({ type: 'change-done', id, error });
-    });
+    try {
+      kernel.apply(change, (error) => this.#answered(kernel, effect, error));
+    } catch (thrown) {
+      // It did not go out.
+      if (undo !== null) helper.disarm(id);
+      this.#changed(id, asAgentError(thrown).message);
+    }
+  }
+
+  #answered(kernel: Kernel, { id, change, undo }: ChangeEffect, error: AgentError | null): void {
+    const done = () => this.#changed(id, error?.message ?? null);
+    const refused = error !== null && isRefusal(error);
+    if (refused && undo !== null) this.#undo?.disarm(id);
+    // What a creation made, or found there, is told by a link event as well, but the next step may need it now. Where the
+    // outcome is not known the undo stays armed, and what the interface is now is told before the error.
+    const creates = change.kind === 'create-mesh' || change.kind === 'create-bridge';
+    if (creates || (error !== null && !refused))
+      void kernel.look('interface' in change ? change.interface : change.mesh).then(done);
+    else done();
+  }
+
+  #changed(id: string, error: string | null): void {
+    this.feed({ type: 'change-done', id, error });
   }
 
   #poll(): void {
@@ -202,16 +250,16 @@ export class Host implements World {
   }
 
   async #read(): Promise<void> {
-    const tables = await this.#kernel.tables(this.#settings.meshInterface);
+    const kernel = this.#kernel;
+    if (kernel === null) return;
+    const tables = await kernel.tables(this.#settings.meshInterface);
     if (this.#closed) return;
     this.feed({ type: 'tables', tables });
     const { mesh } = tables;
     const primary = mesh?.primary?.index;
-    const isV = mesh?.algorithm === 'BATMAN_V';
-    const hard = tables.hardInterfaces.map(({ index }) => index).filter((index) => index !== primary);
-    if (mesh !== null) this.#air.tap(isV ? hard : primary === undefined ? [] : [primary], mesh.algorithm);
+    if (mesh !== null) this.#air?.tap(primary !== undefined && mesh.algorithm === 'BATMAN_IV' ? primary : null);
     if (this.#polls % ADDRESSES_EVERY === 0 && mesh !== null) {
-      const addresses = await this.#kernel.addresses(mesh.name);
+      const addresses = await kernel.addresses(mesh.name);
       if (!this.#closed) this.feed({ type: 'addresses', interface: mesh.name, addresses });
     }
     this.#polls += 1;
@@ -219,14 +267,7 @@ export class Host implements World {
 
   #settleBooks(): void {
     if (this.#books.length === 0 || this.#bookTimer !== null) return;
-    this.#bookTimer = setTimeout(() => this.#writeBooks(), BOOKS_MS);
-  }
-
-  #writeBooks(): void {
-    this.#bookTimer = null;
-    const books = this.#books;
-    this.#books = [];
-    for (const [book, now] of books) this.#options.onBook(book, now);
+    this.#bookTimer = setTimeout(() => this.writeBooks(), BOOKS_MS);
   }
 
   #schedule(): void {

@@ -15,6 +15,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import { type Heard, type NodeChange, Nodes, type NodeView } from './nodes.ts';
 import { Echoes, lossOfTq, type Quality, SteadyQuality } from './quality.ts';
+import { isSilent } from './silence.ts';
 import { type Edge, Graph } from './topology.ts';
 
 /** One neighbour over one of our hard interfaces. Unknown figures are null. */
@@ -74,9 +75,6 @@ interface Neighbourhood {
   readonly echoes: Echoes;
 }
 
-/** A neighbour is silent after this many missed OGMs (BATMAN_IV) or ELP probes (BATMAN_V). */
-const SILENT_AFTER = 3.5;
-const ELP_MS = 500;
 const ORIG_MS = 1000;
 /** As with nodes: what a neighbour can make us remember is bounded. */
 const MOST_LINKS = 1024;
@@ -162,7 +160,8 @@ export class Mesh implements Machine {
     this.#tables = tables;
     this.#tablesAt = now;
     this.#self = tables.mesh?.primary?.mac ?? this.#self;
-    this.#nodes.intervalNs = (tables.mesh?.settings.origInterval ?? ORIG_MS) * MS;
+    // A shorter one is a spell after a repair, and need not be the others'.
+    this.#nodes.intervalNs = Math.max(tables.mesh?.settings.origInterval ?? ORIG_MS, ORIG_MS) * MS;
     const effects = this.#readLinks(tables, now);
 
     // A neighbour's further interfaces are not routers, and neither are our own.
@@ -231,11 +230,9 @@ export class Mesh implements Machine {
     if (now < link.readAt + 0.4 * this.#settings.pollNs) return [];
     link.readAt = now;
     const before = link.quality.quality;
-    const hard = this.#tables?.hardInterfaces.find(({ index }) => index === link.index);
-    const isV = this.#tables?.mesh?.algorithm === 'BATMAN_V';
-    const interval = isV ? (hard?.elpInterval ?? ELP_MS) : (this.#tables?.mesh?.settings.origInterval ?? ORIG_MS);
     const interfaceOf = this.#interfaces.get(link.index);
-    const dead = silentMs > SILENT_AFTER * interval || (interfaceOf !== undefined && !usable(interfaceOf));
+    const silent = this.#tables !== null && isSilent(this.#tables, link.index, silentMs);
+    const dead = silent || (interfaceOf !== undefined && !usable(interfaceOf));
     if (dead) link.quality.force('BAD');
     else link.quality.take({ loss: lossOf(link), latencyNs: link.echoes.latencyNs, throughput: knownThroughput(link) });
     return changed(link, before);

@@ -279,7 +279,7 @@ export const CALLS: readonly Call[] = [
   call({
     method: 'POST',
     path: '/heal/kick',
-    help: 'Sends the next OGMs of this router at once, as after a fault; within the budget.',
+    help: 'Has this router send its next OGMs at once, as after a fault, and by an alarm the others; within the budget.',
     changing: true,
     body: [{ name: 'lost', type: 'string', help: 'MAC address of a neighbour that is lost; may be left out' }],
     shape: shapes.done,

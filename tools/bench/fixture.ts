@@ -1,7 +1,13 @@
 /** What the benches pretend: a router in a mesh of as many originators as they say, each reached by every one of its ports. */
 import type { HealSettings, Tables } from '../../agent/core/event.ts';
 import type { IfIndex, Mac } from '../../agent/core/ids.ts';
-import type { Link, MeshInfo, Neighbour, OriginatorPath } from '../../agent/core/kernel.ts';
+import {
+  type Link,
+  type MeshInfo,
+  type Neighbour,
+  type OriginatorPath,
+  STOCK_SETTINGS,
+} from '../../agent/core/kernel.ts';
 import { NO_SETTINGS } from '../../agent/heal/surroundings.ts';
 
 export interface Port {
@@ -22,8 +28,6 @@ export const SETTINGS: HealSettings = {
   ...NO_SETTINGS,
   mode: 'act',
   key: 'ab'.repeat(32),
-  kickCount: 8,
-  kickSpacingNs: 8e6,
 };
 
 const hex = (n: number) => n.toString(16).padStart(2, '0');
@@ -64,24 +68,7 @@ export function tablesOf({ mesh, primary, ports, originators }: Fixture, lost: I
     version: '2022.3',
     algorithm: 'BATMAN_IV',
     primary,
-    settings: {
-      aggregatedOgms: true,
-      apIsolation: false,
-      bonding: false,
-      bridgeLoopAvoidance: true,
-      distributedArpTable: true,
-      fragmentation: true,
-      gwMode: 'off',
-      gwBandwidthDown: 100,
-      gwBandwidthUp: 20,
-      gwSelClass: 20,
-      hopPenalty: 30,
-      multicastForceflood: false,
-      multicastFanout: 16,
-      origInterval: 1000,
-      isolationMark: 0,
-      isolationMask: 0,
-    },
+    settings: STOCK_SETTINGS,
   };
   const hardInterfaces = [primary, ...alive].map((port) => ({ ...port, active: true }));
   return { mesh: info, hardInterfaces, originators: paths, neighbours, gateways: [] };

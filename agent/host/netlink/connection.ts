@@ -36,12 +36,16 @@ export interface NetlinkConnection {
   /**
    * One request and what it is answered with, up to its acknowledgement. `what` names it in errors.
    * `again`: reading only, so it may be asked once more when the answer was lost.
-   * Throws E_NETLINK (detail.errno), E_NETLINK_TIMEOUT, E_NETLINK_DECODE, E_SOCKET.
+   * Throws E_NETLINK for the kernel's refusal (detail.errno); E_NETLINK_LOST, E_NETLINK_TIMEOUT, E_NETLINK_DECODE and
+   * E_SOCKET leave open what became of it.
    */
   request<T>(message: Uint8Array, what: string, decode?: Decode<T>, again?: boolean): Promise<T[]>;
   /** A whole table. Starts over when the kernel says that it changed meanwhile; E_NETLINK_INTERRUPTED after five times. */
   dump<T>(message: Uint8Array, what: string, decode: Decode<T>): Promise<T[]>;
-  /** At once, on a socket of its own: done when this returns, unless it throws. The kernel's refusal goes to `onAnswer`. */
+  /**
+   * At once, on a socket of its own: the kernel has dealt with it when this returns, and says how to `onAnswer`, with the
+   * errors of `request`. Throws E_SOCKET where it could not be sent.
+   */
   send(message: Uint8Array, what: string, onAnswer?: (error: AgentError | null) => void): void;
   /** Joins a multicast group; the answer leaves it again. */
   subscribe(group: number, subscriber: Subscriber): () => void;
@@ -87,7 +91,7 @@ export function openConnection(options: ConnectionOptions): NetlinkConnection {
   /** A socket that asks and is answered. */
   function openAsker(role: string) {
     const pending = new Map<number, Pending>();
-    let socket = open();
+    let socket: NativeNetlink | null = open();
 
     function open(): NativeNetlink {
       try {
@@ -108,14 +112,18 @@ export function openConnection(options: ConnectionOptions): NetlinkConnection {
     /** Dumps are not affected: the kernel holds them back when there is no room. Their time-out is still running. */
     function lost(message: string, errno: string) {
       for (const [seq, p] of [...pending])
-        if (!p.dump) settle(seq, p, new AgentError('E_NETLINK', `${p.what}: ${message}`, { request: p.what, errno }));
+        if (!p.dump)
+          settle(seq, p, new AgentError('E_NETLINK_LOST', `${p.what}: ${message}`, { request: p.what, errno }));
     }
 
-    /** A dump that was given up is still running in the kernel: only a new socket is free of it. */
+    /**
+     * A dump that was given up is still running in the kernel: only a new socket is free of it. Whoever asks next opens
+     * that one, and is told where it cannot be.
+     */
     function reset(error: AgentError) {
-      socket.close();
+      socket?.close();
+      socket = null;
       for (const [seq, p] of [...pending]) settle(seq, p, error);
-      if (!closed) socket = open();
     }
 
     function settle(seq: number, p: Pending, error: AgentError | null) {
@@ -152,6 +160,7 @@ export function openConnection(options: ConnectionOptions): NetlinkConnection {
       done: Pending['done'],
     ): Pending {
       if (closed) throw new AgentError('E_SOCKET', `${what}: the connection is closed`);
+      socket ??= open();
       const dump = flags === NLM_F_DUMP;
       sequence = (sequence + 1) >>> 0 || 1;
       const seq = sequence;
@@ -178,11 +187,8 @@ export function openConnection(options: ConnectionOptions): NetlinkConnection {
 
     return {
       ask,
-      close(error: AgentError) {
-        socket.close();
-        for (const [seq, p] of [...pending]) settle(seq, p, error);
-      },
-      unref: () => socket.unref(),
+      close: reset,
+      unref: () => socket?.unref(),
     };
   }
 
@@ -249,7 +255,7 @@ export function openConnection(options: ConnectionOptions): NetlinkConnection {
       try {
         return (await collect(message, what, NLM_F_ACK, decode)).rows;
       } catch (error) {
-        if (!again || !(error instanceof AgentError) || error.detail.errno !== 'ENOBUFS') throw error;
+        if (!again || !(error instanceof AgentError) || error.code !== 'E_NETLINK_LOST') throw error;
         return (await collect(message, what, NLM_F_ACK, decode)).rows;
       }
     },

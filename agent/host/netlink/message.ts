@@ -123,7 +123,15 @@ export function refusal(what: string, answer: Answer): AgentError {
   });
 }
 
+/**
+ * Whether the kernel said no, so that nothing was changed. Of a change that was sent and failed with any other error
+ * nobody knows whether it was made.
+ */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'E_NETLINK';
+}
+
 /** Whether an error is the kernel's refusal with this errno. */
 export function isErrno(error: unknown, name: string): boolean {
-  return error instanceof AgentError && error.code === 'E_NETLINK' && error.detail.errno === name;
+  return isRefusal(error) && (error as AgentError).detail.errno === name;
 }

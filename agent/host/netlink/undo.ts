@@ -41,8 +41,8 @@ export interface UndoHelper {
   readonly pid: number;
   /**
    * Holds `message` until disarm(id). When this returns true the helper has it for certain, whatever becomes of the
-   * agent: the bytes lie in the kernel's pipe. false: it is written as soon as the pipe has room; or the helper is gone.
-   * Throws E_USAGE above 64 armed.
+   * agent: the bytes lie in the kernel's pipe. false: they are written as soon as the pipe has room.
+   * Throws E_USAGE above 64 armed, E_SOCKET when the helper is gone.
    */
   arm(id: number, protocol: number, message: Uint8Array): boolean;
   disarm(id: number): void;
@@ -50,22 +50,28 @@ export interface UndoHelper {
   dismiss(): Promise<void>;
 }
 
-/** Starts the helper. `onLine`: what it says, null for our own standard error; `onGone`: it ended without being dismissed, so nothing is held any more. */
+/**
+ * Starts the helper. `onLine`: what it says, null for our own standard error; `onGone`: it ended without being dismissed,
+ * or could not be started, so nothing is held any more. Throws E_NATIVE where there is no such program.
+ */
 export function startUndoHelper(onLine: ((line: string) => void) | null, onGone: (how: string) => void): UndoHelper {
   const child = spawn(undoHelperPath(), [], { stdio: ['pipe', 'ignore', onLine === null ? 'inherit' : 'pipe'] });
   const armed = new Set<number>();
-  let alive = true;
+  // Where the system lacks something (processes, descriptors) there is no pid, perhaps no pipe, and soon an 'error'.
+  let alive = child.pid !== undefined;
+  let told = false;
   let dismissed = false;
   let rest = '';
   const gone = (how: string) => {
-    if (!alive) return;
     alive = false;
+    if (told) return;
+    told = true;
     if (!dismissed) onGone(how);
   };
   child.on('error', (error) => gone(error.message));
   child.on('exit', (code, signal) => gone(signal ?? `exit ${code}`));
-  const stdin = child.stdin!;
-  stdin.on('error', (error) => gone(error.message));
+  const { stdin } = child;
+  stdin?.on('error', (error) => gone(error.message));
   child.stderr?.setEncoding('utf8');
   child.stderr?.on('data', (text: string) => {
     const lines = (rest + text).split('\n');
@@ -74,11 +80,11 @@ export function startUndoHelper(onLine: ((line: string) => void) | null, onGone:
   });
   // The helper must not keep the agent alive: that it ends is what it waits for.
   child.unref();
-  (stdin as unknown as { unref(): void }).unref();
-  (child.stderr as unknown as { unref(): void } | null)?.unref();
+  (stdin as unknown as { unref(): void } | null | undefined)?.unref();
+  (child.stderr as unknown as { unref(): void } | null | undefined)?.unref();
 
   const write = (bytes: Uint8Array): boolean => {
-    if (!alive) return false;
+    if (!alive || !stdin) return false;
     stdin.write(bytes);
     return stdin.writableLength === 0;
   };
@@ -87,6 +93,7 @@ export function startUndoHelper(onLine: ((line: string) => void) | null, onGone:
     arm(id, protocol, message) {
       if (!armed.has(id) && armed.size >= UNDO_SLOTS)
         throw new AgentError('E_USAGE', `at most ${UNDO_SLOTS} undo messages are held`);
+      if (!alive) throw new AgentError('E_SOCKET', 'the undo helper does not run');
       const written = write(encodeArm(id, protocol, message));
       armed.add(id);
       return written;
@@ -96,7 +103,7 @@ export function startUndoHelper(onLine: ((line: string) => void) | null, onGone:
     },
     async dismiss() {
       dismissed = true;
-      if (!alive) return;
+      if (!alive || !stdin) return;
       child.ref();
       const ended = once(child, 'exit');
       stdin.end(encodeDismiss());

@@ -3,7 +3,13 @@ import type { Effect } from '../../../agent/core/effect.ts';
 import type { HealSettings, Tables, WorldEvent } from '../../../agent/core/event.ts';
 import { toHex } from '../../../agent/core/hex.ts';
 import { macToBytes } from '../../../agent/core/ids.ts';
-import type { Link, MeshInfo, MeshSettings, Neighbour, OriginatorPath } from '../../../agent/core/kernel.ts';
+import {
+  type Link,
+  type MeshInfo,
+  type Neighbour,
+  type OriginatorPath,
+  STOCK_SETTINGS,
+} from '../../../agent/core/kernel.ts';
 import { Runtime } from '../../../agent/core/runtime.ts';
 import { MS, type Nanos } from '../../../agent/core/time.ts';
 import type { Decision } from '../../../agent/core/words.ts';
@@ -13,24 +19,6 @@ import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 export const KEY = 'ab'.repeat(32);
 export const ORIGINATOR = '02:00:00:00:00:ff';
 export const BAT0 = 10;
-export const MESH: MeshSettings = {
-  aggregatedOgms: true,
-  apIsolation: false,
-  bonding: false,
-  bridgeLoopAvoidance: false,
-  distributedArpTable: true,
-  fragmentation: true,
-  gwMode: 'off',
-  gwBandwidthDown: 100,
-  gwBandwidthUp: 20,
-  gwSelClass: 20,
-  hopPenalty: 30,
-  multicastForceflood: false,
-  multicastFanout: 16,
-  origInterval: 1000,
-  isolationMark: 0,
-  isolationMask: 0,
-};
 
 /** eth<port>: index 20+port, MAC 02:00:00:00:00:0<port>, under bat0, alive. */
 export function port(n: number, over: Partial<Link> = {}): Link {
@@ -63,7 +51,7 @@ export const bat0: Link = {
 export const primary0: Link = { ...port(9), index: 11, name: 'primary0', mac: ORIGINATOR, kind: 'bridge', peer: 0 };
 
 export function tables(
-  paths: readonly [originator: string, portNumber: number, best: boolean][],
+  paths: readonly (readonly [originator: string, portNumber: number, best: boolean])[],
   neighbours: readonly [mac: string, portNumber: number, lastSeenMs?: number][],
   over: Partial<MeshInfo> = {},
 ): Tables {
@@ -74,7 +62,7 @@ export function tables(
     version: '2022.3',
     algorithm: 'BATMAN_IV',
     primary: { index: 11, name: 'primary0', mac: ORIGINATOR },
-    settings: MESH,
+    settings: STOCK_SETTINGS,
     ...over,
   };
   const originators: OriginatorPath[] = paths.map(([originator, n, best]) => ({

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
+import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
-import { decodeFrame, ETH_P_X0, encodeAlarm, macKey } from '../../../agent/heal/wire.ts';
+import { ANY, decodeFrame, type Echo, ETH_P_X0, encodeAlarm, encodeEcho, macKey } from '../../../agent/heal/wire.ts';
 import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
 
 const key = macKey(fromHex(KEY));
@@ -24,6 +25,18 @@ function alarmFrom(sender: string, counter: number, epoch = 1, hops = 8): string
     hops,
   } as const;
   return toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key));
+}
+
+function withSettings(settings: Partial<MeshSettings>) {
+  return { ...TWO_WAYS, mesh: { ...TWO_WAYS.mesh!, settings: { ...STOCK_SETTINGS, ...settings } } };
+}
+
+function logged(router: Router): string {
+  return router.effects.flatMap((effect) => (effect.type === 'log' ? [effect.message] : [])).join('; ');
+}
+
+function setMasters(router: Router): (string | null)[] {
+  return router.changes.flatMap(({ change }) => (change.kind === 'set-master' ? [change.master] : []));
 }
 
 test('a lost carrier: alarm and first OGM leave in the same turn, before anything is written down', () => {
@@ -49,7 +62,7 @@ test('a kick sends contiguous sequence numbers from the kernel’s last, at the 
   router.pass(milliseconds(14));
   const ogms = router.sent.filter((frame) => ethertype(frame.frame) === ETH_P_BATMAN);
   assert.deepEqual(
-    ogms.map((frame) => parseOgms(fromHex(frame.frame), 'BATMAN_IV')[0]?.seqno),
+    ogms.map((frame) => parseOgms(fromHex(frame.frame))[0]?.seqno),
     [1001, 1002, 1003],
   );
   router.pass(milliseconds(2));
@@ -70,54 +83,129 @@ test('a second kick goes on from the highest number sent, though the kernel is b
   router.effects.length = 0;
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
   const ogm = router.sent.find((frame) => ethertype(frame.frame) === ETH_P_BATMAN);
-  assert.equal(parseOgms(fromHex(ogm!.frame), 'BATMAN_IV')[0]?.seqno, 1004);
+  assert.equal(parseOgms(fromHex(ogm!.frame))[0]?.seqno, 1004);
 });
 
-test('after a kick we go on for the kernel, slower than it counts, until it has caught up', () => {
-  const router = new Router({ kickCount: 4 });
+test('after a kick the kernel counts faster until it has caught up, and then as before', () => {
+  const router = new Router();
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  const spell = router.changes.find(({ id }) => id === 'loan-origInterval')!;
+  assert.deepEqual(spell.change, { kind: 'set-mesh', mesh: 'bat0', settings: { origInterval: 50 } });
+  assert.deepEqual(spell.undo, { kind: 'set-mesh', mesh: 'bat0', settings: { origInterval: 1000 } });
+  // The OGM that was scheduled before still waits.
+  router.pass(SECOND);
   let own = 1000;
-  let last = 0;
-  for (let second = 1; second <= 60; second++) {
-    const before = router.sent.length;
-    router.pass(SECOND);
+  let back: number | undefined;
+  for (let i = 0; i < 60 && back === undefined; i++) {
     router.feed(ownOgm(++own));
-    if (router.sent.length > before) last = second;
+    back = router.changes.find(({ id }) => id === 'loan-origInterval-back') ? own : undefined;
+    router.feed({ type: 'tables', tables: withSettings({ origInterval: 50 }) });
+    assert.equal(router.room.monitor.lastMesh!.settings.origInterval, 1000, 'nobody reckons with the spell');
+    router.pass(milliseconds(50));
   }
-  assert.ok(last > 5 && last < 30, `the last one after ${last} s`);
-  const seqnos = router.sent.filter(({ interface: index, frame }) => index === 21 && ethertype(frame) === ETH_P_BATMAN);
-  const numbers = seqnos.map(({ frame }) => parseOgms(fromHex(frame), 'BATMAN_IV')[0]!.seqno);
+  assert.equal(back, 1012, 'as soon as its number is the highest sent');
+  assert.deepEqual(router.changes.at(-1)!.change, spell.undo);
+  assert.ok(
+    !router.effects.some((effect) => effect.type === 'disarm' && effect.id === spell.id),
+    'not before it is done',
+  );
+  router.done('loan-origInterval-back');
+  assert.ok(router.effects.some((effect) => effect.type === 'disarm' && effect.id === spell.id));
+});
+
+test('a kernel that never catches up gets its interval back all the same', () => {
+  const router = new Router();
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  router.pass(8 * SECOND);
+  assert.ok(router.changes.some(({ id }) => id === 'loan-origInterval-back'));
+});
+
+test('a setting that the kernel does not take back is offered again, and its undo stays armed', () => {
+  const router = new Router();
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  const tries = () => router.changes.filter(({ id }) => id === 'loan-aggregatedOgms-back').length;
+  const disarmed = () =>
+    router.effects.some((effect) => effect.type === 'disarm' && effect.id === 'loan-aggregatedOgms');
+  router.pass(SECOND);
+  for (let n = 1; n <= 3; n++) {
+    assert.deepEqual([tries(), disarmed()], [n, false]);
+    router.done('loan-aggregatedOgms-back', 'no buffer space');
+    router.pass(9 * SECOND);
+  }
+  router.done('loan-aggregatedOgms-back');
+  assert.ok(disarmed());
+  router.pass(60 * SECOND);
+  assert.equal(tries(), 4);
+});
+
+test('kicks never lead the kernel so far that a peer would take its number for a new beginning', () => {
+  const router = new Router({ kickBudget: 600 });
+  for (let i = 0; i < 20; i++) {
+    router.feed({ type: 'kick-asked', by: 'root', lost: null });
+    router.pass(3 * SECOND);
+  }
+  const numbers = router.sent
+    .filter(({ frame }) => ethertype(frame) === ETH_P_BATMAN)
+    .map(({ frame }) => parseOgms(fromHex(frame))[0]!.seqno);
+  assert.equal(Math.max(...numbers), 1048);
+  assert.match(logged(router), /OGMs are 48 behind/);
+  router.effects.length = 0;
+  router.feed(ownOgm(5_000_000));
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  const ogm = router.sent.find(({ frame }) => ethertype(frame) === ETH_P_BATMAN)!;
+  assert.equal(parseOgms(fromHex(ogm.frame))[0]!.seqno, 5_000_001, 'another primary begins anew');
+});
+
+test('what the tap hears of our own frames is not taken for the kernel’s', () => {
+  const router = new Router({ kickCount: 3 });
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  router.pass(milliseconds(10));
+  for (const { frame } of router.sent.filter((sent) => ethertype(sent.frame) === ETH_P_BATMAN)) {
+    router.feed({ type: 'ogm-sent', frame });
+  }
+  assert.ok(!router.changes.some(({ id }) => id === 'loan-origInterval-back'), 'it has not caught up');
+});
+
+test('a router whose primary is its only radio sends by it', () => {
+  const radio = port(9, { index: 11, name: 'primary0', mac: ORIGINATOR });
+  const first = tables([['02:00:00:00:00:aa', 1, true]], [['02:00:00:00:01:01', 1]]);
+  const there = { interface: 11, interfaceName: 'primary0' };
+  const router = new Router({ primary: 'nothing' }, [radio], {
+    ...first,
+    neighbours: first.neighbours.map((row) => ({ ...row, ...there })),
+    originators: first.originators.map((row) => ({ ...row, ...there })),
+  });
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
   assert.deepEqual(
-    numbers,
-    numbers.map((_, i) => 1001 + i),
-    'no number is left out',
+    router.sent.map(({ interface: index, frame }) => [index, ethertype(frame)]),
+    [
+      [11, ETH_P_X0],
+      [11, ETH_P_BATMAN],
+    ],
   );
 });
 
 test('aggregation is off while kicks are about, with its undo armed, and on again after', () => {
   const router = new Router();
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
-  const off = router.changes.at(-1)!;
+  const off = router.changes[0]!;
   assert.deepEqual(off.change, { kind: 'set-mesh', mesh: 'bat0', settings: { aggregatedOgms: false } });
   assert.deepEqual(off.undo, { kind: 'set-mesh', mesh: 'bat0', settings: { aggregatedOgms: true } });
   router.pass(SECOND);
-  assert.deepEqual(router.changes.at(-1)!.change, {
-    kind: 'set-mesh',
-    mesh: 'bat0',
-    settings: { aggregatedOgms: true },
-  });
+  const back = router.changes.at(-1)!;
+  assert.deepEqual(back.change, off.undo);
+  router.done(back.id);
   assert.ok(router.effects.some((effect) => effect.type === 'disarm' && effect.id === off.id));
 });
 
 test('a mesh that runs without aggregation is left without', () => {
-  const router = new Router(
-    {},
-    undefined,
-    tables([], [], { settings: { ...TWO_WAYS.mesh!.settings, aggregatedOgms: false } }),
-  );
+  const router = new Router({}, undefined, withSettings({ aggregatedOgms: false }));
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
   router.pass(SECOND);
-  assert.deepEqual(router.changes, []);
+  assert.deepEqual(
+    router.changes.map(({ id }) => id),
+    ['loan-origInterval'],
+  );
 });
 
 test('the dead interface leaves bat0 after the kick, returns with its carrier, and the story ends', () => {
@@ -317,7 +405,10 @@ test('budgets: a sender, all senders, and all kicks are bounded', () => {
     router.feed({ type: 'frame', interface: 21, frame: alarmFrom(sender, 1) });
   }
   const kicks = router.sent.filter(({ frame }) => ethertype(frame) === ETH_P_BATMAN).length / 2;
-  assert.equal(kicks, 5, 'kicks in all');
+  assert.equal(kicks, 2, 'others’ alarms may use up half');
+  for (let i = 0; i < 9; i++) router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  const all = router.sent.filter(({ frame }) => ethertype(frame) === ETH_P_BATMAN).length / 2;
+  assert.equal(all, 5, 'kicks in all');
 });
 
 test('an interface taken from bat0 by somebody goes back; one taken again and again is left to a person', () => {
@@ -350,6 +441,8 @@ test('bat0 gone: made anew with its MAC and settings, the primary first', () => 
   for (const link of [port(1), port(2)]) router.feed({ type: 'link', link: { ...link, master: 0 }, cause: 'event' });
   router.effects.length = 0;
   router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+  assert.equal(router.changes.length, 0, 'netifd goes first');
+  router.pass(2 * SECOND);
   const done = new Set<string>();
   for (let i = 0; i < 30; i++) {
     const next = router.changes.find((effect) => !done.has(effect.id));
@@ -370,10 +463,11 @@ test('bat0 gone in the middle of a kick: nothing stays armed, and it is made ane
   const router = new Router();
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
   const off = router.changes[0]!;
-  const settings = { ...TWO_WAYS.mesh!.settings, aggregatedOgms: false };
-  router.feed({ type: 'tables', tables: { ...TWO_WAYS, mesh: { ...TWO_WAYS.mesh!, settings } } });
+  router.feed({ type: 'tables', tables: withSettings({ aggregatedOgms: false }) });
   router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
   assert.ok(router.effects.some((effect) => effect.type === 'disarm' && effect.id === off.id));
+  assert.match(logged(router), /mesh interface is gone/);
+  router.pass(2 * SECOND);
   router.done(router.changes.at(-1)!.id);
   const set = router.changes.at(-1)!.change;
   assert.equal(set.kind === 'set-mesh' && set.settings.aggregatedOgms, true);
@@ -430,4 +524,231 @@ test('ten quiet minutes: no decision, no frame, no change', () => {
     router.feed({ type: 'tables', tables: TWO_WAYS });
   }
   assert.deepEqual([router.decisions, router.sent, router.changes], [[], [], []]);
+});
+
+test('bat0 that is back by itself is not made a second time', () => {
+  const router = new Router();
+  for (const link of [port(1), port(2)]) router.feed({ type: 'link', link: { ...link, master: 0 }, cause: 'event' });
+  router.effects.length = 0;
+  router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+  router.pass(SECOND);
+  router.feed({ type: 'link', link: { ...bat0, index: 30 }, cause: 'event' });
+  router.feed({ type: 'link', link: port(1, { master: 30 }), cause: 'event' });
+  router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
+  router.pass(5 * SECOND);
+  assert.deepEqual(
+    router.changes.map(({ change }) => change),
+    [{ kind: 'set-master', interface: 'eth2', master: 'bat0' }],
+    'only the member that nobody put in',
+  );
+});
+
+test('bat0 deleted again and again is left to a person; a repair that failed is tried again, ever more slowly', () => {
+  const router = new Router();
+  const remake = () => router.feed({ type: 'link', link: { ...bat0 }, cause: 'event' });
+  for (let i = 0; i < 3; i++) {
+    router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+    router.pass(3 * SECOND);
+    remake();
+  }
+  const remakes = router.decisions.filter(({ step, fault }) => step === 'planned' && fault.class === 'mesh-vanished');
+  assert.deepEqual(
+    remakes.map(({ action }) => action),
+    ['recreate-mesh', 'recreate-mesh', 'none'],
+  );
+  const other = new Router();
+  other.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  const puts = () => setMasters(other).length;
+  other.pass(milliseconds(200));
+  for (let n = 1; n <= 3; n++) {
+    assert.equal(puts(), n);
+    const asked = other.changes.findLast(({ change }) => change.kind === 'set-master')!;
+    other.done(asked.id, 'not supported');
+    assert.equal(other.decisions.at(-1)!.step, 'failed');
+    other.pass((30 * 2 ** (n - 1) + 1) * SECOND);
+  }
+});
+
+test('what fell out while healing was off is put back when it is on again', () => {
+  const router = new Router({ mode: 'off' });
+  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  router.pass(10 * SECOND);
+  assert.deepEqual(router.changes, []);
+  router.feed({ type: 'mode-asked', by: 'root', mode: 'act' });
+  router.pass(SECOND);
+  assert.deepEqual(setMasters(router), ['bat0']);
+});
+
+test('an interface that somebody gave to a bridge is theirs', () => {
+  const router = new Router();
+  const lan = port(8, { index: 50, name: 'br-lan', master: 0, kind: 'bridge' });
+  router.feed({ type: 'link', link: lan, cause: 'event' });
+  router.feed({ type: 'link', link: port(1, { master: 50 }), cause: 'event' });
+  router.pass(5 * SECOND);
+  assert.deepEqual(setMasters(router), []);
+  assert.match(
+    router.decisions[0]!.alternatives.find(({ action }) => action === 'reattach')!.refused!,
+    /given to br-lan/,
+  );
+});
+
+test('off neither speaks nor listens', () => {
+  const router = new Router({ mode: 'off', echoNs: 10 * SECOND });
+  router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:aa', 1) });
+  router.feed({ type: 'frame', interface: 21, frame: echo(1) });
+  router.pass(60 * SECOND);
+  assert.deepEqual(router.sent, []);
+});
+
+function echo(counter: number, over: Partial<Echo> = {}): string {
+  const asked = { reply: false, asker: '02:00:00:00:00:aa', epoch: 1, counter, ...over };
+  return toHex(encodeEcho(asked, '02:00:00:00:00:01', '02:00:00:00:01:01', key));
+}
+
+test('echoes: each request is answered once, and an answer counts only in time', () => {
+  const router = new Router({ echoNs: 10 * SECOND });
+  const answers = [1, 1, 2, 1].map((n) => router.feed({ type: 'frame', interface: 21, frame: echo(n) }));
+  assert.deepEqual(
+    answers.map((effects) => effects.some(({ type }) => type === 'send')),
+    [true, false, true, false],
+  );
+  router.pass(11 * SECOND);
+  const question = router.sent.findLast(({ interface: index }) => index === 21)!;
+  const heard = decodeFrame(fromHex(question.frame), key);
+  assert.ok(heard.kind === 'echo' && !heard.echo.reply);
+  router.pass(2 * SECOND);
+  const late = echo(heard.echo.counter, { ...heard.echo, reply: true });
+  const effects = router.feed({ type: 'frame', interface: 21, frame: late });
+  assert.ok(effects.some((effect) => effect.type === 'metric' && effect.labels.reason === 'late-echo'));
+});
+
+test('another key has other marks, and the old one finds its own again', () => {
+  const router = new Router();
+  const settings = router.room.monitor.settings;
+  const taken = (frame: string) =>
+    router.feed({ type: 'frame', interface: 21, frame }).some(({ type }) => type === 'remember-mark');
+  assert.ok(taken(alarmFrom('02:00:00:00:00:aa', 500)));
+  router.feed({ type: 'settings', settings: { ...settings, key: 'cd'.repeat(32) } });
+  const other = encodeAlarm(
+    { sender: '02:00:00:00:00:aa', epoch: 1, counter: 1, kind: 'kick', near: ANY, far: ANY, affected: [], hops: 2 },
+    ANY,
+    macKey(fromHex('cd'.repeat(32))),
+  );
+  assert.ok(taken(toHex(other)), 'low numbers count under a new key');
+  router.feed({ type: 'settings', settings });
+  assert.ok(!taken(alarmFrom('02:00:00:00:00:aa', 499)), 'and a replay under the old one stays a replay');
+});
+
+test('a lost link without routes names only its own router; too many are cut to what fits', () => {
+  const quiet = new Router({}, undefined, tables([['02:00:00:00:00:aa', 2, true]], []));
+  quiet.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const many = new Router(
+    {},
+    undefined,
+    tables(
+      Array.from({ length: 300 }, (_, n) => [
+        `02:00:00:00:${(n >> 8) + 16}:${(n & 255).toString(16).padStart(2, '0')}`,
+        1,
+        true,
+      ]),
+      [],
+    ),
+  );
+  many.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const affected = [quiet, many].map((router) => {
+    const { frame } = router.sent.find((sent) => ethertype(sent.frame) === ETH_P_X0)!;
+    const word = decodeFrame(fromHex(frame), key);
+    return word.kind === 'alarm' ? word.alarm.affected : [];
+  });
+  assert.deepEqual(affected[0], [ORIGINATOR]);
+  assert.equal(affected[1]!.length, 200);
+});
+
+test('a neighbour lost on a shared interface: a way by another neighbour there is another way', () => {
+  const router = new Router();
+  const over = (neighbour: string) => ({
+    ...TWO_WAYS,
+    originators: TWO_WAYS.originators.filter(({ best }) => best).map((row) => ({ ...row, neighbour })),
+  });
+  router.feed({ type: 'tables', tables: { ...over('02:00:00:00:01:01'), originators: TWO_WAYS.originators } });
+  router.feed({ type: 'kick-asked', by: 'root', lost: '02:00:00:00:01:01' });
+  router.pass(SECOND);
+  router.feed({ type: 'tables', tables: over('02:00:00:00:01:01') });
+  assert.ok(!router.decisions.some(({ step }) => step === 'verified'));
+  router.feed({ type: 'tables', tables: over('02:00:00:00:01:77') });
+  assert.equal(router.decisions.at(-1)!.step, 'verified');
+});
+
+test('carrier back before its late detachment: it stays in', () => {
+  const doubtful = { ...TWO_WAYS, originators: TWO_WAYS.originators.map((row) => ({ ...row, lastSeenMs: 5000 })) };
+  const router = new Router({}, undefined, doubtful);
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.feed({ type: 'link', link: port(1), cause: 'event' });
+  router.pass(5 * SECOND);
+  assert.deepEqual(setMasters(router), []);
+});
+
+test('damping: neither a second fault nor a rollback puts an interface back within 30 s of its last return', () => {
+  const router = new Router();
+  const fall = () => {
+    router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+    router.pass(milliseconds(50));
+    router.done('detach-eth1');
+    router.feed({ type: 'link', link: port(1, { carrier: false, master: 0 }), cause: 'event' });
+  };
+  fall();
+  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  router.pass(milliseconds(10));
+  router.feed({ type: 'link', link: port(1), cause: 'event' });
+  router.feed({ type: 'tables', tables: TWO_WAYS });
+  router.pass(SECOND);
+  fall();
+  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(2, { carrier: false }), cause: 'event' });
+  router.pass(20 * SECOND);
+  assert.ok(!setMasters(router).includes('bat0'), 'not at once, though the other link broke');
+  router.pass(15 * SECOND);
+  assert.ok(setMasters(router).includes('bat0'));
+});
+
+test('a detachment that the kernel did not answer goes back, and nothing stays owed', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.pass(milliseconds(50));
+  router.done('detach-eth1', 'the answer was lost');
+  router.pass(milliseconds(100));
+  assert.deepEqual(setMasters(router), [null, 'bat0']);
+  router.done('return-eth1');
+  assert.equal(router.room.knowledge.detached.size, 0);
+  assert.ok(router.effects.some((effect) => effect.type === 'disarm' && effect.id === 'detach-eth1'));
+});
+
+test('three hundred routers dead in one reading are told a part at a time, and none is lost', () => {
+  const paths = Array.from(
+    { length: 300 },
+    (_, n) => `02:00:00:00:${(n >> 8) + 16}:${(n & 255).toString(16).padStart(2, '0')}`,
+  );
+  const router = new Router(
+    {},
+    undefined,
+    tables(
+      paths.map((mac) => [mac, 1, true] as const),
+      [],
+    ),
+  );
+  router.feed({ type: 'tables', tables: router.room.monitor.tables! });
+  router.now += 61 * SECOND;
+  const dead = () => router.decisions.filter(({ fault }) => fault.class === 'router-dead').length;
+  router.feed({ type: 'tables', tables: tables([], []) });
+  assert.equal(dead(), 32);
+  for (let i = 0; i < 10; i++) router.feed({ type: 'tables', tables: tables([], []) });
+  assert.equal(dead(), 300);
+});
+
+test('a renamed interface is gone under its old name, and new under the other', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: port(1, { name: 'lan1' }), cause: 'event' });
+  assert.equal(router.decisions[0]!.fault.class, 'interface-vanished');
+  assert.ok(router.room.monitor.members.has('lan1'));
 });

@@ -152,7 +152,7 @@ describe('connection', () => {
     });
     const connection = openConnection({ native, protocol: 0 });
     await assert.rejects(connection.request(ask(), 'change'), {
-      code: 'E_NETLINK',
+      code: 'E_NETLINK_LOST',
       detail: { request: 'change', errno: 'ENOBUFS' },
     });
     assert.deepEqual(await connection.request(ask(), 'read', number, true), [5]);

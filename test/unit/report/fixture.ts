@@ -1,6 +1,6 @@
 /** A mesh of three in a row, seen from its end, with one repaired fault; and the sources of an API over it. */
 import type { Tables } from '../../../agent/core/event.ts';
-import type { Link, MeshInfo, Neighbour } from '../../../agent/core/kernel.ts';
+import { type Link, type MeshInfo, type Neighbour, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Decision, Fault } from '../../../agent/core/words.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
@@ -32,24 +32,7 @@ export const MESH_INFO: MeshInfo = {
   version: '2022.3',
   algorithm: 'BATMAN_IV',
   primary: { index: 4, name: 'primary0', mac: SELF },
-  settings: {
-    aggregatedOgms: true,
-    apIsolation: false,
-    bonding: false,
-    bridgeLoopAvoidance: true,
-    distributedArpTable: true,
-    fragmentation: true,
-    gwMode: 'off',
-    gwBandwidthDown: 100,
-    gwBandwidthUp: 20,
-    gwSelClass: 20,
-    hopPenalty: 30,
-    multicastForceflood: false,
-    multicastFanout: 16,
-    origInterval: 1000,
-    isolationMark: 0,
-    isolationMask: 0,
-  },
+  settings: STOCK_SETTINGS,
 };
 
 /** C's far interface is an originator too while it is our neighbour's neighbour; B1 is one as any neighbour's is. */

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type ListenerFactory, serveControl } from '../../../agent/host/control.ts';
+import { AgentError } from '../../../agent/core/errors.ts';
+import { isTaken, type ListenerFactory, serveControl } from '../../../agent/host/control.ts';
 import { BODY_LIMIT, isOurHost, serveApi, serveMetrics } from '../../../agent/host/http.ts';
 import { type Native, native } from '../../../agent/host/native.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
@@ -161,6 +162,35 @@ test('the control socket bounds bodies, addresses and connections', async (t) =>
     ),
   );
   assert.equal(held.filter(Boolean).length, 32);
+});
+
+test('the directory of the control socket is made; a path that another listens on is taken, others cannot be used', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'x0-control-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const serve = (path: string, listener: ListenerFactory) =>
+    serveControl({ path, sources: sources(), metrics: new Metrics(), listener });
+  const failing = (code: string) => () => {
+    throw Object.assign(new Error(code), { code });
+  };
+  const taken = (path: string, listener: ListenerFactory) => {
+    try {
+      serve(path, listener).close();
+    } catch (thrown) {
+      assert.ok(thrown instanceof AgentError && thrown.code === 'E_SOCKET');
+      return isTaken(thrown);
+    }
+    return assert.fail('it was served');
+  };
+  const path = join(folder, 'run', 'x0tta6bl4', 'ctl.sock');
+  serve(path, () => ({ close() {} })).close();
+  assert.equal(statSync(join(path, '..')).mode & 0o777, 0o750);
+  assert.equal(taken(path, failing('EADDRINUSE')), true);
+  assert.equal(taken(path, failing('EACCES')), false);
+  writeFileSync(join(folder, 'plain'), '');
+  assert.equal(
+    taken(join(folder, 'plain', 'ctl.sock'), () => assert.fail('nothing to listen in')),
+    false,
+  );
 });
 
 test('the kernel names the peer: another user on the machine may look, not change', async (t) => {

@@ -100,6 +100,10 @@ test('what matters is due within a second, what others cause within the write in
   assert.equal(state.flushDue(), Number.POSITIVE_INFINITY);
   state.append(decision(1, { step: 'observed' }));
   assert.equal(state.flushDue(), bench.time + 300 * SECOND);
+  for (const about of ['remote-alarm', 'router-dead'] as const)
+    state.append(decision(1, { fault: { ...decision(1).fault, class: about } }));
+  state.rememberMark('02:00:00:00:00:01', 1, 1);
+  assert.equal(state.flushDue(), bench.time + 300 * SECOND);
   state.append(decision(2));
   assert.equal(state.flushDue(), bench.time + SECOND);
   bench.pass(state, SECOND);
@@ -131,6 +135,120 @@ test('marks: only forward, kept across restarts, bounded, the longest silent goe
   ]);
   assert.ok(!marks.some((mark) => mark.sender === mac(2)));
   again.close();
+});
+
+test('marks of one key say nothing under another, and are there again when the key returns, also after a restart', (t) => {
+  const bench = new Bench(t);
+  const sender = '02:00:00:00:00:01';
+  const state = bench.open();
+  state.useKey('aa');
+  state.rememberMark(sender, 9, 9);
+  state.useKey('bb');
+  assert.deepEqual(state.marks(), []);
+  state.rememberMark(sender, 1, 1);
+  assert.deepEqual(state.marks(), [{ sender, epoch: 1, counter: 1 }]);
+  state.useKey('');
+  assert.deepEqual(state.marks(), []);
+  state.close();
+
+  const again = bench.open();
+  assert.deepEqual(again.marks(), []);
+  again.useKey('aa');
+  assert.deepEqual(again.marks(), [{ sender, epoch: 9, counter: 9 }]);
+  again.rememberMark(sender, 9, 8);
+  again.useKey('bb');
+  assert.deepEqual(again.marks(), [{ sender, epoch: 1, counter: 1 }]);
+  again.close();
+});
+
+test('marks of all keys together are bounded, the longest silent goes first, on the medium as in memory', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open();
+  const mac = (n: number) => `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:00`;
+  state.useKey('aa');
+  for (let n = 0; n < 3; n++) state.rememberMark(mac(n << 8), 1, 1);
+  state.rememberMark(mac(0), 1, 2);
+  state.useKey('bb');
+  for (let n = 0; n < MARKS_LIMIT - 2; n++) state.rememberMark(`02:00:00:01:${n >> 8}:${n & 255}`, 1, 1);
+  state.close();
+  const again = bench.open();
+  again.useKey('aa');
+  assert.deepEqual(
+    again.marks().map((mark) => mark.sender),
+    [mac(2 << 8), mac(0)],
+  );
+  again.rememberMark(mac(7 << 8), 1, 1);
+  assert.deepEqual(
+    again.marks().map((mark) => mark.sender),
+    [mac(0), mac(7 << 8)],
+    'their order has outlived the restart',
+  );
+  again.close();
+});
+
+test('marks from before they had keys belong to the first key in use, and to no other', (t) => {
+  const bench = new Bench(t);
+  const old = new Database(bench.file);
+  migrate(old, MIGRATIONS.slice(0, 1));
+  old.exec("INSERT INTO marks VALUES ('02:00:00:00:00:01', 5, 6, 1), ('02:00:00:00:00:02', 7, 8, 2)");
+  old.close();
+  const marks = [
+    { sender: '02:00:00:00:00:01', epoch: 5, counter: 6 },
+    { sender: '02:00:00:00:00:02', epoch: 7, counter: 8 },
+  ];
+  let state = bench.open();
+  state.useKey('');
+  state.useKey('aa');
+  assert.deepEqual(state.marks(), marks);
+  state.close();
+  state = bench.open();
+  state.useKey('bb');
+  assert.deepEqual(state.marks(), []);
+  state.useKey('aa');
+  assert.deepEqual(state.marks(), marks);
+  state.close();
+});
+
+test('limits change while running: fewer entries, a smaller file, a shorter wait', (t) => {
+  const bench = new Bench(t);
+  const limits = { journalEntries: 10_000, sizeLimitKib: 4096, writeIntervalNs: 300 * SECOND };
+  const state = bench.open(limits);
+  state.append(decision(1, { step: 'observed' }));
+  assert.equal(state.flushDue(), bench.time + 300 * SECOND);
+  state.settle({ ...limits, writeIntervalNs: 5 * SECOND });
+  assert.equal(state.flushDue(), bench.time + 5 * SECOND);
+  for (let n = 2; n <= 1500; n++) {
+    state.append(decision(n, { why: 'w'.repeat(900) }));
+    if (n % 50 === 0) state.flush();
+  }
+  const size = () => readdirSync(bench.directory).reduce((sum, n) => sum + statSync(join(bench.directory, n)).size, 0);
+  assert.ok(size() > 1024 * 1024);
+  state.settle({ ...limits, sizeLimitKib: 512 });
+  assert.ok(size() <= 512 * 1024, `${size()}`);
+  state.settle({ ...limits, sizeLimitKib: 512, journalEntries: 100 });
+  assert.ok(state.status().entries <= 100);
+  assertVerifies(state);
+
+  state.settle(limits);
+  // And up again: more than the smaller file would have held.
+  for (let n = 1501; n <= 3000; n++) {
+    state.append(decision(n, { why: 'w'.repeat(900) }));
+    if (n % 50 === 0) state.flush();
+  }
+  state.flush();
+  assert.equal(state.trouble, null);
+  assert.ok(assertVerifies(state) > 1400);
+  state.close();
+});
+
+test('limits of a state that is in memory only', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ directory: null });
+  for (let n = 1; n <= 200; n++) state.append(decision(n));
+  state.settle({ journalEntries: 100, sizeLimitKib: 256, writeIntervalNs: SECOND });
+  assert.equal(ids(state).length, 100);
+  assert.equal(state.flushDue(), Number.POSITIVE_INFINITY);
+  state.close();
 });
 
 test('kill -9 in the middle of writing: what was flushed is there, the chain verifies, the epoch grows', async (t) => {

@@ -1,0 +1,103 @@
+/**
+ * One setting of the mesh interface, changed for a moment and given back. The undo is armed for as long as it is out, and
+ * disarmed only when the kernel has confirmed the return; until then the return is tried again.
+ */
+import type { Effect } from '../core/effect.ts';
+import type { MeshSettings } from '../core/kernel.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const LONGEST_PAUSE: Nanos = 60 * SECOND;
+
+type Lendable = 'aggregatedOgms' | 'origInterval';
+
+export class Loan<K extends Lendable> {
+  readonly #around: Surroundings;
+  readonly #id: string;
+  readonly #key: K;
+  readonly #value: MeshSettings[K];
+  #state: 'in' | 'out' | 'returning' = 'in';
+  #original: MeshSettings[K] | null = null;
+  #tries = 0;
+  #retryAt: Nanos = NEVER;
+
+  constructor(around: Surroundings, key: K, value: MeshSettings[K]) {
+    this.#around = around;
+    this.#id = `loan-${key}`;
+    this.#key = key;
+    this.#value = value;
+  }
+
+  get isOut(): boolean {
+    return this.#state === 'out';
+  }
+
+  deadline(): Nanos {
+    return this.#retryAt;
+  }
+
+  take(): Effect[] {
+    if (this.#state === 'out') return [];
+    // While it is on its way back the tables are not to be asked what it was.
+    this.#original =
+      this.#state === 'returning' ? this.#original : (this.#around.lastMesh?.settings[this.#key] ?? null);
+    if (this.#original === null || this.#original === this.#value) return [];
+    this.#state = 'out';
+    this.#retryAt = NEVER;
+    return [
+      { type: 'change', id: this.#id, change: this.#set(this.#value), undo: this.#set(this.#original) },
+      { type: 'emit', event: { type: 'lent', settings: this.#settings(this.#original), returned: false } },
+    ];
+  }
+
+  giveBack(): Effect[] {
+    if (this.#state !== 'out') return [];
+    this.#state = 'returning';
+    this.#tries = 0;
+    return this.#send();
+  }
+
+  done(id: string, error: string | null, now: Nanos): Effect[] {
+    if (this.#state !== 'returning' || id !== this.#returnId()) return [];
+    if (error === null) return this.#end();
+    this.#tries += 1;
+    this.#retryAt = now + Math.min(LONGEST_PAUSE, SECOND * 2 ** this.#tries);
+    const fields = { error, again_in_s: (this.#retryAt - now) / SECOND };
+    return [{ type: 'log', level: 'warning', message: `${this.#key} could not be given back`, fields }];
+  }
+
+  tick(now: Nanos): Effect[] {
+    return now >= this.#retryAt ? this.#send() : [];
+  }
+
+  /** The mesh interface is gone, and its settings with it. */
+  forget(): Effect[] {
+    return this.#state === 'in' ? [] : this.#end();
+  }
+
+  #send(): Effect[] {
+    this.#retryAt = NEVER;
+    return [{ type: 'change', id: this.#returnId(), change: this.#set(this.#original!), undo: null }];
+  }
+
+  #end(): Effect[] {
+    this.#state = 'in';
+    this.#retryAt = NEVER;
+    return [
+      { type: 'disarm', id: this.#id },
+      { type: 'emit', event: { type: 'lent', settings: this.#settings(this.#original!), returned: true } },
+    ];
+  }
+
+  #set(value: MeshSettings[K]) {
+    return { kind: 'set-mesh', mesh: this.#around.settings.meshInterface, settings: this.#settings(value) } as const;
+  }
+
+  #settings(value: MeshSettings[K]): Partial<MeshSettings> {
+    return { [this.#key]: value };
+  }
+
+  #returnId(): string {
+    return `${this.#id}-back`;
+  }
+}

@@ -1,0 +1,20 @@
+/** When a neighbour counts as silent. */
+import type { Tables } from '../core/event.ts';
+import type { IfIndex } from '../core/ids.ts';
+
+/** So many missed OGMs (BATMAN_IV) or ELP probes (BATMAN_V). */
+const MISSED = 3.5;
+/** What we have need not be what the neighbour has: nobody is called silent sooner than the default interval allows. */
+const SLOWEST_MS = 1000;
+/** The default ELP interval; GET_HARDIF tells the real one where the kernel has it. */
+const ELP_MS = 500;
+
+/** The time between two signs of life of a neighbour on this interface, in milliseconds. */
+export function expectedEveryMs({ mesh, hardInterfaces }: Tables, index: IfIndex): number {
+  if (mesh?.algorithm !== 'BATMAN_V') return mesh?.settings.origInterval ?? SLOWEST_MS;
+  return hardInterfaces.find((hard) => hard.index === index)?.elpInterval ?? ELP_MS;
+}
+
+export function isSilent(tables: Tables, index: IfIndex, lastSeenMs: number): boolean {
+  return lastSeenMs > MISSED * Math.max(expectedEveryMs(tables, index), SLOWEST_MS);
+}

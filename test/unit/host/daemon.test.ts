@@ -1,0 +1,277 @@
+/** x0d as a process: signals, its socket, and what a second one meets. Its kernel is shim.ts. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { WorldEvent } from '../../../agent/core/event.ts';
+import { Log } from '../../../agent/core/log.ts';
+import { SECOND } from '../../../agent/core/time.ts';
+import { openState, sqliteRefusal } from '../../../agent/host/state.ts';
+import { folder, until } from './help.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const skip = ['x0shim.node', 'x0undo'].every((file) => existsSync(join(ROOT, 'native', 'build', file)))
+  ? false
+  : 'the native part is not built (make -C native)';
+
+type Options = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+interface Answer {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+}
+
+/** A place for agents: a configuration, a state, a socket. */
+class Place {
+  readonly dir: string;
+  readonly config: string;
+  readonly socket: string;
+  readonly #batadv: string;
+  readonly #t: TestContext;
+
+  constructor(t: TestContext) {
+    this.#t = t;
+    this.dir = folder(t);
+    this.config = join(this.dir, 'config');
+    this.socket = join(this.dir, 'run', 'ctl.sock');
+    this.#batadv = join(this.dir, 'batadv');
+    this.loadBatadv();
+  }
+
+  loadBatadv(): void {
+    writeFileSync(this.#batadv, '');
+  }
+
+  configure(options: Options = {}): void {
+    const all: Options = {
+      // Not what a machine that runs tests may have.
+      mesh: { interface: 'x0-none', ...options.mesh },
+      report: { http: '0', socket: this.socket, ...options.report },
+      state: { directory: join(this.dir, 'state'), ...options.state },
+      heal: { ...options.heal },
+    };
+    const sections = Object.entries(all).map(([name, rows]) =>
+      [`config ${name} '${name}'`, ...Object.entries(rows).map(([option, value]) => `\toption ${option} '${value}'`)]
+        .join('\n')
+        .concat('\n'),
+    );
+    writeFileSync(this.config, sections.join('\n'));
+  }
+
+  start(batadv = true) {
+    const missing = join(this.dir, 'missing');
+    const tape = join(this.dir, `tape-${Math.random()}`);
+    const args = [join(ROOT, 'agent', 'daemon.ts'), '--config', this.config, '--record', tape];
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        X0_SHIM: join(import.meta.dirname, 'shim.ts'),
+        X0_UNDO: join(ROOT, 'native', 'build', 'x0undo'),
+        X0_TEST_BATADV: batadv ? this.#batadv : missing,
+      },
+    });
+    const agent = {
+      pid: child.pid!,
+      said: '',
+      ready: false,
+      code: null as number | string | null,
+      kill: (signal: NodeJS.Signals) => void child.kill(signal),
+      appears: () => writeFileSync(missing, ''),
+      says: (what: RegExp, ms = 8000) =>
+        until(`${what} in ${agent.said}`, () => what.test(agent.said) || agent.code !== null, ms).then(() =>
+          assert.match(agent.said, what),
+        ),
+      isReady: () => until(`ready: ${agent.said}`, () => agent.ready || agent.code !== null, 10_000),
+      ended: () => until('the end', () => agent.code !== null, 10_000),
+      tape: () =>
+        readFileSync(tape, 'utf8')
+          .split('\n')
+          .filter((line) => line !== '')
+          .map((line) => (JSON.parse(line) as [number, WorldEvent])[1]),
+    };
+    child.stderr.on('data', (text) => {
+      agent.said += text;
+    });
+    child.stdout.on('data', (text) => {
+      agent.ready ||= String(text).includes('"ready":true');
+    });
+    child.once('close', (code, signal) => {
+      agent.code = code ?? signal;
+    });
+    this.#t.after(() => child.kill('SIGKILL'));
+    return agent;
+  }
+
+  ask(method: string, path: string, body?: unknown): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const asked = request({ socketPath: this.socket, method, path }, (response) => {
+        let text = '';
+        response.on('data', (part) => {
+          text += part;
+        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) }));
+      });
+      asked.on('error', reject);
+      asked.end(body === undefined ? '' : JSON.stringify(body));
+    });
+  }
+
+  async mode(): Promise<string> {
+    const { body } = await this.ask('GET', '/mesh/status');
+    return (body.heal as { mode: string }).mode;
+  }
+}
+
+/** Names of the processes that this one has started and that still run. */
+function children(pid: number): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        // proc(5): pid, (name), state, parent
+        const [, command, parent] = /\((.*)\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, 'latin1')) ?? [];
+        return Number(parent) === pid ? [command!] : [];
+      } catch {
+        return []; // it has ended
+      }
+    });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address() as { port: number };
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+test('waiting for batman-adv: SIGHUP is heard, nothing is left open, SIGTERM ends it', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const agent = place.start(false);
+  await agent.says(/no batman-adv.*E_NO_BATADV/);
+  assert.deepEqual(children(agent.pid), [], 'no undo helper yet');
+  place.configure({ heal: { poll_interval: '2000' } });
+  agent.kill('SIGHUP');
+  await agent.says(/heal\.poll_interval changed\n/);
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0, agent.said);
+  assert.equal(agent.ready, false);
+});
+
+const KEYS = ['aa'.repeat(32), 'bb'.repeat(32)] as const;
+const print = (key: string) =>
+  createHash('sha256')
+    .update(Buffer.concat([Buffer.from('x0tta6bl4 mark v1'), Buffer.from(key, 'hex')]))
+    .digest()
+    .subarray(0, 8)
+    .toString('hex');
+
+test('marks go with the key, also with one that comes by SIGHUP while it waits', {
+  skip: skip || (sqliteRefusal() ?? false),
+}, async (t) => {
+  const place = new Place(t);
+  const state = openState({
+    directory: join(place.dir, 'state'),
+    journalEntries: 100,
+    sizeLimitKib: 256,
+    writeIntervalNs: SECOND,
+    now: () => 0,
+    wall: () => 0,
+    log: new Log('error', () => {}),
+  });
+  for (const [n, key] of KEYS.entries()) {
+    state.useKey(print(key));
+    state.rememberMark(`02:00:00:00:00:0${n}`, 1, 1);
+  }
+  state.close();
+
+  place.configure({ mesh: { key: KEYS[0] } });
+  const first = place.start();
+  await first.isReady();
+  first.kill('SIGTERM');
+  await first.ended();
+  const second = place.start(false);
+  await second.says(/E_NO_BATADV/);
+  place.configure({ mesh: { key: KEYS[1] } });
+  second.kill('SIGHUP');
+  await second.says(/mesh\.key changed/);
+  second.appears();
+  await second.isReady();
+  second.kill('SIGTERM');
+  await second.ended();
+  const marks = [first, second].map((agent) => {
+    const started = agent.tape().filter((event) => event.type === 'started');
+    assert.equal(started.length, 1, agent.said);
+    return started[0]!.marks.map(({ sender }) => sender);
+  });
+  assert.deepEqual(marks, [['02:00:00:00:00:00'], ['02:00:00:00:00:01']]);
+});
+
+test('a second agent on the same socket is refused before it may act; the first goes on', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const first = place.start();
+  await first.isReady();
+  assert.equal(statSync(join(place.socket, '..')).mode & 0o777, 0o750, 'the directory is made');
+  const second = place.start();
+  await second.ended();
+  assert.equal(second.code, 1);
+  assert.match(second.said, /another agent answers there code=E_SOCKET/);
+  assert.doesNotMatch(second.said, /no mesh\.key/, 'said when the machines are started');
+  assert.match(first.said, /no mesh\.key/);
+  assert.equal(await place.mode(), 'act');
+  assert.deepEqual(children(first.pid), ['x0undo']);
+  assert.equal(existsSync(place.socket), true);
+  first.kill('SIGTERM');
+  await first.ended();
+  assert.equal(first.code, 0);
+  assert.equal(existsSync(place.socket), false);
+});
+
+test('no place for a socket: the agent runs all the same, and says what it lacks', { skip }, async (t) => {
+  const place = new Place(t);
+  writeFileSync(join(place.dir, 'run'), 'in the way');
+  const [port, metrics] = [await freePort(), await freePort()];
+  place.configure({ report: { http: '1', http_port: String(port), metrics_port: String(metrics) } });
+  const agent = place.start();
+  await agent.isReady();
+  assert.ok(agent.ready, agent.said);
+  assert.match(agent.said, /no control socket: .* code="E_SOCKET"/);
+  const status = (await (await fetch(`http://127.0.0.1:${port}/mesh/status`)).json()) as {
+    agent: { degraded: { part: string; level: string }[] };
+  };
+  assert.ok(
+    status.agent.degraded.some(({ part, level }) => part === 'control' && level === 'none'),
+    JSON.stringify(status.agent),
+  );
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0);
+});
+
+test('SIGHUP leaves the mode that was asked for, unless the file has another one than before', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const agent = place.start();
+  await agent.isReady();
+  assert.equal((await place.ask('POST', '/heal/mode', { mode: 'observe' })).status, 200);
+  place.configure({ heal: { kick_count: '9' }, state: { write_interval: '5' }, mesh: { node_name: 'b' } });
+  agent.kill('SIGHUP');
+  await agent.says(/heal\.kick_count changed\n/);
+  await agent.says(/state\.write_interval changed\n/);
+  await agent.says(/mesh\.node_name changed: it counts from the next start/);
+  assert.equal(await place.mode(), 'observe');
+  place.configure({ heal: { mode: 'off' } });
+  agent.kill('SIGHUP');
+  await agent.says(/heal\.mode changed/);
+  assert.equal(await place.mode(), 'off');
+  agent.kill('SIGTERM');
+  await agent.ended();
+});
