@@ -61,7 +61,8 @@ export interface Decision {
   readonly result: string | null;
 }
 
-export type KickReason = 'own-fault' | 'remote-alarm' | 'operator';
+/** 'silence' and 'remote-alarm' are what others can cause: they may use up half of the kicks at most. */
+export type KickReason = 'own-fault' | 'silence' | 'remote-alarm' | 'operator';
 
 /** Word of a fault, as it travels over the hard interfaces outside bat0. */
 export interface Alarm {

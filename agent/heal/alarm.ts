@@ -20,6 +20,8 @@ const SENDERS = 1024;
 const ECHO_TIMEOUT: Nanos = 1000 * MS;
 /** Echo requests answered a minute, for each asker. */
 const ECHO_BUDGET = 60;
+/** Who among the neighbours runs the agent is worth knowing soon. */
+const FIRST_ECHO: Nanos = 1000 * MS;
 /** All alarms taken in a minute, from whoever, as a multiple of what one sender may. */
 const ALL_SENDERS = 8;
 
@@ -43,6 +45,8 @@ export class Alarm implements Machine {
   #marks = new Map<Mac, Mark>();
   readonly #askers = new Map<string, Mark>();
   #all: Budget | null = null;
+  #raised: Budget | null = null;
+  #raisedOfSilence: Budget | null = null;
   #nextEcho: Nanos = NEVER;
   /** Neighbours that have answered: only of them silence means loss, a router without the agent never answers. */
   readonly #speakers = new Set<string>();
@@ -60,10 +64,10 @@ export class Alarm implements Machine {
         return [];
       case 'started':
         this.#remember(event.marks);
-        if (this.#around.settings.echoNs > 0) this.#nextEcho = now + this.#around.settings.echoNs;
+        if (this.#around.settings.echoNs > 0) this.#nextEcho = now + FIRST_ECHO;
         return [];
       case 'raise-alarm':
-        return this.#raise(event.alarm, event.avoid);
+        return this.#raise(event.alarm, event.avoid, now);
       case 'frame':
         return this.#take(event.interface, event.frame, now);
       case 'tick':
@@ -98,9 +102,15 @@ export class Alarm implements Machine {
     for (const mark of this.#marks.values()) if (mark.budget !== null) mark.budget.perMinute = settings.senderBudget;
   }
 
-  #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[]): Effect[] {
+  #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[], now: Nanos): Effect[] {
     const sender = originatorAddress(this.#around);
     if (this.#key === null || sender === null) return [];
+    // More than others take from one sender is not sent; a silence, which strangers can feign, may use half of it.
+    const { senderBudget } = this.#around.settings;
+    this.#raised ??= new Budget(senderBudget, now);
+    this.#raisedOfSilence ??= new Budget(Math.max(1, senderBudget / 2), now);
+    if (word.kind === 'neighbour-lost' && !this.#raisedOfSilence.take(now)) return [unsent()];
+    if (!this.#raised.take(now)) return [unsent()];
     this.#counter += 1;
     const alarm: AlarmWord = { ...word, sender, epoch: this.#around.epoch, counter: this.#counter };
     return [this.#spread(alarm, avoid), metric('alarms_sent_total', {}, 1)];
@@ -140,15 +150,21 @@ export class Alarm implements Machine {
     // Its copies are old from here on, whether it is taken or not.
     renew(this.#marks, alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
     this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS, now);
-    if (!budget.take(now)) return [refused('sender-budget')];
-    if (!this.#all.take(now)) return [refused('budget')];
+    const remember: Effect = {
+      type: 'remember-mark',
+      sender: alarm.sender,
+      epoch: alarm.epoch,
+      counter: alarm.counter,
+    };
+    if (!budget.take(now)) return [remember, refused('sender-budget')];
+    if (!this.#all.take(now)) return [remember, refused('budget')];
 
     const hops = Math.min(alarm.hops, settings.alarmHops);
     const effects: Effect[] = [];
     if (hops > 1) effects.push(this.#spread({ ...alarm, hops: hops - 1 }, [index]));
     effects.push(
       { type: 'emit', event: { type: 'alarm', alarm, interface: index } },
-      { type: 'remember-mark', sender: alarm.sender, epoch: alarm.epoch, counter: alarm.counter },
+      remember,
       metric('alarms_received_total', {}, 1),
     );
     return effects;
@@ -237,6 +253,10 @@ function renew(marks: Map<string, Mark>, sender: string, mark: Mark): void {
 
 function isNewer(alarm: { epoch: number; counter: number }, mark: Mark): boolean {
   return alarm.epoch > mark.epoch || (alarm.epoch === mark.epoch && alarm.counter > mark.counter);
+}
+
+function unsent(): Effect {
+  return { type: 'log', level: 'warning', message: 'alarm not sent: the budget of a minute is used up', fields: {} };
 }
 
 function refused(reason: string): Effect {

@@ -99,11 +99,14 @@ export class Analyse implements Machine {
   }
 
   /** What stays broken until somebody repairs it is tried again, ever more slowly. Lost links batman-adv routes around. */
-  #failed({ fault, step }: Decision, now: Nanos): Effect[] {
+  #failed({ fault, step, action }: Decision, now: Nanos): Effect[] {
     const key = keyOf(fault.class, fault.interface ?? '', fault.peer);
-    if (step !== 'failed' || !LASTING.has(fault.class) || this.#open.get(key)?.id !== fault.id) return [];
+    const isRefused = step === 'planned' && action !== 'reattach' && action !== 'recreate-mesh';
+    if (!LASTING.has(fault.class) || this.#open.get(key)?.id !== fault.id || !(step === 'failed' || isRefused))
+      return [];
     const tries = (this.#retries.get(key)?.tries ?? 0) + 1;
-    this.#retries.set(key, { at: now + Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1)), tries });
+    const pause = isRefused ? SLOWEST_RETRY : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
+    this.#retries.set(key, { at: now + pause, tries });
     return [];
   }
 
@@ -141,15 +144,21 @@ export class Analyse implements Machine {
 
   #ends(symptom: Symptom): Effect[] {
     const effects: Effect[] = [];
-    for (const fault of ENDS[symptom.what] ?? []) {
-      const key = keyOf(fault, symptom.interface, symptom.peer);
-      const open = this.#open.get(key);
-      if (open === undefined) continue;
-      this.#open.delete(key);
-      this.#retries.delete(key);
-      effects.push({ type: 'emit', event: { type: 'fault-over', fault: open.id, how: symptom.detail } });
-    }
+    for (const fault of ENDS[symptom.what] ?? [])
+      effects.push(...this.#end(keyOf(fault, symptom.interface, symptom.peer), symptom.detail));
+    // With the interface goes what was wrong with it.
+    if (symptom.what === 'vanished')
+      for (const [key, fault] of this.#open)
+        if (fault.interface === symptom.interface) effects.push(...this.#end(key, symptom.detail));
     return effects;
+  }
+
+  #end(key: string, how: string): Effect[] {
+    const open = this.#open.get(key);
+    if (open === undefined) return [];
+    this.#open.delete(key);
+    this.#retries.delete(key);
+    return [{ type: 'emit', event: { type: 'fault-over', fault: open.id, how } }];
   }
 
   /** Is this symptom about the mesh at all, and not our own doing? */

@@ -19,6 +19,8 @@ const GIVE_UP: Nanos = 10 * SECOND;
 const GIVE_UP_MESH: Nanos = 60 * SECOND;
 /** A change that the kernel has not answered after this has failed. */
 const STEP_TIMEOUT: Nanos = 5 * SECOND;
+/** The longest kick that can be configured is over sooner. */
+const KICK_TIMEOUT: Nanos = 10 * SECOND;
 const NO_ANSWER = 'the kernel did not answer';
 
 interface Job {
@@ -67,6 +69,9 @@ export class Execute implements Machine {
         return this.#verify(now);
       case 'fault-over':
         return this.#over(event.fault, event.how, now);
+      case 'settings':
+      case 'mode-asked':
+        return this.#around.settings.mode === 'act' ? [] : this.#stop();
       case 'tick':
         return this.#tick(now);
       default:
@@ -113,7 +118,7 @@ export class Execute implements Machine {
       steps: this.#stepsOf(plan),
       waiting: null,
       state: plan.delayNs > 0 ? 'delayed' : plan.actions.includes('kick') ? 'kicking' : 'changing',
-      until: now + (plan.delayNs > 0 ? plan.delayNs : STEP_TIMEOUT),
+      until: now + (plan.delayNs > 0 ? plan.delayNs : KICK_TIMEOUT),
       began: now,
       kicked: !plan.actions.includes('kick'),
       looks: 0,
@@ -186,6 +191,8 @@ export class Execute implements Machine {
         algorithm: lastMesh?.algorithm ?? settings.algorithm,
         mac: lastMeshUp?.mac ?? lastMesh?.mac ?? null,
       },
+      // Early: should the agent be killed now, whoever comes next finds one that works, and puts in what is missing.
+      { kind: 'set-up', interface: mesh, up: true },
     ];
     if (lastMesh !== null) steps.push({ kind: 'set-mesh', mesh, settings: lastMesh.settings });
     const primary = primaryName(this.#around) ?? settings.primary;
@@ -200,7 +207,6 @@ export class Execute implements Machine {
     for (const port of ports) {
       steps.push({ kind: 'set-up', interface: port, up: true }, { kind: 'set-master', interface: port, master: mesh });
     }
-    steps.push({ kind: 'set-up', interface: mesh, up: true });
     const bridge = links.get(lastMeshUp?.master ?? 0);
     if (bridge !== undefined) steps.push({ kind: 'set-master', interface: mesh, master: bridge.name });
     for (const address of addresses) steps.push({ kind: 'add-address', interface: mesh, address });
@@ -230,7 +236,7 @@ export class Execute implements Machine {
       // An early step may be through before the kick is.
       if (!job.kicked) {
         job.state = 'kicking';
-        job.until = now + STEP_TIMEOUT;
+        job.until = now + KICK_TIMEOUT;
         return [];
       }
       job.state = 'verifying';
@@ -360,6 +366,15 @@ export class Execute implements Machine {
     ];
   }
 
+  /** Nothing new is begun any more. What is under way ends by itself, and what was taken out goes back. */
+  #stop(): Effect[] {
+    for (const [id, job] of this.#jobs) {
+      job.steps = [];
+      if (job.state === 'delayed') this.#jobs.delete(id);
+    }
+    return [];
+  }
+
   #over(id: string, how: string, now: Nanos): Effect[] {
     const job = this.#jobs.get(id);
     if (job === undefined) return [];
@@ -391,7 +406,8 @@ const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
 
 function reasonOf(fault: Fault): KickReason {
   if (fault.class === 'remote-alarm') return 'remote-alarm';
-  return fault.evidence.some((evidence) => evidence.source === 'operator') ? 'operator' : 'own-fault';
+  if (fault.evidence.some((evidence) => evidence.source === 'operator')) return 'operator';
+  return fault.class === 'neighbour-lost' ? 'silence' : 'own-fault';
 }
 
 /** Names the taking out of an interface, to the kernel and to the undo helper. */

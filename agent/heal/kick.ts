@@ -22,8 +22,8 @@ import { originatorAddress, type Surroundings, ways } from './surroundings.ts';
 const LINGER: Nanos = 400 * MS;
 /** The kernel's OGM interval while it catches up, in milliseconds. Its minimum is 40. */
 const CATCH_UP_MS = 50;
-/** Longer than this a spell of short intervals never lasts: the OGM already scheduled, and all that we may be ahead. */
-const LONGEST_CATCH_UP: Nanos = 6 * SECOND;
+/** From its first OGM on, a spell of short intervals never lasts longer than this: it is time for all we may be ahead. */
+const LONGEST_CATCH_UP: Nanos = 5 * SECOND;
 /** OGMs of a kick that go out at its spacing; each further one waits longer than the one before it by this factor. */
 const TOGETHER = 3;
 const SLOWING = 1.5;
@@ -37,6 +37,8 @@ const MOST_FORWARDED = 1024;
  * that of a router begun anew, and then nothing at all for 30 s (batadv_window_protected, TQ_LOCAL_WINDOW_SIZE).
  */
 const MOST_AHEAD = 48;
+/** Where its interval cannot be shortened, it takes a second for each of these. */
+const MOST_AHEAD_ALONE = 12;
 /** The kernel's numbers follow one another. A step further than this is a new beginning: another primary interface. */
 const LARGEST_STEP = 64;
 
@@ -51,9 +53,10 @@ export class Kick implements Machine {
   readonly #forwarded = new Map<Mac, Ogm>();
   /** The highest number sent, by the kernel or by us. */
   #highest = 0;
-  /** All kicks, and of these the ones that others' alarms may cause: our own faults always find some left. */
+  /** All kicks, and of these the ones that others may cause: our own interfaces' faults always find some left. */
   #budget: Budget | null = null;
-  #remoteBudget: Budget | null = null;
+  #othersBudget: Budget | null = null;
+  #begunAt: Nanos = -1;
   #left = 0;
   /** OGMs sent since the last request. */
   #count = 0;
@@ -82,6 +85,9 @@ export class Kick implements Machine {
       case 'clear-way':
         this.#quietUntil = Math.max(this.#quietUntil === NEVER ? 0 : this.#quietUntil, now + LINGER);
         return this.#aggregation.take();
+      case 'settings':
+      case 'mode-asked':
+        return this.#around.settings.mode === 'act' ? [] : this.#stop('healing was turned off');
       case 'tick':
         return this.#tick(now);
       case 'change-done':
@@ -128,6 +134,11 @@ export class Kick implements Machine {
     if (isNew || seqnoAhead(ogm.seqno, this.#highest) > 0) this.#highest = ogm.seqno;
   }
 
+  /** OGMs that may still be sent before the kernel has caught up. */
+  #room(): number {
+    return (this.#interval.works ? MOST_AHEAD : MOST_AHEAD_ALONE) - this.#behind();
+  }
+
   /** By how much the kernel's number is behind the highest sent. */
   #behind(): number {
     return this.#ogm === null ? 0 : seqnoAhead(this.#highest, this.#ogm.seqno);
@@ -141,7 +152,7 @@ export class Kick implements Machine {
 
   /** Comes before a kick, and goes when the budget has one left; the kick then takes it. */
   #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[], now: Nanos): Effect[] {
-    if (this.left(now) < 1) return [];
+    if (this.left(now) < 1 || this.#room() < TOGETHER) return [];
     const links = ways(this.#around, avoid);
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const originator of originators.slice(0, MOST_WITHDRAWN)) {
@@ -160,13 +171,20 @@ export class Kick implements Machine {
     if (this.#ogm === null) return [done(fault, 0, 'this router has sent no OGM of its own yet')];
     const links = ways(this.#around, avoid);
     if (links.length === 0) return [done(fault, 0, 'no usable hard interface is left')];
-    const room = MOST_AHEAD - this.#behind();
+    const isRunning = this.#next !== NEVER;
+    if (isRunning && this.#begunAt === now) {
+      // What breaks in one instant is served by one kick.
+      this.#faults.push(fault);
+      this.#avoid = new Set([...this.#avoid, ...avoid]);
+      return [];
+    }
+    const room = this.#room();
     if (room < TOGETHER)
       return [done(fault, 0, `the kernel's OGMs are ${this.#behind()} behind: further ones would not be believed`)];
     if (!this.#afford(reason, now))
       return [done(fault, 0, `the budget of ${settings.kickBudget} kicks a minute is used up`)];
     // A kick under way serves this fault too: what is still missing to a whole one is added.
-    const isRunning = this.#next !== NEVER;
+    this.#begunAt = now;
     this.#left = Math.min(room, settings.kickCount);
     this.#count = 0;
     this.#sent = isRunning ? this.#sent : 0;
@@ -184,11 +202,12 @@ export class Kick implements Machine {
   #afford(reason: KickReason, now: Nanos): boolean {
     const { kickBudget } = this.#around.settings;
     this.#budget ??= new Budget(kickBudget, now);
-    this.#remoteBudget ??= new Budget(kickBudget / 2, now);
+    const others = Math.max(1, kickBudget / 2);
+    this.#othersBudget ??= new Budget(others, now);
     this.#budget.perMinute = kickBudget;
-    this.#remoteBudget.perMinute = kickBudget / 2;
+    this.#othersBudget.perMinute = others;
     if (this.#budget.left(now) < 1) return false;
-    if (reason === 'remote-alarm' && !this.#remoteBudget.take(now)) return false;
+    if ((reason === 'remote-alarm' || reason === 'silence') && !this.#othersBudget.take(now)) return false;
     return this.#budget.take(now);
   }
 
@@ -229,7 +248,8 @@ export class Kick implements Machine {
     const spacing = Math.min(LONGEST_SPACING, settings.kickSpacingNs * SLOWING ** Math.max(0, count - TOGETHER));
     this.#next = this.#left > 0 ? now + spacing : NEVER;
     this.#quietUntil = now + LINGER;
-    this.#catchUpUntil = now + LONGEST_CATCH_UP;
+    // The OGM that is scheduled already is up to a whole interval away.
+    this.#catchUpUntil = now + LONGEST_CATCH_UP + (this.#around.lastMesh?.settings.origInterval ?? 0) * MS;
     const effects: Effect[] = [{ type: 'send', frames }, counted(frames.length)];
     if (count === TOGETHER || (this.#left === 0 && count < TOGETHER))
       effects.push(...this.#faults.map((fault) => emit({ type: 'proceed', fault })));
@@ -247,19 +267,20 @@ export class Kick implements Machine {
     return effects;
   }
 
-  #forget(): Effect[] {
+  /** A kick under way ends here; what is lent goes back in its time. */
+  #stop(why: string): Effect[] {
     const faults = this.#faults;
-    this.#ogm = null;
-    this.#forwarded.clear();
     this.#next = NEVER;
     this.#faults = [];
+    return faults.map((fault) => done(fault, this.#sent, why));
+  }
+
+  #forget(): Effect[] {
+    this.#ogm = null;
+    this.#forwarded.clear();
     this.#quietUntil = NEVER;
     this.#catchUpUntil = NEVER;
-    return [
-      ...this.#aggregation.forget(),
-      ...this.#interval.forget(),
-      ...faults.map((fault) => done(fault, this.#sent, 'the mesh interface is gone')),
-    ];
+    return [...this.#aggregation.forget(), ...this.#interval.forget(), ...this.#stop('the mesh interface is gone')];
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, FaultClass, Plan, Symptom } from '../core/words.ts';
@@ -20,6 +21,9 @@ const INSISTENT = 3;
 const RESET_PROTECTION: Nanos = 30 * SECOND;
 
 const LEAVES: ReadonlySet<Symptom['what']> = new Set(['left-mesh', 'mesh-gone']);
+
+/** A neighbour that leaves so many echoes unanswered no longer runs the agent. */
+const UNANSWERED = 3;
 
 interface History {
   downs: Nanos[];
@@ -45,6 +49,8 @@ export class Knowledge implements Machine {
   readonly detached = new Map<string, Plan>();
   /** Interfaces with a change of ours under way: what happens to them now is our doing. */
   readonly #ours = new Map<string, Nanos>();
+  /** Echoes that a neighbour has left unanswered since its last answer. */
+  readonly #unanswered = new Map<string, number>();
   readonly #records = new Map<string, Record>();
 
   constructor(around: Surroundings) {
@@ -61,6 +67,16 @@ export class Knowledge implements Machine {
       const history = this.#of(event.symptom.interface);
       history.leaves = history.leaves.filter((at) => now - at < INSIST_WINDOW);
       history.leaves.push(now);
+    }
+    if (event.type === 'symptom' && event.symptom.what === 'mesh-gone') {
+      // Its ports fell out because it went, not because somebody took them.
+      for (const [name, history] of this.#history)
+        if (name !== event.symptom.interface) history.leaves = history.leaves.filter((at) => now - at > SECOND);
+    }
+    if (event.type === 'echo') this.#unanswered.set(`${event.interface} ${event.neighbour}`, 0);
+    if (event.type === 'echo-lost') {
+      const key = `${event.interface} ${event.neighbour}`;
+      this.#unanswered.set(key, (this.#unanswered.get(key) ?? 0) + 1);
     }
     if (event.type === 'symptom' && event.symptom.what === 'joined-mesh')
       this.#of(event.symptom.interface).attachedAt = now;
@@ -104,6 +120,11 @@ export class Knowledge implements Machine {
   /** Was it taken out of bat0, by somebody else, three times within the window? Then that somebody means it. */
   insists(name: string, now: Nanos): boolean {
     return (this.#history.get(name)?.leaves ?? []).filter((at) => now - at < INSIST_WINDOW).length >= INSISTENT;
+  }
+
+  /** Does this neighbour run the agent? Then it answers echoes. */
+  isAgent(index: IfIndex, neighbour: Mac): boolean {
+    return (this.#unanswered.get(`${index} ${neighbour}`) ?? UNANSWERED) < UNANSWERED;
   }
 
   intend(name: string, now: Nanos): void {

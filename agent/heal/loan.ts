@@ -18,6 +18,7 @@ export class Loan<K extends Lendable> {
   readonly #value: MeshSettings[K];
   #state: 'in' | 'out' | 'returning' = 'in';
   #original: MeshSettings[K] | null = null;
+  #works = true;
   #tries = 0;
   #retryAt: Nanos = NEVER;
 
@@ -36,8 +37,13 @@ export class Loan<K extends Lendable> {
     return this.#retryAt;
   }
 
+  /** False where the last attempt failed. */
+  get works(): boolean {
+    return this.#works;
+  }
+
   take(): Effect[] {
-    if (this.#state === 'out') return [];
+    if (this.#state === 'out' || this.#around.mesh === null) return [];
     // While it is on its way back the tables are not to be asked what it was.
     this.#original =
       this.#state === 'returning' ? this.#original : (this.#around.lastMesh?.settings[this.#key] ?? null);
@@ -58,6 +64,11 @@ export class Loan<K extends Lendable> {
   }
 
   done(id: string, error: string | null, now: Nanos): Effect[] {
+    if (id === this.#id) {
+      // Perhaps it was done all the same: it goes back as if it had been.
+      this.#works = error === null;
+      return error === null ? [] : this.giveBack();
+    }
     if (this.#state !== 'returning' || id !== this.#returnId()) return [];
     if (error === null) return this.#end();
     this.#tries += 1;

@@ -2,17 +2,26 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event, HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { InterfaceAddress, Link, MeshInfo, MeshSettings } from '../core/kernel.ts';
+import type { InterfaceAddress, Link, MeshInfo, MeshSettings, Neighbour } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
-import { expectedEveryMs, isSilent } from '../mesh/silence.ts';
+import { expectedEveryMs, silentAfterMs } from '../mesh/silence.ts';
 import { attached, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
 const AFTER_ALARM: Nanos = 300 * MS;
-/** Routers that one reading may declare dead. */
+/** Routers that one reading may declare dead, and neighbours silent. */
 const MOST_SAID = 32;
+/** What others make us remember is bounded. */
+const MOST_NEIGHBOURS = 1024;
+/**
+ * A neighbour that was silent for so long and came back may be so again: its OGMs are rarer than ours, or get lost on the
+ * way. Twice its longest silence is unusual; that is forgotten slowly, and never taken for longer than this.
+ */
+const UNUSUAL = 2;
+const FORGETTING = 0.999;
+const LONGEST_USUAL_MS = 30_000;
 export class Monitor implements Machine, Surroundings {
   readonly name = 'monitor';
   started = false;
@@ -27,7 +36,8 @@ export class Monitor implements Machine, Surroundings {
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
   #nextPoll: Nanos = NEVER;
-  readonly #silent = new Set<string>();
+  /** What is known of each neighbour, by interface and address. */
+  readonly #neighbourhood = new Map<string, { row: Neighbour; silent: boolean; usualMs: number }>();
   /** Originators with when they were last heard of, by our clock. */
   readonly #heard = new Map<Mac, Nanos>();
   readonly #dead = new Set<Mac>();
@@ -97,8 +107,9 @@ export class Monitor implements Machine, Surroundings {
     if (this.mesh === null) {
       return [this.#say('mesh-gone', this.settings.meshInterface, 0, null, 'there is no mesh interface yet')];
     }
+    const { hardInterfaces, primary } = this.settings;
     for (const link of this.links.values()) {
-      if (!this.settings.hardInterfaces.includes(link.name) || link.master === this.mesh.index) continue;
+      if (link.master === this.mesh.index || !(link.name === primary || hardInterfaces.includes(link.name))) continue;
       found.push(
         this.#say('left-mesh', link.name, link.index, null, `it is configured, and not under ${this.mesh.name}`),
       );
@@ -134,7 +145,7 @@ export class Monitor implements Machine, Surroundings {
       const whither = link.master === 0 ? 'to nowhere' : `to ${where?.name ?? `interface ${link.master}`}`;
       said.push(this.#say('left-mesh', link.name, link.index, null, `it was moved from ${this.mesh!.name} ${whither}`));
     }
-    if (!wasIn && isIn && before !== undefined) {
+    if (!wasIn && isIn) {
       said.push(this.#say('joined-mesh', link.name, link.index, null, `it is under ${this.mesh!.name}`));
     }
     const had = before?.up === true && before.carrier;
@@ -185,24 +196,42 @@ export class Monitor implements Machine, Surroundings {
 
   #neighbours(tables: Tables): Effect[] {
     const said: Effect[] = [];
-    const seen = new Set<string>();
     const links = new Map(attached(this).map((link) => [link.index, link]));
+    const gone = new Map(this.#neighbourhood);
     for (const row of tables.neighbours) {
       const key = `${row.interface} ${row.neighbour}`;
-      seen.add(key);
+      gone.delete(key);
+      let known = this.#neighbourhood.get(key);
+      if (known === undefined) {
+        if (this.#neighbourhood.size >= MOST_NEIGHBOURS) continue;
+        known = { row, silent: false, usualMs: 0 };
+        this.#neighbourhood.set(key, known);
+      }
+      if (row.lastSeenMs < known.row.lastSeenMs) {
+        known.usualMs = Math.min(LONGEST_USUAL_MS, Math.max(known.row.lastSeenMs, known.usualMs * FORGETTING));
+      }
+      known.row = row;
+      const limit = Math.max(silentAfterMs(tables, row.interface), UNUSUAL * known.usualMs);
+      const silent = row.lastSeenMs > limit;
       const carrier = links.get(row.interface)?.carrier ?? false;
-      const silent = isSilent(tables, row.interface, row.lastSeenMs);
-      if (silent && carrier && !this.#silent.has(key)) {
-        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${expectedEveryMs(tables, row.interface)} ms`;
+      if (silent && !known.silent && carrier && said.length < MOST_SAID) {
+        known.silent = true;
+        const every = expectedEveryMs(tables, row.interface);
+        const usual = known.usualMs > every ? `, at times only after ${Math.round(known.usualMs)} ms` : '';
+        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}`;
         said.push(this.#say('neighbour-silent', row.interfaceName, row.interface, row.neighbour, detail));
       }
-      if (!silent && this.#silent.has(key)) {
+      if (!silent && known.silent) {
+        known.silent = false;
         said.push(this.#say('neighbour-heard', row.interfaceName, row.interface, row.neighbour, 'it is heard again'));
       }
-      if (silent) this.#silent.add(key);
-      else this.#silent.delete(key);
     }
-    for (const key of this.#silent) if (!seen.has(key)) this.#silent.delete(key);
+    for (const [key, { row, silent }] of gone) {
+      this.#neighbourhood.delete(key);
+      if (!silent) continue;
+      const detail = 'batman-adv has forgotten it';
+      said.push(this.#say('neighbour-heard', row.interfaceName, row.interface, row.neighbour, detail));
+    }
     return said;
   }
 

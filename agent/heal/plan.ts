@@ -9,13 +9,16 @@ import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm as AlarmWord, Alternative, Fault, Plan as PlanWord } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
-import { broken, isPrimary, originatorAddress, type Surroundings, ways } from './surroundings.ts';
+import { broken, isPrimary, neighboursOn, originatorAddress, type Surroundings, ways } from './surroundings.ts';
 
 /** Seen in the lab: after a second fault some routes of BATMAN_V stood still for longer than without us. */
 const HARMFUL_V = 'under BATMAN_V this has made things worse: batman-adv repairs by itself';
 /** Word of the other end comes within this, or is about something else. */
 const OTHER_END: Nanos = 2 * SECOND;
 const NETIFD_FIRST: Nanos = 2 * SECOND;
+
+/** An interface put back counts from nothing, for a minute; agents push each other over that, batman-adv alone waits. */
+const NO_AGENT = 'the neighbour there runs no agent: a later fault would last longer than without us';
 
 const COST: Readonly<Record<Action, number>> = {
   none: 0,
@@ -97,7 +100,8 @@ export class Plan implements Machine {
     switch (action) {
       case 'kick':
         if (this.#isV()) return HARMFUL_V;
-        return fault.class === 'remote-alarm' && !this.#isNamed(fault) ? 'none of the broken routes leads here' : null;
+        if (fault.class === 'remote-alarm' && !this.#isNamed(fault)) return 'none of the broken routes leads here';
+        return this.#isIdle(fault) ? 'no route goes by it: nothing would be won' : null;
       case 'clear-way':
         if (this.#isV()) return HARMFUL_V;
         return this.#isNamed(fault) ? 'the kick does that too' : null;
@@ -126,6 +130,15 @@ export class Plan implements Machine {
     return `it was given to ${this.#around.links.get(master)?.name ?? `interface ${master}`}: left to a person`;
   }
 
+  #meetsAgent(index: IfIndex): boolean {
+    return neighboursOn(this.#around, index).some((neighbour) => this.#knowledge.isAgent(index, neighbour));
+  }
+
+  /** A silent neighbour by which nothing goes. */
+  #isIdle({ class: kind, interfaceIndex, peer }: Fault): boolean {
+    return kind === 'neighbour-lost' && peer !== null && broken(this.#around, interfaceIndex ?? 0, peer).length === 0;
+  }
+
   #isV(): boolean {
     return this.#around.lastMesh?.algorithm === 'BATMAN_V';
   }
@@ -149,7 +162,7 @@ export class Plan implements Machine {
     const lost = broken(this.#around, fault.interfaceIndex ?? 0);
     if (lost.length === 0) return 'no route goes through it: nothing would be won';
     const without = lost.filter(({ other }) => other === 'none').length;
-    if (without === 0) return null;
+    if (without === 0) return this.#meetsAgent(fault.interfaceIndex ?? 0) ? null : NO_AGENT;
     this.#unsure.set(fault.id, { fault, until: now + OTHER_END });
     if (this.#unsure.size > 64) this.#unsure.delete(this.#unsure.keys().next().value!);
     return `no other way is known to ${without} of ${lost.length} routers behind it: it waits for word from the other end`;
@@ -167,6 +180,7 @@ export class Plan implements Machine {
         continue;
       }
       if (alarm.kind !== 'link-down' || alarm.far !== link.mac || by === link.index) continue;
+      if (!broken(this.#around, link.index).some(({ originator }) => originator === alarm.sender)) continue;
       this.#unsure.delete(id);
       const alternatives: Alternative[] = [{ action: 'detach', cost: COST.detach, refused: null }];
       const why = `the other end of ${link.name} is alive and was heard another way; ${WHY.detach}`;

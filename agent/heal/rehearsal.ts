@@ -21,7 +21,8 @@ const KEY = '00'.repeat(32);
 /** `from` only has to be some time. */
 export function rehearse(settings: HealSettings, from: Nanos): void {
   const taken: Effect[] = [];
-  const runtime = new Runtime(heal().machines, { carryOut: (effect) => void taken.push(effect) });
+  const room = heal();
+  const runtime = new Runtime(room.machines, { carryOut: (effect) => void taken.push(effect) });
   let now = from;
   const feed = (event: Parameters<Runtime['feed']>[0]) => runtime.feed(event, now);
   feed({ type: 'settings', settings: { ...settings, mode: 'act', key: KEY, meshInterface: 'bat0', own: false } });
@@ -35,6 +36,8 @@ export function rehearse(settings: HealSettings, from: Nanos): void {
   feed({ type: 'tables', tables: TABLES });
   feed({ type: 'started', node: '', epoch: 1, marks: [] });
   feed({ type: 'ogm-sent', frame: ownOgm() });
+  for (const { neighbour, interface: index } of TABLES.neighbours)
+    room.knowledge.on({ type: 'echo', neighbour, interface: index, rttNs: 0 }, now);
   for (let counter = 1; counter <= 3; counter++) {
     const alarm = { sender: OTHER, epoch: 1, counter, kind: 'link-down', near: OTHER, far: OTHER, hops: 4 } as const;
     const affected = counter === 1 ? [] : [OTHER];

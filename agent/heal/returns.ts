@@ -7,10 +7,10 @@ import type { Event } from '../core/event.ts';
 import type { Change, Link } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Alarm, Decision, Plan } from '../core/words.ts';
+import type { Decision, Mode, Plan } from '../core/words.ts';
 import { detachId } from './execute.ts';
 import type { Knowledge } from './knowledge.ts';
-import { isPrimary, linkByName, type Surroundings } from './surroundings.ts';
+import { isPrimary, linkByName, type Surroundings, ways } from './surroundings.ts';
 
 /** netifd puts in what it declares: it goes first. */
 const NETIFD_FIRST: Nanos = 2 * SECOND;
@@ -35,11 +35,12 @@ export class Returns implements Machine {
     switch (event.type) {
       case 'plan': {
         const { act, fault } = event.plan;
-        if (act && (fault.class === 'link-down' || fault.class === 'interface-vanished')) this.#release(now, null);
+        if (act && (fault.class === 'link-down' || fault.class === 'interface-vanished')) this.#release(now);
         return [];
       }
-      case 'alarm':
-        if (this.#around.settings.mode === 'act') this.#release(now, event.alarm);
+      case 'settings':
+      case 'mode-asked':
+        this.#modeIs(this.#around.settings.mode, now);
         return [];
       case 'give-back':
         this.#schedule(event.interface, this.#knowledge.protectedUntil(event.interface, now));
@@ -65,7 +66,9 @@ export class Returns implements Machine {
     const isOwed = this.#knowledge.detached.has(name);
     switch (what) {
       case 'carrier-back':
-        if (isOwed) this.#schedule(name, this.#knowledge.mayReturnAt(name, now));
+        // With no other way left there is nothing to wait for: out of the mesh it is of no use at all.
+        if (isOwed)
+          this.#schedule(name, ways(this.#around).length === 0 ? now : this.#knowledge.mayReturnAt(name, now));
         return [];
       case 'carrier-lost':
         // It went again while it waited.
@@ -105,12 +108,20 @@ export class Returns implements Machine {
   }
 
   /** Something else broke: an interface that only waits out its damping may be the way round it. */
-  #release(now: Nanos, alarm: Alarm | null): void {
+  #release(now: Nanos): void {
+    const isLast = ways(this.#around).length === 0;
     for (const [name, back] of this.#waiting) {
-      const link = linkByName(this.#around, name);
-      if (link === undefined || !link.carrier || (alarm !== null && alarm.far === link.mac)) continue;
-      back.at = Math.min(back.at, this.#knowledge.protectedUntil(name, now));
+      if (linkByName(this.#around, name)?.carrier !== true) continue;
+      back.at = Math.min(back.at, isLast ? now : this.#knowledge.protectedUntil(name, now));
     }
+  }
+
+  #modeIs(mode: Mode, now: Nanos): void {
+    // What a repair took out goes back in any mode; the rest waits for one that allows it.
+    for (const name of this.#waiting.keys())
+      if (mode !== 'act' && !this.#knowledge.detached.has(name)) this.#waiting.delete(name);
+    if (!this.#around.started || this.#around.mesh === null) return;
+    for (const member of this.#around.members) if (!this.#waiting.has(member)) this.#welcome(member, now);
   }
 
   #return(name: string, now: Nanos): Effect[] {
@@ -129,8 +140,13 @@ export class Returns implements Machine {
     back.tries += 1;
     back.at = now + ANSWER_TIMEOUT;
     this.#knowledge.intend(name, now);
-    const change: Change = { kind: 'set-master', interface: name, master: this.#around.settings.meshInterface };
-    return [{ type: 'change', id: returnId(name), change, undo: null }];
+    const { meshInterface, own } = this.#around.settings;
+    const change: Change = { kind: 'set-master', interface: name, master: meshInterface };
+    const put: Effect = { type: 'change', id: returnId(name), change, undo: null };
+    // What was unplugged comes back down. In an adopted mesh that is for netifd to mend.
+    if (!own || link === undefined || link.up) return [put];
+    const up: Change = { kind: 'set-up', interface: name, up: true };
+    return [{ type: 'change', id: `up-${name}`, change: up, undo: null }, put];
   }
 
   #answered(id: string, error: string | null, now: Nanos): Effect[] {
@@ -140,6 +156,7 @@ export class Returns implements Machine {
         // As a rule 'joined-mesh' has told, or will. Where it never really left, nothing else does.
         if (!this.#isIn(linkByName(this.#around, name))) return [];
         this.#waiting.delete(name);
+        this.#knowledge.settle(name);
         return this.#settled(name, now, 'it is under the mesh interface');
       }
       back.at = now + (back.tries < QUICK_TRIES ? back.tries * SECOND : SLOWLY);

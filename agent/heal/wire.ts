@@ -11,8 +11,8 @@ import type { Alarm } from '../core/words.ts';
 /** IEEE 802 local experimental ethertype 1 (IEEE Std 802-2014, 9.2.4). */
 export const ETH_P_X0 = 0x88b5;
 const ETHER = 14;
-const MAGIC = 0x7830; // 'x0'
-const VERSION = 1;
+export const MAGIC = 0x7830; // 'x0'
+export const VERSION = 1;
 const TAG = 16;
 const ALARM_HEAD = 14 + 8 + 12 + 1;
 const ECHO_BODY = 14 + 8;

@@ -8,7 +8,7 @@
 import type { IfIndex } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { ETH_P_BATMAN, IV_OGM } from '../heal/ogm.ts';
-import { ETH_P_X0 } from '../heal/wire.ts';
+import { ETH_P_X0, MAGIC, VERSION } from '../heal/wire.ts';
 import {
   type BpfInstruction,
   ETH_P_ALL,
@@ -53,13 +53,24 @@ const OWN_OGMS: readonly BpfInstruction[] = [
   [RET, 0, 0, 0],
 ];
 
+/** Incoming frames that begin as ours do: what is not so much as meant for us costs nothing but this. */
+const OUR_FRAMES: readonly BpfInstruction[] = [
+  [LDB, 0, 0, PKTTYPE],
+  [JEQ, 5, 0, PACKET_OUTGOING],
+  [LDH, 0, 0, 14],
+  [JEQ, 0, 3, MAGIC],
+  [LDB, 0, 0, 16],
+  [JEQ, 0, 1, VERSION],
+  [RET, 0, 0, 0xffff],
+  [RET, 0, 0, 0],
+];
+
 export function openAir(options: AirOptions): Air {
   const { native, log } = options;
   const frames: NativePacket = native.openPacket({
     ethertype: ETH_P_X0,
-    onFrame: (frame, index, packetType) => {
-      if (packetType !== PACKET_OUTGOING) options.onFrame(index, frame);
-    },
+    filter: OUR_FRAMES,
+    onFrame: (frame, index) => options.onFrame(index, frame),
     // An interface went down: rtnetlink tells, and better.
     onError: () => {},
   });

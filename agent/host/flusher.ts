@@ -1,9 +1,11 @@
 /** Writes the state when it is due, unless something more urgent is under way. */
-import { MS, type Nanos, NEVER } from '../core/time.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { State } from './state.ts';
 
 /** What comes together is written together; and so soon it is looked again whether a repair is over. */
 const SHORTEST_MS = 200;
+/** A repair is over in less, as a rule. What is not on the medium by then would be forgotten by a crash. */
+const LONGEST_WAIT: Nanos = 30 * SECOND;
 const LONGEST_MS = 3_600_000;
 
 export class Flusher {
@@ -33,7 +35,8 @@ export class Flusher {
   #wake(): void {
     this.#timer = null;
     this.#due = NEVER;
-    if (this.#now() >= this.#state.flushDue() && !this.#busy()) this.#state.flush();
+    const late = this.#now() - this.#state.flushDue();
+    if (late >= (this.#busy() ? LONGEST_WAIT : 0)) this.#state.flush();
     this.settle();
   }
 }

@@ -19,7 +19,7 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Decision } from '../core/words.ts';
+import type { Decision, FaultClass } from '../core/words.ts';
 import {
   type Checkpoint,
   type Entry,
@@ -144,6 +144,9 @@ interface KeyedMark extends Mark {
   readonly key: string;
 }
 
+/** Faults that others can cause or feign. */
+const OTHERS: ReadonlySet<FaultClass> = new Set<FaultClass>(['remote-alarm', 'router-dead', 'neighbour-lost']);
+
 export class State {
   readonly epoch: number;
   #options: StateOptions;
@@ -262,8 +265,7 @@ export class State {
     this.#pending.push({ id, fault: decision.fault.id, text: writeEntry(entry) });
     this.#bound();
     // What was only watched, or is about others, can wait: a stranger must not decide how often our flash is written.
-    const { class: about } = decision.fault;
-    this.#want(decision.step !== 'observed' && about !== 'remote-alarm' && about !== 'router-dead');
+    this.#want(decision.step !== 'observed' && !OTHERS.has(decision.fault.class));
     return id;
   }
 

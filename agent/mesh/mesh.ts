@@ -15,7 +15,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import { type Heard, type NodeChange, Nodes, type NodeView } from './nodes.ts';
 import { Echoes, lossOfTq, type Quality, SteadyQuality } from './quality.ts';
-import { isSilent } from './silence.ts';
+import { silentAfterMs } from './silence.ts';
 import { type Edge, Graph } from './topology.ts';
 
 /** One neighbour over one of our hard interfaces. Unknown figures are null. */
@@ -231,7 +231,7 @@ export class Mesh implements Machine {
     link.readAt = now;
     const before = link.quality.quality;
     const interfaceOf = this.#interfaces.get(link.index);
-    const silent = this.#tables !== null && isSilent(this.#tables, link.index, silentMs);
+    const silent = this.#tables !== null && silentMs > silentAfterMs(this.#tables, link.index);
     const dead = silent || (interfaceOf !== undefined && !usable(interfaceOf));
     if (dead) link.quality.force('BAD');
     else link.quality.take({ loss: lossOf(link), latencyNs: link.echoes.latencyNs, throughput: knownThroughput(link) });

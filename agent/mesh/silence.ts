@@ -15,6 +15,7 @@ export function expectedEveryMs({ mesh, hardInterfaces }: Tables, index: IfIndex
   return hardInterfaces.find((hard) => hard.index === index)?.elpInterval ?? ELP_MS;
 }
 
-export function isSilent(tables: Tables, index: IfIndex, lastSeenMs: number): boolean {
-  return lastSeenMs > MISSED * Math.max(expectedEveryMs(tables, index), SLOWEST_MS);
+/** After so many milliseconds without one it is silent. */
+export function silentAfterMs(tables: Tables, index: IfIndex): number {
+  return MISSED * Math.max(expectedEveryMs(tables, index), SLOWEST_MS);
 }

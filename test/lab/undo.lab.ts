@@ -14,11 +14,11 @@ export const run = (report: Report) => inKernels(report, import.meta.filename, [
 
 /** When the agent dies: as soon as this is armed for undoing, then so many milliseconds later. */
 const MOMENTS: readonly { armed: readonly string[]; afterMs: number; signal: 'SIGKILL' | 'SIGTERM' }[] = [
-  { armed: ['kick-aggregation'], afterMs: 0, signal: 'SIGKILL' },
+  { armed: ['loan-aggregatedOgms'], afterMs: 0, signal: 'SIGKILL' },
   { armed: ['detach'], afterMs: 0, signal: 'SIGKILL' },
-  { armed: ['kick-aggregation', 'detach'], afterMs: 30, signal: 'SIGKILL' },
+  { armed: ['loan-aggregatedOgms', 'detach'], afterMs: 30, signal: 'SIGKILL' },
   { armed: ['detach'], afterMs: 1500, signal: 'SIGKILL' },
-  { armed: ['kick-aggregation', 'detach'], afterMs: 10, signal: 'SIGTERM' },
+  { armed: ['loan-aggregatedOgms', 'detach'], afterMs: 10, signal: 'SIGTERM' },
   { armed: ['detach'], afterMs: 2000, signal: 'SIGTERM' },
 ];
 

@@ -124,6 +124,9 @@ export class Router {
     this.feed({ type: 'tables', tables: first });
     this.feed({ type: 'started', node: 'r1', epoch: 3, marks: [] });
     this.feed(ownOgm(1000));
+    // All neighbours run the agent, until they leave echoes unanswered.
+    for (const { neighbour, interface: index } of first.neighbours)
+      this.room.knowledge.on({ type: 'echo', neighbour, interface: index, rttNs: MS }, this.now);
     this.effects.length = 0;
   }
 
