@@ -2,7 +2,7 @@
  * Runs the tests and ends with one summary:
  *
  *     node tools/test.ts quick     types, lint, structure, generated files, unit tests
- *     node tools/test.ts all       quick, then every lab suite: test/lab/*.lab.ts
+ *     node tools/test.ts all       quick, the unit tests under other Nodes, and every lab suite: test/lab/*.lab.ts
  *     node tools/test.ts lab [NAME...]   lab suites only, all or those whose file name holds a NAME
  *
  * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
@@ -10,7 +10,7 @@
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
 import { execFile } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { run } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -30,6 +30,8 @@ export interface LabSuite {
 const ROOT = join(import.meta.dirname, '..');
 /** No lab suite takes as long as this: one that hangs must not hold the summary back. */
 const SUITE_LIMIT_MS = 30 * 60_000;
+/** Beside the Node that runs everything. */
+const OTHER_NODES = ['22.13.1', '26.10.0'] as const;
 const started = performance.now();
 
 /** Counts, says each failure and skip when it falls, and again in the summary. */
@@ -128,6 +130,40 @@ async function unit(tally: Tally): Promise<void> {
   }
 }
 
+/** The unit tests once more under the oldest Node that is supported, and the newest: fetched from npm, kept in .cache. */
+async function otherNodes(tally: Tally): Promise<void> {
+  for (const version of OTHER_NODES) await underNode(tally.of('node'), version);
+}
+
+async function underNode(report: Report, version: string): Promise<void> {
+  const name = `unit tests under Node ${version}`;
+  const prefix = join(ROOT, '.cache', `node-${version}`);
+  const bin = join(prefix, 'node_modules/node/bin');
+  if (!existsSync(join(bin, 'node'))) {
+    say(`fetching Node ${version}`);
+    const got = await output('npm', ['install', '--prefix', prefix, '--no-fund', '--no-audit', `node@${version}`]);
+    if (got.failed) return report.skip(name, `npm could not fetch it: ${got.text.trim().split('\n').at(-1)}`);
+  }
+  say(name);
+  const types = version.startsWith('22.') ? '--experimental-strip-types --disable-warning=ExperimentalWarning' : '';
+  const env = { ...process.env, PATH: `${bin}:${process.env.PATH}`, NODE_OPTIONS: types };
+  const files = globSync('test/unit/**/*.test.ts', { cwd: ROOT });
+  const { failed, text } = await output(join(bin, 'node'), ['--test', '--test-reporter=tap', ...files], env);
+  const count = (what: string): string => new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? '?';
+  const counts = `${count('pass')} passed, ${count('skipped')} skipped`;
+  const broken = text.split('\n').filter((line) => line.trimStart().startsWith('not ok'));
+  if (failed) report.fail(name, `${counts}\n${broken.slice(0, 20).join('\n')}`);
+  else report.pass(`${name}: ${counts}`);
+}
+
+function output(file: string, args: readonly string[], env = process.env): Promise<{ failed: boolean; text: string }> {
+  return new Promise((resolve) => {
+    execFile(file, args, { cwd: ROOT, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) =>
+      resolve({ failed: error !== null, text: `${stdout}${stderr}` }),
+    );
+  });
+}
+
 async function lab(tally: Tally, wanted: readonly string[]): Promise<void> {
   const files = globSync('test/lab/*.lab.ts', { cwd: ROOT })
     .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)))
@@ -198,7 +234,9 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 async function main([what = 'quick', ...names]: readonly string[]): Promise<number> {
   const tally = new Tally((line) => process.stdout.write(`${line}\n`));
   if (what === 'quick' || what === 'all') await quick(tally);
+  const nodes = what === 'all' ? otherNodes(tally) : null;
   if (what === 'all' || what === 'lab') await lab(tally, names);
+  await nodes;
   if (!['quick', 'all', 'lab'].includes(what)) {
     console.error('usage: node tools/test.ts quick | all | lab [NAME...]');
     return 2;

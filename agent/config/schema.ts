@@ -303,7 +303,12 @@ export const SECTIONS = {
       ),
       kick_count: int(12, [1, 32], 'live', 'The originator messages of one kick: three at once, the rest ever slower.'),
       kick_spacing: duration(4, 'ms', [1, 100], 'live', 'The time between the first originator messages of a kick.'),
-      kick_budget: int(20, [1, 600], 'live', 'The kicks that this router may send in a minute, half of them for what others tell or feign.'),
+      kick_budget: int(
+        20,
+        [1, 600],
+        'live',
+        'The kicks that this router may send in a minute, half of them for what others tell or feign.',
+      ),
       sender_budget: int(6, [1, 600], 'live', 'The alarms that are accepted from one router in a minute.'),
       alarm_hops: int(8, [1, 32], 'live', 'The number of hops that an alarm of this router travels.'),
       detach: bool(true, 'live', 'Take a dead interface out of the mesh until it lives again.'),

@@ -107,8 +107,8 @@ export class Alarm implements Machine {
     if (this.#key === null || sender === null) return [];
     // More than others take from one sender is not sent; a silence, which strangers can feign, may use half of it.
     const { senderBudget } = this.#around.settings;
-    this.#raised ??= new Budget(senderBudget, now);
-    this.#raisedOfSilence ??= new Budget(Math.max(1, senderBudget / 2), now);
+    this.#raised ??= new Budget(senderBudget);
+    this.#raisedOfSilence ??= new Budget(Math.max(1, senderBudget / 2));
     if (word.kind === 'neighbour-lost' && !this.#raisedOfSilence.take(now)) return [unsent()];
     if (!this.#raised.take(now)) return [unsent()];
     this.#counter += 1;
@@ -146,10 +146,10 @@ export class Alarm implements Machine {
     const { settings } = this.#around;
     if (alarm.sender === originatorAddress(this.#around)) return [];
     const mark = this.#marks.get(alarm.sender);
-    const budget = mark?.budget ?? new Budget(settings.senderBudget, now);
+    const budget = mark?.budget ?? new Budget(settings.senderBudget);
     // Its copies are old from here on, whether it is taken or not.
     renew(this.#marks, alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
-    this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS, now);
+    this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS);
     const remember: Effect = {
       type: 'remember-mark',
       sender: alarm.sender,
@@ -207,7 +207,7 @@ export class Alarm implements Machine {
     const asker = `${index} ${echo.asker}`;
     const mark = this.#askers.get(asker);
     if (mark !== undefined && !isNewer(echo, mark)) return [refused('replay')];
-    const budget = mark?.budget ?? new Budget(ECHO_BUDGET, now);
+    const budget = mark?.budget ?? new Budget(ECHO_BUDGET);
     renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, budget });
     const link = this.#around.links.get(index)!;
     if (!budget.take(now)) return [refused('echo-budget')];

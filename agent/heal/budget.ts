@@ -1,38 +1,27 @@
 import { type Nanos, SECOND } from '../core/time.ts';
 
-/** A token bucket: `perMinute` tokens at most, refilled evenly. */
+const MINUTE: Nanos = 60 * SECOND;
+
+/** At most `perMinute` in any minute. */
 export class Budget {
-  #tokens: number;
-  #at: Nanos;
-  #perMinute: number;
+  perMinute: number;
+  /** When they were taken, oldest first. */
+  #taken: Nanos[] = [];
 
-  constructor(perMinute: number, now: Nanos) {
-    this.#perMinute = perMinute;
-    this.#tokens = perMinute;
-    this.#at = now;
+  constructor(perMinute: number) {
+    this.perMinute = perMinute;
   }
 
-  set perMinute(value: number) {
-    this.#perMinute = value;
-    this.#tokens = Math.min(this.#tokens, value);
-  }
-
-  /** Takes one token, or answers false and takes none. */
+  /** Takes one, or answers false and takes none. */
   take(now: Nanos): boolean {
-    this.#refill(now);
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.left(now) < 1) return false;
+    this.#taken.push(now);
     return true;
   }
 
   left(now: Nanos): number {
-    this.#refill(now);
-    return this.#tokens;
-  }
-
-  #refill(now: Nanos): void {
-    const gained = ((now - this.#at) / (60 * SECOND)) * this.#perMinute;
-    this.#tokens = Math.min(this.#perMinute, this.#tokens + Math.max(0, gained));
-    this.#at = now;
+    const recent = this.#taken.findIndex((at) => now - at < MINUTE);
+    if (recent !== 0) this.#taken = recent < 0 ? [] : this.#taken.slice(recent);
+    return Math.max(0, Math.floor(this.perMinute) - this.#taken.length);
   }
 }

@@ -10,7 +10,15 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
-import { type Broken, broken, linkByName, originatorAddress, primaryName, type Surroundings } from './surroundings.ts';
+import {
+  type Broken,
+  broken,
+  linkByName,
+  originatorAddress,
+  primaryName,
+  type Surroundings,
+  ways,
+} from './surroundings.ts';
 
 /** When tables are read again after a repair: soon, then slower. */
 const LOOKS: readonly Nanos[] = [100 * MS, 150 * MS, 400 * MS, SECOND, 2 * SECOND, 4 * SECOND];
@@ -109,12 +117,12 @@ export class Execute implements Machine {
         return [planned, ...this.#next(running, now)];
       return [planned];
     }
-    const ways = this.#ways(fault);
+    const lost = this.#broken(fault);
     const job: Job = {
       plan,
       action,
-      affected: ways.filter(({ other }) => other !== 'none').map(({ originator }) => originator),
-      without: ways.filter(({ other }) => other === 'none').length,
+      affected: lost.filter(({ other }) => other !== 'none').map(({ originator }) => originator),
+      without: lost.filter(({ other }) => other === 'none').length,
       steps: this.#stepsOf(plan),
       waiting: null,
       state: plan.delayNs > 0 ? 'delayed' : plan.actions.includes('kick') ? 'kicking' : 'changing',
@@ -129,10 +137,10 @@ export class Execute implements Machine {
     const effects: Effect[] = [];
     if (job.state === 'kicking') {
       const avoid = fault.class === 'link-down' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : [];
-      const alarm = this.#alarm(fault, ways);
+      const alarm = this.#alarm(fault, lost);
       if (alarm !== null) effects.push({ type: 'emit', event: { type: 'raise-alarm', alarm, avoid } });
-      const lost = ways.map(({ originator }) => originator);
-      if (lost.length > 0) effects.push({ type: 'emit', event: { type: 'withdraw', originators: lost, avoid } });
+      const originators = lost.map(({ originator }) => originator);
+      if (lost.length > 0) effects.push({ type: 'emit', event: { type: 'withdraw', originators, avoid } });
       effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
       if (!plan.detachLate) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
     } else if (action === 'clear-way') {
@@ -146,14 +154,14 @@ export class Execute implements Machine {
   }
 
   /** Word for the others; none for what we only heard of. */
-  #alarm(fault: Fault, ways: readonly Broken[]): Omit<Alarm, 'sender' | 'epoch' | 'counter'> | null {
+  #alarm(fault: Fault, lost: readonly Broken[]): Omit<Alarm, 'sender' | 'epoch' | 'counter'> | null {
     if (fault.class === 'remote-alarm') return null;
     const link = fault.interfaceIndex === null ? undefined : this.#around.links.get(fault.interfaceIndex);
     const neighbours = this.#around.tables?.neighbours.filter((row) => row.interface === fault.interfaceIndex) ?? [];
     const operator = fault.evidence.some((evidence) => evidence.source === 'operator') && fault.peer === null;
     const self = originatorAddress(this.#around);
     // None named means all. Where no route broke that we know of, only our own has to move, and only we kick.
-    const named = ways.length > 0 ? ways.map(({ originator }) => originator) : self === null ? [] : [self];
+    const named = lost.length > 0 ? lost.map(({ originator }) => originator) : self === null ? [] : [self];
     return {
       kind: operator ? 'kick' : (KINDS[fault.class] ?? 'kick'),
       near: link?.mac ?? originatorAddress(this.#around) ?? ANY,
@@ -164,7 +172,7 @@ export class Execute implements Machine {
   }
 
   /** The routes that a fault of ours broke, as the last tables have them. */
-  #ways(fault: Fault): Broken[] {
+  #broken(fault: Fault): Broken[] {
     if (fault.interfaceIndex === null || fault.class === 'remote-alarm') return [];
     return broken(this.#around, fault.interfaceIndex, fault.class === 'neighbour-lost' ? fault.peer : null);
   }
@@ -253,18 +261,19 @@ export class Execute implements Machine {
   #nextStep(job: Job): Change | undefined {
     for (let step = job.steps.shift(); step !== undefined; step = job.steps.shift()) {
       if (step.kind !== 'set-master' || step.master !== null) return step;
-      // What lives again is not taken out any more.
+      // What lives again is not taken out any more, nor what may be the last by now.
       const link = linkByName(this.#around, step.interface);
-      if (link === undefined || !link.up || !link.carrier) return step;
+      const isAlive = link?.up === true && link.carrier;
+      if (!isAlive && ways(this.#around, link === undefined ? [] : [link.index]).length > 0) return step;
     }
     return undefined;
   }
 
   #change(id: string, change: Change, plan: Plan, now: Nanos): Effect {
     if (change.kind !== 'set-master') return { type: 'change', id, change, undo: null };
-    this.#knowledge.intend(change.interface, now);
     if (change.master !== null) return { type: 'change', id, change, undo: null };
-    this.#knowledge.detached.set(change.interface, plan);
+    this.#knowledge.intend(change.interface, now);
+    this.#knowledge.detached.set(change.interface, { plan, undo: detachId(change.interface) });
     const undo: Change = {
       kind: 'set-master',
       interface: change.interface,

@@ -201,9 +201,9 @@ export class Kick implements Machine {
 
   #afford(reason: KickReason, now: Nanos): boolean {
     const { kickBudget } = this.#around.settings;
-    this.#budget ??= new Budget(kickBudget, now);
+    this.#budget ??= new Budget(kickBudget);
     const others = Math.max(1, kickBudget / 2);
-    this.#othersBudget ??= new Budget(others, now);
+    this.#othersBudget ??= new Budget(others);
     this.#budget.perMinute = kickBudget;
     this.#othersBudget.perMinute = others;
     if (this.#budget.left(now) < 1) return false;

@@ -45,8 +45,8 @@ export class Knowledge implements Machine {
   readonly name = 'knowledge';
   readonly #around: Surroundings;
   readonly #history = new Map<string, History>();
-  /** Interfaces that we took out of the mesh and owe it, with the plan that did. */
-  readonly detached = new Map<string, Plan>();
+  /** Interfaces that we took out of the mesh and owe it, with the plan that did, and the id of the undo that is armed. */
+  readonly detached = new Map<string, { readonly plan: Plan; readonly undo: string }>();
   /** Interfaces with a change of ours under way: what happens to them now is our doing. */
   readonly #ours = new Map<string, Nanos>();
   /** Echoes that a neighbour has left unanswered since its last answer. */

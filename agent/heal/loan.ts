@@ -20,6 +20,7 @@ export class Loan<K extends Lendable> {
   #original: MeshSettings[K] | null = null;
   #works = true;
   #tries = 0;
+  #unanswered = 0;
   #retryAt: Nanos = NEVER;
 
   constructor(around: Surroundings, key: K, value: MeshSettings[K]) {
@@ -69,7 +70,10 @@ export class Loan<K extends Lendable> {
       this.#works = error === null;
       return error === null ? [] : this.giveBack();
     }
-    if (this.#state !== 'returning' || id !== this.#returnId()) return [];
+    if (id !== this.#returnId()) return [];
+    // An answer to an earlier return says nothing about the last one.
+    this.#unanswered = Math.max(0, this.#unanswered - 1);
+    if (this.#state !== 'returning' || this.#unanswered > 0) return [];
     if (error === null) return this.#end();
     this.#tries += 1;
     this.#retryAt = now + Math.min(LONGEST_PAUSE, SECOND * 2 ** this.#tries);
@@ -88,6 +92,7 @@ export class Loan<K extends Lendable> {
 
   #send(): Effect[] {
     this.#retryAt = NEVER;
+    this.#unanswered += 1;
     return [{ type: 'change', id: this.#returnId(), change: this.#set(this.#original!), undo: null }];
   }
 

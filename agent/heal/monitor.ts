@@ -7,7 +7,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
 import { expectedEveryMs, silentAfterMs } from '../mesh/silence.ts';
-import { attached, NO_SETTINGS, type Surroundings } from './surroundings.ts';
+import { attached, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
 const AFTER_ALARM: Nanos = 300 * MS;
@@ -32,6 +32,7 @@ export class Monitor implements Machine, Surroundings {
   mesh: Link | null = null;
   readonly members = new Set<string>();
   tables: Tables | null = null;
+  primaryKnown = true;
   lastMesh: MeshInfo | null = null;
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
@@ -121,7 +122,7 @@ export class Monitor implements Machine, Surroundings {
     const known = this.links.get(link.index);
     // Under another name it is another interface, to whoever goes by names.
     const renamed = known !== undefined && known.name !== link.name;
-    const said = renamed ? this.#gone(known.index, known.name) : [];
+    const said = renamed ? this.#renamed(known, link.name) : [];
     const before = renamed ? undefined : known;
     this.links.set(link.index, link);
     if (link.name === this.settings.meshInterface && link.kind === 'batadv') {
@@ -140,6 +141,10 @@ export class Monitor implements Machine, Surroundings {
     if (!this.started || !this.members.has(link.name)) return said;
 
     if (before === undefined) said.push(this.#say('appeared', link.name, link.index, null, 'the interface is there'));
+    if (wasIn && !isIn && isPrimary(this, link.name)) {
+      this.primaryKnown = false;
+      said.push({ type: 'poll' });
+    }
     if (wasIn && !isIn) {
       const where = this.links.get(link.master);
       const whither = link.master === 0 ? 'to nowhere' : `to ${where?.name ?? `interface ${link.master}`}`;
@@ -158,6 +163,12 @@ export class Monitor implements Machine, Surroundings {
       said.push(this.#say('carrier-back', link.name, link.index, null, 'the carrier is there'));
     }
     return said;
+  }
+
+  #renamed({ index, name }: Link, to: string): Effect[] {
+    if (!this.members.has(name)) return this.#gone(index, name);
+    this.members.add(to);
+    return [{ type: 'emit', event: { type: 'renamed', from: name, to } }, ...this.#gone(index, name)];
   }
 
   #gone(index: IfIndex, name: string): Effect[] {
@@ -180,6 +191,7 @@ export class Monitor implements Machine, Surroundings {
     }
     const tables = this.#withoutLoans(read, now);
     this.tables = tables;
+    this.primaryKnown = true;
     if (tables.mesh !== null) this.lastMesh = tables.mesh;
     if (!this.started) return [];
     return [...this.#neighbours(tables), ...this.#originators(tables, now)];
@@ -198,6 +210,8 @@ export class Monitor implements Machine, Surroundings {
     const said: Effect[] = [];
     const links = new Map(attached(this).map((link) => [link.index, link]));
     const gone = new Map(this.#neighbourhood);
+    // The reading may be older than a new name.
+    const nameOf = (row: Neighbour) => this.links.get(row.interface)?.name ?? row.interfaceName;
     for (const row of tables.neighbours) {
       const key = `${row.interface} ${row.neighbour}`;
       gone.delete(key);
@@ -219,18 +233,18 @@ export class Monitor implements Machine, Surroundings {
         const every = expectedEveryMs(tables, row.interface);
         const usual = known.usualMs > every ? `, at times only after ${Math.round(known.usualMs)} ms` : '';
         const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}`;
-        said.push(this.#say('neighbour-silent', row.interfaceName, row.interface, row.neighbour, detail));
+        said.push(this.#say('neighbour-silent', nameOf(row), row.interface, row.neighbour, detail));
       }
       if (!silent && known.silent) {
         known.silent = false;
-        said.push(this.#say('neighbour-heard', row.interfaceName, row.interface, row.neighbour, 'it is heard again'));
+        said.push(this.#say('neighbour-heard', nameOf(row), row.interface, row.neighbour, 'it is heard again'));
       }
     }
     for (const [key, { row, silent }] of gone) {
       this.#neighbourhood.delete(key);
       if (!silent) continue;
       const detail = 'batman-adv has forgotten it';
-      said.push(this.#say('neighbour-heard', row.interfaceName, row.interface, row.neighbour, detail));
+      said.push(this.#say('neighbour-heard', nameOf(row), row.interface, row.neighbour, detail));
     }
     return said;
   }

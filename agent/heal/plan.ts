@@ -148,17 +148,23 @@ export class Plan implements Machine {
     return fault.affected.length === 0 || (self !== null && fault.affected.includes(self));
   }
 
-  #detachRefusal(fault: Fault, now: Nanos): string | null {
-    const { settings } = this.#around;
+  /** Why an interface must stay in, whatever there would be to win. */
+  #untouchable(fault: Fault): string | null {
+    const { settings, links } = this.#around;
     const name = fault.interface ?? '';
     if (this.#isV()) return HARMFUL_V;
     if (!settings.detach) return 'heal.detach is off';
     if (isPrimary(this.#around, name))
       return 'it is the primary interface: its address is this router’s name in the mesh';
-    const link = this.#around.links.get(fault.interfaceIndex ?? 0);
-    if (link?.up === false) return 'it was set down: batman-adv knows already';
+    if (!this.#around.primaryKnown) return 'the primary interface left: who is the new one is not known yet';
+    if (links.get(fault.interfaceIndex ?? 0)?.up === false) return 'it was set down: batman-adv knows already';
     const others = ways(this.#around).filter((other) => other.name !== name);
-    if (others.length === 0) return 'it is this router’s last hard interface';
+    return others.length === 0 ? 'it is this router’s last hard interface' : null;
+  }
+
+  #detachRefusal(fault: Fault, now: Nanos): string | null {
+    const untouchable = this.#untouchable(fault);
+    if (untouchable !== null) return untouchable;
     const lost = broken(this.#around, fault.interfaceIndex ?? 0);
     if (lost.length === 0) return 'no route goes through it: nothing would be won';
     const without = lost.filter(({ other }) => other === 'none').length;
@@ -181,6 +187,7 @@ export class Plan implements Machine {
       }
       if (alarm.kind !== 'link-down' || alarm.far !== link.mac || by === link.index) continue;
       if (!broken(this.#around, link.index).some(({ originator }) => originator === alarm.sender)) continue;
+      if (this.#untouchable(fault) !== null) continue;
       this.#unsure.delete(id);
       const alternatives: Alternative[] = [{ action: 'detach', cost: COST.detach, refused: null }];
       const why = `the other end of ${link.name} is alive and was heard another way; ${WHY.detach}`;

@@ -8,14 +8,15 @@ import type { Change, Link } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Decision, Mode, Plan } from '../core/words.ts';
-import { detachId } from './execute.ts';
 import type { Knowledge } from './knowledge.ts';
-import { isPrimary, linkByName, type Surroundings, ways } from './surroundings.ts';
+import { isPrimary, linkByName, primaryName, type Surroundings, ways } from './surroundings.ts';
 
 /** netifd puts in what it declares: it goes first. */
 const NETIFD_FIRST: Nanos = 2 * SECOND;
 /** The kernel has so long to answer; then it is asked again. */
 const ANSWER_TIMEOUT: Nanos = 5 * SECOND;
+/** Others wait so long for a primary that is out: as long as making a mesh anew may take. */
+const PRIMARY_FIRST: Nanos = 15 * SECOND;
 /** Refusals that come in quick succession, before a person is told and it goes on more slowly. */
 const QUICK_TRIES = 5;
 const SLOWLY: Nanos = 60 * SECOND;
@@ -24,7 +25,7 @@ export class Returns implements Machine {
   readonly name = 'returns';
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
-  readonly #waiting = new Map<string, { at: Nanos; tries: number }>();
+  readonly #waiting = new Map<string, { at: Nanos; readonly since: Nanos; tries: number }>();
 
   constructor(around: Surroundings, knowledge: Knowledge) {
     this.#around = around;
@@ -44,6 +45,9 @@ export class Returns implements Machine {
         return [];
       case 'give-back':
         this.#schedule(event.interface, this.#knowledge.protectedUntil(event.interface, now));
+        return [];
+      case 'renamed':
+        this.#rename(event.from, event.to, now);
         return [];
       case 'change-done':
         return this.#answered(event.id, event.error, now);
@@ -75,7 +79,7 @@ export class Returns implements Machine {
         if (isOwed) this.#waiting.delete(name);
         return [];
       case 'appeared':
-        if (this.#around.mesh !== null) this.#welcome(name, now);
+        if (this.#around.mesh !== null && !isOwed) this.#welcome(name, now);
         return [];
       case 'mesh-back':
         // Whoever made it puts in what belongs there; what is left over after that is ours to do.
@@ -94,6 +98,16 @@ export class Returns implements Machine {
     }
   }
 
+  /** The armed undo goes by the interface's index, and stays as it is. */
+  #rename(from: string, to: string, now: Nanos): void {
+    this.#waiting.delete(from);
+    const owed = this.#knowledge.detached.get(from);
+    if (owed === undefined) return;
+    this.#knowledge.detached.delete(from);
+    this.#knowledge.detached.set(to, owed);
+    this.#schedule(to, this.#knowledge.protectedUntil(from, now));
+  }
+
   /** A member that nobody has put in yet. */
   #welcome(name: string, now: Nanos): void {
     const { settings } = this.#around;
@@ -104,7 +118,7 @@ export class Returns implements Machine {
   }
 
   #schedule(name: string, at: Nanos): void {
-    this.#waiting.set(name, { at, tries: 0 });
+    this.#waiting.set(name, { at, since: at, tries: 0 });
   }
 
   /** Something else broke: an interface that only waits out its damping may be the way round it. */
@@ -137,9 +151,12 @@ export class Returns implements Machine {
       const master = this.#around.links.get(link.master)?.name ?? `interface ${link.master}`;
       return this.#settled(name, now, `it was given to ${master} meanwhile: left to a person`);
     }
+    if (this.#comesAfterPrimary(name) && now < back.since + PRIMARY_FIRST) {
+      back.at = now + SECOND;
+      return [];
+    }
     back.tries += 1;
     back.at = now + ANSWER_TIMEOUT;
-    this.#knowledge.intend(name, now);
     const { meshInterface, own } = this.#around.settings;
     const change: Change = { kind: 'set-master', interface: name, master: meshInterface };
     const put: Effect = { type: 'change', id: returnId(name), change, undo: null };
@@ -147,6 +164,12 @@ export class Returns implements Machine {
     if (!own || link === undefined || link.up) return [put];
     const up: Change = { kind: 'set-up', interface: name, up: true };
     return [{ type: 'change', id: `up-${name}`, change: up, undo: null }, put];
+  }
+
+  /** Who is put in first becomes the primary, and gives the router its address. */
+  #comesAfterPrimary(name: string): boolean {
+    const primary = linkByName(this.#around, primaryName(this.#around) ?? '');
+    return primary !== undefined && primary.name !== name && primary.master === 0;
   }
 
   #answered(id: string, error: string | null, now: Nanos): Effect[] {
@@ -162,10 +185,10 @@ export class Returns implements Machine {
       back.at = now + (back.tries < QUICK_TRIES ? back.tries * SECOND : SLOWLY);
       if (back.tries !== QUICK_TRIES) return [];
       const words = `it could not be put back under the mesh interface, and is tried once a minute: ${error}`;
-      const plan = this.#knowledge.detached.get(name);
-      return plan === undefined
+      const owed = this.#knowledge.detached.get(name);
+      return owed === undefined
         ? [{ type: 'log', level: 'error', message: words, fields: { interface: name } }]
-        : [decided(plan, 'failed', now, words)];
+        : [decided(owed.plan, 'failed', now, words)];
     }
     return [];
   }
@@ -176,11 +199,11 @@ export class Returns implements Machine {
 
   /** Nothing is owed any more. `how` goes into the journal, where a repair had taken it out. */
   #settled(name: string, now: Nanos, how: string | null): Effect[] {
-    const plan = this.#knowledge.detached.get(name);
-    if (plan === undefined) return [];
+    const owed = this.#knowledge.detached.get(name);
+    if (owed === undefined) return [];
     this.#knowledge.detached.delete(name);
-    const disarm: Effect = { type: 'disarm', id: detachId(name) };
-    return how === null ? [disarm] : [disarm, decided(plan, 'over', now, how)];
+    const disarm: Effect = { type: 'disarm', id: owed.undo };
+    return how === null ? [disarm] : [disarm, decided(owed.plan, 'over', now, how)];
   }
 }
 

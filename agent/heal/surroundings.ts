@@ -17,6 +17,8 @@ export interface Surroundings {
   /** Names of interfaces that belong under the mesh interface: seen there, or configured. */
   readonly members: ReadonlySet<string>;
   readonly tables: Tables | null;
+  /** False from when the primary interface left until the tables have told who it is now. */
+  readonly primaryKnown: boolean;
   /** The last GET_MESH answer that was not empty, without what is lent: what bat0 was, if it is gone. */
   readonly lastMesh: MeshInfo | null;
   readonly lastMeshUp: { readonly mac: Mac; readonly master: IfIndex } | null;

@@ -49,6 +49,8 @@ export class Host implements World {
   #air: Air | null = null;
   #undo: Undo | null = null;
   #carrier: CarrierWatch | null = null;
+  /** The newest change that armed an undo, by its id. */
+  readonly #armedBy = new Map<string, ChangeEffect>();
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Nanos = 0;
   #books: Book[] = [];
@@ -147,6 +149,7 @@ export class Host implements World {
         return;
       case 'disarm':
         this.#undo?.disarm(effect.id);
+        this.#armedBy.delete(effect.id);
         return;
       case 'poll':
         this.#poll();
@@ -194,6 +197,12 @@ export class Host implements World {
       this.#changed(id, 'the kernel is not open');
       return;
     }
+    // What is out already has to be undone, whatever becomes of this change; and so has what a later one does.
+    const isFirst = !helper.armed().includes(id);
+    if (undo !== null) this.#armedBy.set(id, effect);
+    const disarm = () => {
+      if (undo !== null && isFirst && this.#armedBy.get(id) === effect) helper.disarm(id);
+    };
     if (undo !== null) {
       try {
         const { protocol, message } = kernel.prepare(undo);
@@ -205,18 +214,18 @@ export class Host implements World {
       }
     }
     try {
-      kernel.apply(change, (error) => this.#answered(kernel, effect, error));
+      kernel.apply(change, (error) => this.#answered(kernel, effect, error, disarm));
     } catch (thrown) {
       // It did not go out.
-      if (undo !== null) helper.disarm(id);
+      disarm();
       this.#changed(id, asAgentError(thrown).message);
     }
   }
 
-  #answered(kernel: Kernel, { id, change, undo }: ChangeEffect, error: AgentError | null): void {
+  #answered(kernel: Kernel, { id, change }: ChangeEffect, error: AgentError | null, disarm: () => void): void {
     const done = () => this.#changed(id, error?.message ?? null);
     const refused = error !== null && isRefusal(error);
-    if (refused && undo !== null) this.#undo?.disarm(id);
+    if (refused) disarm();
     // What a creation made, or found there, is told by a link event as well, but the next step may need it now. Where the
     // outcome is not known the undo stays armed, and what the interface is now is told before the error.
     const creates = change.kind === 'create-mesh' || change.kind === 'create-bridge';

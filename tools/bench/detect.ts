@@ -29,8 +29,8 @@ const LATE_MS = 15;
 const SECOND_MS = 1100;
 /** Faults of the run without an agent: each takes a second. */
 const SILENT = Math.min(100, FAULTS);
-/** Neither the budget of kicks nor the detaching of ports is measured here: with them a port could fail twice an hour. */
-const CONFIG = `config heal 'heal'\n\toption detach '0'\n\toption kick_budget '600'\n`;
+/** Neither the budgets nor the detaching of ports are measured here: with them a port could fail twice an hour. */
+const CONFIG = `config heal 'heal'\n\toption detach '0'\n\toption kick_budget '600'\n\toption sender_budget '600'\n`;
 
 /** What became of one fault; milliseconds since it, Infinity for never (within its hold). */
 export interface Detection {
