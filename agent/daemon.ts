@@ -2,7 +2,7 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import { hostname, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
-import { diff, settle } from './config/load.ts';
+import { cautious, diff, settle } from './config/load.ts';
 import { type Config, optionValue, ROWS } from './config/schema.ts';
 import { AgentError, asAgentError } from './core/errors.ts';
 import type { HealSettings } from './core/event.ts';
@@ -99,21 +99,32 @@ function stateLimits({ state }: Config): StateLimits {
   };
 }
 
-/** Reads the file; whatever is wrong with it is logged, and there is always a configuration. */
-function readConfig(file: string, log: Log, lastGood?: Config): Config {
-  let source: Uint8Array | string = '';
+/** What counts after the file was read, and what is wrong with the file, in words; null for nothing. */
+interface Read {
+  readonly config: Config;
+  readonly trouble: string | null;
+}
+
+/** Whatever is wrong with the file is logged, and there is always a configuration. */
+function readConfig(file: string, log: Log, lastGood?: Config): Read {
+  let source: Uint8Array | string;
   try {
     source = readConfigFile(file);
   } catch (thrown) {
     const error = asAgentError(thrown, 'E_CONFIG_READ');
     log.error(error.message, { code: error.code });
-    if (lastGood !== undefined) return lastGood;
+    log.warning(lastGood ? 'the last good configuration stays' : 'defaults count, and healing only observes', { file });
+    return { config: lastGood ?? cautious(settle('', file).config), trouble: error.message };
   }
-  const settled = settle(source, file, lastGood);
-  for (const problem of settled.problems) log.error(problem.message, { code: problem.code, ...problem.detail });
-  for (const { line, message } of settled.warnings) log.warning(message, { file, line });
-  if (settled.source === 'last-good') log.warning('the last good configuration stays', { file });
-  return settled.config;
+  const { config, problems, warnings, source: from } = settle(source, file, lastGood);
+  for (const problem of problems) log.error(problem.message, { code: problem.code, ...problem.detail });
+  for (const { line, message } of warnings) log.warning(message, { file, line });
+  if (problems.length === 0) return { config, trouble: null };
+  const more = problems.length > 1 ? ` and ${problems.length - 1} more` : '';
+  const counts =
+    from === 'last-good' ? 'the last good configuration stays' : `defaults count, healing is ${config.heal.mode}`;
+  log.warning(counts, { file });
+  return { config, trouble: `${problems[0]!.message}${more}: ${counts}` };
 }
 
 async function main(file: string, tape: string | undefined): Promise<void> {
@@ -122,7 +133,8 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   process.on('SIGHUP', reload);
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  let config = readConfig(file, log);
+  let { config, trouble } = readConfig(file, log);
+  const started = config;
   log.level = config.log.level;
   // What counts from the next start only keeps its value, whatever the file says meanwhile.
   const { report } = config;
@@ -178,14 +190,21 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     () => room.execute.busy().length > 0,
   );
   let control: Controlled | null = null;
+  /** What the kernel lacks, while that is waited for. */
+  let missing: string | null = null;
 
   function reload(): void {
-    const next = readConfig(file, log, config);
+    const read = readConfig(file, log, config);
+    const next = read.config;
+    trouble = read.trouble;
     const changes = diff(config, next);
+    const waiting = new Set(diff(started, next).map(({ path }) => path));
     for (const { path, apply } of changes) {
-      log.info(apply === 'live' ? `${path} changed` : `${path} changed: it counts from the next start`);
+      const counts =
+        apply === 'live' ? '' : waiting.has(path) ? ': it counts from the next start' : ' back to what runs';
+      log.info(`${path} changed${counts}`);
     }
-    if (changes.length === 0) log.info('the configuration has not changed');
+    if (changes.length === 0 && trouble === null) log.info('the configuration has not changed');
     const live = new Set(changes.filter(({ apply }) => apply === 'live').map(({ section }) => section));
     if (live.has('state')) {
       state.settle(stateLimits(next));
@@ -214,13 +233,12 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const settings = healSettings(config);
   state.useKey(fingerprint(settings.key));
   host.attach(runtime, settings);
-  await opened(host, log);
 
   const sources: Sources = {
     version: VERSION,
     startedAt,
     now: () => shim.now(),
-    degraded: () => degraded(config, state, host, room.monitor, control?.trouble ?? null),
+    degraded: () => degraded(config, { state, host, around: room.monitor, control, file: trouble, kernel: missing }),
     mesh: () => mesh.view(),
     heal: () => ({
       mode: room.monitor.settings.mode,
@@ -246,6 +264,9 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     },
     log,
   );
+  await opened(host, log, (why) => {
+    missing = why;
+  });
   host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
   advise(room.monitor, config, log);
 
@@ -295,14 +316,16 @@ function keepReady(room: Heal, now: () => Nanos): void {
 const PHASES: ReadonlySet<string> = new Set(['monitor', 'analyse', 'plan', 'execute', 'knowledge']);
 
 /** Until the kernel has batman-adv there is nothing to heal, and nothing to end for. */
-async function opened(host: Host, log: Log): Promise<void> {
+async function opened(host: Host, log: Log, missing: (why: string | null) => void): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
       await host.open();
+      missing(null);
       return;
     } catch (thrown) {
       const error = asAgentError(thrown, 'E_NETLINK');
       if (error.code !== 'E_NO_BATADV') throw error;
+      missing(error.message);
       if (tries === 0) log.error(`${error.message} Asking again every 5 s.`, { code: error.code });
       await new Promise((resolve) => setTimeout(resolve, 5000));
     }
@@ -365,17 +388,26 @@ function advise(
 
 function degraded(
   config: Config,
-  state: State,
-  host: Host,
-  around: { mesh: unknown },
-  control: AgentError | null,
+  now: {
+    readonly state: State;
+    readonly host: Host;
+    readonly around: { mesh: unknown };
+    readonly control: Controlled | null;
+    /** What is wrong with the configuration file, and what the kernel lacks. */
+    readonly file: string | null;
+    readonly kernel: string | null;
+  },
 ): Degraded[] {
+  const { state, host, around, control, file, kernel } = now;
+  // Until then there is nothing else to say.
+  if (kernel !== null) return [{ part: 'kernel', level: 'none', why: kernel }];
   const found: Degraded[] = [];
   const trouble = state.status().trouble;
   if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
-  if (control !== null) found.push({ part: 'control', level: 'none', why: control.message });
+  if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
+  if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });
   if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
   return found;
 }

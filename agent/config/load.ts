@@ -40,7 +40,7 @@ export interface Settled extends Validated {
 /**
  * The configuration that counts after a file was read. A file with problems never stops a running mesh: with a last
  * good configuration that one stays, whole; at the first start each bad option falls back to its default, and a file
- * that is no UCI to all defaults.
+ * that is no UCI to all defaults. Then what was asked for is not known, and healing only observes until the file is right.
  */
 export function settle(source: Uint8Array | string, file: string, lastGood?: Config): Settled {
   let result: Validated;
@@ -49,14 +49,20 @@ export function settle(source: Uint8Array | string, file: string, lastGood?: Con
   } catch (thrown) {
     const problem = asAgentError(thrown);
     return {
-      config: lastGood ?? DEFAULTS,
+      config: lastGood ?? cautious(DEFAULTS),
       problems: [problem],
       warnings: [],
       source: lastGood ? 'last-good' : 'defaults',
     };
   }
   if (result.problems.length > 0 && lastGood) return { ...result, config: lastGood, source: 'last-good' };
-  return { ...result, source: 'file' };
+  const isUnsure = result.problems.some(({ detail }) => detail.section === 'heal' || detail.section === 'mesh');
+  return { ...result, config: isUnsure ? cautious(result.config) : result.config, source: 'file' };
+}
+
+/** Whoever meant to turn healing off must not find it on because of a slip of the pen. */
+export function cautious(config: Config): Config {
+  return { ...config, heal: { ...config.heal, mode: config.heal.mode === 'off' ? 'off' : 'observe' } };
 }
 
 /** Warnings kept of one file; a hostile one could cause a hundred thousand. */

@@ -12,7 +12,9 @@ export type FaultClass =
   | 'mesh-vanished'
   | 'neighbour-lost'
   | 'router-dead'
-  | 'remote-alarm';
+  | 'remote-alarm'
+  /** No fault: a person asked for a kick. */
+  | 'asked';
 
 /** The repairs, gentlest first. The value is the action label of the metrics. */
 export type Action = 'none' | 'clear-way' | 'kick' | 'detach' | 'reattach' | 'recreate-mesh';

@@ -78,7 +78,8 @@ export class Analyse implements Machine {
         const what =
           event.lost === null ? `${event.by} asked for a kick` : `${event.by} says that ${event.lost} is lost`;
         const about = { interface: row?.interfaceName ?? null, index: row?.interface ?? null, peer: event.lost };
-        return [this.#tell(this.#fault('neighbour-lost', about, 1, { source: 'operator', what, at: now }, now))];
+        const fault = event.lost === null ? 'asked' : 'neighbour-lost';
+        return [this.#tell(this.#fault(fault, about, 1, { source: 'operator', what, at: now }, now))];
       }
       case 'decision':
         return this.#failed(event.decision, now);

@@ -158,15 +158,15 @@ export class Execute implements Machine {
     if (fault.class === 'remote-alarm') return null;
     const link = fault.interfaceIndex === null ? undefined : this.#around.links.get(fault.interfaceIndex);
     const neighbours = this.#around.tables?.neighbours.filter((row) => row.interface === fault.interfaceIndex) ?? [];
-    const operator = fault.evidence.some((evidence) => evidence.source === 'operator') && fault.peer === null;
+    const asked = fault.class === 'asked';
     const self = originatorAddress(this.#around);
     // None named means all. Where no route broke that we know of, only our own has to move, and only we kick.
     const named = lost.length > 0 ? lost.map(({ originator }) => originator) : self === null ? [] : [self];
     return {
-      kind: operator ? 'kick' : (KINDS[fault.class] ?? 'kick'),
+      kind: KINDS[fault.class] ?? 'kick',
       near: link?.mac ?? originatorAddress(this.#around) ?? ANY,
       far: fault.peer ?? (neighbours.length === 1 ? neighbours[0]!.neighbour : ANY),
-      affected: operator ? [] : named,
+      affected: asked ? [] : named,
       hops: this.#around.settings.alarmHops,
     };
   }
@@ -229,8 +229,8 @@ export class Execute implements Machine {
       refused === null
         ? log('debug', `kick sent: ${frames} frames`, { fault: id })
         : log('warning', `kick refused: ${refused}`, { fault: id });
-    if (job.plan.fault.class === 'remote-alarm') {
-      // Others' routes: whether they moved is for those to verify who raised the alarm.
+    if (job.plan.fault.class === 'remote-alarm' || job.plan.fault.class === 'asked') {
+      // Others' routes: whether they moved is for those to verify who raised the alarm, or asked.
       this.#jobs.delete(id);
       return [said, this.#write(job.plan, 'done', job.action, now, refused ?? `${frames} frames sent`)];
     }

@@ -32,6 +32,8 @@ export class Journal implements Machine {
         fields: { fault: fault.id, after_ms: toMs(now - fault.at), ...refusals(decision) },
       },
     ];
+    // What a person asked for is no healing, and not counted as such.
+    if (fault.class === 'asked') return effects;
     if (step === 'verified' || step === 'failed' || step === 'rolled-back') {
       const labels = { root_cause: fault.class, action, success: String(step === 'verified') };
       effects.push({ type: 'metric', name: 'self_healing_events_total', labels, value: 1 });

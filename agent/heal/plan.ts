@@ -38,6 +38,7 @@ const REPAIRS: Readonly<Record<Fault['class'], readonly Action[]>> = {
   'neighbour-lost': ['kick'],
   'router-dead': ['none'],
   'remote-alarm': ['clear-way', 'kick'],
+  asked: ['kick'],
 };
 
 const WHY: Readonly<Record<Action, string>> = {

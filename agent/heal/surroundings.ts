@@ -79,7 +79,10 @@ export function primaryName(around: Surroundings): string | null {
 
 /** Is this the primary interface? Taking that out would change this router's originator address. */
 export function isPrimary(around: Surroundings, name: string): boolean {
-  return name === primaryName(around) || name === around.settings.primary;
+  if (name === primaryName(around) || name === around.settings.primary) return true;
+  // Under another name than the tables still have.
+  const index = around.tables?.mesh?.primary?.index;
+  return index !== undefined && linkByName(around, name)?.index === index;
 }
 
 /** Hard interfaces by which frames reach somebody: all usable ones, less a primary without neighbours. */

@@ -396,12 +396,16 @@ function healthOf(sources: Sources): { status: 'ok' | 'degraded' | 'problem'; re
   const mesh = sources.mesh();
   const { faults } = sources.heal();
   const problems: string[] = [];
+  const weak = sources.degraded().map(({ part, level, why }) => `${part}: ${level} (${why})`);
   if (mesh.mesh === null) problems.push(`the mesh interface ${mesh.meshInterface} is not there`);
   for (const fault of faults) {
     const about = [fault.interface, fault.peer].filter((part) => part !== null).join(' ');
-    problems.push(`${fault.class}${about === '' ? '' : ` of ${about}`} (${fault.id}) is not over`);
+    const what = `${fault.class}${about === '' ? '' : ` of ${about}`} (${fault.id})`;
+    const told = sources.journal.query({ limit: 20, faultId: fault.id });
+    const repaired = told.findLast(({ decision }) => decision.step === 'verified')?.decision;
+    if (repaired === undefined) problems.push(`${what} is not over`);
+    else weak.push(`${what} is repaired by ${repaired.action}: ${repaired.result}`);
   }
-  const weak = sources.degraded().map(({ part, level, why }) => `${part}: ${level} (${why})`);
   const up = mesh.nodes.some(({ state }) => state === 'joined' || state === 'registered');
   if (mesh.mesh !== null && !up) weak.push('no other router is heard');
   if (sources.now() > mesh.tablesAt + 30 * SECOND) weak.push('the tables of batman-adv are not up to date');

@@ -12,6 +12,7 @@ const FAULTS: Readonly<Record<Fault['class'], string>> = {
   'neighbour-lost': 'a neighbour fell silent though the link has a carrier',
   'router-dead': 'a router was not heard of for a long time',
   'remote-alarm': 'another router reported a fault',
+  asked: 'nothing is wrong; a person asked for a kick',
 };
 
 const ACTIONS: Readonly<Record<Action, string>> = {
@@ -73,8 +74,11 @@ export function explain(entries: readonly JournalEntry[]): string[] {
   }
   lines.push('', 'What was done:');
   for (const { decision } of entries) {
-    const { step, action, result, at } = decision;
-    const what = action === 'none' ? '' : ` ${action}`;
+    const { step, action, alternatives, result, at } = decision;
+    const taken = alternatives.filter(({ refused }) => refused === null).map((alternative) => alternative.action);
+    const isPlan = step === 'planned' || step === 'observed';
+    const none = isPlan ? ' to do nothing' : '';
+    const what = isPlan && taken.length > 0 ? ` ${taken.join(', then ')}` : action === 'none' ? none : ` ${action}`;
     lines.push(`  ${after(zero, at).padStart(10)}  ${STEPS[step]}${what}${result === null ? '' : `: ${result}`}`);
   }
   lines.push('', `Result: ${conclusion(entries)}`);
@@ -85,7 +89,9 @@ function conclusion(entries: readonly JournalEntry[]): string {
   const ended = entries.findLast(({ decision }) => ENDS.has(decision.step))?.decision;
   if (ended === undefined) {
     const { action } = entries.at(-1)!.decision;
-    return action === 'none' ? 'nothing had to be done.' : 'still under way.';
+    const refused = entries.at(-1)!.decision.alternatives.some((alternative) => alternative.refused !== null);
+    if (action !== 'none') return 'still under way.';
+    return refused ? 'nothing was done: every repair was refused, as said above.' : 'nothing had to be done.';
   }
   const took = after(ended.fault.at, ended.at).slice(1);
   switch (ended.step) {

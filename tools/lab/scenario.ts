@@ -3,7 +3,7 @@
  * and real agents in the routers' namespaces.
  */
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -329,7 +329,7 @@ export interface Agent {
   log(): string;
 }
 
-/** Starts an agent in each of these routers and waits until all are ready: a `{"ready":...}` line or the control socket. */
+/** Starts an agent in each of these routers and waits until all are ready: a `{"ready":...}` line. */
 export async function startAgents(routers: readonly number[], options: AgentOptions = {}): Promise<Agent[]> {
   const agents: Agent[] = [];
   try {
@@ -387,9 +387,7 @@ export async function startAgent(router: number, options: AgentOptions = {}): Pr
   });
   const end = monotonicNs() + readyMs * 1e6;
   const poll = setInterval(() => {
-    if (existsSync(socket)) ready.resolve();
-    else if (monotonicNs() > end)
-      ready.reject(new Error(`the agent of r${router} was not ready: ${log().slice(-2000)}`));
+    if (monotonicNs() > end) ready.reject(new Error(`the agent of r${router} was not ready: ${log().slice(-2000)}`));
   }, 50);
   const agent: Agent = {
     router,

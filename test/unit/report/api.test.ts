@@ -100,7 +100,7 @@ test('an explanation tells the whole story', () => {
     '  Why: the kick moves routes at once, and out of the mesh no stale route stays',
     '',
     'What was done:',
-    '    +0.12 ms  Decided detach',
+    '    +0.12 ms  Decided kick, then detach',
     '    +43.1 ms  Verified detach: 2 of 2 routes go another way',
     '',
     'Result: repaired by detach, verified 43.1 ms after the first evidence.',
