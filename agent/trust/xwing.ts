@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { checkedKem } from './checked.ts';
+import { combine, ephemeral } from './combine.ts';
 import { type Kem, ML_KEM_768_SIZES as ML, type Primitives } from './primitives.ts';
 
 const X = 32;
@@ -26,8 +27,8 @@ export function xwing({ x25519, mlKem768, random }: Primitives): Kem {
         publicKey: Buffer.concat([lattice.publicKey, curve.publicKey]),
         decapsulate(ciphertext) {
           const theirs = ciphertext.subarray(ML.ciphertext);
-          const latticeShared = lattice.decapsulate(ciphertext.subarray(0, ML.ciphertext));
-          return combine(latticeShared, curve.shared(theirs), theirs, curve.publicKey);
+          const shared = lattice.decapsulate(ciphertext.subarray(0, ML.ciphertext));
+          return combine([shared, curve.shared(theirs)], [theirs, curve.publicKey, LABEL]);
         },
         wipe() {
           lattice.wipe();
@@ -37,27 +38,14 @@ export function xwing({ x25519, mlKem768, random }: Primitives): Kem {
     },
     encapsulate(publicKey) {
       const theirs = publicKey.subarray(ML.publicKey);
-      const { ciphertext, shared } = mlKem768.encapsulate(publicKey.subarray(0, ML.publicKey));
-      const secret = random(X);
-      const ephemeral = x25519.key(secret);
-      secret.fill(0);
-      try {
-        return {
-          ciphertext: Buffer.concat([ciphertext, ephemeral.publicKey]),
-          shared: combine(shared, ephemeral.shared(theirs), ephemeral.publicKey, theirs),
-        };
-      } finally {
-        ephemeral.wipe();
-      }
+      const lattice = mlKem768.encapsulate(publicKey.subarray(0, ML.publicKey));
+      const curve = ephemeral({ x25519, random }, theirs);
+      return {
+        ciphertext: Buffer.concat([lattice.ciphertext, curve.publicKey]),
+        // ML-KEM binds its ciphertext and public key by itself: they need not be hashed.
+        shared: combine([lattice.shared, curve.shared], [curve.publicKey, theirs, LABEL]),
+      };
     },
   };
   return checkedKem(raw, 'X-Wing');
-}
-
-/** Takes the two shared secrets in, and wipes them. ML-KEM binds its ciphertext by itself, so it need not be hashed. */
-function combine(lattice: Uint8Array, curve: Uint8Array, ciphertext: Uint8Array, publicKey: Uint8Array): Uint8Array {
-  const hash = createHash('sha3-256').update(lattice).update(curve).update(ciphertext).update(publicKey).update(LABEL);
-  lattice.fill(0);
-  curve.fill(0);
-  return hash.digest();
 }
