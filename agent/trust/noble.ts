@@ -72,18 +72,6 @@ export function noble(random: Random): Primitives {
 }
 
 /**
- * Whether an Ed25519 public key is in canonical form and no point of small order, under which one signature fits many
- * messages. OpenSSL accepts both kinds; asking here for either provider makes them agree on every key.
- */
-export function isSoundEd25519Key(publicKey: Uint8Array): boolean {
-  try {
-    return !Point.fromBytes(publicKey, false).isSmallOrder();
-  } catch {
-    return false;
-  }
-}
-
-/**
  * [S]B = R + [k]A without the cofactor, and R compared as it was sent, both as RFC 8032, 5.1.7 allows and OpenSSL does.
  * @noble's own `verify` multiplies by the cofactor: what one router accepts the next must not refuse.
  */

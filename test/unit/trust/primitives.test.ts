@@ -81,14 +81,13 @@ const SMALL_ORDER = [
   'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
 ];
 
-/** y = 1 and y = -1 with the sign of an x that is 0, and y = 1 as 2^255 - 18: Ed25519 keys that are not canonical. */
+/** y = 1 and y = -1 with the sign of an x that is 0, and y = 1 as 2^255 - 18, with either sign: not canonical. */
 const NOT_CANONICAL = [
   '0100000000000000000000000000000000000000000000000000000000000080',
   'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
   'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
 ];
-
-const IDENTITY = SMALL_ORDER[1]!;
 
 /** A point of order 8 of edwards25519. */
 const ORDER_8 = '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05';
@@ -103,7 +102,7 @@ for (const [name, p] of PROVIDERS) {
     const { BASE } = ed25519.Point;
     // R = B and S = 1: holds for the neutral element as key and every message there is.
     const forged = Buffer.concat([BASE.toBytes(), Uint8Array.of(1), new Uint8Array(31)]);
-    for (const key of [IDENTITY, ...NOT_CANONICAL])
+    for (const key of [...smallOrder(), ...NOT_CANONICAL])
       for (const message of ['one', 'two'])
         assert.ok(!p.ed25519.verify(Buffer.from(key, 'hex'), Buffer.from(message), forged), key);
   });
@@ -188,6 +187,14 @@ test('status can show which provider does what', () => {
   // Those every OpenSSL has that a supported Node comes with.
   for (const algorithm of ['x25519', 'ed25519', 'chacha20Poly1305', 'hkdfSha256']) assert.ok(algorithm in native);
 });
+
+/** All eight points, in each form of x's sign that OpenSSL would read. */
+function smallOrder(): string[] {
+  const torsion = ed25519.Point.fromHex(ORDER_8);
+  return Array.from({ length: 8 }, (_, i) => torsion.multiplyUnsafe(BigInt(i)).toBytes()).flatMap((key) =>
+    [key, flipped(key, 255)].map(hex),
+  );
+}
 
 /** An error with this code and nothing of the library's behind it. */
 function bare(code: string): (thrown: Error & { code?: string }) => boolean {
