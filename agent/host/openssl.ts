@@ -6,8 +6,7 @@
  */
 import crypto, { type KeyObject } from 'node:crypto';
 import { checked } from '../trust/checked.ts';
-import { noble } from '../trust/noble.ts';
-import { type Algorithms, EMPTY, ML_KEM_768_SIZES, type Primitives } from '../trust/primitives.ts';
+import { type Algorithms, EMPTY, ML_KEM_768_SIZES, type Primitives, type Random } from '../trust/primitives.ts';
 
 /** Node has no raw keys before 25: these DER heads (RFC 8410, 9881, 9935) stand before the raw bytes of each. */
 const HEADS = {
@@ -94,6 +93,8 @@ const ALL: Algorithms = {
   hkdfSha256: (ikm, salt, info, length) => new Uint8Array(crypto.hkdfSync('sha256', ikm, salt, info, length)),
 };
 
+const NAMES = Object.keys(ALL) as (keyof Algorithms)[];
+
 /** What each algorithm has to do here before it counts as there. */
 const TRIALS: { readonly [Name in keyof Algorithms]: (it: Algorithms[Name]) => boolean } = {
   x25519: (it) => it.key(new Uint8Array(32)).shared(it.key(new Uint8Array(32)).publicKey).length === 32,
@@ -129,8 +130,7 @@ export function openssl(): Partial<Algorithms> {
       return false;
     }
   };
-  const names = (Object.keys(ALL) as (keyof Algorithms)[]).filter(works);
-  return Object.fromEntries(names.map((name) => [name, ALL[name]]));
+  return Object.fromEntries(NAMES.filter(works).map((name) => [name, ALL[name]]));
 }
 
 export interface Provider {
@@ -140,12 +140,15 @@ export interface Provider {
 }
 
 /** This router's cryptography: `native` (what `openssl()` found) where it is there, @noble for the rest. */
-export function provider(native: Partial<Algorithms> = openssl()): Provider {
-  const names = Object.keys(ALL) as (keyof Algorithms)[];
+export async function provider(native: Partial<Algorithms> = openssl()): Promise<Provider> {
+  const random: Random = (length) => crypto.randomBytes(length);
+  // Loaded only where something is missing: it takes several megabytes of memory.
+  const complete = NAMES.every((name) => name in native);
+  const rest = complete ? { random } : (await import('../trust/noble.ts')).noble(random);
   return {
-    primitives: checked({ ...noble((length) => crypto.randomBytes(length)), ...native }),
+    primitives: checked({ ...rest, ...native } as Primitives),
     inUse: Object.fromEntries(
-      names.map((name) => [name, name in native ? 'node:crypto' : 'noble']),
+      NAMES.map((name) => [name, name in native ? 'node:crypto' : 'noble']),
     ) as Provider['inUse'],
   };
 }

@@ -67,8 +67,8 @@ function perSecond(operation: () => unknown): number {
 export async function run(progress: Progress): Promise<BenchResult> {
   const figures: Record<string, number> = {};
   for (const [label, { primitives, inUse }] of [
-    ['native', provider()],
-    ['noble', provider({})],
+    ['native', await provider()],
+    ['noble', await provider({})],
   ] as const) {
     progress(`${label}: ${JSON.stringify(inUse)}`);
     for (const [name, operation] of Object.entries(operations(primitives)))

@@ -6,8 +6,8 @@ import type { Primitives } from '../../../agent/trust/primitives.ts';
 
 /** Both, each as a router would have it: OpenSSL for what this Node has of it, and @noble for all. */
 export const PROVIDERS: readonly (readonly [name: string, Primitives])[] = [
-  ['node:crypto', provider().primitives],
-  ['noble', provider({}).primitives],
+  ['node:crypto', (await provider()).primitives],
+  ['noble', (await provider({})).primitives],
 ];
 
 /** Every pair of a provider that makes and one that takes. */
