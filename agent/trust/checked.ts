@@ -20,7 +20,7 @@ const TAG = 16;
 const LONGEST_HKDF = 255 * 32;
 const LONGEST_CONTEXT = 255;
 
-/** 2^255 - 19 - 1 and down: the y of a point in canonical form is at most that. Little-endian, as keys are. */
+/** The largest y that a point in canonical form has, 2^255 - 20; turned around, to compare. */
 const LARGEST_Y = Buffer.from('ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f', 'hex').reverse();
 
 /** The y of the eight points of small order on edwards25519, whatever their x. */
@@ -74,7 +74,7 @@ export function checked(raw: Primitives): Primitives {
   };
 }
 
-/** Also for what is no primitive, but built of them or brought by a package. */
+/** The same for a KEM that is built of primitives, or brought by a package. */
 export function checkedKem(raw: Kem, name: string): Kem {
   const { sizes } = raw;
   return {

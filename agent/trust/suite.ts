@@ -90,7 +90,7 @@ export class Suite implements SuiteName {
     };
   }
 
-  /** Whether both halves of a signature hold, for this purpose. Never throws: another suite's signature is none. */
+  /** Whether both halves of a signature hold, for this purpose. Another suite's signature is none: no input throws. */
   verify(publicKey: Uint8Array, purpose: string, message: Uint8Array, signature: Uint8Array): boolean {
     try {
       const context = this.#context(purpose);
