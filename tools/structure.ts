@@ -27,6 +27,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 /** What core and machines may have of Node: nothing that does I/O, knows the time or starts anything. */
 const PURE_BUILTINS = new Set(['node:buffer', 'node:crypto', 'node:util']);
 
+/** The packages that a machine room may have, by file: they compute, and do nothing else. */
+const PURE_PACKAGES: Readonly<Record<string, RegExp>> = {
+  'agent/trust/noble.ts': /^@noble\//,
+};
+
 /** The only files that load native code, and what each may load. */
 const ADDONS: Readonly<Record<string, RegExp>> = {
   'agent/host/native.ts': /./,
@@ -113,7 +118,9 @@ function reachesMachine(path: string, files: ReadonlyMap<string, Source>, seen =
 function foreign(path: string, layer: Layer, name: string | null): string | null {
   if (name === null) return path === 'agent/host/native.ts' ? null : 'imports what cannot be read off';
   if (layer === 'core' || layer === 'machine') {
-    return PURE_BUILTINS.has(name) ? null : 'core and machines do no I/O and need no package';
+    return PURE_BUILTINS.has(name) || PURE_PACKAGES[path]?.test(name)
+      ? null
+      : 'core and machines do no I/O and need no package';
   }
   const addon = name === 'node:module' || name === 'better-sqlite3' || name.endsWith('.node');
   return addon && !ADDONS[path]?.test(name) ? 'loads native code, which only host/native.ts does' : null;

@@ -27,6 +27,10 @@ export const ERRORS = {
   E_STATE: ['world', 'the state database cannot be used'],
   E_STATE_DAMAGED: ['world', 'the state database was damaged and has been set aside'],
   E_JOURNAL_BROKEN: ['world', 'the journal of decisions does not verify'],
+  E_KEY: ['world', 'a key or what was encapsulated to one is malformed, unsafe or wiped'],
+  E_KEY_FILE: ['world', 'the key file cannot be read, written or trusted'],
+  E_SEAL: ['world', 'a sealed message was not made with this key, or was changed on its way'],
+  E_SUITE: ['world', 'a key or message is of another cipher suite than the one in use, or of one that is not there'],
   E_AGENT_UNREACHABLE: ['world', 'the agent does not answer on its socket'],
 } as const satisfies Record<string, readonly [Blame, string]>;
 

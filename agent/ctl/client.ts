@@ -8,7 +8,6 @@ const LIMIT = 16 * 1024 * 1024;
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: 'the agent does not run, or has its socket elsewhere (--socket)',
   ECONNREFUSED: 'the agent does not run',
-  EACCES: 'you may not use its socket; try as root',
 };
 
 export interface Client {
@@ -16,7 +15,7 @@ export interface Client {
   post(path: string, body: unknown): Promise<unknown>;
 }
 
-/** Throws E_AGENT_UNREACHABLE, or what the agent answers. A 503 of /health is an answer. */
+/** Throws E_AGENT_UNREACHABLE, E_FORBIDDEN where the socket is denied, or what the agent answers. A 503 of /health is an answer. */
 export function client(socketPath: string): Client {
   const ask = (method: string, path: string, body?: unknown): Promise<unknown> =>
     new Promise((resolve, reject) => {
@@ -54,7 +53,11 @@ export function client(socketPath: string): Client {
         });
       });
       sent.on('timeout', () => sent.destroy(new Error(`nothing within ${TIMEOUT / 1000} s`)));
-      sent.on('error', (error: NodeJS.ErrnoException) => fail(HINTS[error.code ?? ''] ?? error.message, error));
+      sent.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EACCES') return fail(HINTS[error.code ?? ''] ?? error.message, error);
+        const message = `you may not use the agent's socket ${socketPath}; try as root`;
+        reject(new AgentError('E_FORBIDDEN', message, { socket: socketPath }, { cause: error }));
+      });
       sent.end(text);
     });
   return { get: (path) => ask('GET', path), post: (path, body) => ask('POST', path, body) };

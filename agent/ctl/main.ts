@@ -35,9 +35,15 @@ interface Command {
   readonly help: string;
   readonly more?: string;
   readonly example: string;
-  readonly options?: Readonly<Record<string, { type: 'string' | 'boolean'; help: string; value?: string }>>;
+  readonly options?: Readonly<
+    Record<string, { type: 'string' | 'boolean'; short?: string; help: string; value?: string }>
+  >;
   run(context: Context): Promise<number>;
 }
+
+/** Set by the build. */
+declare const X0_VERSION: string | undefined;
+const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
 
 const CONFIG_FILE = '/etc/config/x0tta6bl4';
 
@@ -111,17 +117,19 @@ export const COMMANDS: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'all of it live; q quits',
-    more: 'Where the output is no terminal it prints a line for each change.',
+    more: `Where the output is no terminal it prints a line for each change. With --json
+each look is one line, its members status, links and log as those commands print
+them (the log only what is new), or else error.`,
     example: 'x0ctl watch --interval 0.5',
     options: {
       interval: { type: 'string', value: 'SECONDS', help: 'between two looks, 0.1 to 3600; 1 without it' },
       count: { type: 'string', value: 'N', help: 'looks in all; endless without it' },
     },
-    run: async ({ to, options, agent }) => {
+    run: async ({ to, json, options, agent }) => {
       const interval = numberOf(options.interval, 'interval', 0.1, 3600) ?? 1;
       const count = numberOf(options.count, 'count', 1, 1e9) ?? 0;
       const { watch } = await import('./watch.ts');
-      return watch(await agent(), to, interval * 1000, count);
+      return watch(await agent(), to, json, interval * 1000, count);
     },
   },
   {
@@ -142,7 +150,11 @@ export const COMMANDS: readonly Command[] = [
       if (limit !== undefined) query.set('limit', String(limit));
       if (since !== undefined) query.set('since', String(since));
       return showing<Of<typeof shapes.log>>(`/heal/log?${query}`, async (answer, to) =>
-        (await views()).logText(answer, to),
+        (await views()).logText(
+          answer,
+          to,
+          since === undefined ? undefined : `The journal has nothing after ${since}.`,
+        ),
       )(context);
     },
   },
@@ -224,7 +236,8 @@ that were reached over it. Budgets hold here as well.`,
 const GLOBAL = {
   json: { type: 'boolean', help: 'print the answer as JSON (shapes: /docs of the agent)' },
   socket: { type: 'string', value: 'PATH', help: "the agent's control socket" },
-  help: { type: 'boolean', help: 'this text' },
+  version: { type: 'boolean', help: 'the version of x0ctl' },
+  help: { type: 'boolean', short: 'h', help: 'this text; also -h' },
 } as const satisfies Command['options'];
 
 function tell(to: Terminal, json: boolean, answer: unknown): number {
@@ -256,7 +269,7 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
       return found.status;
     }
     const { command, rest } = found;
-    const options: ParseArgsConfig['options'] = { ...strip(GLOBAL), ...strip(command.options ?? {}) };
+    const options = strip({ ...GLOBAL, ...command.options });
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
     if (values.help === true) {
       to.out(helpOf(command));
@@ -279,9 +292,9 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
   } catch (thrown) {
     const isUsage = (thrown as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
     const error = isUsage ? usage((thrown as Error).message) : asAgentError(thrown);
-    if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message: error.message } })}\n`);
+    if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message: error.message } }, 0)}\n`);
     else to.err(`x0ctl: ${clean(error.message)}\n`);
-    if (error.code === 'E_USAGE' && !json) to.err('x0ctl --help tells more.\n');
+    if (error.code === 'E_USAGE' && !json && !error.message.includes('--help')) to.err('x0ctl --help tells more.\n');
     return STATUS[error.code] ?? EXIT.failed;
   }
 }
@@ -303,19 +316,28 @@ function find(argv: readonly string[]): Found {
   const all = Object.assign({}, GLOBAL, ...COMMANDS.map(({ options }) => options ?? {})) as NonNullable<
     Command['options']
   >;
-  const { values, positionals } = parseArgs({
+  const { values, positionals, tokens } = parseArgs({
     args: [...argv],
     options: strip(all),
     allowPositionals: true,
     strict: false,
+    tokens: true,
   });
   const words = positionals[0] === 'help' ? positionals.slice(1) : positionals;
   const asksHelp = values.help === true || positionals[0] === 'help';
+  const only = (options: object, of: string) => {
+    for (const token of tokens)
+      if (token.kind === 'option' && !Object.hasOwn(options, token.name))
+        throw usage(`there is no option ${clean(token.rawName)}; x0ctl${of} --help shows those there are`);
+  };
   const command = COMMANDS.find(({ name }) => name === words.slice(0, name.split(' ').length).join(' '));
   if (command !== undefined) {
     if (positionals[0] === 'help') return { kind: 'help', text: helpOf(command), status: EXIT.ok };
-    return { kind: 'command', command, rest: words.slice(command.name.split(' ').length) };
+    only({ ...GLOBAL, ...command.options }, ` ${command.name}`);
+    if (values.version !== true) return { kind: 'command', command, rest: words.slice(command.name.split(' ').length) };
   }
+  if (words.length === 0) only(all, '');
+  if (values.version === true) return { kind: 'help', text: `${VERSION}\n`, status: EXIT.ok };
   const group = COMMANDS.filter(({ name }) => name.startsWith(`${words[0]} `));
   if (words.length === 0 || (group.length > 0 && words.length === 1))
     return {
@@ -327,7 +349,9 @@ function find(argv: readonly string[]): Found {
 }
 
 function strip(options: NonNullable<Command['options']>): NonNullable<ParseArgsConfig['options']> {
-  return Object.fromEntries(Object.entries(options).map(([name, { type }]) => [name, { type }]));
+  return Object.fromEntries(
+    Object.entries(options).map(([name, { type, short }]) => [name, { type, ...(short !== undefined && { short }) }]),
+  );
 }
 
 function overview(commands: readonly Command[]): string {

@@ -25,11 +25,11 @@ export function terminal(): Terminal {
     out: (text) => stdout.write(text),
     err: (text) => stderr.write(text),
     get columns() {
-      // A pipe has no width: what goes to grep or a file is not cut.
-      return stdout.columns ?? Number.MAX_SAFE_INTEGER;
+      // A pipe has no width: what goes to grep or a file is not cut. A serial console may say 0.
+      return isScreen ? stdout.columns || 80 : Number.MAX_SAFE_INTEGER;
     },
     get rows() {
-      return stdout.rows ?? 24;
+      return stdout.rows || 24;
     },
     isScreen,
     // no-color.org: present and not empty.
@@ -93,10 +93,10 @@ export function wrap(text: string, width: number, indent = 0): string[] {
   return lines.map((line, i) => (i === 0 ? line : ' '.repeat(indent) + line));
 }
 
-/** JSON whose every byte is printable ASCII, for the same reason. */
-export function plainJson(value: unknown): string {
+/** JSON whose every byte is printable ASCII, for the same reason; in one line with an indent of 0. */
+export function plainJson(value: unknown, indent = 2): string {
   const escaped = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return JSON.stringify(value, null, 2).replaceAll(/[\u007f-\uffff]/g, escaped);
+  return JSON.stringify(value, null, indent).replaceAll(/[\u007f-\uffff]/g, escaped);
 }
 
 export type Color = 'red' | 'yellow' | 'green' | 'bold' | 'dim';

@@ -117,7 +117,7 @@ function metric({ tq, throughput }: { readonly tq: number | null; readonly throu
 export function topologyText(topology: Of<typeof shapes.topology>, to: Screen): string {
   const { nodes, statistics: found, self } = topology;
   const rows = [...nodes].sort((a, b) => (a.cost ?? Number.MAX_VALUE) - (b.cost ?? Number.MAX_VALUE));
-  const summary = `${found.nodes} routers, ${found.edges} edges, ${found.components} ${found.components === 1 ? 'part' : 'parts'}, diameter ${found.diameterHops} edges (cost ${found.diameterCost})\n`;
+  const summary = `${found.nodes} routers, ${found.edges} edges, ${found.components} ${found.components === 1 ? 'part' : 'parts'}, diameter ${found.diameterHops} edges (cost ${found.diameterCost})\nas seen from here; links between others are not known\n`;
   return (
     table(
       [
@@ -149,8 +149,8 @@ export function topologyDot({ self, nodes, edges }: Of<typeof shapes.topology>):
 
 type Entry = Of<typeof shapes.log>['entries'][number];
 
-export function logText({ entries }: Of<typeof shapes.log>, to: Screen): string {
-  if (entries.length === 0) return 'The journal has no such entry.\n';
+export function logText({ entries }: Of<typeof shapes.log>, to: Screen, none = 'The journal is empty.'): string {
+  if (entries.length === 0) return `${none}\n`;
   return table<Entry>(
     [
       { title: 'TIME', of: ({ time }) => localTime(time) },

@@ -18,6 +18,8 @@ import { type Fixture, linkOf, ownOgm, SETTINGS, tablesOf } from './fixture.ts';
 import { type BenchResult, type Progress, percentile } from './stats.ts';
 
 const PASSES = 2000;
+/** Silence longer than this is broken. */
+const SILENCE_MS = 3000;
 const MESH: Fixture = {
   mesh: { index: 10, name: 'bat0', mac: '02:00:00:00:00:b0' },
   primary: { index: 11, name: 'primary0', mac: '02:00:00:00:00:ff' },
@@ -111,10 +113,15 @@ class Bench {
   }
 }
 
-function many(bench: Bench, wanted: string): { turns: number[]; follows: number[] } {
+function many(bench: Bench, wanted: string, progress: Progress): { turns: number[]; follows: number[] } {
   const turns: number[] = [];
   const follows: number[] = [];
+  let said = performance.now();
   for (let i = 0; i < PASSES; i++) {
+    if (performance.now() - said > SILENCE_MS) {
+      progress(`  ${i} of ${PASSES}`);
+      said = performance.now();
+    }
     const { turn, follow, step } = bench.pass();
     if (step !== wanted) throw new Error(`pass ${i} ended with '${step}', not '${wanted}'`);
     turns.push(turn);
@@ -125,9 +132,11 @@ function many(bench: Bench, wanted: string): { turns: number[]; follows: number[
 
 export async function run(progress: Progress): Promise<BenchResult> {
   progress(`${PASSES} faults, ${MESH.originators} originators by ${MESH.ports.length} ways`);
-  const { turns, follows } = many(new Bench(SETTINGS), 'verified');
-  const observed = many(new Bench({ ...SETTINGS, mode: 'observe' }), 'observed');
-  const empty = many(new Bench(SETTINGS, false), '');
+  const { turns, follows } = many(new Bench(SETTINGS), 'verified', progress);
+  progress('the same in observe mode');
+  const observed = many(new Bench({ ...SETTINGS, mode: 'observe' }), 'observed', progress);
+  progress('the same without machines');
+  const empty = many(new Bench(SETTINGS, false), '', progress);
   return {
     figures: {
       p50_ms: percentile(turns, 50),

@@ -5,7 +5,8 @@
  *     node tools/lab/shell.ts --topology ring4 -- experiment.ts
  *
  * Without a command, stdin is given to a shell inside. A .ts or .mjs file runs under Node; `Mesh.attach` of mesh.ts
- * gives it the mesh that is already there. What it writes to $LAB_RESULTS stays on the host, in --results DIR.
+ * gives it the mesh that is already there. Its /tmp is its own and is gone with it: what it writes to $LAB_RESULTS stays
+ * on the host, in --results DIR.
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';

@@ -14,7 +14,7 @@ import type { Of } from '../../agent/report/shapes.ts';
 import { type Hop, Mesh, type MeshLink, monotonicNs, nsOf, run, type Struck, type Topology } from '../lab/mesh.ts';
 import { outage } from '../lab/outage.ts';
 import { type Agent, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';
-import { type Event, type FaultKind, QUALITIES, type Quality } from './story.ts';
+import { type Event, type FaultKind, isWay, QUALITIES, type Quality } from './story.ts';
 
 /** A ring of five and a chord: every link has another way round, and so has every router but the two ends. */
 const SHAPE: Topology = {
@@ -67,13 +67,11 @@ async function look(): Promise<Hop[] | undefined> {
 
 /** Whether there would be a way without these. */
 function wayWithout(without: { link?: MeshLink; router?: number }): boolean {
-  const seen = new Set([SRC]);
   const usable = mesh.links.filter(
     (l) =>
       l !== without.link && !cut.has(l) && !held.has(l) && ![l.a, l.b].some((n) => n === without.router || dead.has(n)),
   );
-  for (const at of seen) for (const l of usable) if (l.a === at || l.b === at) seen.add(l.a === at ? l.b : l.a);
-  return seen.has(DST);
+  return isWay(usable, SRC, DST);
 }
 
 const LINE =
@@ -231,7 +229,7 @@ async function strike(kind: FaultKind, told: boolean, watchMs: number, limitMs: 
     const why =
       held.size > 0
         ? `${[...held].map(nameOf).join(', ')} failed twice, held for 30 s: wait a little.`
-        : 'Press m to mend first.';
+        : `Press ${dead.size > 0 ? 'r' : 'm'} first.`;
     say({ type: 'note', text: `No other way would be left. ${why}` });
     return false;
   }

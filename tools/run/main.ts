@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { bootUml, prepareLab, umlMissing } from '../lab/uml.ts';
 import { picture } from './picture.ts';
-import { type Event, progress, report, START, tell, verdict, waiting } from './story.ts';
+import { answer, type Command, type Event, progress, report, START, tell, verdict, waiting } from './story.ts';
 
 /** The other screen, no cursor, no wrapping; and all of it back. */
 const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J';
@@ -14,7 +14,7 @@ const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l';
 const REDRAW_MS = 100;
 /** Without a terminal, silence longer than this is broken. */
 const SILENCE_MS = 4000;
-const KEYS: Readonly<Record<string, string>> = { c: 'cut', m: 'mend', k: 'kill', r: 'revive', a: 'agents' };
+const KEYS: Readonly<Record<string, Command>> = { c: 'cut', m: 'mend', k: 'kill', r: 'revive', a: 'agents' };
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 const { stdin, stdout } = process;
@@ -46,10 +46,19 @@ function print(line: string): void {
 
 function draw(): void {
   tick++;
-  const { columns = 80, rows = 24 } = stdout;
+  // A serial console may say 0.
+  const columns = stdout.columns || 80;
+  const rows = stdout.rows || 24;
   const lines = picture(state, { columns, rows, unicode, color, tick, elapsedMs: elapsedMs() });
   // Over what is there, in one synchronised write: no flicker.
   stdout.write(`\x1b[?2026h\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\r\n')}\x1b[J\x1b[?2026l`);
+}
+
+/** It may take those inside seconds to begin: what is asked of them is confirmed here. */
+function press(command: Command): void {
+  const { possible, text } = answer(state, command);
+  state = tell(state, { type: 'note', text });
+  if (possible) uml.send(command);
 }
 
 function restore(): void {
@@ -104,7 +113,7 @@ if (live) {
         if (key === 'q' || key === '\x03') {
           stopped = true;
           uml.kill();
-        } else if (state.told && KEYS[key]) uml.send(KEYS[key]);
+        } else if (state.told && KEYS[key]) press(KEYS[key]);
       }
     });
   }

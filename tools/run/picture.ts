@@ -164,7 +164,7 @@ export function picture(state: State, look: Look): string[] {
   // From one row of routers to the next.
   const pitch = rows >= 36 ? 7 : rows >= 30 ? 6 : 5;
   if (state.mesh) mesh(sheet, state, look, 4, gap, pitch);
-  else sheet.put(3, 5, `${'|/-\\'[Math.floor(look.tick / 2) % 4]} ${state.step} ...`, 'bold');
+  else sheet.put(3, 5, `${'|/-\\'[Math.floor(look.tick / 2) % 4]} ${state.step.slice(0, meshWidth - 10)} ...`, 'bold');
   verdictBox(sheet, state, meshWidth, 4);
   // Air between the parts where there is room for it.
   const air = rows >= 28 ? 1 : 0;
@@ -295,7 +295,7 @@ function route(from: { x: number; y: number }, to: { x: number; y: number }): Ce
   return swap ? cells.reverse().map((cell) => ({ ...cell, dx: -cell.dx, dy: -cell.dy })) : cells;
 }
 
-/** The newest fault: what it was, when it was seen, when it was repaired. */
+/** The newest fault: what it was and whether it still is, when it was seen, when it was repaired. */
 function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
   const trial = state.trials.at(-1);
   if (trial === undefined) {
@@ -314,8 +314,11 @@ function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
     sheet.put(x, y + i, name, 'dim');
     sheet.put(x + 14, y + i, value, style);
   };
-  sheet.put(x, y, trial.what, 'alarm');
-  sheet.put(x, y + 1, trial.agents ? 'with the agents' : 'without the agents', trial.agents ? 'green' : 'yellow');
+  const { over, what } = trial;
+  sheet.put(x, y, over === null ? what : `${what}, ${over}`, over === null ? 'alarm' : 'dim');
+  const past = over !== null || trial.agents !== state.routers.some(({ agent }) => agent) ? 'it was ' : '';
+  const style: Style = past ? 'dim' : trial.agents ? 'green' : 'yellow';
+  sheet.put(x, y + 1, `${past}${trial.agents ? 'with' : 'without'} the agents`, style);
   const found = detection(state, trial);
   const { cost } = trial;
   const lost = losingFor(state);

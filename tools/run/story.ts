@@ -80,6 +80,8 @@ export type Report = Of<'probe'>;
 export type Decision = Of<'decision'>;
 
 export interface Trial extends Of<'fault'> {
+  /** What has put an end to the fault itself since then. */
+  readonly over: 'mended' | 'revived' | null;
   readonly cost: Of<'cost'> | null;
   readonly decisions: readonly Decision[];
 }
@@ -140,11 +142,13 @@ export function tell(state: State, event: Event): State {
       };
     case 'router': {
       const { router, alive, agent } = event;
-      return { ...state, routers: state.routers.map((old, n) => (n === router ? { alive, agent } : old)) };
+      const trials = alive && state.routers[router]?.alive === false ? ended(state, 'kill', 'revived') : state.trials;
+      return { ...state, trials, routers: state.routers.map((old, n) => (n === router ? { alive, agent } : old)) };
     }
     case 'link': {
       const others = state.cut.filter((id) => id !== event.id);
-      return { ...state, cut: event.cut ? [...others, event.id] : others };
+      const trials = event.cut ? state.trials : ended(state, 'cut', 'mended');
+      return { ...state, trials, cut: event.cut ? [...others, event.id] : others };
     }
     case 'quality':
       return { ...state, quality: event.links, held: event.held };
@@ -153,7 +157,7 @@ export function tell(state: State, event: Event): State {
     case 'probe':
       return { ...state, reports: [...state.reports.slice(1 - REPORTS), event] };
     case 'fault':
-      return { ...state, note: null, trials: [...state.trials, { ...event, cost: null, decisions: [] }] };
+      return { ...state, note: null, trials: [...state.trials, { ...event, over: null, cost: null, decisions: [] }] };
     case 'decision': {
       const key = `${event.router} ${event.fault}`;
       const at = event.heardAt - event.afterMs * 1e6;
@@ -184,6 +188,71 @@ export function tell(state: State, event: Event): State {
     case 'told':
       return { ...state, told: true, step: YOUR_TURN };
   }
+}
+
+/** Everything cut is mended at once, and everything dead revived. */
+const ended = ({ trials }: State, kind: FaultKind, over: Trial['over']) =>
+  trials.map((trial) => (trial.kind === kind ? { ...trial, over } : trial));
+
+export type Command = 'cut' | 'mend' | 'kill' | 'revive' | 'agents';
+const UNDER_WAY: Readonly<Record<Command, string>> = {
+  cut: 'cutting a link in use ...',
+  mend: 'mending ...',
+  kill: 'killing a router on the way ...',
+  revive: 'reviving ...',
+  agents: 'starting or stopping the agents ...',
+};
+
+/** What to say at once to somebody who wants that done, and whether it can be done at all as things stand. */
+export function answer(state: State, command: Command): { readonly possible: boolean; readonly text: string } {
+  const no = (text: string) => ({ possible: false, text });
+  if (state.busy !== null) return { possible: true, text: `next: ${UNDER_WAY[command]}` };
+  const dead = [...state.routers.keys()].filter((n) => !state.routers[n]!.alive);
+  const broken = dead.length + state.cut.length > 0;
+  if ((command === 'mend' || command === 'revive') && !broken) return no('Nothing is broken.');
+  // Whether one that is held comes back in time is for those inside to say.
+  if ((command === 'cut' || command === 'kill') && broken && state.held.length === 0 && !breakable(state, command)) {
+    const why = dead.length > 0 ? `r${dead.join(', r')} is dead` : 'a link is cut';
+    return no(`${why}: with one more fault there would be no way. Press ${dead.length > 0 ? 'r' : 'm'} first.`);
+  }
+  return { possible: true, text: UNDER_WAY[command] };
+}
+
+/** Whether something on the path could fail and leave another way. */
+function breakable({ mesh, path, cut, routers }: State, kind: FaultKind): boolean {
+  if (mesh === null || path.length === 0) return true;
+  const { src, dst } = mesh;
+  const whole = mesh.links.filter(({ id, a, b }) => !cut.includes(id) && routers[a]!.alive && routers[b]!.alive);
+  const onPath = (n: number) => path.includes(n);
+  return kind === 'cut'
+    ? whole.some(
+        (link) =>
+          onPath(link.a) &&
+          onPath(link.b) &&
+          isWay(
+            whole.filter((one) => one !== link),
+            src,
+            dst,
+          ),
+      )
+    : path.some(
+        (n) =>
+          n !== src &&
+          n !== dst &&
+          isWay(
+            whole.filter(({ a, b }) => a !== n && b !== n),
+            src,
+            dst,
+          ),
+      );
+}
+
+/** Whether these links lead from one router to another. */
+export function isWay(links: readonly { readonly a: number; readonly b: number }[], from: number, to: number): boolean {
+  const seen = new Set([from]);
+  // A set gives what is added to it meanwhile its turn too.
+  for (const at of seen) for (const { a, b } of links) if (a === at || b === at) seen.add(a === at ? b : a);
+  return seen.has(to);
 }
 
 /** Milliseconds from a fault's instant to a decision of an agent. */
@@ -357,8 +426,8 @@ export function report(state: State): string[] {
       'outage with agents',
       'times shorter',
       'first decision after',
-      'extra frames without agents',
-      'extra frames with agents',
+      'extra frames, all routers, 2 s: without',
+      'extra frames, all routers, 2 s: with',
     ],
   ];
   for (const kind of ['cut', 'kill'] as const) {

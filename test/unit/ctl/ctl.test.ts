@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { client } from '../../../agent/ctl/client.ts';
 import { COMMANDS, EXIT, main } from '../../../agent/ctl/main.ts';
-import { age, clean, milliseconds, type Terminal, table, wrap } from '../../../agent/ctl/terminal.ts';
+import { age, clean, milliseconds, type Terminal, table, terminal, wrap } from '../../../agent/ctl/terminal.ts';
+import { logText } from '../../../agent/ctl/views.ts';
+import { watch } from '../../../agent/ctl/watch.ts';
 import { hear } from '../../../agent/host/http.ts';
 import type { Sources } from '../../../agent/report/api.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
@@ -89,6 +92,7 @@ eth0 02:00:00:00:01:0b 02:00:00:00:00:0b EXCELLENT    255     - 0.0%  10s
 02:00:00:00:00:0b            1     1 02:00:00:00:00:0b
 02:00:00:00:00:0c            2 2.133 02:00:00:00:00:0b
 3 routers, 2 edges, 1 part, diameter 2 edges (cost 2.133)
+as seen from here; links between others are not known
 `,
   'topology --dot': `graph mesh {
   "02:00:00:00:00:0a" [shape=box];
@@ -158,7 +162,14 @@ test('exit statuses', async (t) => {
     [['heal', 'kick', 'x', '--socket', socket], EXIT.usage, /is no MAC address/],
     [['heal', 'log', '--limit', 'many', '--socket', socket], EXIT.usage, /expected a whole number/],
     [['status', 'more', '--socket', socket], EXIT.usage, /usage: x0ctl status/],
-    [['status', '--dot', '--socket', socket], EXIT.usage, /--dot/],
+    [['status', '--dot'], EXIT.usage, /^x0ctl: there is no option --dot; x0ctl status --help shows .*\n$/],
+    [['--nonsense'], EXIT.usage, /^x0ctl: there is no option --nonsense; x0ctl --help shows .*\n$/],
+    [['heal', 'log', '-x'], EXIT.usage, /there is no option -x;/],
+    [['--version'], EXIT.ok, /^\d+\.\d+\.\d+\S*\n$/],
+    [['status', '--version'], EXIT.ok, /^\d+\.\d+\.\d+\S*\n$/],
+    [['-h'], EXIT.ok, /In trouble, begin with/],
+    [['heal', 'log', '-h'], EXIT.ok, /Example:/],
+    [['heal', 'log', '--since', '9', '--socket', socket], EXIT.ok, /nothing after 9\.|TIME/],
     [['reboot'], EXIT.usage, /there is no command 'reboot'/],
     [[], EXIT.usage, /In trouble, begin with/],
     [['heal'], EXIT.usage, /heal explain FAULT/],
@@ -171,6 +182,41 @@ test('exit statuses', async (t) => {
     assert.equal(status, expected, argv.join(' '));
     assert.match(out + err, words, argv.join(' '));
   }
+});
+
+test('a denied socket is a refusal, in a sentence of its own', async (t) => {
+  const socket = await agent(t);
+  await assert.doesNotReject(client(socket).get('/mesh/links'));
+  chmodSync(socket, 0);
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(65_534);
+  const { status, err } = await run(['status', '--socket', socket]).finally(() => isRoot && process.seteuid?.(0));
+  assert.equal(status, EXIT.refused);
+  assert.match(err, /^x0ctl: you may not use the agent's socket .*; try as root\n$/);
+});
+
+test('an empty journal says so', () => {
+  assert.equal(logText({ version: 1, entries: [] }, { columns: 80, color: false }), 'The journal is empty.\n');
+});
+
+test('a console that tells no size has 80 columns and 24 rows, a pipe is not cut', (t) => {
+  const { stdout } = process;
+  const names = ['isTTY', 'columns', 'rows'] as const;
+  const before = names.map((name) => Object.getOwnPropertyDescriptor(stdout, name));
+  t.after(() => {
+    names.forEach((name, i) => {
+      if (before[i]) Object.defineProperty(stdout, name, before[i]);
+      else Reflect.deleteProperty(stdout, name);
+    });
+  });
+  const set = (isTTY: boolean) => {
+    for (const [name, value] of Object.entries({ isTTY, columns: 0, rows: 0 }))
+      Object.defineProperty(stdout, name, { value, configurable: true, writable: true });
+    return terminal();
+  };
+  const console = set(true);
+  assert.deepEqual([console.columns, console.rows], [80, 24]);
+  assert.equal(set(false).columns, Number.MAX_SAFE_INTEGER);
 });
 
 test('every command has help with an example, in 80 columns', async () => {
@@ -238,6 +284,53 @@ test('watch on a screen redraws until q, and leaves the screen as it was', async
   assert.equal(to.written.split('\r\n').length, 12, 'no line more than the screen has');
   assert.ok(to.written.includes('q quits'));
   assert.ok(restored);
+});
+
+test('watch on a small screen keeps the newest of the journal', async (t) => {
+  const socket = await agent(t);
+  const ask = client(socket);
+  const { entries } = (await ask.get('/heal/log')) as shapes.Of<typeof shapes.log>;
+  const log = {
+    version: 1,
+    entries: Array.from({ length: 40 }, (_, i) => ({ ...entries[0]!, id: i, fault: `e9-f${i}` })),
+  };
+  const wide = { version: 1, links: [] as unknown[] };
+  const many = (await ask.get('/mesh/links')) as shapes.Of<typeof shapes.links>;
+  for (const links of [wide, { ...many, links: Array.from({ length: 60 }, () => many.links[0]!) }]) {
+    const to = screen({ isScreen: true, rows: 24 });
+    const get = async (path: string) =>
+      path.startsWith('/heal/log') ? log : path === '/mesh/links' ? links : ask.get(path);
+    await watch({ ...ask, get }, to, false, 1, 1);
+    const shown = to.written.split('\r\n');
+    assert.equal(shown.length, 24);
+    assert.match(shown.at(-2)!, /e9-f39 /);
+    assert.match(shown.at(-8)!, /e9-f33 /);
+    assert.ok(shown.some((line) => line.startsWith('TIME')));
+  }
+});
+
+test('watch --json: an object a line, in the documented shapes, trouble too', async (t) => {
+  const socket = await agent(t);
+  const ask = client(socket);
+  let looks = 0;
+  const get = async (path: string) => {
+    if (path === '/mesh/status' && ++looks === 3) throw new Error('gone');
+    return ask.get(path);
+  };
+  const to = screen({ isScreen: true });
+  await watch({ ...ask, get }, to, true, 1, 3);
+  const [first, second, third, ...rest] = to.written.split('\n');
+  assert.deepEqual(rest, ['']);
+  for (const line of [first!, second!]) {
+    const { version, status, links, log } = JSON.parse(line);
+    assert.equal(version, 1);
+    assert.equal(shapes.mismatch(shapes.status.schema, status), null);
+    assert.equal(shapes.mismatch(shapes.links.schema, links), null);
+    assert.equal(shapes.mismatch(shapes.log.schema, log), null);
+  }
+  assert.equal(shapes.mismatch(shapes.error.schema, JSON.parse(third!)), null);
+  const refused = await run(['watch', '--json', '--socket', `${socket}.not`]);
+  assert.equal(refused.out.trimEnd().split('\n').length, 1);
 });
 
 test('what the network says cannot command the terminal', async (t) => {

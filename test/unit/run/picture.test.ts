@@ -92,3 +92,18 @@ test('spark: a lost packet shows, a delay grows by doubling', () => {
   assert.equal(spark({ ...probe(0, 0), delayUs: 100 }).delay, '▁');
   assert.equal(spark({ ...probe(0, 0), delayUs: 1e9 }).delay, '█');
 });
+
+test('what happens before there is a mesh stays out of the panel beside it', () => {
+  const text = draw(
+    play({ type: 'step', text: 'Joining five routers with cables, each with its own batman-adv' }),
+  ).join('\n');
+  assert.match(text, /Joining five routers with cables, each w.* \.\.\. +Every link has another way/);
+});
+
+test('the panel tells a fault that is over from one that is there', () => {
+  assert.match(draw(RUNNING).join('\n'), /link r1-r2 cut *\n.*with the agents/);
+  const mended = draw(play.from(RUNNING, { type: 'link', id: 1, cut: false })).join('\n');
+  assert.match(mended, /link r1-r2 cut, mended *\n.*it was with the agents/);
+  const off = play.from(RUNNING, ...ROUTERS.map((router) => ({ ...router, agent: false })));
+  assert.match(draw(off).join('\n'), /link r1-r2 cut *\n.*it was with the agents/);
+});

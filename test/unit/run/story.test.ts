@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   afterFault,
+  answer,
   detection,
   did,
   losingFor,
@@ -10,6 +11,7 @@ import {
   ratio,
   report,
   START,
+  type State,
   seen,
   tell,
   verdict,
@@ -71,7 +73,7 @@ test('report: a column for each fault, both outages, the ratio, the decision, th
   assert.match(text, /outage with agents +40 ms/);
   assert.match(text, /times shorter +115/);
   assert.match(text, /first decision after +0\.5 ms/);
-  assert.match(text, /extra frames with agents +96/);
+  assert.match(text, /extra frames, all routers, 2 s: with +96/);
   for (const line of text.split('\n')) assert.ok(line.length <= 80, line);
   assert.deepEqual(report(START), ['Nothing was measured.']);
 });
@@ -141,4 +143,41 @@ test('links are cut and mended, routers die and come back, reports and decisions
   assert.deepEqual(state.cut, []);
   for (let i = 0; i < 2000; i++) state = play.from(state, probe(i, 0), decision(1, {}));
   assert.ok(state.reports.length <= 600 && state.decisions.length <= 200);
+});
+
+test('a key is answered at once: what is under way, or why it cannot be done', () => {
+  const ready = play(MESH, { type: 'path', routers: [0, 1, 2] }, { type: 'told' });
+  assert.deepEqual(answer(ready, 'cut'), { possible: true, text: 'cutting a link in use ...' });
+  assert.equal(answer(ready, 'kill').possible, true);
+  assert.deepEqual(answer(ready, 'mend'), { possible: false, text: 'Nothing is broken.' });
+  const one = play.from(
+    ready,
+    { type: 'router', router: 1, alive: false, agent: false },
+    { type: 'path', routers: [0, 4, 3, 2] },
+  );
+  for (const command of ['kill', 'cut'] as const) {
+    const { possible, text } = answer(one, command);
+    assert.equal(possible, false);
+    assert.equal(text, 'r1 is dead: with one more fault there would be no way. Press r first.');
+    assert.ok(text.length <= 77);
+  }
+  assert.equal(answer(one, 'revive').possible, true);
+  assert.match(answer(tell(one, { type: 'busy', command: 'kill' }), 'mend').text, /^next: mending/);
+  // What is only looked at every few seconds does not take the note away.
+  const noted = play.from(one, { type: 'note', text: 'why' }, { type: 'path', routers: [] }, probe(0, 0));
+  assert.equal(noted.note, 'why');
+});
+
+test('a fault is over once its link is mended or its router is back', () => {
+  const both = play(MESH, fault(0, 'cut', false), { type: 'link', id: 1, cut: true }, fault(1, 'kill', false), {
+    type: 'router',
+    router: 1,
+    alive: false,
+    agent: false,
+  });
+  const overs = (state: State) => state.trials.map(({ over }) => over);
+  assert.deepEqual(overs(both), [null, null]);
+  const back = tell(both, { type: 'router', router: 1, alive: true, agent: false });
+  assert.deepEqual(overs(back), [null, 'revived']);
+  assert.deepEqual(overs(tell(back, { type: 'link', id: 1, cut: false })), ['mended', 'revived']);
 });

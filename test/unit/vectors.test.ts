@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
+import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
+import { runVectors } from '../../tools/vectors/run.ts';
+import { subjects } from '../../tools/vectors/subject.ts';
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex').toUpperCase();
+const repeated = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
+
+/** RFC 5869, test case 1. */
+const HKDF = {
+  algorithm: 'HKDF-SHA-256',
+  testGroups: [
+    {
+      type: 'HkdfTest',
+      tests: [
+        {
+          tcId: 1,
+          ikm: '0b'.repeat(22),
+          salt: '000102030405060708090a0b0c',
+          info: 'f0f1f2f3f4f5f6f7f8f9',
+          size: 42,
+          okm: '3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865',
+          result: 'valid',
+        },
+      ],
+    },
+  ],
+};
+
+function changed<T>(value: T, change: (copy: T) => void): T {
+  const copy = structuredClone(value);
+  change(copy);
+  return copy;
+}
+
+function run(files: Record<string, unknown>, ...args: string[]): { code: number | null; out: string; err: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'x0-vectors-'));
+  try {
+    for (const [name, value] of Object.entries(files)) {
+      const text = typeof value === 'string' ? value : JSON.stringify(value);
+      writeFileSync(join(folder, name), name.endsWith('.gz') ? gzipSync(text) : text);
+    }
+    const tool = join(import.meta.dirname, '../../tools/vectors.ts');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [tool, ...args], { cwd: folder, encoding: 'utf8' });
+    return { code: status, out: stdout, err: stderr };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test('the tool answers for each group and provider, and its exit code says the worst', () => {
+  const wrong = changed(HKDF, (file) => {
+    file.testGroups[0]!.tests[0]!.okm = '00';
+  });
+  const good = run({ 'a.json': HKDF, 'b.json.gz': HKDF }, 'a.json', 'b.json.gz');
+  assert.equal(good.code, 0, good.err);
+  assert.equal(good.out.match(/^pass {2}(node:crypto|noble) .*group 1, HkdfTest .*: 1 passed, 0 failed$/gm)?.length, 4);
+  const bad = run({ 'a.json': wrong, 'b.json': HKDF }, 'a.json', 'b.json');
+  assert.equal(bad.code, 1);
+  assert.equal(bad.out.match(/^FAIL .*0 passed, 1 failed\n +test 1: the key differs$/gm)?.length, 2);
+  assert.equal(bad.out.match(/^pass/gm)?.length, 2);
+});
+
+test('what cannot be run is said, and is no success', () => {
+  const strange = changed(HKDF, (file) => {
+    file.testGroups[0]!.type = 'NewTest';
+  });
+  const { code, out } = run({ 'a.json': strange }, 'a.json');
+  assert.equal(code, 1);
+  assert.match(out, /^none .*0 passed, 0 failed, 1 not covered: nothing here runs NewTest$/m);
+  for (const text of ['{', '{}', '[]', 'null', '{"testGroups":[{}]}', '{"testGroups":[null]}'])
+    assert.equal(run({ 'a.json': text }, 'a.json').code, 2, text);
+  assert.equal(run({}, 'missing.json').code, 2);
+  assert.equal(run({}).code, 2);
+});
+
+/** Questions and answers of ACVP, made with @noble: the form is what this tests; the values, other vectors do. */
+function acvp() {
+  const kem = ml_kem768.keygen(Buffer.concat([repeated(1), repeated(2)]));
+  const { cipherText, sharedSecret } = ml_kem768.encapsulate(kem.publicKey, repeated(3));
+  const dsa = ml_dsa65.keygen(repeated(4));
+  const context = repeated(5, 7);
+  const signature = ml_dsa65.sign(repeated(6), dsa.secretKey, { context, extraEntropy: repeated(7) });
+  const external = { parameterSet: 'ML-DSA-65', signatureInterface: 'external', preHash: 'pure' };
+  const message = { tcId: 1, message: hex(repeated(6)), context: hex(context) };
+  const parameterSet = 'ML-KEM-768';
+  const group = (fields: { parameterSet: string; [field: string]: unknown }, ...tests: object[]) => ({
+    tgId: 1,
+    ...fields,
+    tests,
+  });
+  const [ek, dk, c, k] = [kem.publicKey, kem.secretKey, cipherText, sharedSecret].map(hex);
+  const overflow = hex(Uint8Array.from(kem.publicKey).fill(255, 0, 384));
+  const [pk, sk] = [hex(dsa.publicKey), hex(dsa.secretKey)];
+  return {
+    'ML-KEM keyGen': group({ parameterSet }, { tcId: 1, d: hex(repeated(1)), z: hex(repeated(2)), ek, dk }),
+    'ML-KEM encapDecap encapsulation': group({ parameterSet }, { tcId: 1, ek, m: hex(repeated(3)), c, k }),
+    'ML-KEM encapDecap decapsulation': group({ parameterSet }, { tcId: 1, dk, c, k }),
+    'ML-KEM encapDecap encapsulationKeyCheck': group(
+      { parameterSet },
+      { tcId: 1, ek, testPassed: true },
+      { tcId: 2, ek: overflow, testPassed: false },
+    ),
+    'ML-DSA keyGen': group({ parameterSet: 'ML-DSA-65' }, { tcId: 1, seed: hex(repeated(4)), pk, sk }),
+    'ML-DSA sigGen': group(
+      { ...external, deterministic: false, pk, sk },
+      { ...message, rnd: hex(repeated(7)), signature: hex(signature) },
+    ),
+    'ML-DSA sigVer': group(
+      external,
+      { ...message, pk, signature: hex(signature), testPassed: true },
+      { ...message, tcId: 2, pk, context: '', signature: hex(signature), testPassed: false },
+    ),
+  };
+}
+
+for (const [name, group] of Object.entries(acvp())) {
+  const [algorithm, mode, does] = name.split(' ');
+  const file = { algorithm, mode, testGroups: [{ ...group, ...(does === undefined ? {} : { function: does }) }] };
+  test(`ACVP: ${name}`, (t) => {
+    const all = subjects().filter((subject) => subject.has(algorithm === 'ML-KEM' ? 'mlKem768' : 'mlDsa65'));
+    if (all.length < 2) t.diagnostic('node:crypto has no such algorithm here');
+    for (const result of runVectors([{ acvVersion: '1.0' }, file], all)) {
+      assert.deepEqual([result.passed, result.failed], [group.tests.length, []], result.provider);
+    }
+    // The same in two files.
+    const [prompt, answers] = [changed(file, () => {}), changed(file, () => {})];
+    const answer = ['c', 'k', 'ek', 'pk', 'signature', 'testPassed'].find((field) => field in group.tests[0]!)!;
+    for (const one of prompt.testGroups[0]!.tests as Record<string, unknown>[]) delete one[answer];
+    for (const { passed } of runVectors(prompt, all, answers)) assert.equal(passed, group.tests.length);
+    // And what is wrong is found: an answer of another, in turn for each field that is one.
+    const fault = changed(file, (copy) => {
+      for (const one of copy.testGroups[0]!.tests as Record<string, unknown>[]) {
+        if ('testPassed' in one) one.testPassed = !one.testPassed;
+        else if ('signature' in one) one.signature = `00${String(one.signature).slice(2)}`;
+        else if ('k' in one) one.k = '00'.repeat(32);
+        else one[mode === 'keyGen' && algorithm === 'ML-DSA' ? 'pk' : 'ek'] = '00';
+      }
+    });
+    for (const { provider, failed } of runVectors(fault, all)) {
+      // OpenSSL's encapsulations cannot be foreseen, so there is nothing to compare.
+      if (provider === 'node:crypto' && does === 'encapsulation') continue;
+      assert.equal(failed.length, group.tests.length, provider);
+    }
+    const set = changed(file, (copy) => {
+      copy.testGroups[0]!.parameterSet = 'ML-KEM-512';
+    });
+    for (const { notCovered } of runVectors(set, all)) assert.equal(notCovered.size, 1);
+  });
+}

@@ -1,0 +1,40 @@
+/** How one vector ends: a handler returns where it holds, and throws one of these where not. */
+import { AgentError } from '../../agent/core/errors.ts';
+
+export class Failed extends Error {}
+
+/** The vector asks for something that the agent does not do: said, and no failure. */
+export class NotCovered extends Error {}
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** A hex field; absent is empty. Throws NotCovered for what is no hex. */
+export function bytes(from: Fields, name: string): Uint8Array {
+  const text = from[name] ?? '';
+  if (typeof text !== 'string' || !/^([0-9a-f]{2})*$/i.test(text))
+    throw new NotCovered(`${name} is not in hexadecimal`);
+  return Uint8Array.from(Buffer.from(text, 'hex'));
+}
+
+export function same(found: Uint8Array, expected: Uint8Array, what: string): void {
+  if (Buffer.compare(found, expected) !== 0) throw new Failed(`${what} differs`);
+}
+
+export function holds(condition: boolean, otherwise: string): void {
+  if (!condition) throw new Failed(otherwise);
+}
+
+/** That it is refused in an orderly way: an AgentError, whatever the library threw inside. */
+export function refused(work: () => unknown, what: string): void {
+  if (attempt(work) !== null) throw new Failed(`${what} was accepted`);
+}
+
+/** What `work` gives; null where it refuses. */
+export function attempt<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (thrown) {
+    if (thrown instanceof AgentError) return null;
+    throw thrown;
+  }
+}
