@@ -5,7 +5,8 @@
  * batman-adv names a router by its originator address (the primary interface's MAC) and a neighbour by the MAC of the
  * hard interface that was heard. Which originator a neighbour's MAC belongs to is said nowhere in its tables, so it is
  * inferred (`#ownerOf`). A router two hops off on the same medium shows its secondary addresses as originators too
- * (they travel one hop more than needed); nothing in the tables tells those from routers, so they count as such.
+ * (they travel one hop more than needed); nothing in the tables tells those from routers, so they count as such, unless
+ * they were a neighbour's within the last minutes (`Addresses`).
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event, HealSettings, Tables } from '../core/event.ts';
@@ -13,10 +14,12 @@ import type { IfIndex, Mac } from '../core/ids.ts';
 import type { HardInterface, Link, MeshInfo, OriginatorPath, RoutingAlgorithm } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
+import { Addresses } from './addresses.ts';
 import { type Heard, type NodeChange, Nodes, type NodeView } from './nodes.ts';
-import { Echoes, lossOfTq, type Quality, SteadyQuality } from './quality.ts';
+import { Echoes, type Quality, SteadyQuality } from './quality.ts';
 import { silentAfterMs } from './silence.ts';
 import { type Edge, Graph } from './topology.ts';
+import { Disturbance, TqWindow } from './window.ts';
 
 /** One neighbour over one of our hard interfaces. Unknown figures are null. */
 export interface LinkView {
@@ -35,7 +38,7 @@ export interface LinkView {
   readonly throughput: number | null;
   /** One way: half of the round trip. */
   readonly latencyNs: Nanos | null;
-  /** 0..1 one way: the larger one of what TQ and echoes say. */
+  /** 0..1 one way: what echoes say, or TQ where they are too few. null also while the kernel's OGM window is filling. */
   readonly loss: number | null;
   readonly lastSeen: Nanos;
 }
@@ -71,6 +74,11 @@ interface Neighbourhood {
   throughput: number | null;
   lastSeen: Nanos;
   readAt: Nanos;
+  /** The last reading of the tables that had it. */
+  reading: number;
+  readonly firstSeen: Nanos;
+  silent: boolean;
+  readonly window: TqWindow;
   readonly quality: SteadyQuality;
   readonly echoes: Echoes;
 }
@@ -78,20 +86,26 @@ interface Neighbourhood {
 const ORIG_MS = 1000;
 /** As with nodes: what a neighbour can make us remember is bounded. */
 const MOST_LINKS = 1024;
+/** OGM intervals after which a new neighbour's own originator would have been heard through it. */
+const GRACE = 3;
 
 export class Mesh implements Machine {
   readonly name = 'mesh';
   #node = '';
   #started = false;
-  #settings: Pick<HealSettings, 'meshInterface' | 'algorithm' | 'pollNs' | 'deadAfterNs'> = {
+  #settings: Pick<HealSettings, 'meshInterface' | 'algorithm' | 'pollNs' | 'deadAfterNs' | 'origIntervalMs'> = {
     meshInterface: 'bat0',
     algorithm: 'BATMAN_IV',
     pollNs: SECOND,
     deadAfterNs: 60 * SECOND,
+    origIntervalMs: 0,
   };
   readonly #interfaces = new Map<IfIndex, Link>();
   readonly #links = new Map<string, Neighbourhood>();
   readonly #nodes = new Nodes();
+  readonly #addresses = new Addresses();
+  readonly #disturbance = new Disturbance();
+  #readings = 0;
   #tables: Tables | null = null;
   #tablesAt: Nanos = -1;
   /** Kept while bat0 is away: who we are does not change with it. */
@@ -107,9 +121,13 @@ export class Mesh implements Machine {
         this.#settings = event.settings;
         this.#nodes.deadAfterNs = event.settings.deadAfterNs;
         return [];
-      case 'link':
+      case 'link': {
+        const before = this.#interfaces.get(event.link.index);
         this.#interfaces.set(event.link.index, event.link);
+        const isNew = before !== undefined && (before.master !== event.link.master || !usable(before));
+        if (isNew) this.#restart(event.link.index, now);
         return usable(event.link) ? [] : this.#cut(event.link.index);
+      }
       case 'link-gone':
         this.#interfaces.delete(event.index);
         for (const [key, link] of this.#links) if (link.index === event.index) this.#links.delete(key);
@@ -119,8 +137,17 @@ export class Mesh implements Machine {
       case 'echo':
         this.#links.get(keyOf(event.interface, event.neighbour))?.echoes.answered(event.rttNs);
         return [];
-      case 'echo-lost':
-        this.#links.get(keyOf(event.interface, event.neighbour))?.echoes.lost();
+      case 'echo-lost': {
+        const over = this.#interfaces.get(event.interface);
+        // An outage is not loss.
+        if (over === undefined || usable(over)) this.#links.get(keyOf(event.interface, event.neighbour))?.echoes.lost();
+        return [];
+      }
+      case 'lent':
+        this.#lent(event.settings.origInterval, event.returned, now);
+        return [];
+      case 'kick-done':
+        if (event.frames > 0) this.#disturbance.end(this.#intervalNs(), now);
         return [];
       case 'tick':
         return this.#tell(this.#nodes.advance(now));
@@ -159,14 +186,20 @@ export class Mesh implements Machine {
   #read(tables: Tables, now: Nanos): Effect[] {
     this.#tables = tables;
     this.#tablesAt = now;
+    this.#readings += 1;
     this.#self = tables.mesh?.primary?.mac ?? this.#self;
-    // A shorter one is a spell after a repair, and need not be the others'.
-    this.#nodes.intervalNs = Math.max(tables.mesh?.settings.origInterval ?? ORIG_MS, ORIG_MS) * MS;
+    this.#nodes.intervalNs = this.#intervalNs();
     const effects = this.#readLinks(tables, now);
+    const listed = new Set(tables.originators.map(({ originator }) => originator));
+    const near = new Set(tables.neighbours.map(({ neighbour }) => neighbour));
+    this.#addresses.read(listed, near, now);
 
     // A neighbour's further interfaces are not routers, and neither are our own.
     const aliases = new Set(tables.hardInterfaces.map((hard) => hard.mac));
-    for (const { neighbour, originator } of this.#links.values()) if (originator !== neighbour) aliases.add(neighbour);
+    for (const { address, router } of this.#addresses.aliases()) {
+      // One that counted as a router before it came near does so until it is known to be none.
+      if (router !== null || this.#nodes.get(address) === undefined) aliases.add(address);
+    }
     for (const alias of aliases) this.#nodes.drop(alias);
     const heard: Heard[] = [];
     for (const path of tables.originators) {
@@ -201,23 +234,33 @@ export class Mesh implements Machine {
           index: row.interface,
           neighbour: row.neighbour,
           interface: row.interfaceName,
-          originator: null,
+          originator: this.#addresses.routerOf(row.neighbour),
           tq: null,
           throughput: null,
           lastSeen: 0,
           readAt: Number.NEGATIVE_INFINITY,
+          reading: this.#readings,
+          firstSeen: now,
+          silent: false,
+          window: new TqWindow(now),
           quality: new SteadyQuality(),
           echoes: new Echoes(),
         };
         this.#links.set(key, link);
       }
+      // It was out of the tables: the kernel begins anew with it.
+      if (link.reading < this.#readings - 1) restart(link, now);
+      link.reading = this.#readings;
       const paths = throughNeighbour.get(key) ?? [];
       link.interface = row.interfaceName;
       link.lastSeen = now - row.lastSeenMs * MS;
       link.throughput = row.throughput ?? null;
       link.tq = paths.find((path) => path.originator === row.neighbour)?.tq ?? null;
-      link.originator = this.#ownerOf(link, paths, tables);
-      effects.push(...this.#judge(link, row.lastSeenMs, now));
+      link.silent = row.lastSeenMs > this.#silentAfterMs(tables, link.index);
+      const anew = link.window.read(link.tq, link.lastSeen, this.#intervalNs(), this.#disturbance.on(now), now);
+      if (anew) link.echoes.restart();
+      link.originator = this.#ownerOf(link, paths, tables, now);
+      effects.push(...this.#judge(link, now));
     }
     for (const [key, link] of this.#links) {
       if (now >= link.lastSeen + this.#settings.deadAfterNs) this.#links.delete(key);
@@ -225,14 +268,37 @@ export class Mesh implements Machine {
     return effects;
   }
 
-  #judge(link: Neighbourhood, silentMs: number, now: Nanos): Effect[] {
+  /** The OGM interval of the mesh. A shorter one is a spell after a repair, and need not be the others'. */
+  #intervalNs(): Nanos {
+    const listed = this.#disturbance.lentMs ?? this.#tables?.mesh?.settings.origInterval ?? ORIG_MS;
+    return Math.max(listed, this.#settings.origIntervalMs, ORIG_MS) * MS;
+  }
+
+  #silentAfterMs(tables: Tables, index: IfIndex): number {
+    const { lentMs } = this.#disturbance;
+    if (tables.mesh === null || lentMs === null) return silentAfterMs(tables, index);
+    const settings = { ...tables.mesh.settings, origInterval: lentMs };
+    return silentAfterMs({ ...tables, mesh: { ...tables.mesh, settings } }, index);
+  }
+
+  #lent(origInterval: number | undefined, returned: boolean, now: Nanos): void {
+    if (origInterval === undefined) return;
+    if (returned) this.#disturbance.returned(Math.max(origInterval, ORIG_MS) * MS, now);
+    else this.#disturbance.begin(origInterval);
+  }
+
+  /** An interface has its carrier back, or another master. */
+  #restart(index: IfIndex, now: Nanos): void {
+    for (const link of this.#links.values()) if (link.index === index) restart(link, now);
+  }
+
+  #judge(link: Neighbourhood, now: Nanos): Effect[] {
     // After a fault the tables are read many times a second; a run of readings is meant to span time.
     if (now < link.readAt + 0.4 * this.#settings.pollNs) return [];
     link.readAt = now;
     const before = link.quality.quality;
     const interfaceOf = this.#interfaces.get(link.index);
-    const silent = this.#tables !== null && silentMs > silentAfterMs(this.#tables, link.index);
-    const dead = silent || (interfaceOf !== undefined && !usable(interfaceOf));
+    const dead = link.silent || (interfaceOf !== undefined && !usable(interfaceOf));
     if (dead) link.quality.force('BAD');
     else link.quality.take({ loss: lossOf(link), latencyNs: link.echoes.latencyNs, throughput: knownThroughput(link) });
     return changed(link, before);
@@ -257,8 +323,34 @@ export class Mesh implements Machine {
    * originator the path is as good as the link itself; any other originator's path has at least one hop penalty in it.
    * So: the one originator whose path through the neighbour is within half a hop penalty of the link's own metric; the
    * neighbour itself if there is none (its only interface is the primary). An answer once found stays while it fits.
+   *
+   * In a window that is filling the metrics run apart by more than a hop penalty, and when routes move a path's metric
+   * falls for other reasons than its length: what was found before holds then, and nothing is made a router by it.
    */
-  #ownerOf(link: Neighbourhood, paths: readonly OriginatorPath[], tables: Tables): Mac | null {
+  #ownerOf(link: Neighbourhood, paths: readonly OriginatorPath[], tables: Tables, now: Nanos): Mac | null {
+    const { neighbour } = link;
+    const penalty = (tables.mesh?.settings.hopPenalty ?? 30) / 510;
+    const known = link.originator ?? this.#addresses.routerOf(neighbour);
+    const own = link.tq ?? link.throughput ?? 0;
+    const { blur } = link.window;
+    let found: Mac | null;
+    if (own > 0 && blur > own * penalty) {
+      const others = paths.some(({ originator, tq }) => {
+        return originator !== neighbour && originator !== this.#self && (tq ?? 0) >= own * (1 - penalty) - blur;
+      });
+      const alone = !others && now >= link.firstSeen + GRACE * this.#intervalNs();
+      found = known ?? (alone ? neighbour : null);
+      this.#addresses.note(neighbour, found, now);
+      return found;
+    }
+    found = this.#fittingOwner(link, paths, tables);
+    const remembered = this.#addresses.routerOf(neighbour);
+    if (found === neighbour && remembered !== null && remembered !== neighbour) return remembered;
+    this.#addresses.note(neighbour, found, now);
+    return found;
+  }
+
+  #fittingOwner(link: Neighbourhood, paths: readonly OriginatorPath[], tables: Tables): Mac | null {
     const own = link.tq ?? link.throughput;
     if (own === null || own === 0) return link.originator;
     const penalty = tables.mesh?.settings.hopPenalty ?? 30;
@@ -343,9 +435,12 @@ function usable(link: Link | undefined): boolean {
 }
 
 function lossOf(link: Neighbourhood): number | null {
-  const byTq = link.tq === null ? null : lossOfTq(link.tq);
-  const byEcho = link.echoes.loss;
-  return byTq === null || byEcho === null ? (byTq ?? byEcho) : Math.max(byTq, byEcho);
+  return link.echoes.loss ?? link.window.loss;
+}
+
+function restart(link: Neighbourhood, now: Nanos): void {
+  link.window.restart(now);
+  link.echoes.restart();
 }
 
 /** BATMAN_V shows 0 for a throughput that it has not measured yet. */

@@ -60,15 +60,23 @@ export class SteadyQuality {
   /** The least good that the run of better readings would allow, and the best of the run of worse ones. */
   #betterRank = 0;
   #worseRank = 0;
+  #forced = false;
+  /** Of the last reading that knew it. */
+  #loss: number | null = null;
 
   get quality(): Quality | null {
     return this.#rank === null ? null : QUALITIES[this.#rank]!;
   }
 
-  /** Takes in one reading and answers the class from now on. */
-  take(reading: Reading): Quality | null {
-    const bare = rank(reading, 1);
-    if (bare === null) return this.quality;
+  /**
+   * Takes in one reading and answers the class from now on. Where the loss is no longer known it counts as it last was,
+   * so that a lossy link does not look good meanwhile for its latency alone.
+   */
+  take({ loss, latencyNs, throughput }: Reading): Quality | null {
+    if (loss === null && latencyNs === null && throughput === null) return this.#nothing();
+    this.#loss = loss ?? this.#loss;
+    const reading = { loss: this.#loss, latencyNs, throughput };
+    const bare = rank(reading, 1)!;
     if (this.#rank === null) return this.#become(bare);
 
     const eased = rank(reading, 1 + MARGIN)!;
@@ -84,11 +92,12 @@ export class SteadyQuality {
 
     const strict = rank(reading, 1 - MARGIN)!;
     if (strict < this.#rank) {
-      this.#betterRank = this.#better === 0 ? strict : Math.max(this.#betterRank, strict);
+      this.#betterRank = Math.max(this.#betterRank, strict);
       this.#better += 1;
       if (this.#better >= BETTER_AFTER) return this.#become(this.#betterRank);
     } else {
       this.#better = 0;
+      this.#betterRank = 0;
     }
     return this.quality;
   }
@@ -96,12 +105,28 @@ export class SteadyQuality {
   /** For what is certain and needs no patience: a link without carrier. */
   force(quality: Quality): void {
     this.#become(QUALITIES.indexOf(quality));
+    this.#forced = true;
+    this.#loss = null;
+  }
+
+  /** No news is no change; but what was forced is over by now, and then nothing is known. */
+  #nothing(): Quality | null {
+    if (this.#forced) {
+      this.#better += 1;
+      if (this.#better >= BETTER_AFTER) {
+        this.#rank = null;
+        this.#forced = false;
+      }
+    }
+    return this.quality;
   }
 
   #become(next: number): Quality {
     this.#rank = next;
+    this.#forced = false;
     this.#better = 0;
     this.#worse = 0;
+    this.#betterRank = 0;
     return QUALITIES[next]!;
   }
 }
@@ -109,7 +134,8 @@ export class SteadyQuality {
 /**
  * Loss towards a direct neighbour from its TQ (BATMAN_IV, originator == neighbour: no hop penalty in it).
  * TQ/255 is the share of our OGMs that arrive there (echoes heard divided by receive quality), lowered by the kernel
- * for an asymmetric link; so this is an upper bound, in steps of 0.4 %.
+ * for an asymmetric link; so this is an upper bound, in steps of 0.4 %, and far off while the kernel's window of 64 OGMs
+ * is not full (window.ts).
  */
 export function lossOfTq(tq: number): number {
   return 1 - Math.min(Math.max(tq, 0), 255) / 255;
@@ -124,7 +150,7 @@ const SMOOTHING = 0.25;
 /** Latency and loss of a link from echoes. One way is taken as half of the round trip; there is no clock to do better. */
 export class Echoes {
   latencyNs: Nanos | null = null;
-  readonly #answered: boolean[] = [];
+  #answered: boolean[] = [];
   #at = 0;
   #lost = 0;
 
@@ -136,6 +162,13 @@ export class Echoes {
 
   lost(): void {
     this.#note(false);
+  }
+
+  /** The link was cut or out of the mesh: what was lost meanwhile says nothing of it. */
+  restart(): void {
+    this.#answered = [];
+    this.#at = 0;
+    this.#lost = 0;
   }
 
   /** 0..1 one way, or null for too few echoes. An echo survives both ways, so one way is the square root. */
