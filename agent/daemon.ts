@@ -272,16 +272,15 @@ async function main(file: string, tape: string | undefined): Promise<void> {
 
   if (report.http) {
     const { http_address: address, http_port: port, metrics_port: metricsPort } = report;
-    for (const [what, serve] of [
-      ['status', () => serveApi(sources, metrics, address, port)],
-      ['metrics', () => serveMetrics(sources, metrics, address, metricsPort)],
-    ] as const) {
-      // A port that somebody else has must not keep the mesh from being healed.
-      serve().catch((thrown) => {
-        const error = asAgentError(thrown, 'E_SOCKET');
-        log.error(`no ${what} over HTTP: ${error.message}`, { code: error.code });
-      });
-    }
+    // A port that somebody else has must not keep the mesh from being healed.
+    const failed = (what: string) => (thrown: unknown) => {
+      const error = asAgentError(thrown, 'E_SOCKET');
+      log.error(`no ${what} over HTTP: ${error.message}`, { code: error.code });
+    };
+    await Promise.all([
+      serveApi(sources, metrics, address, port).catch(failed('status')),
+      serveMetrics(sources, metrics, address, metricsPort).catch(failed('metrics')),
+    ]);
   }
 
   keepReady(room, () => shim.now());
