@@ -1,4 +1,4 @@
-/* The shim's frame: registration, errors, arguments, the life of a watched descriptor, the monotonic clock. */
+/* The shim's frame: registration, errors, arguments, the life of a watched descriptor. */
 #include "shim.h"
 
 #include <errno.h>
@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 /* glibc's strerrorname_np does not exist in musl, so the names that these sockets can meet stand here. */
 #define NAMES(X)                                                                                                       \
@@ -75,12 +76,6 @@ bool bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length) {
   napi_typedarray_type type;
   if (napi_get_typedarray_info(env, value, &type, length, (void **)data, NULL, NULL) != napi_ok) return false;
   return type == napi_uint8_array && (*data != NULL || *length == 0);
-}
-
-double monotonic_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
 /* ---- the life of a watch ---- */
@@ -281,7 +276,7 @@ fail:
 static napi_value now(napi_env env, napi_callback_info info) {
   (void)info;
   napi_value out;
-  return napi_create_double(env, monotonic_ns(), &out) == napi_ok ? out : NULL;
+  return napi_create_double(env, (double)monotonic_ns(), &out) == napi_ok ? out : NULL;
 }
 
 NAPI_MODULE_INIT() {

@@ -61,8 +61,6 @@ bool watch_call(watch *w, int which, size_t argc, const napi_value *argv);
 bool watch_report(watch *w, int which, int error);
 void watch_close(watch *w);
 
-double monotonic_ns(void);
-
 #define METHOD(name, function) {name, NULL, function, NULL, NULL, NULL, napi_enumerable, NULL}
 
 napi_value netlink_open(napi_env env, napi_callback_info info);
