@@ -66,12 +66,14 @@ static slot *first(transmitter *t, state wanted) {
 static int64_t transmit_stamp(int fd) {
   _Alignas(struct cmsghdr) char control[512];
   int64_t stamp = 0;
-  for (;;) {
+  for (int i = 0; i < SLOTS; i++) {
     struct msghdr header = {.msg_control = control, .msg_controllen = sizeof control};
-    if (recvmsg(fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return stamp;
+    /* The flag comes back with what came from the error queue; qemu-user answers 0 without it where the queue is empty. */
+    if (recvmsg(fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT) < 0 || !(header.msg_flags & MSG_ERRQUEUE)) break;
     int64_t found = stamp_of(&header);
     if (found) stamp = found;
   }
+  return stamp;
 }
 
 static void transmit(transmitter *t, slot *s) {

@@ -1,4 +1,7 @@
-/** The shim, the connection and the undo helper on this machine's own kernel. Needs root; see scenarios.ts. */
+/**
+ * The shim, the connection and the undo helper on this machine's own kernel. Needs root; see scenarios.ts. X0_TEST_RUNNER
+ * is a command line that each scenario's Node is run by, X0_TEST_SLOW how much longer it may take (tools/native.ts).
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,7 +10,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type BpfError, native, undoHelperPath } from '../../../agent/host/native.ts';
 import { BPF_SCENARIOS, TRANSMIT_SCENARIOS } from './bpf-scenarios.ts';
-import { SCENARIOS } from './scenarios.ts';
+import { SCENARIOS, SLOW } from './scenarios.ts';
 
 function obstacle(): string | false {
   try {
@@ -50,15 +53,16 @@ const objects = mkdtempSync(join(tmpdir(), 'x0-bpf-'));
 after(() => rmSync(objects, { recursive: true, force: true }));
 const bpfSkip = skip || bpfObstacle(objects);
 const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+const runner = (process.env.X0_TEST_RUNNER ?? '').split(' ').filter((word) => word !== '');
 
 function runAll(file: string, scenarios: Readonly<Record<string, unknown>>, skipped: string | false): void {
   for (const name of Object.keys(scenarios)) {
     if (name === 'agent-that-arms') continue; // the victim of another one
-    test(name, { skip: skipped, timeout: 60_000 }, () => {
+    test(name, { skip: skipped, timeout: 60_000 * SLOW }, () => {
       const { status, signal, stderr } = spawnSync(
         'unshare',
-        ['-n', process.execPath, join(import.meta.dirname, file), name],
-        { encoding: 'utf8', timeout: 50_000, env: { ...env, X0_TEST_BPF: objects } },
+        ['-n', ...runner, process.execPath, join(import.meta.dirname, file), name],
+        { encoding: 'utf8', timeout: 50_000 * SLOW, env: { ...env, X0_TEST_BPF: objects } },
       );
       assert.equal(status, 0, `${signal ?? ''} ${stderr}`);
     });

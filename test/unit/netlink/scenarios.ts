@@ -24,8 +24,11 @@ import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../.
 const openRoute = (more: Partial<ConnectionOptions> = {}) =>
   openConnection({ native: native(), protocol: NETLINK_ROUTE, ...more });
 
+/** How many times longer everything may take: under valgrind (tools/native.ts). */
+export const SLOW = Number(process.env.X0_TEST_SLOW ?? 1);
+
 export async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
-  const end = Date.now() + ms;
+  const end = Date.now() + ms * SLOW;
   while (!(await holds())) {
     assert.ok(Date.now() < end, `in time: ${what}`);
     await pause(5);
