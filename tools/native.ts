@@ -44,6 +44,13 @@ const OURS = new RegExp(`(?:native/|[ (/])(?:${globSync('*.c', { cwd: NATIVE }).
 
 const output = join(NATIVE, 'build');
 
+/** What a shim without libbpf says when it is asked for what it lacks. */
+const WITHOUT_BPF = `
+  const { throws, match } = require('node:assert');
+  const shim = require(${JSON.stringify(join(output, 'gcc-without-bpf', 'x0shim.node'))});
+  match(shim.bpfObstacle(), /libbpf-dev/);
+  throws(() => shim.openBpf(Buffer.alloc(1)), { code: 'ENOSYS', message: shim.bpfObstacle() });`;
+
 function command(file: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
   const { status, signal, stdout, stderr, error } = spawnSync(file, args, { cwd: ROOT, env, encoding: 'utf8' });
   return { ok: status === 0, missing: error !== undefined, text: `${signal ?? ''}${stdout ?? ''}${stderr ?? ''}` };
@@ -79,8 +86,9 @@ function compilers(report: Report): void {
       else report.fail(name, text);
     }
     const without = make(`${cc}-without-bpf`, `CC=${cc}`, 'WITH_BPF=no', `CPPFLAGS=-idirafter ${headers(kernel)}`);
-    if (without.ok) report.pass(`${cc} without libbpf`);
-    else report.fail(`${cc} without libbpf`, without.text);
+    const said = cc === 'gcc' && without.ok ? command(process.execPath, ['-e', WITHOUT_BPF]) : without;
+    if (said.ok) report.pass(`${cc} without libbpf`);
+    else report.fail(`${cc} without libbpf`, said.text);
   }
   foreign(report);
 }
