@@ -59,7 +59,7 @@ static int read_batches(const shape *s, uint8_t *keys, uint8_t *values, uint32_t
     if (error == ENOSPC && *count > 0) return 0; /* the next hash bucket holds more than is left of the size */
     if (error && error != ENOENT) return error;
     *count += more;
-    if (error) return 0;
+    if (error || more == 0) return 0;
   }
   return 0;
 }

@@ -237,7 +237,7 @@ export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.equal(openFds(), fds);
   },
 
-  async 'bpf: an ended worker, and a collected object, leave nothing attached or open'() {
+  async 'bpf: an ended worker leaves nothing attached or open'() {
     const { a, b, route } = await veth();
     await pause(50);
     const before = openFds();
