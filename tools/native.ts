@@ -40,7 +40,7 @@ const COMPILERS: readonly Compiler[] = [
 ];
 
 /** A frame of a stack that is the shim's own, as gcc's sanitizers and valgrind print it. */
-const OURS = new RegExp(`(?:native/|[ (/])(?:${globSync('*.c', { cwd: NATIVE }).join('|')}):\\d+|x0shim\\.node`);
+const OURS = new RegExp(`\\b(?:${globSync('*.c', { cwd: NATIVE }).join('|')}):\\d+|x0shim\\.node`);
 
 const output = join(NATIVE, 'build');
 
