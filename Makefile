@@ -2,7 +2,7 @@
 NODE := tools/node
 
 .DEFAULT_GOAL := help
-.PHONY: run test check bench lint format build clean help
+.PHONY: run test check native bench lint format build clean help
 
 run:    ## boot five routers, each with its agent; cut a link in use; show the repair
 	@tools/setup.sh lab
@@ -15,6 +15,10 @@ test:   ## everything that proves it, with one summary
 check:  ## the quick part: types, lint, direction of imports, generated files, unit tests
 	@tools/setup.sh base
 	@$(NODE) tools/test.ts quick
+
+native: ## the native part under every compiler, sanitizers and valgrind (minutes)
+	@tools/setup.sh native
+	@$(NODE) tools/native.ts
 
 bench:  ## every figure of the README, measured here (half an hour and more)
 	@tools/setup.sh lab

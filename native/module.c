@@ -1,4 +1,4 @@
-/* The shim's frame: registration, errors, arguments, the life of a watched descriptor, the monotonic clock. */
+/* The shim's frame: registration, errors, arguments, the life of a watched descriptor. */
 #include "shim.h"
 
 #include <errno.h>
@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 /* glibc's strerrorname_np does not exist in musl, so the names that these sockets can meet stand here. */
 #define NAMES(X)                                                                                                       \
@@ -16,7 +17,7 @@
   X(ENAMETOOLONG) X(ENOSYS) X(ELOOP) X(EPROTO) X(EOVERFLOW) X(ENOTSOCK) X(EDESTADDRREQ) X(EMSGSIZE) X(EPROTOTYPE)      \
   X(ENOPROTOOPT) X(EPROTONOSUPPORT) X(ESOCKTNOSUPPORT) X(EOPNOTSUPP) X(EAFNOSUPPORT) X(EADDRINUSE) X(EADDRNOTAVAIL)    \
   X(ENETDOWN) X(ENETUNREACH) X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT)              \
-  X(ECONNREFUSED) X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS)
+  X(ECONNREFUSED) X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ETIME)
 
 const char *errno_name(int error) {
   switch (error) {
@@ -27,9 +28,9 @@ const char *errno_name(int error) {
   return "EUNKNOWN";
 }
 
-napi_value throw_errno(napi_env env, const char *syscall, int error) {
-  char text[256];
-  snprintf(text, sizeof text, "%s: %s (%s)", syscall, strerror(error), errno_name(error));
+napi_value make_error(napi_env env, const char *syscall, int error, const char *explanation) {
+  char text[512];
+  snprintf(text, sizeof text, "%s: %s (%s)", syscall, explanation, errno_name(error));
   napi_value code, message, object, number, name;
   if (napi_create_string_utf8(env, errno_name(error), NAPI_AUTO_LENGTH, &code) == napi_ok &&
       napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) == napi_ok &&
@@ -38,7 +39,13 @@ napi_value throw_errno(napi_env env, const char *syscall, int error) {
       napi_set_named_property(env, object, "errno", number) == napi_ok &&
       napi_create_string_utf8(env, syscall, NAPI_AUTO_LENGTH, &name) == napi_ok &&
       napi_set_named_property(env, object, "syscall", name) == napi_ok)
-    napi_throw(env, object);
+    return object;
+  return NULL;
+}
+
+napi_value throw_errno(napi_env env, const char *syscall, int error) {
+  napi_value object = make_error(env, syscall, error, strerror(error));
+  if (object) napi_throw(env, object);
   return NULL;
 }
 
@@ -77,12 +84,6 @@ bool bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length) {
   return type == napi_uint8_array && (*data != NULL || *length == 0);
 }
 
-double monotonic_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 /* ---- the life of a watch ---- */
 
 static void let_go(watch *w) {
@@ -109,6 +110,10 @@ void watch_close(watch *w) {
   }
   if (w->fd >= 0) close(w->fd);
   w->fd = -1;
+  if (!w->poll && w->hook) {
+    napi_remove_async_cleanup_hook(w->hook);
+    w->hook = NULL;
+  }
   for (int i = 0; i < CALLBACKS; i++)
     if (w->callbacks[i]) napi_delete_reference(w->env, w->callbacks[i]);
   if (w->self) napi_delete_reference(w->env, w->self);
@@ -203,14 +208,31 @@ static napi_value method_close(napi_env env, napi_callback_info info) {
 
 static napi_value method_ref(napi_env env, napi_callback_info info) {
   watch *w = watch_this(env, info, NULL, NULL, NULL);
-  if (w) uv_ref(w->poll);
+  if (w && w->poll) uv_ref(w->poll);
   return NULL;
 }
 
 static napi_value method_unref(napi_env env, napi_callback_info info) {
   watch *w = watch_this(env, info, NULL, NULL, NULL);
-  if (w) uv_unref(w->poll);
+  if (w && w->poll) uv_unref(w->poll);
   return NULL;
+}
+
+/* Gives the watch its poll handle, not yet started. False when that fails, with or without an exception. */
+static bool poll_init(watch *w) {
+  uv_loop_t *loop;
+  if (napi_get_uv_event_loop(w->env, &loop) != napi_ok) return false;
+  uv_handle_t *poll = calloc(1, uv_handle_size(UV_POLL));
+  int error = poll ? -uv_poll_init(loop, poll, w->fd) : ENOMEM;
+  if (error) { /* libuv has not taken the handle */
+    free(poll);
+    throw_errno(w->env, "epoll", error);
+    return false;
+  }
+  w->poll = poll;
+  w->holders++; /* libuv's */
+  uv_handle_set_data(poll, w);
+  return true;
 }
 
 napi_value watch_open(napi_env env, watch *w, int fd, napi_value options, const char *const names[CALLBACKS],
@@ -218,7 +240,6 @@ napi_value watch_open(napi_env env, watch *w, int fd, napi_value options, const 
   static const napi_property_descriptor common[] = {
       METHOD("close", method_close), METHOD("ref", method_ref), METHOD("unref", method_unref)};
   napi_value object = NULL, label, function;
-  uv_loop_t *loop;
   w->env = env;
   w->fd = fd;
   w->holders = 1; /* this function, then the object's finalizer */
@@ -237,26 +258,10 @@ napi_value watch_open(napi_env env, watch *w, int fd, napi_value options, const 
       napi_define_properties(env, object, method_count, methods) != napi_ok ||
       napi_create_string_utf8(env, "x0shim", NAPI_AUTO_LENGTH, &label) != napi_ok ||
       napi_async_init(env, object, label, &w->context) != napi_ok ||
-      napi_create_reference(env, object, 1, &w->self) != napi_ok ||
-      napi_get_uv_event_loop(env, &loop) != napi_ok)
+      napi_create_reference(env, object, 1, &w->self) != napi_ok || (w->readable && !poll_init(w)) ||
+      napi_add_async_cleanup_hook(env, on_teardown, w, &w->hook) != napi_ok)
     goto fail;
-
-  uv_handle_t *poll = calloc(1, uv_handle_size(UV_POLL));
-  if (!poll) {
-    throw_errno(env, "calloc", ENOMEM);
-    goto fail;
-  }
-  int error = uv_poll_init(loop, poll, fd);
-  if (error) { /* libuv has not taken the handle */
-    free(poll);
-    throw_errno(env, "epoll", -error);
-    goto fail;
-  }
-  w->poll = poll;
-  w->holders++; /* libuv's */
-  uv_handle_set_data(poll, w);
-  if (napi_add_async_cleanup_hook(env, on_teardown, w, &w->hook) != napi_ok) goto fail;
-  error = uv_poll_start(poll, UV_READABLE, on_poll);
+  int error = w->poll ? uv_poll_start(w->poll, UV_READABLE, on_poll) : 0;
   if (error) {
     throw_errno(env, "epoll", -error);
     goto fail;
@@ -281,7 +286,26 @@ fail:
 static napi_value now(napi_env env, napi_callback_info info) {
   (void)info;
   napi_value out;
-  return napi_create_double(env, monotonic_ns(), &out) == napi_ok ? out : NULL;
+  return napi_create_double(env, (double)monotonic_ns(), &out) == napi_ok ? out : NULL;
+}
+
+#ifndef X0_BPF
+static const char *libbpf_obstacle(void) { return "the shim was built without libbpf's headers (Debian: libbpf-dev)"; }
+
+static napi_value bpf_open(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_throw_error(env, "ENOSYS", libbpf_obstacle());
+  return NULL;
+}
+#endif
+
+/* Why openBpf cannot work here, a sentence; null where it can. */
+static napi_value bpf_obstacle(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value out;
+  const char *why = libbpf_obstacle();
+  napi_status status = why ? napi_create_string_utf8(env, why, NAPI_AUTO_LENGTH, &out) : napi_get_null(env, &out);
+  return status == napi_ok ? out : NULL;
 }
 
 NAPI_MODULE_INIT() {
@@ -293,8 +317,11 @@ NAPI_MODULE_INIT() {
   const napi_property_descriptor all[] = {
       METHOD("openNetlink", netlink_open),
       METHOD("openPacket", packet_open),
+      METHOD("openTransmitter", transmitter_open),
       METHOD("listenUnix", unix_listen),
       METHOD("now", now),
+      METHOD("openBpf", bpf_open),
+      METHOD("bpfObstacle", bpf_obstacle),
   };
   if (napi_define_properties(env, exports, sizeof all / sizeof all[0], all) != napi_ok) return NULL;
   return exports;

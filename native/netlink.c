@@ -21,10 +21,13 @@ enum {
   PER_WAKE_UP = 64,     /* so that a flood cannot starve the rest of the loop */
 };
 
-/* One for all sockets: it holds a datagram only between recvmsg and the copy into a Buffer, all on one thread. */
-static __thread uint8_t *scratch;
+typedef struct {
+  watch watch;
+  uint8_t *datagram; /* DATAGRAM bytes: what is never received is never touched, and costs no memory */
+} netlink;
 
 static void netlink_readable(watch *w, int error) {
+  netlink *n = (netlink *)w;
   napi_value none = NULL;
   if (error == ENOBUFS) {
     if (!watch_call(w, ON_OVERRUN, 0, &none)) return;
@@ -33,7 +36,7 @@ static void netlink_readable(watch *w, int error) {
   }
   for (int i = 0; i < PER_WAKE_UP; i++) {
     struct sockaddr_nl from = {0};
-    struct iovec part = {scratch, DATAGRAM};
+    struct iovec part = {n->datagram, DATAGRAM};
     struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1};
     ssize_t length = recvmsg(w->fd, &message, MSG_DONTWAIT);
     if (length < 0) {
@@ -50,11 +53,17 @@ static void netlink_readable(watch *w, int error) {
     napi_value buffer;
     if (message.msg_flags & MSG_TRUNC)
       open = watch_call(w, ON_OVERRUN, 0, &none);
-    else if (napi_create_buffer_copy(w->env, (size_t)length, scratch, NULL, &buffer) == napi_ok)
+    else if (napi_create_buffer_copy(w->env, (size_t)length, n->datagram, NULL, &buffer) == napi_ok)
       open = watch_call(w, ON_MESSAGES, 1, &buffer);
     napi_close_handle_scope(w->env, scope);
     if (!open) return;
   }
+}
+
+static void netlink_closing(watch *w) {
+  netlink *n = (netlink *)w;
+  free(n->datagram);
+  n->datagram = NULL;
 }
 
 static napi_value netlink_send(napi_env env, napi_callback_info info) {
@@ -103,8 +112,6 @@ napi_value netlink_open(napi_env env, napi_callback_info info) {
   if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
       !option_u32(env, argv[0], "protocol", &protocol))
     return throw_type(env, "openNetlink takes { protocol, onMessages, onOverrun, onError }");
-  if (!scratch && !(scratch = malloc(DATAGRAM))) return throw_errno(env, "malloc", ENOMEM);
-
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)protocol);
   if (fd < 0) return throw_errno(env, "socket", errno);
   /* Each of these is a comfort that an older kernel may lack. */
@@ -127,16 +134,18 @@ napi_value netlink_open(napi_env env, napi_callback_info info) {
     close(fd);
     return throw_errno(env, "bind", error);
   }
-  watch *w = calloc(1, sizeof *w);
-  if (!w) {
+  netlink *n = calloc(1, sizeof *n);
+  if (!n || !(n->datagram = malloc(DATAGRAM))) {
+    free(n);
     close(fd);
-    return throw_errno(env, "calloc", ENOMEM);
+    return throw_errno(env, "malloc", ENOMEM);
   }
-  w->readable = netlink_readable;
-  object = watch_open(env, w, fd, argv[0], names, methods, sizeof methods / sizeof methods[0]);
+  n->watch.readable = netlink_readable;
+  n->watch.closing = netlink_closing;
+  object = watch_open(env, &n->watch, fd, argv[0], names, methods, sizeof methods / sizeof methods[0]);
   if (object && (napi_create_uint32(env, self.nl_pid, &port) != napi_ok ||
                  napi_set_named_property(env, object, "portId", port) != napi_ok)) {
-    watch_close(w);
+    watch_close(&n->watch);
     return NULL;
   }
   return object;

@@ -1,7 +1,7 @@
 /*
  * An AF_PACKET socket (man 7 packet) on Node's loop: whole Ethernet frames, as the interface shows them.
  * The filter stands before the socket is bound, so that no unfiltered frame slips in. Many frames leave, and many come
- * in, with one system call each (sendmmsg, recvmmsg).
+ * in, with one system call each (sendmmsg, recvmmsg). The kernel stamps with the wall clock: clock.h makes it monotonic.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "shim.h"
 
 enum { ON_FRAME, ON_ERROR };
@@ -23,26 +23,10 @@ enum { AT_ONCE = 32, WAKE_UPS = 8, SNAP_DEFAULT = 2048, SNAP_MAX = 65536, FILTER
 typedef struct {
   watch watch;
   bool stamped;
+  wall_clock wall;
   uint32_t snap;
   uint8_t *frames; /* AT_ONCE of them, `snap` bytes each */
 } packet;
-
-static double ns(const struct timespec *t) { return (double)t->tv_sec * 1e9 + (double)t->tv_nsec; }
-
-/*
- * The kernel stamps a frame with wall-clock time. Its age by that clock, taken from the monotonic now, is when it came;
- * an age that cannot be (the wall clock was set in between) counts as none, so a clock step never reaches the mesh.
- */
-static double arrival(struct msghdr *header, double wall, double monotonic) {
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
-    struct timespec stamp;
-    memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
-    double age = wall - ns(&stamp);
-    return age < 0 || age > 1e9 ? monotonic : monotonic - age;
-  }
-  return monotonic;
-}
 
 static void packet_readable(watch *w, int error) {
   packet *p = (packet *)w;
@@ -71,22 +55,17 @@ static void packet_readable(watch *w, int error) {
       if (errno == EAGAIN || !watch_report(w, ON_ERROR, errno)) return;
       continue;
     }
-    struct timespec wall = {0};
-    double monotonic = 0;
-    if (p->stamped) {
-      clock_gettime(CLOCK_REALTIME, &wall);
-      monotonic = monotonic_ns();
-    }
+    int64_t now = p->stamped ? wall_read(&p->wall) : 0;
     for (int i = 0; i < got; i++) {
       napi_handle_scope scope;
       napi_value argv[4];
       bool open = true;
       if (napi_open_handle_scope(w->env, &scope) != napi_ok) return;
-      double at = p->stamped ? arrival(&batch[i].msg_hdr, ns(&wall), monotonic) : 0;
+      int64_t at = p->stamped ? wall_to_monotonic(&p->wall, stamp_of(&batch[i].msg_hdr), now) : 0;
       if (napi_create_buffer_copy(w->env, batch[i].msg_len, parts[i].iov_base, NULL, &argv[0]) == napi_ok &&
           napi_create_int32(w->env, from[i].sll_ifindex, &argv[1]) == napi_ok &&
           napi_create_uint32(w->env, from[i].sll_pkttype, &argv[2]) == napi_ok &&
-          napi_create_double(w->env, at, &argv[3]) == napi_ok)
+          napi_create_double(w->env, (double)at, &argv[3]) == napi_ok)
         open = watch_call(w, ON_FRAME, 4, argv);
       napi_close_handle_scope(w->env, scope);
       if (!open) return; /* closing freed nothing that is read here: the watch is held by the poll's callback */
@@ -279,6 +258,7 @@ napi_value packet_open(napi_env env, napi_callback_info info) {
   const int on = 1;
   call = "setsockopt";
   if (p->stamped && setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0) goto fail_errno;
+  if (p->stamped) wall_read(&p->wall);
   call = "bind";
   struct sockaddr_ll at = {
       .sll_family = AF_PACKET, .sll_protocol = htons((uint16_t)ethertype), .sll_ifindex = (int)ifindex};

@@ -13,8 +13,9 @@
 enum { CALLBACKS = 3 };
 
 /*
- * One open descriptor: a JavaScript object, a libuv poll handle and the callbacks that its readiness leads to.
- * The object is held alive while the descriptor is open, as Node does with its own handles. A watch lives until both
+ * One open thing: a JavaScript object and, where its descriptor is polled, a libuv handle with the callbacks that its
+ * readiness leads to.
+ * The object is held alive while it is open, as Node does with its own handles. A watch lives until both
  * the object has been collected and libuv has let go of the handle (`holders`); a part embeds it as its first member.
  */
 typedef struct watch {
@@ -27,12 +28,14 @@ typedef struct watch {
   int fd;
   unsigned holders;
   bool closed;
-  /* Reads what is there. `error` is the socket's pending error (SO_ERROR), 0 for none. */
+  /* Reads what is there; NULL where nothing is polled, as for a BPF link. `error` is the socket's pending error (SO_ERROR), 0 for none. */
   void (*readable)(struct watch *, int error);
   /* Called once while closing, before the descriptor is closed; may be NULL. */
   void (*closing)(struct watch *);
 } watch;
 
+/* A JavaScript Error with .code (errno's name), .errno and .syscall; NULL where that fails. */
+napi_value make_error(napi_env env, const char *syscall, int error, const char *explanation);
 /* Throws a JavaScript Error with .code (errno's name), .errno and .syscall. Always answers NULL. */
 napi_value throw_errno(napi_env env, const char *syscall, int error);
 /* Throws a TypeError. Always answers NULL. */
@@ -46,7 +49,7 @@ bool option_function(napi_env env, napi_value object, const char *name, napi_val
 bool bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length);
 
 /*
- * Turns `w` (zeroed by calloc, with .readable and .closing set) and the open descriptor `fd` into a JavaScript object
+ * Turns `w` (zeroed by calloc, with .readable and .closing set) and the open descriptor `fd` (-1 for none) into a JavaScript object
  * with `methods` beside close, ref and unref. `names` are the callbacks to take out of `options`, each mandatory.
  * Owns `w` and `fd` from the call on: on failure both are released, an exception is pending and NULL comes back.
  */
@@ -61,12 +64,17 @@ bool watch_call(watch *w, int which, size_t argc, const napi_value *argv);
 bool watch_report(watch *w, int which, int error);
 void watch_close(watch *w);
 
-double monotonic_ns(void);
-
 #define METHOD(name, function) {name, NULL, function, NULL, NULL, NULL, napi_enumerable, NULL}
 
 napi_value netlink_open(napi_env env, napi_callback_info info);
 napi_value packet_open(napi_env env, napi_callback_info info);
+napi_value transmitter_open(napi_env env, napi_callback_info info);
 napi_value unix_listen(napi_env env, napi_callback_info info);
+
+#ifdef X0_BPF
+napi_value bpf_open(napi_env env, napi_callback_info info);
+/* Loads libbpf once a process. NULL, or the sentence that says why it cannot be used. Any thread. */
+const char *libbpf_obstacle(void);
+#endif
 
 #endif

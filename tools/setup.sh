@@ -3,10 +3,12 @@
 #
 #     tools/setup.sh base    a C compiler, Node, the npm packages, the native part, the bundles
 #     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
-#     tools/setup.sh test    lab, and what the tests compare with (promtool)
+#     tools/setup.sh test    lab, and what the tests compare with (promtool) and compile BPF objects with (clang)
+#     tools/setup.sh native  base, and the compilers and checkers that tools/native.ts runs over the native part
 #
 # Debian packages come through apt, as root or with sudo where it asks for no password. Says on stderr what it is doing;
-# ends with one sentence and exit code 1 when something is missing that it cannot bring.
+# ends with one sentence and exit code 1 when something is missing that it cannot bring. Some packages can be done
+# without: then it says what is lost, goes on, and does not try again (`make clean` lets it).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 export PATH=$PATH:/usr/sbin:/sbin
@@ -16,7 +18,7 @@ need=${1:-base}
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { printf 'x0tta6bl4: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null; }
-case $need in base | lab | test) ;; *) fail "tools/setup.sh takes base, lab or test, not $need." ;; esac
+case $need in base | lab | test | native) ;; *) fail "tools/setup.sh takes base, lab, test or native, not $need." ;; esac
 
 # Two of us at once would install into each other.
 mkdir -p .cache
@@ -32,19 +34,24 @@ wants make make
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 wants node nodejs
 wants npm npm
-if [ "$need" != base ]; then
+if [ "$need" = lab ] || [ "$need" = test ]; then
   wants linux.uml user-mode-linux
   wants modprobe kmod
   wants ip iproute2
   wants batctl batctl
 fi
 [ "$need" != test ] || wants promtool prometheus
+
+if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else root=(); fi
+apt_install() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" >&2; }
+# The lists may be old or absent; they are fetched only when that shows.
+install() { apt_install "$@" || { say 'fetching the package lists' && "${root[@]}" apt-get update -q >&2 && apt_install "$@"; }; }
+
 if [ ${#packages[@]} -gt 0 ]; then
   list="${packages[*]}"
   have apt-get || fail "missing: ${list// /, } (the names of Debian's packages; this machine has no apt)."
-  if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else
+  [ ${#root[@]} -gt 0 ] ||
     fail "these Debian packages are missing and only root can install them: ${list// /, } (apt-get install $list)."
-  fi
   say "installing the Debian packages ${list// /, }"
   # What brings a daemon (prometheus) must not start it.
   policy=/usr/sbin/policy-rc.d
@@ -53,10 +60,33 @@ if [ ${#packages[@]} -gt 0 ]; then
     printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
     "${root[@]}" chmod 755 $policy
   fi
-  install() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}" >&2; }
-  # The lists may be old or absent; they are fetched only when that shows.
-  install || { say 'fetching the package lists' && "${root[@]}" apt-get update -q >&2 && install; } ||
-    fail "apt could not install ${list// /, }."
+  install "${packages[@]}" || fail "apt could not install ${list// /, }."
+fi
+
+# What can be done without: does it exist, what is lost, the packages that bring it.
+may_have() {
+  [ ! -e "$1" ] && ! have "$1" || return 0
+  local lost=$2 tried=.cache/without-${1##*/}
+  shift 2
+  if [ ! -e "$tried" ] && have apt-get && [ ${#root[@]} -gt 0 ]; then
+    say "installing the Debian packages $*"
+    install "$@" && return 0
+  fi
+  touch "$tried"
+  say "going on without $*: $lost"
+}
+may_have /usr/include/bpf/libbpf.h 'the native part will not load BPF objects' libbpf-dev
+if [ "$need" = test ] || [ "$need" = native ]; then
+  may_have clang 'the tests compile no BPF objects' clang
+fi
+if [ "$need" = native ]; then
+  lost='tools/native.ts skips it'
+  may_have musl-gcc "$lost" musl-tools
+  may_have aarch64-linux-gnu-gcc "$lost" gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  may_have /usr/aarch64-linux-gnu/lib/libstdc++.so.6 "$lost" libstdc++6-arm64-cross
+  may_have arm-linux-gnueabihf-gcc "$lost" gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+  may_have qemu-aarch64 "$lost" qemu-user
+  may_have valgrind "$lost" valgrind
 fi
 
 # Node: the one on PATH, or the project's own. tools/node knows which.
@@ -85,7 +115,7 @@ if [ -e tools/build.ts ] && { [ ! -e dist/x0d.mjs ] || [ -n "$(find agent tools/
   tools/node tools/build.ts >&2 || fail 'the agent could not be bundled.'
 fi
 
-if [ "$need" != base ]; then
+if [ "$need" = lab ] || [ "$need" = test ]; then
   build tools/lab
   for modules in /usr/lib/uml/modules/*; do
     [ -e ".cache/uml/lib/modules/${modules##*/}/modules.dep.bin" ] || { say "indexing the lab kernel's modules" &&

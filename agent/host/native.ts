@@ -1,4 +1,7 @@
-/** The native shim (native/*.c): netlink, packet and listening unix sockets on Node's loop, and the monotonic clock. */
+/**
+ * The native shim (native/*.c): netlink, packet and listening unix sockets on Node's loop, frames sent on time, BPF
+ * objects, and the monotonic clock.
+ */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -79,6 +82,78 @@ export interface PacketOptions {
   onError(code: string): void;
 }
 
+export interface NativeTransmitter extends NativeSocket {
+  /** Whether its thread has the real-time priority that was asked for (CAP_SYS_NICE). */
+  readonly realtime: boolean;
+  /**
+   * One whole Ethernet frame, copied, to leave at `at` (CLOCK_MONOTONIC; at once where that is past), but not after
+   * `latest`. Answers its ticket. Throws ENOBUFS where 64 frames wait, or have left and not been told of yet.
+   */
+  send(frame: Uint8Array, interfaceIndex: IfIndex, at: Nanos, latest?: Nanos): number;
+  /** True where the frame had not left: nothing more is heard of it. */
+  cancel(ticket: number): boolean;
+}
+
+export interface TransmitterOptions {
+  /** 1 to 99 of SCHED_FIFO; 0 or absent: as the process. */
+  readonly priority?: number;
+  /**
+   * A frame has left, at `at`: by the kernel's stamp in the driver, where `stamped`, else by the clock before the system
+   * call. In the order in which they left.
+   */
+  onSent(ticket: number, at: Nanos, stamped: boolean): void;
+  /** 'ETIME': it would have been later than `latest`. Else the kernel's word: 'ENETDOWN', 'ENXIO', 'ENOBUFS', ... */
+  onFailed(ticket: number, at: Nanos, code: string): void;
+}
+
+/** linux/bpf.h */
+export const BPF_PROG_TYPE_XDP = 6;
+
+export interface BpfMap {
+  readonly name: string;
+  /** BPF_MAP_TYPE_* of linux/bpf.h. */
+  readonly type: number;
+  /** Bytes; both 0 for a ring buffer. A map with a value for each CPU reads and writes them all, each rounded up to 8. */
+  readonly keySize: number;
+  readonly valueSize: number;
+  /** For a ring buffer its size in bytes. */
+  readonly maxEntries: number;
+}
+
+export interface BpfProgram {
+  readonly name: string;
+  readonly section: string;
+  /** BPF_PROG_TYPE_* of linux/bpf.h. */
+  readonly type: number;
+  /** The object's own: the value to write into a map of programs for tail calls, never to close. */
+  readonly fd: number;
+}
+
+/**
+ * A loaded object. Stays until close(), which takes its maps and programs out of the kernel unless an attached program
+ * or an open ring still needs them. It does not keep the process alive. An unknown map or program throws ENOENT.
+ */
+export interface NativeBpf extends NativeSocket {
+  readonly maps: readonly BpfMap[];
+  readonly programs: readonly BpfProgram[];
+  /** Keys and values of all entries, packed, in no order. A map in use may change meanwhile: entries may be missed. */
+  read(map: string): readonly [keys: Buffer, values: Buffer];
+  /** Writes packed keys and as many values. Throws E2BIG where the map is full; those before stay written. */
+  update(map: string, keys: Uint8Array, values: Uint8Array): void;
+  /** Takes out what is there of these keys; answers how many that were. */
+  remove(map: string, keys: Uint8Array): number;
+  /** Every record of a ring buffer, in order, many at a time: the buffers are the callee's. One reader a ring. */
+  openRing(map: string, options: { onRecords(records: Buffer[]): void }): NativeSocket;
+  /** In one mode only: see attachXdp() of this file. */
+  attachXdp(program: string, interfaceIndex: IfIndex, generic: boolean): NativeSocket;
+}
+
+/** What openBpf throws beside TypeErrors. `code` is 'EUNKNOWN' and `errno` 4000 or more where libbpf itself refuses. */
+export interface BpfError extends NativeError {
+  /** What libbpf said, with the verifier's log: its last mebibyte. */
+  readonly log: string;
+}
+
 export interface ListenOptions {
   readonly path: string;
   /** Of the path; 0o660 if absent. */
@@ -93,8 +168,41 @@ export interface Native {
   openPacket(options: PacketOptions): NativePacket;
   /** Takes a stale path over; throws EADDRINUSE where somebody listens. close() removes the path. */
   listenUnix(options: ListenOptions): NativeSocket;
+  openTransmitter(options: TransmitterOptions): NativeTransmitter;
+  /**
+   * Loads an object file into the kernel. Throws a BpfError, or ENOSYS with the words of bpfObstacle(). The bytes have to
+   * be known to be good (their SHA-256): libbpf trusts them, and of objects with one byte damaged, some crash it.
+   */
+  openBpf(image: Uint8Array): NativeBpf;
+  /** Why openBpf cannot work here (no libbpf when built, or none to load), a sentence; null where it can. */
+  bpfObstacle(): string | null;
   /** CLOCK_MONOTONIC. */
   now(): Nanos;
+}
+
+export interface AttachedXdp {
+  /** Native: in the driver. Generic: in the network stack, slower and after the frame has been copied. */
+  readonly mode: 'native' | 'generic';
+  /** Detaches. The end of the process does so too, and the end of the interface makes it harmless. */
+  close(): void;
+}
+
+/** Errors that another mode would meet as well. */
+const ANY_MODE = new Set(['EBUSY', 'EEXIST', 'EPERM', 'ENODEV', 'ENOENT', 'ENOMEM', 'EMFILE', 'ENFILE', 'EBADF']);
+
+/**
+ * Attaches an XDP program to an interface, in native mode where the driver can. Never replaces another program: throws
+ * EBUSY, or EEXIST where that one is in the other mode. Else ENODEV, EPERM, ENOENT (no such program).
+ */
+export function attachXdp(object: NativeBpf, program: string, interfaceIndex: IfIndex): AttachedXdp {
+  try {
+    const link = object.attachXdp(program, interfaceIndex, false);
+    return { mode: 'native', close: () => link.close() };
+  } catch (error) {
+    if (error instanceof TypeError || ANY_MODE.has((error as NativeError).code)) throw error;
+  }
+  const link = object.attachXdp(program, interfaceIndex, true);
+  return { mode: 'generic', close: () => link.close() };
 }
 
 const HERE = dirname(fileURLToPath(import.meta.url));

@@ -1,9 +1,16 @@
-/** The shim, the connection and the undo helper on this machine's own kernel. Needs root; see scenarios.ts. */
+/**
+ * The shim, the connection and the undo helper on this machine's own kernel. Needs root; see scenarios.ts. X0_TEST_RUNNER
+ * is a command line that each scenario's Node is run by, X0_TEST_SLOW how much longer it may take (tools/native.ts).
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { test } from 'node:test';
-import { native, undoHelperPath } from '../../../agent/host/native.ts';
-import { SCENARIOS } from './scenarios.ts';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { type BpfError, native, undoHelperPath } from '../../../agent/host/native.ts';
+import { BPF_SCENARIOS, TRANSMIT_SCENARIOS } from './bpf-scenarios.ts';
+import { SCENARIOS, SLOW } from './scenarios.ts';
 
 function obstacle(): string | false {
   try {
@@ -17,18 +24,51 @@ function obstacle(): string | false {
   return false;
 }
 
-const skip = obstacle();
-const file = new URL('./scenarios.ts', import.meta.url).pathname;
-const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-
-for (const name of Object.keys(SCENARIOS)) {
-  if (name === 'agent-that-arms') continue; // the victim of another one
-  test(name, { skip, timeout: 60_000 }, () => {
-    const { status, signal, stderr } = spawnSync('unshare', ['-n', process.execPath, file, name], {
-      encoding: 'utf8',
-      timeout: 50_000,
-      env,
-    });
-    assert.equal(status, 0, `${signal ?? ''} ${stderr}`);
-  });
+/** Compiles the BPF objects of the tests into `into`; a sentence where that cannot be done or they could not be used. */
+function bpfObstacle(into: string): string | false {
+  const missing = native().bpfObstacle();
+  if (missing !== null) return missing;
+  const multiarch = `/usr/include/${{ x64: 'x86_64', arm64: 'aarch64' }[process.arch as string] ?? process.arch}-linux-gnu`;
+  const source = join(import.meta.dirname, 'shim.bpf.c');
+  for (const [name, ...more] of [['shim'], ['refused', '-DREFUSED']]) {
+    const flags = ['-O2', '-g', '-target', 'bpf', '-idirafter', multiarch, ...more];
+    const built = spawnSync('clang', [...flags, '-c', source, '-o', join(into, `${name}.o`)], { encoding: 'utf8' });
+    if (built.error !== undefined) return 'there is no clang to compile BPF objects with';
+    assert.equal(built.status, 0, built.stderr);
+  }
+  try {
+    native()
+      .openBpf(readFileSync(join(into, 'shim.o')))
+      .close();
+  } catch (error) {
+    const { code, message, log } = error as BpfError;
+    if (['EPERM', 'ENOSYS'].includes(code)) return `this kernel or container lets nobody load BPF: ${message}`;
+    throw new Error(`${message}\n${log}`);
+  }
+  return false;
 }
+
+const skip = obstacle();
+const objects = mkdtempSync(join(tmpdir(), 'x0-bpf-'));
+after(() => rmSync(objects, { recursive: true, force: true }));
+const bpfSkip = skip || bpfObstacle(objects);
+const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+const runner = (process.env.X0_TEST_RUNNER ?? '').split(' ').filter((word) => word !== '');
+
+function runAll(file: string, scenarios: Readonly<Record<string, unknown>>, skipped: string | false): void {
+  for (const name of Object.keys(scenarios)) {
+    if (name === 'agent-that-arms') continue; // the victim of another one
+    test(name, { skip: skipped, timeout: 60_000 * SLOW }, () => {
+      const { status, signal, stderr } = spawnSync(
+        'unshare',
+        ['-n', ...runner, process.execPath, join(import.meta.dirname, file), name],
+        { encoding: 'utf8', timeout: 50_000 * SLOW, env: { ...env, X0_TEST_BPF: objects } },
+      );
+      assert.equal(status, 0, `${signal ?? ''} ${stderr}`);
+    });
+  }
+}
+
+runAll('scenarios.ts', SCENARIOS, skip);
+runAll('bpf-scenarios.ts', TRANSMIT_SCENARIOS, skip);
+runAll('bpf-scenarios.ts', BPF_SCENARIOS, bpfSkip);
