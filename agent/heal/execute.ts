@@ -420,7 +420,7 @@ function reasonOf(fault: Fault): KickReason {
 }
 
 /** Names the taking out of an interface, to the kernel and to the undo helper. */
-export function detachId(name: string): string {
+function detachId(name: string): string {
   return `detach-${name}`;
 }
 

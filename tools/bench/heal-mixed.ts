@@ -1,7 +1,7 @@
 /**
  * Bench `heal-mixed`: the agent on a third and on two thirds of the routers, the rest stock. `worse` counts the runs that
- * cost more than stock does beyond its noise: more than the worst stock run of the same mesh and its whole span again,
- * or one OGM interval where that is more.
+ * cost more than stock does beyond its noise: more than the worst stock run of the same mesh (or what a repair costs
+ * stock as a rule, where that is more) and its whole span again, or one OGM interval where that is more.
  * The gain is stock's median over the mixed one's.
  */
 import { type BenchResult, median, type Progress } from './stats.ts';
