@@ -38,7 +38,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
   );
   const done = await sideBySide(
     jobs.map(({ topology, mix, agents }) => async () => {
-      const spec = { topology, agents, runs: runsOr(8), afterMs: 8000 };
+      const spec = { topology, agents, runs: runsOr(20), afterMs: 8000 };
       return { topology, mix, of: await series(`${topology} ${mix}`, spec, progress) };
     }),
     3,
