@@ -36,6 +36,12 @@ export function macFromBytes(bytes: Uint8Array, offset = 0): Mac {
 /** Writes six bytes at `offset`. Throws a RangeError for a string that is no canonical MAC. */
 export function macToBytes(mac: Mac, into: Uint8Array = new Uint8Array(6), offset = 0): Uint8Array {
   if (!isMac(mac)) throw new RangeError(`not a MAC address: ${mac}`);
-  for (let i = 0; i < 6; i++) into[offset + i] = Number.parseInt(mac.slice(i * 3, i * 3 + 2), 16);
+  for (let i = 0; i < 6; i++) into[offset + i] = (nibble(mac, i * 3) << 4) | nibble(mac, i * 3 + 1);
   return into;
+}
+
+/** Of a lower-case hex digit that is known to be one. */
+function nibble(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  return code < 58 ? code - 48 : code - 87;
 }

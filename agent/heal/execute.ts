@@ -172,7 +172,7 @@ export class Execute implements Machine {
   }
 
   /** The routes that a fault of ours broke, as the last tables have them. */
-  #broken(fault: Fault): Broken[] {
+  #broken(fault: Fault): readonly Broken[] {
     if (fault.interfaceIndex === null || fault.class === 'remote-alarm') return [];
     return broken(this.#around, fault.interfaceIndex, fault.class === 'neighbour-lost' ? fault.peer : null);
   }

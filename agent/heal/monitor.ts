@@ -7,7 +7,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
 import { expectedEveryMs, silentAfterMs } from '../mesh/silence.ts';
-import { attached, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
+import { attached, broken, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
 const AFTER_ALARM: Nanos = 300 * MS;
@@ -194,6 +194,8 @@ export class Monitor implements Machine, Surroundings {
     this.primaryKnown = true;
     if (tables.mesh !== null) this.lastMesh = tables.mesh;
     if (!this.started) return [];
+    // What would break with each interface, found now, while nobody waits for it.
+    for (const { index } of attached(this)) broken(this, index);
     return [...this.#neighbours(tables), ...this.#originators(tables, now)];
   }
 

@@ -117,14 +117,34 @@ const ROUND_TRIP_SHARE = 0.7;
 /** A row older than this many OGM intervals when read is no longer being fed. */
 const FRESH_INTERVALS = 1.6;
 
+/** What was found in a reading, so that a fault need not wait for it to be found again. */
+const findings = new WeakMap<Tables, Map<string, readonly Broken[]>>();
+
 /**
  * Originators whose best path leaves by this interface (and this neighbour, where one is named).
  * A neighbour's own hard-interface address is an originator too (OGMs of secondary interfaces) and counts for nothing.
  */
-export function broken(around: Surroundings, index: IfIndex, neighbour: Mac | null = null): Broken[] {
-  const paths = around.tables?.originators ?? [];
-  const hard = new Set((around.tables?.neighbours ?? []).map((row) => row.neighbour));
-  const fresh = FRESH_INTERVALS * (around.tables?.mesh?.settings.origInterval ?? 1000);
+export function broken(around: Surroundings, index: IfIndex, neighbour: Mac | null = null): readonly Broken[] {
+  const { tables } = around;
+  if (tables === null) return [];
+  let found = findings.get(tables);
+  if (found === undefined) {
+    found = new Map();
+    findings.set(tables, found);
+  }
+  const key = `${index} ${neighbour ?? ''}`;
+  let lost = found.get(key);
+  if (lost === undefined) {
+    lost = lostWith(tables, index, neighbour);
+    found.set(key, lost);
+  }
+  return lost;
+}
+
+function lostWith(tables: Tables, index: IfIndex, neighbour: Mac | null): Broken[] {
+  const paths = tables.originators;
+  const hard = new Set(tables.neighbours.map((row) => row.neighbour));
+  const fresh = FRESH_INTERVALS * (tables.mesh?.settings.origInterval ?? 1000);
   const isDead = (path: OriginatorPath) =>
     path.interface === index && (neighbour === null || path.neighbour === neighbour);
   const lost = new Map<Mac, { worth: number; other: Broken['other'] }>();

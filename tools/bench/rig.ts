@@ -185,7 +185,7 @@ export async function stop(agent: Agent): Promise<void> {
 }
 
 export interface Note {
-  readonly what: 'F' | 'L' | 'A';
+  readonly what: 'F' | 'K' | 'L' | 'A';
   readonly index: number;
   readonly carrier: boolean;
   readonly ns: number;

@@ -11,7 +11,9 @@
  * Noted, one line each, times in CLOCK_MONOTONIC nanoseconds:
  *
  *     F INDEX NS         right before the kernel was asked to take this far end down
- *     L INDEX CARRIER NS an RTM_NEWLINK of the agent's namespace reached an independent subscriber
+ *     K INDEX CARRIER NS the kernel said an RTM_NEWLINK of the agent's namespace: stamped there, where it hands the message
+ *                        to its subscribers
+ *     L INDEX CARRIER NS the same message was in an independent subscriber's hands
  *     A INDEX NS         a frame of ethertype 0x88B5 arrived at this far end: what the agent did
  *
  * Nothing is printed in between: who reads it would take the CPU from the agent in the moment that is measured.
@@ -19,6 +21,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
@@ -31,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,6 +76,51 @@ static void die(const char *what)
 	exit(1);
 }
 
+static int stamps;
+
+static int bpf(int command, union bpf_attr *attr)
+{
+	return (int)syscall(SYS_bpf, command, attr, sizeof *attr);
+}
+
+/*
+ * A filter that takes every message and leaves the time in a queue. The kernel runs it on a subscriber's socket while it
+ * broadcasts (net/netlink/af_netlink.c, do_one_broadcast), before it wakes anybody.
+ */
+static int stamp_messages(int fd)
+{
+	union bpf_attr map = {.map_type = BPF_MAP_TYPE_QUEUE, .value_size = 8, .max_entries = 4096};
+	stamps = bpf(BPF_MAP_CREATE, &map);
+	if (stamps < 0)
+		return -1;
+	struct bpf_insn code[] = {
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ktime_get_ns},
+		{.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = 10, .src_reg = 0, .off = -8},
+		{.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = stamps},
+		{0},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = BPF_ANY},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_push_elem},
+		{.code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = 0, .imm = -1},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	union bpf_attr load = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insns = (uint64_t)(uintptr_t)code,
+			       .insn_cnt = sizeof code / sizeof *code, .license = (uint64_t)(uintptr_t)"Apache-2.0"};
+	int program = bpf(BPF_PROG_LOAD, &load);
+	return program < 0 ? -1 : setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program);
+}
+
+/* The oldest stamp: one for each message that the socket takes, in their order. */
+static uint64_t kernel_stamp(void)
+{
+	uint64_t ns = 0;
+	union bpf_attr pop = {.map_fd = (uint32_t)stamps, .value = (uint64_t)(uintptr_t)&ns};
+	if (bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &pop) < 0)
+		die("a message without a stamp");
+	return ns;
+}
+
 static void *subscribe(void *arg)
 {
 	int fd = *(int *)arg;
@@ -80,11 +130,15 @@ static void *subscribe(void *arg)
 		ssize_t n = recv(fd, in, sizeof in, 0);
 		uint64_t at = read_clock(CLOCK_MONOTONIC);
 		if (n < 0)
-			continue;
+			die("recv");
+		uint64_t said = kernel_stamp();
 		for (struct nlmsghdr *m = (struct nlmsghdr *)in; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
 			struct ifinfomsg *link = NLMSG_DATA(m);
-			if (m->nlmsg_type == RTM_NEWLINK && link->ifi_family == AF_UNSPEC)
-				note('L', link->ifi_index, link->ifi_flags & 0x10000 /* IFF_LOWER_UP */ ? '1' : '0', at);
+			if (m->nlmsg_type != RTM_NEWLINK || link->ifi_family != AF_UNSPEC)
+				continue;
+			char carrier = link->ifi_flags & 0x10000 /* IFF_LOWER_UP */ ? '1' : '0';
+			note('K', link->ifi_index, carrier, said);
+			note('L', link->ifi_index, carrier, at);
 		}
 	}
 	return NULL;
@@ -125,6 +179,8 @@ int main(int argc, char **argv)
 	struct sockaddr_nl self = {.nl_family = AF_NETLINK};
 	if (bind(events, (struct sockaddr *)&self, sizeof self) < 0)
 		die("bind");
+	if (stamp_messages(events) < 0)
+		die("stamping netlink messages by BPF");
 	if (setsockopt(events, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
 		die("subscribe");
 
@@ -149,8 +205,8 @@ int main(int argc, char **argv)
 		if (strncmp(line, "dump", 4) == 0) {
 			pthread_mutex_lock(&lock);
 			for (unsigned i = 0; i < count; i++)
-				if (notes[i].what == 'L')
-					printf("L %d %c %llu\n", notes[i].index, notes[i].carrier, (unsigned long long)notes[i].ns);
+				if (notes[i].what == 'K' || notes[i].what == 'L')
+					printf("%c %d %c %llu\n", notes[i].what, notes[i].index, notes[i].carrier, (unsigned long long)notes[i].ns);
 				else
 					printf("%c %d %llu\n", notes[i].what, notes[i].index, (unsigned long long)notes[i].ns);
 			count = 0;

@@ -63,14 +63,16 @@ describe('notes of the witness', () => {
       'L 1011 0 1050000', // another port
       'L 1010 1 1060000', // a change that is no loss
       'A 1511 1300000', // noted before the subscriber had the lock
+      'K 1011 0 1040000',
+      'K 1010 0 1080000',
       'L 1010 0 1100000',
       'L 1010 0 1200000',
       'F 1511 2000000',
       'A 1511 2100000', // at the dead port itself
     ].map(readNote);
     assert.deepEqual(pair(notes, near), [
-      { heardMs: 0.1, actedMs: 0.3 },
-      { heardMs: Number.POSITIVE_INFINITY, actedMs: Number.POSITIVE_INFINITY },
+      { saidMs: 0.08, heardMs: 0.1, actedMs: 0.3 },
+      { saidMs: Number.POSITIVE_INFINITY, heardMs: Number.POSITIVE_INFINITY, actedMs: Number.POSITIVE_INFINITY },
     ]);
   });
 });
