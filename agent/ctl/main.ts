@@ -103,13 +103,21 @@ export const COMMANDS: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'the graph of the mesh, with shortest paths from here',
-    more: 'batman-adv knows next hops, not maps: beyond a neighbour stands the route,\nover however many hops.',
+    more: `batman-adv knows next hops, not maps: beyond a neighbour stands the route,
+over however many hops. Below the table stands what would split the mesh:
+routers without which it falls apart, and edges that no other way goes around.`,
     example: 'x0ctl topology --dot | dot -Tsvg > mesh.svg',
-    options: { dot: { type: 'boolean', help: 'for Graphviz' } },
-    run: showing<Of<typeof shapes.topology>>('/mesh/topology', async (answer, to, { dot }) => {
-      const { topologyDot, topologyText } = await views();
-      return dot === true ? topologyDot(answer) : topologyText(answer, to);
-    }),
+    options: {
+      dot: { type: 'boolean', help: 'for Graphviz' },
+      netjson: { type: 'boolean', help: 'as NetJSON NetworkGraph' },
+      to: { type: 'string', value: 'ROUTER', help: 'only the three cheapest ways to it' },
+      from: { type: 'string', value: 'ROUTER', help: 'with --to: from it and not from here' },
+      file: { type: 'string', value: 'FILE', help: 'of a map, NetJSON or meshviewer.json; needs no agent' },
+    },
+    run: async ({ to, json, options, agent }) => {
+      const { showTopology } = await import('./topology.ts');
+      return showTopology(options, to, json, agent);
+    },
   },
   {
     name: 'watch',
@@ -305,6 +313,7 @@ const STATUS: Readonly<Record<string, number>> = {
   E_FORBIDDEN: EXIT.refused,
   E_NOT_FOUND: EXIT.refused,
   E_CONFIG_READ: EXIT.refused,
+  E_MAP: EXIT.refused,
 };
 
 type Found =

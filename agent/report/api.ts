@@ -9,10 +9,10 @@ import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, SECOND, toMs } from '../core/time.ts';
 import type { Action, Decision, Fault, Mode } from '../core/words.ts';
 import type { MeshView } from '../mesh/mesh.ts';
-import { Graph, pathTo, shortestPaths, statistics } from '../mesh/topology.ts';
 import { explain } from './explain.ts';
 import { docsPage, openapi } from './openapi.ts';
 import * as shapes from './shapes.ts';
+import { topologyOf } from './topology.ts';
 
 /** A decision as the journal keeps it: host's `Entry`. */
 export interface JournalEntry {
@@ -468,39 +468,6 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       undoArmed: heal.undoArmed,
     },
   };
-}
-
-function topologyOf(mesh: MeshView): Unversioned<shapes.Of<typeof shapes.topology>> {
-  const known = mesh.self === null ? [] : [mesh.self];
-  for (const { originator, state } of mesh.nodes)
-    if (state === 'joined' || state === 'registered') known.push(originator);
-  const graph = Graph.of(mesh.edges, known);
-  const paths = shortestPaths(graph, mesh.self ?? '');
-  const nodes = graph.nodes().map((id) => {
-    const path = paths.get(id);
-    return {
-      id,
-      cost: path === undefined ? null : round(path.cost),
-      hops: path?.hops ?? null,
-      via: pathTo(paths, id)?.[1] ?? null,
-    };
-  });
-  const { meanDegree, diameterCost, meanCost, ...counts } = statistics(graph);
-  return {
-    self: mesh.self,
-    nodes,
-    edges: mesh.edges.map(({ from, to, kind, cost }) => ({ from, to, kind, cost: round(cost) })),
-    statistics: {
-      ...counts,
-      meanDegree: round(meanDegree),
-      diameterCost: round(diameterCost),
-      meanCost: round(meanCost),
-    },
-  };
-}
-
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
 }
 
 function entryOf({ id, wall, decision }: JournalEntry): shapes.Of<typeof shapes.log>['entries'][number] {

@@ -11,6 +11,7 @@ import { age, clean, milliseconds, type Terminal, table, terminal, wrap } from '
 import { logText } from '../../../agent/ctl/views.ts';
 import { watch } from '../../../agent/ctl/watch.ts';
 import { hear } from '../../../agent/host/http.ts';
+import { readMap } from '../../../agent/mesh/map.ts';
 import type { Sources } from '../../../agent/report/api.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
@@ -92,6 +93,9 @@ eth0 02:00:00:00:01:0b 02:00:00:00:00:0b EXCELLENT    255     - 0.0%  10s
 02:00:00:00:00:0b            1     1 02:00:00:00:00:0b
 02:00:00:00:00:0c            2 2.133 02:00:00:00:00:0b
 3 routers, 2 edges, 1 part, diameter 2 edges (cost 2.133)
+without 02:00:00:00:00:0b it splits: 1 + 1 routers
+without the edge 02:00:00:00:00:0a to 02:00:00:00:00:0b it splits: 1 + 2 routers
+without the edge 02:00:00:00:00:0b to 02:00:00:00:00:0c it splits: 2 + 1 routers
 as seen from here; links between others are not known
 `,
   'topology --dot': `graph mesh {
@@ -102,6 +106,8 @@ as seen from here; links between others are not known
   "02:00:00:00:00:0b" -- "02:00:00:00:00:0c" [label="1.133", style=dashed];
 }
 `,
+  'topology --to 02:00:00:00:00:0c': '2.133  02:00:00:00:00:0a > 02:00:00:00:00:0b > 02:00:00:00:00:0c\n',
+  'topology --to 02:00:00:00:00:0a --from 02:00:00:00:00:0b': '1  02:00:00:00:00:0b > 02:00:00:00:00:0a\n',
   'heal log': `TIME           FAULT STEP     ACTION   AFTER WHAT
 01-02 03:04:05 e1-f1 planned  detach  120 us link-down eth1
 01-02 03:04:05 e1-f1 verified detach 43.1 ms link-down eth1: 2 of 2 routes go
@@ -119,6 +125,69 @@ test('tables for people', async (t) => {
     assert.equal(out, expected, line);
     assert.equal(status, EXIT.ok);
   }
+});
+
+test('topology --netjson is a NetworkGraph', async (t) => {
+  const socket = await agent(t);
+  const { out, status } = await run(['topology', '--netjson', '--socket', socket]);
+  assert.equal(status, EXIT.ok);
+  const map = readMap(out);
+  assert.deepEqual(
+    [map.format, map.protocol, map.version, map.metric, map.router],
+    ['netjson', 'batman-adv', '2022.3', 'ETX', '02:00:00:00:00:0a'],
+  );
+  assert.deepEqual(
+    map.links.map(({ source, target, cost }) => [source, target, cost]),
+    [
+      ['02:00:00:00:00:0a', '02:00:00:00:00:0b', 1],
+      ['02:00:00:00:00:0b', '02:00:00:00:00:0c', 1.133],
+    ],
+  );
+});
+
+test('topology of a map needs no agent', async (t) => {
+  const file = join(folder(t), 'map.json');
+  const nodes = ['a', 'b', 'c'].map((node_id) => ({ node_id }));
+  const ends = [
+    ['a', 'b'],
+    ['b', 'c'],
+    ['c', 'c'],
+  ];
+  writeFileSync(file, JSON.stringify({ nodes, links: ends.map(([source, target]) => ({ source, target })) }));
+  const { out, err, status } = await run(['topology', '--file', file, '--socket', '/nowhere']);
+  assert.equal(status, EXIT.ok);
+  assert.equal(err, '1 link from a node to itself left out\n');
+  assert.equal(
+    out,
+    `3 routers, 2 edges, 1 part, diameter 2 edges (cost 2)
+without b it splits: 1 + 1 routers
+without the edge a to b it splits: 1 + 2 routers
+without the edge b to c it splits: 2 + 1 routers
+`,
+  );
+  const json = await run(['topology', '--file', file, '--json']);
+  assert.equal(shapes.mismatch(shapes.topology.schema, JSON.parse(json.out)), null);
+  assert.equal((await run(['topology', '--file', file, '--to', 'c', '--from', 'a'])).out, '2  a > b > c\n');
+  assert.match((await run(['topology', '--file', file, '--netjson'])).out, /"type": "NetworkGraph"/);
+  assert.match((await run(['topology', '--file', file, '--dot'])).out, /"a" -- "b"/);
+
+  const refused = async (...argv: string[]) => {
+    const answer = await run(['topology', '--json', ...argv]);
+    return [answer.status, (JSON.parse(answer.out) as { error: { code: string } }).error.code];
+  };
+  assert.deepEqual(await refused('--file', `${file}x`), [EXIT.refused, 'E_NOT_FOUND']);
+  assert.deepEqual(await refused('--file', folder(t)), [EXIT.usage, 'E_USAGE']);
+  assert.deepEqual(await refused('--file', file, '--dot'), [EXIT.usage, 'E_USAGE']);
+  writeFileSync(file, '{"nodes": 1}');
+  assert.deepEqual(await refused('--file', file), [EXIT.refused, 'E_MAP']);
+  assert.match((await run(['topology', '--file', file])).err, /map\.json: \$\.nodes: expected an array, found 1/);
+  writeFileSync(file, JSON.stringify({ nodes, links: [] }));
+  assert.equal((await run(['topology', '--file', file, '--to', 'a'])).status, EXIT.usage);
+  assert.equal((await run(['topology', '--file', file, '--to', 'z', '--from', 'a'])).status, EXIT.refused);
+  assert.equal(
+    (await run(['topology', '--file', file, '--to', 'b', '--from', 'a'])).out,
+    'no way from a to b is known\n',
+  );
 });
 
 test('--json answers in the documented shapes, wherever the option stands', async (t) => {
