@@ -16,7 +16,8 @@ import { type Control, type ControlOptions, isTaken, serveControl } from './host
 import { Flusher } from './host/flusher.ts';
 import { serveApi, serveMetrics } from './host/http.ts';
 import { native } from './host/native.ts';
-import { openState, type State, type StateLimits } from './host/state.ts';
+import type { StateLimits } from './host/state/store.ts';
+import { openState, type State } from './host/state.ts';
 import { openTape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';

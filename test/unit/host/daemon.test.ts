@@ -10,7 +10,8 @@ import { type TestContext, test } from 'node:test';
 import type { WorldEvent } from '../../../agent/core/event.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { SECOND } from '../../../agent/core/time.ts';
-import { openState, sqliteRefusal } from '../../../agent/host/state.ts';
+import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
+import { openState } from '../../../agent/host/state.ts';
 import { folder, until } from './help.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
