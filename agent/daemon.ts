@@ -21,6 +21,8 @@ import { openState, type State } from './host/state.ts';
 import { openTape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
+import type { Header } from './record/format.ts';
+import { Turns } from './record/turns.ts';
 import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
 
@@ -35,7 +37,7 @@ const HELP = `x0d ${VERSION}: the x0tta6bl4 agent
 usage: x0d [--config FILE]
 
   --config FILE   the configuration (${CONFIG_FILE})
-  --record FILE   write every event that the machines are told into FILE, one JSON array [ns, event] a line
+  --record FILE   write all that the machines are told and decide into FILE; x0ctl replay FILE plays it again
   --version       print the version and end
   --help          this page
 
@@ -171,9 +173,12 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     onBook: (book) => keep(book, { log, metrics, state, flusher }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
-  const recording = tape === undefined ? null : openTape(tape, log);
-  const runtime = new Runtime([...room.machines, mesh], host, {
-    ...(recording === null ? {} : { record: (now, event) => recording.take(now, event) }),
+  const machines = [...room.machines, mesh];
+  const about: Header = { agent: VERSION, machines: machines.map(({ name }) => name), begins: 'start' };
+  const recording = tape === undefined ? null : openTape(tape, about, log);
+  const turns = new Turns((turn) => recording?.take(turn));
+  const runtime = new Runtime(machines, host, {
+    ...(recording === null ? {} : turns.hooks),
     stopwatch: {
       now: () => shim.now(),
       took: (phase, ns, sinceTurnBegan) => {
@@ -227,6 +232,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     control?.close();
     host.close();
     state.close();
+    turns.end();
     recording?.close();
     process.exit(0);
   }

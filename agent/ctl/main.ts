@@ -221,6 +221,21 @@ that were reached over it. Budgets hold here as well.`,
     },
   },
   {
+    name: 'replay',
+    arguments: 'FILE',
+    least: 1,
+    most: 1,
+    help: 'play a recording again: are the same decisions taken?',
+    more: `FILE comes from record export or x0d --record, on any machine; plain or gzip.
+Exit status 1 with the first difference, if there is one. Needs no agent.`,
+    example: 'x0ctl replay incident.jsonl.gz',
+    options: { log: { type: 'boolean', help: 'show every decision as it is taken' } },
+    run: async ({ to, json, arguments: [file], options }) => {
+      const { replayFile } = await import('./replay.ts');
+      return replayFile(file!, to, json, options.log === true);
+    },
+  },
+  {
     name: 'config check',
     arguments: '[FILE]',
     least: 0,
@@ -314,6 +329,7 @@ const STATUS: Readonly<Record<string, number>> = {
   E_NOT_FOUND: EXIT.refused,
   E_CONFIG_READ: EXIT.refused,
   E_MAP: EXIT.refused,
+  E_RECORDING: EXIT.refused,
 };
 
 type Found =

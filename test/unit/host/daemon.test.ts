@@ -93,6 +93,7 @@ class Place {
         readFileSync(tape, 'utf8')
           .split('\n')
           .filter((line) => line !== '')
+          .slice(1)
           .map((line) => (JSON.parse(line) as [number, WorldEvent])[1]),
     };
     child.stderr.on('data', (text) => {
