@@ -16,12 +16,12 @@ import { type Control, type ControlOptions, isTaken, serveControl } from './host
 import { Flusher } from './host/flusher.ts';
 import { serveApi, serveMetrics } from './host/http.ts';
 import { native } from './host/native.ts';
+import { Recorder } from './host/recorder.ts';
 import type { StateLimits } from './host/state/store.ts';
 import { openState, type State } from './host/state.ts';
 import { openTape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
-import type { Header } from './record/format.ts';
 import { Turns } from './record/turns.ts';
 import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
@@ -174,11 +174,20 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
   const machines = [...room.machines, mesh];
-  const about: Header = { agent: VERSION, machines: machines.map(({ name }) => name), begins: 'start' };
-  const recording = tape === undefined ? null : openTape(tape, about, log);
-  const turns = new Turns((turn) => recording?.take(turn));
+  const header = { agent: VERSION, machines: machines.map(({ name }) => name) };
+  const recording = tape === undefined ? null : openTape(tape, { ...header, begins: 'start' }, log);
+  const recorder = new Recorder(config.state.recorder, {
+    header,
+    now: () => shim.now(),
+    busy: () => room.execute.busy().length > 0,
+    keep: (bytes, faults) => void state.keepRecording(bytes, faults),
+  });
+  const turns = new Turns((turn) => {
+    recording?.take(turn);
+    recorder.take(turn);
+  });
   const runtime = new Runtime(machines, host, {
-    ...(recording === null ? {} : turns.hooks),
+    ...turns.hooks,
     stopwatch: {
       now: () => shim.now(),
       took: (phase, ns, sinceTurnBegan) => {
@@ -214,6 +223,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     const live = new Set(changes.filter(({ apply }) => apply === 'live').map(({ section }) => section));
     if (live.has('state')) {
       state.settle(stateLimits(next));
+      recorder.settle(next.state.recorder);
       flusher.settle();
     }
     if (live.has('heal') || live.has('mesh')) {
@@ -231,8 +241,9 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     log.info(`ending on ${signal}`, { undone: host.armed().length });
     control?.close();
     host.close();
-    state.close();
     turns.end();
+    recorder.close();
+    state.close();
     recording?.close();
     process.exit(0);
   }
@@ -256,6 +267,13 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       authenticated: room.monitor.settings.key !== '',
     }),
     journal: state,
+    recorder: {
+      list: () => state.recordings(),
+      export: (id) => {
+        turns.end();
+        return id === null ? recorder.export() : state.recording(id);
+      },
+    },
     config: () => asTable(config),
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
     ask: (event) => host.feed(event),

@@ -181,6 +181,20 @@ export function topologyNetjson({ self, algorithm, batmanVersion, nodes, edges }
   });
 }
 
+export function recordingsText({ recordings }: Of<typeof shapes.recordings>, to: Screen): string {
+  if (recordings.length === 0) return 'No recording is kept; x0ctl record export has the last minutes.\n';
+  return table(
+    [
+      { title: 'ID', of: ({ id }) => String(id), right: true },
+      { title: 'TIME', of: ({ time }) => localTime(time) },
+      { title: 'BYTES', of: ({ bytes }) => String(bytes), right: true },
+      { title: 'FAULTS', of: ({ faults }) => faults.join(' '), flexible: true },
+    ],
+    recordings,
+    to,
+  );
+}
+
 type Entry = Of<typeof shapes.log>['entries'][number];
 
 export function logText({ entries }: Of<typeof shapes.log>, to: Screen, none = 'The journal is empty.'): string {

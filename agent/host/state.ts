@@ -23,6 +23,7 @@ import { setAside } from './state/aside.ts';
 import { FlashBudget } from './state/budget.ts';
 import { epochIn, nextEpoch } from './state/epoch.ts';
 import { type Mark, Marks } from './state/marks.ts';
+import type { KeptRecording } from './state/recordings.ts';
 import { isDamage, message } from './state/sqlite.ts';
 import { PAGE, type Pending, type StateLimits, Store } from './state/store.ts';
 
@@ -193,6 +194,45 @@ export class State {
     } catch (thrown) {
       const error = new AgentError('E_JOURNAL_BROKEN', `the journal cannot be read: ${message(thrown)}`);
       return { ok: false, entries: 0, broken: this.#store.checkpoint.id + 1, error };
+    }
+  }
+
+  /**
+   * Keeps a recording of these faults, at the cost of older ones: an eighth of the size limit is for recordings. Answers
+   * whether it did; not, where there is no disk, no room, or flash has had enough for now.
+   */
+  keepRecording(recording: Uint8Array, faults: readonly string[]): boolean {
+    const limit = this.#options.sizeLimitKib * 128;
+    // To the log first and to the file later.
+    const cost = 2 * recording.length + 8 * PAGE;
+    if (this.#store === null || recording.length > limit || !this.#budget.spares(cost)) return false;
+    try {
+      this.#store.recordings.write(this.#options.wall(), recording, faults, limit, this.#store.batchBytes);
+      this.#budget.spend(cost);
+      return true;
+    } catch (thrown) {
+      this.#failed(thrown);
+      return false;
+    }
+  }
+
+  /** Those that are kept, the oldest first. */
+  recordings(): KeptRecording[] {
+    try {
+      return this.#store?.recordings.list() ?? [];
+    } catch (thrown) {
+      this.#failed(thrown);
+      return [];
+    }
+  }
+
+  /** null where there is no such recording. */
+  recording(id: number): Uint8Array | null {
+    try {
+      return this.#store?.recordings.read(id) ?? null;
+    } catch (thrown) {
+      this.#failed(thrown);
+      return null;
     }
   }
 

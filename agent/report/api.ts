@@ -33,6 +33,18 @@ export interface JournalReader {
   status(): { readonly entries: number };
 }
 
+/** What host's `State` and `Recorder` have: recordings of repairs, the oldest first, and what is in memory now (id null). */
+export interface RecordingReader {
+  list(): readonly {
+    readonly id: number;
+    readonly wall: number;
+    readonly bytes: number;
+    readonly faults: readonly string[];
+  }[];
+  /** gzip; null where there is none. */
+  export(id: number | null): Uint8Array | null;
+}
+
 /** What heal shows of itself. */
 export interface HealView {
   readonly mode: Mode;
@@ -63,6 +75,7 @@ export interface Sources {
   mesh(): MeshView;
   heal(): HealView;
   readonly journal: JournalReader;
+  readonly recorder: RecordingReader;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };
@@ -289,6 +302,38 @@ export const CALLS: readonly Call[] = [
         throw usage('lost: expected a MAC address such as 02:12:34:56:78:9a, in lower case');
       sources.ask({ type: 'kick-asked', by: caller.name, lost });
       return { done: true, message: 'asked for; x0ctl heal log shows what came of it' };
+    },
+  }),
+  call({
+    method: 'GET',
+    path: '/record',
+    help: 'The recordings of repairs that are kept.',
+    shape: shapes.recordings,
+    answer: ({ sources }) => ({
+      recordings: sources.recorder.list().map(({ id, wall, bytes, faults }) => ({
+        id,
+        time: new Date(wall).toISOString(),
+        bytes,
+        faults,
+      })),
+    }),
+  }),
+  call({
+    method: 'POST',
+    path: '/record/export',
+    help: 'One recording, or what the flight recorder has in memory now. Changes nothing.',
+    body: [{ name: 'id', type: 'integer', help: 'of a recording that is kept; what is in memory without it' }],
+    shape: shapes.recording,
+    answer: ({ sources, body }) => {
+      const id = body.id ?? null;
+      if (id !== null && !Number.isSafeInteger(id)) throw usage('id: expected the number of a recording');
+      const recording = sources.recorder.export(id as number | null);
+      if (recording === null)
+        throw new AgentError(
+          'E_NOT_FOUND',
+          id === null ? 'nothing is recorded: state.recorder is 0' : `there is no recording ${id}; see record list`,
+        );
+      return { bytes: recording.length, data: Buffer.from(recording).toString('base64') };
     },
   }),
   call({

@@ -277,6 +277,25 @@ export const explanation = object({
   entries: array(entry, 'oldest first'),
 });
 
+export const recordings = object({
+  version,
+  recordings: array(
+    object({
+      id: integer('number'),
+      time: wall,
+      bytes: integer('as gzip'),
+      faults: array(text('id'), 'whose repair it holds'),
+    }),
+    'oldest first',
+  ),
+});
+
+export const recording = object({
+  version,
+  bytes: integer('of the gzip file'),
+  data: text('the gzip file as base64; its lines are described in agent/record/format.ts'),
+});
+
 export const config = object({
   version,
   config: {

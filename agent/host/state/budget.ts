@@ -21,6 +21,11 @@ export class FlashBudget {
     this.#credit -= bytes;
   }
 
+  /** Whether so many bytes leave half of what can go at once: for what is not the budget's first purpose. */
+  spares(bytes: number): boolean {
+    return this.#refill() - bytes >= BURST_BUDGET / 2;
+  }
+
   /** The time until the budget is no longer overdrawn; 0 and less while it is not. */
   debt(): Nanos {
     return (-this.#refill() / DAILY_BUDGET) * DAY;

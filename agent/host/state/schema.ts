@@ -18,6 +18,9 @@ export const MIGRATIONS: readonly string[] = [
    INSERT INTO marks_of_keys SELECT '', sender, epoch, counter, used FROM marks;
    DROP TABLE marks;
    ALTER TABLE marks_of_keys RENAME TO marks;`,
+  // A recording comes in parts, so that no transaction is large; one whose row is missing was not finished.
+  `CREATE TABLE recordings (id INTEGER PRIMARY KEY, wall INTEGER NOT NULL, bytes INTEGER NOT NULL, faults TEXT NOT NULL);
+   CREATE TABLE recording_parts (id INTEGER PRIMARY KEY, recording INTEGER NOT NULL, data BLOB NOT NULL);`,
 ];
 
 /** Brings a database to the newest version, each step in a transaction of its own. */

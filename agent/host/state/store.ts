@@ -6,6 +6,7 @@ import type { Nanos } from '../../core/time.ts';
 import { type Checkpoint, GENESIS, type SealedRow, seal, type Verification, verifyChain } from '../journal.ts';
 import { readEpoch } from './epoch.ts';
 import type { KeyedMark, Mark } from './marks.ts';
+import { Recordings } from './recordings.ts';
 import { MIGRATIONS, migrate } from './schema.ts';
 import { Damage, type Database, readable, sqlite } from './sqlite.ts';
 
@@ -32,6 +33,7 @@ export class Store {
   entries: number;
   /** Text of one transaction, bytes: small against the size limit, so that the WAL stays small. */
   batchBytes = 0;
+  readonly recordings: Recordings;
   readonly #db: Database;
   #maxEntries = 0;
   /** Pages above which the oldest entries go. */
@@ -43,6 +45,7 @@ export class Store {
     if (found !== undefined && !found.isFile() && !found.isSymbolicLink()) throw new Damage('not a file');
     const db = new (sqlite())(file, { timeout: 0 });
     this.#db = db;
+    this.recordings = new Recordings(db);
     try {
       db.pragma('locking_mode = EXCLUSIVE');
       db.pragma(`page_size = ${PAGE}`);
@@ -64,6 +67,8 @@ export class Store {
         const kept = db.prepare('SELECT id, hash FROM checkpoint').get() as Checkpoint | undefined;
         const count = db.prepare('SELECT count(*) FROM journal').pluck().get() as number;
         db.prepare('SELECT key, sender, epoch, counter, used FROM marks LIMIT 1').get();
+        db.prepare('SELECT id, wall, bytes, faults FROM recordings LIMIT 1').get();
+        db.prepare('SELECT id, recording, data FROM recording_parts LIMIT 1').get();
         db.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
         return { last, kept, count };
       });

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { client } from '../../../agent/ctl/client.ts';
 import { COMMANDS, EXIT, main } from '../../../agent/ctl/main.ts';
 import { age, clean, milliseconds, type Terminal, table, terminal, wrap } from '../../../agent/ctl/terminal.ts';
@@ -113,6 +114,9 @@ as seen from here; links between others are not known
 01-02 03:04:05 e1-f1 verified detach 43.1 ms link-down eth1: 2 of 2 routes go
                                              another way
 `,
+  'record list': `ID TIME           BYTES FAULTS
+ 3 01-02 03:05:05 12345 e1-f1
+`,
   'heal mode': 'act\n',
   'heal mode observe': 'heal.mode is observe until the next start\n',
 };
@@ -190,6 +194,28 @@ without the edge b to c it splits: 2 + 1 routers
   );
 });
 
+test('record export writes what is in memory, or a recording that is kept', async (t) => {
+  const socket = await agent(t);
+  const file = join(folder(t), 'r.gz');
+  const now = await run(['record', 'export', file, '--socket', socket]);
+  assert.deepEqual([now.status, now.out], [EXIT.ok, `${file}: 14 bytes\n`]);
+  assert.equal(readFileSync(file, 'utf8'), 'recording null');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  await run(['record', 'export', file, '--id', '3', '--socket', socket]);
+  assert.equal(readFileSync(file, 'utf8'), 'recording 3');
+  assert.equal((await run(['record', 'export', file, '--id', '4', '--socket', socket])).status, EXIT.refused);
+  assert.equal((await run(['record', 'export', file, '--id', 'x', '--socket', socket])).status, EXIT.usage);
+  const nowhere = await run(['record', 'export', join(file, 'x'), '--socket', socket]);
+  assert.deepEqual(
+    [nowhere.status, nowhere.err],
+    [EXIT.refused, `x0ctl: ${join(file, 'x')} cannot be written: ENOTDIR\n`],
+  );
+  const text = sources({ recorder: { list: () => [], export: () => gzipSync('all of it\n') } });
+  const other = await agent(t, text);
+  assert.equal((await run(['record', 'export', '-', '--socket', other])).out, 'all of it\n');
+  assert.match((await run(['record', 'list', '--socket', other])).out, /^No recording is kept/);
+});
+
 test('--json answers in the documented shapes, wherever the option stands', async (t) => {
   const socket = await agent(t);
   const table: [string[], shapes.Shape<unknown>][] = [
@@ -197,6 +223,7 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     [['nodes'], shapes.nodes],
     [['links'], shapes.links],
     [['topology'], shapes.topology],
+    [['record', 'list'], shapes.recordings],
     [['heal', 'log', '--limit', '1'], shapes.log],
     [['heal', 'explain', FAULT.id], shapes.explanation],
     [['heal', 'mode', 'off'], shapes.done],

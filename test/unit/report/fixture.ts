@@ -136,6 +136,10 @@ export function sources(more: Partial<Sources> = {}): Asking {
       },
       status: () => ({ entries: ENTRIES.length }),
     },
+    recorder: {
+      list: () => [{ id: 3, wall: Date.UTC(2026, 0, 2, 3, 5, 5), bytes: 12_345, faults: ['e1-f1'] }],
+      export: (id) => (id === null || id === 3 ? Buffer.from(`recording ${id}`) : null),
+    },
     config: () => ({ heal: { mode: 'act' } }),
     process: () => ({ rssBytes: 50 * 2 ** 20, cpuSeconds: 1.25 }),
     ask: (event) => {
