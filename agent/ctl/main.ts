@@ -183,6 +183,25 @@ them (the log only what is new), or else error.`,
     },
   },
   {
+    name: 'heal verify',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'prove the journal whole, or say where it is broken',
+    more: `Each entry is sealed by a hash over the seal before it. What was taken off the
+beginning to save flash is behind a checkpoint. Who may write the file can write
+a whole new chain: keep the head that this prints elsewhere to see that, too.
+Exit status 1 if it is broken.`,
+    example: 'x0ctl heal verify --file /mnt/backup/state.db',
+    options: { file: { type: 'string', value: 'FILE', help: 'a state file that no agent uses' } },
+    run: async ({ to, json, options, agent }) => {
+      const { verifyAgent, verifyFile, showVerification } = await import('./verify.ts');
+      const { file } = options;
+      const found = typeof file === 'string' ? verifyFile(file) : await verifyAgent(await agent());
+      return showVerification(found, to, json);
+    },
+  },
+  {
     name: 'heal mode',
     arguments: '[MODE]',
     least: 0,
@@ -356,6 +375,7 @@ const STATUS: Readonly<Record<string, number>> = {
   E_FORBIDDEN: EXIT.refused,
   E_NOT_FOUND: EXIT.refused,
   E_CONFIG_READ: EXIT.refused,
+  E_JOURNAL_BROKEN: EXIT.problem,
   E_MAP: EXIT.refused,
   E_RECORDING: EXIT.refused,
 };

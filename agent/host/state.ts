@@ -25,7 +25,7 @@ import { epochIn, nextEpoch } from './state/epoch.ts';
 import { type Mark, Marks } from './state/marks.ts';
 import type { KeptRecording } from './state/recordings.ts';
 import { isDamage, message } from './state/sqlite.ts';
-import { PAGE, type Pending, type StateLimits, Store } from './state/store.ts';
+import { type Chain, PAGE, type Pending, type StateLimits, Store } from './state/store.ts';
 
 export interface StateOptions extends StateLimits {
   /** Where state.db lies; null for memory only (lab, tests). */
@@ -194,6 +194,18 @@ export class State {
     } catch (thrown) {
       const error = new AgentError('E_JOURNAL_BROKEN', `the journal cannot be read: ${message(thrown)}`);
       return { ok: false, entries: 0, broken: this.#store.checkpoint.id + 1, error };
+    }
+  }
+
+  /**
+   * At most `limit` rows after this one as they are on the medium, for whoever verifies them: page by page, since all at
+   * once would hold up a repair. Throws E_JOURNAL_BROKEN where they cannot be read.
+   */
+  chain(after: number, limit: number): Chain {
+    try {
+      return this.#store?.chain(after, limit) ?? { checkpoint: GENESIS, head: GENESIS, rows: [] };
+    } catch (thrown) {
+      throw new AgentError('E_JOURNAL_BROKEN', `the journal cannot be read: ${message(thrown)}`);
     }
   }
 

@@ -30,7 +30,21 @@ export interface JournalReader {
     readonly sinceId?: number;
     readonly faultId?: string;
   }): readonly JournalEntry[];
-  status(): { readonly entries: number };
+  status(): { readonly entries: number; readonly pending: number };
+  /** Rows of the chain as they are on the medium. Throws E_JOURNAL_BROKEN. */
+  chain(
+    after: number,
+    limit: number,
+  ): {
+    readonly checkpoint: Sealed;
+    readonly head: Sealed;
+    readonly rows: readonly (Sealed & { readonly entry: string })[];
+  };
+}
+
+interface Sealed {
+  readonly id: number;
+  readonly hash: Uint8Array;
 }
 
 /** What host's `State` and `Recorder` have: recordings of repairs, the oldest first, and what is in memory now (id null). */
@@ -158,6 +172,8 @@ const HTML = 'text/html; charset=utf-8';
 const JSON_TYPE = 'application/json';
 const LOG_LIMIT = 20;
 const LOG_MOST = 1000;
+/** Rows that are read in a millisecond or two. */
+const CHAIN_PAGE = 200;
 
 export const CALLS: readonly Call[] = [
   call({
@@ -241,6 +257,23 @@ export const CALLS: readonly Call[] = [
       const since = wholeNumber(query, 'since', 0, Number.MAX_SAFE_INTEGER);
       const entries = sources.journal.query({ limit, ...(since !== undefined && { sinceId: since }) });
       return { entries: entries.map(entryOf) };
+    },
+  }),
+  call({
+    method: 'GET',
+    path: '/heal/chain',
+    help: 'The journal as it is on flash, with its seals, for whoever verifies it: x0ctl heal verify.',
+    query: [{ name: 'since', type: 'integer', help: `only rows after this one, by its id; ${CHAIN_PAGE} at most` }],
+    shape: shapes.chain,
+    answer: ({ sources, query }) => {
+      const since = wholeNumber(query, 'since', 0, Number.MAX_SAFE_INTEGER) ?? 0;
+      const { checkpoint, head, rows } = sources.journal.chain(since, CHAIN_PAGE);
+      return {
+        checkpoint: sealOf(checkpoint),
+        head: sealOf(head),
+        pending: sources.journal.status().pending,
+        rows: rows.map((row) => ({ ...sealOf(row), entry: row.entry })),
+      };
     },
   }),
   call({
@@ -513,6 +546,10 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       undoArmed: heal.undoArmed,
     },
   };
+}
+
+function sealOf({ id, hash }: Sealed): { id: number; hash: string } {
+  return { id, hash: Buffer.from(hash).toString('hex') };
 }
 
 function entryOf({ id, wall, decision }: JournalEntry): shapes.Of<typeof shapes.log>['entries'][number] {

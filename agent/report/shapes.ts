@@ -257,6 +257,16 @@ const entry = object({
 
 export const log = object({ version, entries: array(entry, 'oldest first') });
 
+const sealed = { id: integer('of the entry'), hash: text('SHA-256 over the seal before it and its own text') };
+
+export const chain = object({
+  version,
+  checkpoint: object(sealed, 'the last entry that is gone from the beginning; id 0 for none'),
+  head: object(sealed, 'the last entry that was written, as the agent remembers it'),
+  pending: integer('entries that wait to be written'),
+  rows: array(object({ ...sealed, entry: text('the entry as it was sealed') }), 'in order'),
+});
+
 export const explanation = object({
   version,
   fault: text('id'),

@@ -26,6 +26,12 @@ export interface Pending {
   readonly text: string;
 }
 
+export interface Chain {
+  readonly checkpoint: Checkpoint;
+  readonly head: Checkpoint;
+  readonly rows: readonly SealedRow[];
+}
+
 export class Store {
   checkpoint: Checkpoint;
   /** The last entry on the medium, or the checkpoint where there is none. */
@@ -184,6 +190,14 @@ export class Store {
       entry: this.head.id,
     });
     return { ok: false, entries: seen.entries, broken: this.head.id, error };
+  }
+
+  /** A page of the chain: what it begins behind, its rows after this one, and what the last of all should be. */
+  chain(after: number, limit: number): Chain {
+    const rows = this.#db
+      .prepare('SELECT id, entry, hash FROM journal WHERE id > ? ORDER BY id LIMIT ?')
+      .all(after, limit);
+    return { checkpoint: this.checkpoint, head: this.head, rows: rows as SealedRow[] };
   }
 
   usedPages(): number {
