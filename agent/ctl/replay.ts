@@ -17,8 +17,10 @@ const MOST_TEXT = 500_000_000;
 export function replayFile(file: string, to: Terminal, json: boolean, log: boolean): number {
   const recording = open(file);
   const began = timeOf(recording);
-  const done = replay(recording, (turn) => {
-    if (log && !json) to.out(logLines(turn, began));
+  const done = replay(recording, {
+    onTurn: (turn) => {
+      if (log && !json) to.out(logLines(turn, began));
+    },
   });
   to.out(json ? `${plainJson({ version: 1, ...shown(done), agent: recording.agent })}\n` : reportText(done, recording));
   return done.difference === null ? 0 : 1;

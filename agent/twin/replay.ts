@@ -58,8 +58,14 @@ class Voice implements Machine {
   }
 }
 
-/** Stops at the first difference. `onTurn` is told each turn as it was decided now. */
-export function replay(recording: Recording, onTurn: (turn: Turn) => void = () => {}): Replayed {
+export interface ReplayOptions {
+  /** Told each turn as it was decided now. */
+  readonly onTurn?: (turn: Turn) => void;
+  /** Plays on after the first difference, to the end. */
+  readonly goOn?: boolean;
+}
+
+export function replay(recording: Recording, { onTurn, goOn = false }: ReplayOptions = {}): Replayed {
   const voice = new Voice();
   const room = heal();
   const machines: Machine[] = [...room.machines.map((one) => (one.name === VOICE ? voice : one)), new Mesh()];
@@ -101,7 +107,7 @@ export function replay(recording: Recording, onTurn: (turn: Turn) => void = () =
     began ??= turn.now;
     last = turn.now;
     const now = play(turn.now, isLater ? names.event(turn.event) : turn.event, turn.heard);
-    onTurn(now);
+    onTurn?.(now);
     const isWarm = !isLater || turn.now >= began + WARM_UP;
     const was = then.compared(turn.decided, isWarm);
     const is = self.compared(now.decided, isWarm);
@@ -115,7 +121,7 @@ export function replay(recording: Recording, onTurn: (turn: Turn) => void = () =
       if (isDeepStrictEqual(plain(renamed), plain(found))) continue;
       difference = { turn: count, event: turn.event, afterNs: turn.now - began, expected, got: found };
     }
-    if (difference !== null) break;
+    if (difference !== null && !goOn) break;
   }
   const own = machines.map(({ name }) => name);
   return {
