@@ -16,10 +16,13 @@ import { type Control, type ControlOptions, isTaken, serveControl } from './host
 import { Flusher } from './host/flusher.ts';
 import { serveApi, serveMetrics } from './host/http.ts';
 import { native } from './host/native.ts';
-import { openState, type State, type StateLimits } from './host/state.ts';
+import { Recorder } from './host/recorder.ts';
+import type { StateLimits } from './host/state/store.ts';
+import { openState, type State } from './host/state.ts';
 import { openTape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
+import { Turns } from './record/turns.ts';
 import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
 
@@ -34,7 +37,7 @@ const HELP = `x0d ${VERSION}: the x0tta6bl4 agent
 usage: x0d [--config FILE]
 
   --config FILE   the configuration (${CONFIG_FILE})
-  --record FILE   write every event that the machines are told into FILE, one JSON array [ns, event] a line
+  --record FILE   write all that the machines are told and decide into FILE; x0ctl replay FILE plays it again
   --version       print the version and end
   --help          this page
 
@@ -170,9 +173,21 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     onBook: (book) => keep(book, { log, metrics, state, flusher }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
-  const recording = tape === undefined ? null : openTape(tape, log);
-  const runtime = new Runtime([...room.machines, mesh], host, {
-    ...(recording === null ? {} : { record: (now, event) => recording.take(now, event) }),
+  const machines = [...room.machines, mesh];
+  const header = { agent: VERSION, machines: machines.map(({ name }) => name) };
+  const recording = tape === undefined ? null : openTape(tape, { ...header, begins: 'start' }, log);
+  const recorder = new Recorder(config.state.recorder, {
+    header,
+    now: () => shim.now(),
+    busy: () => room.execute.busy().length > 0,
+    keep: (bytes, faults) => void state.keepRecording(bytes, faults),
+  });
+  const turns = new Turns((turn) => {
+    recording?.take(turn);
+    recorder.take(turn);
+  });
+  const runtime = new Runtime(machines, host, {
+    ...turns.hooks,
     stopwatch: {
       now: () => shim.now(),
       took: (phase, ns, sinceTurnBegan) => {
@@ -208,6 +223,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     const live = new Set(changes.filter(({ apply }) => apply === 'live').map(({ section }) => section));
     if (live.has('state')) {
       state.settle(stateLimits(next));
+      recorder.settle(next.state.recorder);
       flusher.settle();
     }
     if (live.has('heal') || live.has('mesh')) {
@@ -225,6 +241,8 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     log.info(`ending on ${signal}`, { undone: host.armed().length });
     control?.close();
     host.close();
+    turns.end();
+    recorder.close();
     state.close();
     recording?.close();
     process.exit(0);
@@ -249,6 +267,13 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       authenticated: room.monitor.settings.key !== '',
     }),
     journal: state,
+    recorder: {
+      list: () => state.recordings(),
+      export: (id) => {
+        turns.end();
+        return id === null ? recorder.export() : state.recording(id);
+      },
+    },
     config: () => asTable(config),
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
     ask: (event) => host.feed(event),

@@ -35,7 +35,7 @@ const PURE_PACKAGES: Readonly<Record<string, RegExp>> = {
 /** The only files that load native code, and what each may load. */
 const ADDONS: Readonly<Record<string, RegExp>> = {
   'agent/host/native.ts': /./,
-  'agent/host/state.ts': /^(better-sqlite3|node:module)$/,
+  'agent/host/state/sqlite.ts': /^(better-sqlite3|node:module)$/,
 };
 
 /** A machine is told the time and is given its randomness. */

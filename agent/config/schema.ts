@@ -361,6 +361,13 @@ export const SECTIONS = {
         'The time that entries are collected before they are written.',
       ),
       size_limit: int(8192, [256, 1048576], 'live', 'The size that the state database may reach.', 'KiB'),
+      recorder: int(
+        256,
+        [0, 65536],
+        'live',
+        'The memory of the flight recorder, compressed; 0 records nothing.',
+        'KiB',
+      ),
     },
   },
 } as const satisfies Record<string, { help: string; options: Record<string, Option> }>;

@@ -17,6 +17,8 @@ const TURN_LIMIT = 100_000;
 export interface RuntimeOptions {
   /** Sees every event that is fed in, with its time: a tape of them can be played again. */
   readonly record?: (now: Nanos, event: WorldEvent) => void;
+  /** Sees every effect of every machine, in order, before it is carried out. Must not throw. */
+  readonly observe?: (machine: string, effect: Effect) => void;
   /** A clock and what is done with its readings: how long each machine took. Machines themselves read no clock. */
   readonly stopwatch?: { now(): Nanos; took(machine: string, ns: Nanos, sinceTurnBegan: Nanos): void };
 }
@@ -60,7 +62,7 @@ export class Runtime {
   }
 
   #turn(first: WorldEvent, now: Nanos): void {
-    const { record, stopwatch } = this.#options;
+    const { record, observe, stopwatch } = this.#options;
     record?.(now, first);
     const queue: { readonly event: Event; readonly depth: number }[] = [{ event: first, depth: 0 }];
     let dropped = 0;
@@ -80,6 +82,7 @@ export class Runtime {
           laps.push([machine.name, at - mark, at - began]);
         }
         for (const effect of effects) {
+          observe?.(machine.name, effect);
           if (effect.type !== 'emit') this.#carryOut(effect, now);
           else if (depth < DEPTH_LIMIT && queue.length < TURN_LIMIT) {
             queue.push({ event: effect.event, depth: depth + 1 });

@@ -103,13 +103,21 @@ export const COMMANDS: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'the graph of the mesh, with shortest paths from here',
-    more: 'batman-adv knows next hops, not maps: beyond a neighbour stands the route,\nover however many hops.',
+    more: `batman-adv knows next hops, not maps: beyond a neighbour stands the route,
+over however many hops. Below the table stands what would split the mesh:
+routers without which it falls apart, and edges that no other way goes around.`,
     example: 'x0ctl topology --dot | dot -Tsvg > mesh.svg',
-    options: { dot: { type: 'boolean', help: 'for Graphviz' } },
-    run: showing<Of<typeof shapes.topology>>('/mesh/topology', async (answer, to, { dot }) => {
-      const { topologyDot, topologyText } = await views();
-      return dot === true ? topologyDot(answer) : topologyText(answer, to);
-    }),
+    options: {
+      dot: { type: 'boolean', help: 'for Graphviz' },
+      netjson: { type: 'boolean', help: 'as NetJSON NetworkGraph' },
+      to: { type: 'string', value: 'ROUTER', help: 'only the three cheapest ways to it' },
+      from: { type: 'string', value: 'ROUTER', help: 'with --to: from it and not from here' },
+      file: { type: 'string', value: 'FILE', help: 'of a map, NetJSON or meshviewer.json; needs no agent' },
+    },
+    run: async ({ to, json, options, agent }) => {
+      const { showTopology } = await import('./topology.ts');
+      return showTopology(options, to, json, agent);
+    },
   },
   {
     name: 'watch',
@@ -175,6 +183,25 @@ them (the log only what is new), or else error.`,
     },
   },
   {
+    name: 'heal verify',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'prove the journal whole, or say where it is broken',
+    more: `Each entry is sealed by a hash over the seal before it. What was taken off the
+beginning to save flash is behind a checkpoint. Who may write the file can write
+a whole new chain: keep the head that this prints elsewhere to see that, too.
+Exit status 1 if it is broken.`,
+    example: 'x0ctl heal verify --file /mnt/backup/state.db',
+    options: { file: { type: 'string', value: 'FILE', help: 'a state file that no agent uses' } },
+    run: async ({ to, json, options, agent }) => {
+      const { verifyAgent, verifyFile, showVerification } = await import('./verify.ts');
+      const { file } = options;
+      const found = typeof file === 'string' ? verifyFile(file) : await verifyAgent(await agent());
+      return showVerification(found, to, json);
+    },
+  },
+  {
     name: 'heal mode',
     arguments: '[MODE]',
     least: 0,
@@ -210,6 +237,49 @@ that were reached over it. Budgets hold here as well.`,
       if (mac !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
         throw usage(`${clean(lost!)} is no MAC address such as 02:12:34:56:78:9a`);
       return tell(to, json, await (await agent()).post('/heal/kick', mac === undefined ? {} : { lost: mac }));
+    },
+  },
+  {
+    name: 'record list',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'the recordings of repairs that are kept',
+    example: 'x0ctl record list',
+    run: showing<Of<typeof shapes.recordings>>('/record', async (answer, to) =>
+      (await views()).recordingsText(answer, to),
+    ),
+  },
+  {
+    name: 'record export',
+    arguments: '[FILE]',
+    least: 0,
+    most: 1,
+    help: 'what the flight recorder holds, as a file for replay',
+    more: `The last minutes, up to now, or with --id a recording that is kept. Without
+FILE it is x0tta6bl4-recording.jsonl.gz here; - is the standard output, as text.
+It holds addresses and times, no key and no traffic of users.`,
+    example: 'x0ctl record export incident.jsonl.gz --id 3',
+    options: { id: { type: 'string', value: 'N', help: 'of a kept recording, as record list shows them' } },
+    run: async ({ to, json, arguments: [file], options, agent }) => {
+      const id = numberOf(options.id, 'id', 1, Number.MAX_SAFE_INTEGER);
+      const { exportRecording } = await import('./record.ts');
+      return exportRecording(await agent(), file, id, to, json);
+    },
+  },
+  {
+    name: 'replay',
+    arguments: 'FILE',
+    least: 1,
+    most: 1,
+    help: 'play a recording again: are the same decisions taken?',
+    more: `FILE comes from record export or x0d --record, on any machine; plain or gzip.
+Exit status 1 with the first difference, if there is one. Needs no agent.`,
+    example: 'x0ctl replay incident.jsonl.gz',
+    options: { log: { type: 'boolean', help: 'show every decision as it is taken' } },
+    run: async ({ to, json, arguments: [file], options }) => {
+      const { replayFile } = await import('./replay.ts');
+      return replayFile(file!, to, json, options.log === true);
     },
   },
   {
@@ -305,6 +375,9 @@ const STATUS: Readonly<Record<string, number>> = {
   E_FORBIDDEN: EXIT.refused,
   E_NOT_FOUND: EXIT.refused,
   E_CONFIG_READ: EXIT.refused,
+  E_JOURNAL_BROKEN: EXIT.problem,
+  E_MAP: EXIT.refused,
+  E_RECORDING: EXIT.refused,
 };
 
 type Found =

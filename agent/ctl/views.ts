@@ -1,5 +1,7 @@
 /** The agent's answers as text for people. Pure: an answer and a terminal's width in, lines out. */
 
+import type { Way } from '../mesh/alternatives.ts';
+import { writeNetjson } from '../mesh/netjson.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Of } from '../report/shapes.ts';
 import { age, type Color, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
@@ -114,37 +116,83 @@ function metric({ tq, throughput }: { readonly tq: number | null; readonly throu
   return tq === null ? '-' : `${tq}`;
 }
 
-export function topologyText(topology: Of<typeof shapes.topology>, to: Screen): string {
-  const { nodes, statistics: found, self } = topology;
+type Topology = Of<typeof shapes.topology>;
+
+/** A map from a file is the whole mesh, and from nowhere in particular; what a router tells is what it sees. */
+export function topologyText(topology: Topology, to: Screen, isMap: boolean): string {
+  const { nodes, statistics: found, self, cuts } = topology;
   const rows = [...nodes].sort((a, b) => (a.cost ?? Number.MAX_VALUE) - (b.cost ?? Number.MAX_VALUE));
-  const summary = `${found.nodes} routers, ${found.edges} edges, ${found.components} ${found.components === 1 ? 'part' : 'parts'}, diameter ${found.diameterHops} edges (cost ${found.diameterCost})\nas seen from here; links between others are not known\n`;
-  return (
-    table(
-      [
-        { title: 'ROUTER', of: ({ id }) => (id === self ? `${id} (here)` : id) },
-        { title: 'EDGES', of: ({ hops }) => (hops === null ? '-' : String(hops)), right: true },
-        { title: 'COST', of: ({ cost }) => (cost === null ? 'no way' : String(cost)), right: true },
-        { title: 'THROUGH', of: ({ via }) => via ?? '-' },
-      ],
-      rows,
-      to,
-    ) + summary
-  );
+  const parts = `${found.components} ${found.components === 1 ? 'part' : 'parts'}`;
+  const lines = [
+    `${found.nodes} routers, ${found.edges} edges, ${parts}, diameter ${found.diameterHops} edges (cost ${found.diameterCost})`,
+    ...cuts.routers.map(({ id, parts: left }) => `without ${id} it splits: ${left.join(' + ')} routers`),
+    ...cuts.edges.map(
+      ({ from, to: end, parts: left }) => `without the edge ${from} to ${end} it splits: ${left.join(' + ')} routers`,
+    ),
+    ...(isMap ? [] : ['as seen from here; links between others are not known']),
+  ];
+  const columns = [
+    { title: 'ROUTER', of: ({ id }: Topology['nodes'][number]) => (id === self ? `${id} (here)` : id) },
+    { title: 'EDGES', of: ({ hops }: Topology['nodes'][number]) => (hops === null ? '-' : String(hops)), right: true },
+    {
+      title: 'COST',
+      of: ({ cost }: Topology['nodes'][number]) => (cost === null ? 'no way' : String(cost)),
+      right: true,
+    },
+    { title: 'THROUGH', of: ({ via }: Topology['nodes'][number]) => via ?? '-' },
+  ];
+  return `${self === null && isMap ? '' : table(columns, rows, to)}${lines.map((line) => `${clean(line)}\n`).join('')}`;
 }
 
-/** Graphviz: `x0ctl topology --dot | dot -Tsvg`. Routes beyond a neighbour are dashed. */
-export function topologyDot({ self, nodes, edges }: Of<typeof shapes.topology>): string {
+/** The cheapest ways to a router, from here or from another one. */
+export function waysText(ways: readonly Way[], from: string, target: string): string {
+  if (ways.length === 0) return `no way from ${clean(from)} to ${clean(target)} is known\n`;
+  const costs = ways.map(({ cost }) => String(Math.round(cost * 1000) / 1000));
+  const width = Math.max(...costs.map((cost) => cost.length));
+  return ways.map(({ nodes }, i) => `${costs[i]!.padStart(width)}  ${clean(nodes.join(' > '))}\n`).join('');
+}
+
+/** Graphviz: `x0ctl topology --dot | dot -Tsvg`. Routes beyond a neighbour are dashed, those not in use dotted. */
+export function topologyDot({ self, nodes, edges }: Topology): string {
   const quote = (text: string) => `"${clean(text).replaceAll(/["\\]/g, '\\$&')}"`;
+  const style = { link: '', route: ', style=dashed', alternative: ', style=dotted' };
   return [
     'graph mesh {',
     ...nodes.map(({ id }) => `  ${quote(id)}${id === self ? ' [shape=box]' : ''};`),
-    ...edges.map(
-      ({ from, to, kind, cost }) =>
-        `  ${quote(from)} -- ${quote(to)} [label="${cost}"${kind === 'route' ? ', style=dashed' : ''}];`,
-    ),
+    ...edges.map(({ from, to, kind, cost }) => `  ${quote(from)} -- ${quote(to)} [label="${cost}"${style[kind]}];`),
     '}',
     '',
   ].join('\n');
+}
+
+/** NetJSON NetworkGraph, of the ways in use. */
+export function topologyNetjson({ self, algorithm, batmanVersion, nodes, edges }: Topology): string {
+  return writeNetjson({
+    protocol: 'batman-adv',
+    version: batmanVersion,
+    // What our costs are, of which batman-adv's own metrics are the reciprocal.
+    metric: algorithm === 'BATMAN_V' ? 'ms per Mbit' : 'ETX',
+    router: self,
+    label: null,
+    nodes: nodes.map(({ id }) => ({ id, label: null, addresses: [], online: null, gateway: null })),
+    links: edges
+      .filter(({ kind }) => kind !== 'alternative')
+      .map(({ from, to, cost, kind }) => ({ source: from, target: to, cost, back: null, type: kind })),
+  });
+}
+
+export function recordingsText({ recordings }: Of<typeof shapes.recordings>, to: Screen): string {
+  if (recordings.length === 0) return 'No recording is kept; x0ctl record export has the last minutes.\n';
+  return table(
+    [
+      { title: 'ID', of: ({ id }) => String(id), right: true },
+      { title: 'TIME', of: ({ time }) => localTime(time) },
+      { title: 'BYTES', of: ({ bytes }) => String(bytes), right: true },
+      { title: 'FAULTS', of: ({ faults }) => faults.join(' '), flexible: true },
+    ],
+    recordings,
+    to,
+  );
 }
 
 type Entry = Of<typeof shapes.log>['entries'][number];

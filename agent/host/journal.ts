@@ -98,6 +98,9 @@ export function verifyChain(checkpoint: Checkpoint, rows: Iterable<SealedRow>): 
   });
   for (const row of rows) {
     if (row.id <= id) return broken(row.id, `does not come after entry ${id}`);
+    // SQLite keeps a value of any type in any column.
+    if (typeof row.entry !== 'string' || !(row.hash instanceof Uint8Array))
+      return broken(row.id, 'it is no sealed text');
     if (Buffer.compare(seal(hash, row.entry), row.hash) !== 0) {
       return broken(row.id, `its seal does not follow from entry ${id} and its own text`);
     }

@@ -1,25 +1,27 @@
-/** A tape of everything that the runtime was fed, for replay and for finding out when what happened. */
+/** A recording of everything from the agent's start, written into a file as it comes (`x0d --record FILE`). */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { WorldEvent } from '../core/event.ts';
 import type { Log } from '../core/log.ts';
-import type { Nanos } from '../core/time.ts';
+import { type Header, headerLine, Scribe } from '../record/format.ts';
+import type { Turn } from '../record/turns.ts';
 
-/** Lines wait in memory for so long, or until there are so many: no write in the middle of a repair. */
+/** Turns wait in memory for so long, or until there are so many: no write in the middle of a repair. */
 const WAIT_MS = 1000;
-const MOST_LINES = 20_000;
+const MOST_TURNS = 20_000;
 
 export interface Tape {
-  take(now: Nanos, event: WorldEvent): void;
+  take(turn: Turn): void;
   close(): void;
 }
 
 /** Begins FILE anew. Where it cannot be written, that is logged once and the agent goes on without. */
-export function openTape(file: string, log: Log): Tape {
-  let lines: string[] = [];
+export function openTape(file: string, header: Header, log: Log): Tape {
+  const scribe = new Scribe();
+  let turns: Turn[] = [];
   let fd: number | null = null;
   try {
-    // It tells who is where and when; the key itself is left out below.
+    // It tells who is where and when.
     fd = openSync(file, 'w', 0o600);
+    writeSync(fd, `${headerLine(header)}\n`);
   } catch (thrown) {
     failed(thrown);
   }
@@ -32,26 +34,22 @@ export function openTape(file: string, log: Log): Tape {
   }
 
   function write(): void {
-    if (fd === null || lines.length === 0) return;
-    const text = `${lines.join('\n')}\n`;
-    lines = [];
+    const waiting = turns;
+    turns = [];
+    if (fd === null || waiting.length === 0) return;
+    const lines = waiting.map((turn) => scribe.line(turn)).filter((line) => line !== null);
     try {
-      writeSync(fd, text);
+      writeSync(fd, lines.map((line) => `${line}\n`).join(''));
     } catch (thrown) {
       failed(thrown);
     }
   }
 
   return {
-    take(now, event) {
+    take(turn) {
       if (fd === null) return;
-      lines.push(
-        JSON.stringify([
-          now,
-          event.type === 'settings' ? { ...event, settings: { ...event.settings, key: '' } } : event,
-        ]),
-      );
-      if (lines.length >= MOST_LINES) write();
+      turns.push(turn);
+      if (turns.length >= MOST_TURNS) write();
     },
     close() {
       clearInterval(timer);

@@ -43,9 +43,12 @@ export interface LinkView {
   readonly lastSeen: Nanos;
 }
 
-/** 'link' is a link of ours; 'route' is what a neighbour offers towards a router, over however many hops. */
+/**
+ * 'link' is a link of ours; 'route' is what a neighbour offers towards a router, over however many hops, where that is
+ * the way in use; 'alternative' the same where it is not: what another neighbour offers, or one towards a neighbour.
+ */
 export interface TopologyEdge extends Edge {
-  readonly kind: 'link' | 'route';
+  readonly kind: 'link' | 'route' | 'alternative';
 }
 
 export interface MeshView {
@@ -395,7 +398,29 @@ export class Mesh implements Machine {
       const rest = node.tq !== null && link?.tq ? Math.min(255, (255 * node.tq) / link.tq) : node.tq;
       edges.push({ from, to: node.originator, cost: costOf(rest, node.throughput), kind: 'route' });
     }
-    return edges;
+    return [...edges, ...this.#alternatives(near, edges)];
+  }
+
+  /** What neighbours offer besides the ways in use. The kernel keeps a way for minutes after it fell silent. */
+  #alternatives(near: ReadonlyMap<string, LinkView>, inUse: readonly TopologyEdge[]): TopologyEdge[] {
+    const tables = this.#tables;
+    const known = new Set(inUse.map(({ from, to }) => `${from} ${to}`));
+    const cheapest = new Map<string, TopologyEdge>();
+    for (const path of tables?.originators ?? []) {
+      const to = path.originator;
+      const node = this.#nodes.get(to);
+      const link = near.get(path.neighbour);
+      if (node === undefined || node.state === 'left' || node.state === 'dead' || link === undefined) continue;
+      const from = link.originator ?? link.neighbour;
+      const key = `${from} ${to}`;
+      if (from === to || known.has(key) || !link.carrier || link.quality === 'BAD') continue;
+      if (path.tq === 0 || path.lastSeenMs > this.#silentAfterMs(tables!, path.interface)) continue;
+      const rest = path.tq !== undefined && link.tq ? Math.min(255, (255 * path.tq) / link.tq) : (path.tq ?? null);
+      const cost = costOf(rest, path.throughput ?? null);
+      if (cost < (cheapest.get(key)?.cost ?? Number.POSITIVE_INFINITY))
+        cheapest.set(key, { from, to, cost, kind: 'alternative' });
+    }
+    return [...cheapest.values()];
   }
 
   #viewOf(link: Neighbourhood): LinkView {

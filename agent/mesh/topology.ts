@@ -1,4 +1,6 @@
 /** The mesh as a weighted graph: shortest paths, diameter, statistics. Pure functions over an undirected graph. */
+import { partitions } from './cuts.ts';
+import { Pairs } from './pairs.ts';
 
 /** Cost is additive, above 0 and finite: expected transmissions (BATMAN_IV), or ms a Mbit takes (BATMAN_V). */
 export interface Edge {
@@ -92,8 +94,15 @@ class Heap {
   }
 }
 
-/** Dijkstra's shortest paths from one node to all that can be reached. O((n + m) log n). */
-export function shortestPaths(graph: Graph, source: string): Map<string, Path> {
+/**
+ * Dijkstra's shortest paths from one node to all that can be reached, over edges that `passable` lets by (all without it).
+ * O((n + m) log n).
+ */
+export function shortestPaths(
+  graph: Graph,
+  source: string,
+  passable?: (from: string, to: string) => boolean,
+): Map<string, Path> {
   const best = new Map<string, Path>([[source, { cost: 0, hops: 0, previous: null }]]);
   const done = new Set<string>();
   const heap = new Heap();
@@ -105,7 +114,7 @@ export function shortestPaths(graph: Graph, source: string): Map<string, Path> {
     done.add(node);
     const { hops } = best.get(node)!;
     for (const [other, step] of graph.neighbours(node)) {
-      if (done.has(other)) continue;
+      if (done.has(other) || passable?.(node, other) === false) continue;
       const next = cost + step;
       if (next >= (best.get(other)?.cost ?? Number.POSITIVE_INFINITY)) continue;
       best.set(other, { cost: next, hops: hops + 1, previous: node });
@@ -141,7 +150,8 @@ const MOST_SOURCES = 200;
 
 /** Above MOST_SOURCES nodes the costs are those from a sample of them: the diameter is then a lower bound. */
 export function statistics(graph: Graph): Statistics {
-  const nodes = graph.nodes();
+  const pairsOf = new Pairs(graph);
+  const { nodes, cost, hops, order } = pairsOf;
   const edges = graph.edges().length;
   const step = Math.max(1, Math.ceil(nodes.length / MOST_SOURCES));
   let diameterCost = 0;
@@ -149,40 +159,23 @@ export function statistics(graph: Graph): Statistics {
   let sum = 0;
   let pairs = 0;
   for (let i = 0; i < nodes.length; i += step) {
-    for (const { cost, hops } of shortestPaths(graph, nodes[i]!).values()) {
-      if (hops === 0) continue;
-      diameterCost = Math.max(diameterCost, cost);
-      diameterHops = Math.max(diameterHops, hops);
-      sum += cost;
+    pairsOf.from(i);
+    // The first is the source itself.
+    for (let n = 1; n < pairsOf.reached; n++) {
+      const node = order[n]!;
+      diameterCost = Math.max(diameterCost, cost[node]!);
+      diameterHops = Math.max(diameterHops, hops[node]!);
+      sum += cost[node]!;
       pairs += 1;
     }
   }
   return {
     nodes: nodes.length,
     edges,
-    components: components(graph),
+    components: partitions(graph).length,
     meanDegree: nodes.length === 0 ? 0 : (2 * edges) / nodes.length,
     diameterCost,
     diameterHops,
     meanCost: pairs === 0 ? 0 : sum / pairs,
   };
-}
-
-function components(graph: Graph): number {
-  const seen = new Set<string>();
-  let count = 0;
-  for (const start of graph.nodes()) {
-    if (seen.has(start)) continue;
-    count += 1;
-    const waiting = [start];
-    seen.add(start);
-    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
-      for (const other of graph.neighbours(node).keys()) {
-        if (seen.has(other)) continue;
-        seen.add(other);
-        waiting.push(other);
-      }
-    }
-  }
-  return count;
 }

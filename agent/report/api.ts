@@ -9,10 +9,10 @@ import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, SECOND, toMs } from '../core/time.ts';
 import type { Action, Decision, Fault, Mode } from '../core/words.ts';
 import type { MeshView } from '../mesh/mesh.ts';
-import { Graph, pathTo, shortestPaths, statistics } from '../mesh/topology.ts';
 import { explain } from './explain.ts';
 import { docsPage, openapi } from './openapi.ts';
 import * as shapes from './shapes.ts';
+import { topologyOf } from './topology.ts';
 
 /** A decision as the journal keeps it: host's `Entry`. */
 export interface JournalEntry {
@@ -30,7 +30,33 @@ export interface JournalReader {
     readonly sinceId?: number;
     readonly faultId?: string;
   }): readonly JournalEntry[];
-  status(): { readonly entries: number };
+  status(): { readonly entries: number; readonly pending: number };
+  /** Rows of the chain as they are on the medium. Throws E_JOURNAL_BROKEN. */
+  chain(
+    after: number,
+    limit: number,
+  ): {
+    readonly checkpoint: Sealed;
+    readonly head: Sealed;
+    readonly rows: readonly (Sealed & { readonly entry: string })[];
+  };
+}
+
+interface Sealed {
+  readonly id: number;
+  readonly hash: Uint8Array;
+}
+
+/** What host's `State` and `Recorder` have: recordings of repairs, the oldest first, and what is in memory now (id null). */
+export interface RecordingReader {
+  list(): readonly {
+    readonly id: number;
+    readonly wall: number;
+    readonly bytes: number;
+    readonly faults: readonly string[];
+  }[];
+  /** gzip; null where there is none. */
+  export(id: number | null): Uint8Array | null;
 }
 
 /** What heal shows of itself. */
@@ -63,6 +89,7 @@ export interface Sources {
   mesh(): MeshView;
   heal(): HealView;
   readonly journal: JournalReader;
+  readonly recorder: RecordingReader;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };
@@ -145,6 +172,8 @@ const HTML = 'text/html; charset=utf-8';
 const JSON_TYPE = 'application/json';
 const LOG_LIMIT = 20;
 const LOG_MOST = 1000;
+/** Rows that are read in a millisecond or two. */
+const CHAIN_PAGE = 200;
 
 export const CALLS: readonly Call[] = [
   call({
@@ -232,6 +261,23 @@ export const CALLS: readonly Call[] = [
   }),
   call({
     method: 'GET',
+    path: '/heal/chain',
+    help: 'The journal as it is on flash, with its seals, for whoever verifies it: x0ctl heal verify.',
+    query: [{ name: 'since', type: 'integer', help: `only rows after this one, by its id; ${CHAIN_PAGE} at most` }],
+    shape: shapes.chain,
+    answer: ({ sources, query }) => {
+      const since = wholeNumber(query, 'since', 0, Number.MAX_SAFE_INTEGER) ?? 0;
+      const { checkpoint, head, rows } = sources.journal.chain(since, CHAIN_PAGE);
+      return {
+        checkpoint: sealOf(checkpoint),
+        head: sealOf(head),
+        pending: sources.journal.status().pending,
+        rows: rows.map((row) => ({ ...sealOf(row), entry: row.entry })),
+      };
+    },
+  }),
+  call({
+    method: 'GET',
     path: '/heal/explain/{id}',
     help: 'One fault: evidence, alternatives, what was done and what came of it, in words.',
     shape: shapes.explanation,
@@ -289,6 +335,38 @@ export const CALLS: readonly Call[] = [
         throw usage('lost: expected a MAC address such as 02:12:34:56:78:9a, in lower case');
       sources.ask({ type: 'kick-asked', by: caller.name, lost });
       return { done: true, message: 'asked for; x0ctl heal log shows what came of it' };
+    },
+  }),
+  call({
+    method: 'GET',
+    path: '/record',
+    help: 'The recordings of repairs that are kept.',
+    shape: shapes.recordings,
+    answer: ({ sources }) => ({
+      recordings: sources.recorder.list().map(({ id, wall, bytes, faults }) => ({
+        id,
+        time: new Date(wall).toISOString(),
+        bytes,
+        faults,
+      })),
+    }),
+  }),
+  call({
+    method: 'POST',
+    path: '/record/export',
+    help: 'One recording, or what the flight recorder has in memory now. Changes nothing.',
+    body: [{ name: 'id', type: 'integer', help: 'of a recording that is kept; what is in memory without it' }],
+    shape: shapes.recording,
+    answer: ({ sources, body }) => {
+      const id = body.id ?? null;
+      if (id !== null && !Number.isSafeInteger(id)) throw usage('id: expected the number of a recording');
+      const recording = sources.recorder.export(id as number | null);
+      if (recording === null)
+        throw new AgentError(
+          'E_NOT_FOUND',
+          id === null ? 'nothing is recorded: state.recorder is 0' : `there is no recording ${id}; see record list`,
+        );
+      return { bytes: recording.length, data: Buffer.from(recording).toString('base64') };
     },
   }),
   call({
@@ -470,37 +548,8 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
   };
 }
 
-function topologyOf(mesh: MeshView): Unversioned<shapes.Of<typeof shapes.topology>> {
-  const known = mesh.self === null ? [] : [mesh.self];
-  for (const { originator, state } of mesh.nodes)
-    if (state === 'joined' || state === 'registered') known.push(originator);
-  const graph = Graph.of(mesh.edges, known);
-  const paths = shortestPaths(graph, mesh.self ?? '');
-  const nodes = graph.nodes().map((id) => {
-    const path = paths.get(id);
-    return {
-      id,
-      cost: path === undefined ? null : round(path.cost),
-      hops: path?.hops ?? null,
-      via: pathTo(paths, id)?.[1] ?? null,
-    };
-  });
-  const { meanDegree, diameterCost, meanCost, ...counts } = statistics(graph);
-  return {
-    self: mesh.self,
-    nodes,
-    edges: mesh.edges.map(({ from, to, kind, cost }) => ({ from, to, kind, cost: round(cost) })),
-    statistics: {
-      ...counts,
-      meanDegree: round(meanDegree),
-      diameterCost: round(diameterCost),
-      meanCost: round(meanCost),
-    },
-  };
-}
-
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
+function sealOf({ id, hash }: Sealed): { id: number; hash: string } {
+  return { id, hash: Buffer.from(hash).toString('hex') };
 }
 
 function entryOf({ id, wall, decision }: JournalEntry): shapes.Of<typeof shapes.log>['entries'][number] {

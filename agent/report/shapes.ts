@@ -192,6 +192,8 @@ export const links = object({
 
 export const topology = object({
   version,
+  algorithm: orNull(text('BATMAN_IV or BATMAN_V, which says what a cost is; null for a map from a file')),
+  batmanVersion: orNull(text('of the kernel module')),
   self: orNull(mac),
   nodes: array(
     object({
@@ -206,10 +208,13 @@ export const topology = object({
     object({
       from: mac,
       to: mac,
-      kind: oneOf(['link', 'route'], 'route: through that neighbour, over however many hops'),
+      kind: oneOf(
+        ['link', 'route', 'alternative'],
+        'route: through that neighbour, over however many hops; alternative: the same, but not in use',
+      ),
       cost: number('expected transmissions (BATMAN_IV), or milliseconds that one Mbit takes (BATMAN_V)'),
     }),
-    'what this router can know of the graph: its links, and the routes beyond its neighbours',
+    'what this router can know of the graph: its links, and the routes that its neighbours offer',
   ),
   statistics: object({
     nodes: integer('routers'),
@@ -220,6 +225,19 @@ export const topology = object({
     diameterHops: integer('the most edges that a cheapest path has'),
     meanCost: number('of all shortest paths'),
   }),
+  cuts: object(
+    {
+      routers: array(
+        object({ id: mac, parts: array(integer('routers'), 'what its part would fall into, the largest first') }),
+        'articulation routers: without one of them the mesh splits',
+      ),
+      edges: array(
+        object({ from: mac, to: mac, parts: array(integer('routers'), 'on the side of from, and of to') }),
+        'bridges: edges that no other way goes around',
+      ),
+    },
+    'what would split the mesh, as far as is known here, alternatives counted',
+  ),
 });
 
 const entry = object({
@@ -239,6 +257,16 @@ const entry = object({
 
 export const log = object({ version, entries: array(entry, 'oldest first') });
 
+const sealed = { id: integer('of the entry'), hash: text('SHA-256 over the seal before it and its own text') };
+
+export const chain = object({
+  version,
+  checkpoint: object(sealed, 'the last entry that is gone from the beginning; id 0 for none'),
+  head: object(sealed, 'the last entry that was written, as the agent remembers it'),
+  pending: integer('entries that wait to be written'),
+  rows: array(object({ ...sealed, entry: text('the entry as it was sealed') }), 'in order'),
+});
+
 export const explanation = object({
   version,
   fault: text('id'),
@@ -257,6 +285,25 @@ export const explanation = object({
     'what was weighed',
   ),
   entries: array(entry, 'oldest first'),
+});
+
+export const recordings = object({
+  version,
+  recordings: array(
+    object({
+      id: integer('number'),
+      time: wall,
+      bytes: integer('as gzip'),
+      faults: array(text('id'), 'whose repair it holds'),
+    }),
+    'oldest first',
+  ),
+});
+
+export const recording = object({
+  version,
+  bytes: integer('of the gzip file'),
+  data: text('the gzip file as base64; its lines are described in agent/record/format.ts'),
 });
 
 export const config = object({

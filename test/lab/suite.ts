@@ -3,9 +3,11 @@
  * again, and there it checks things and says what came of each, a JSON line a time.
  */
 import assert from 'node:assert/strict';
-import { cpSync, globSync } from 'node:fs';
+import { cpSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readRecording } from '../../agent/record/format.ts';
+import { replay } from '../../agent/twin/replay.ts';
 import { Control } from '../../tools/lab/ask.ts';
 import { type Mesh, monotonicNs, nsOf, run } from '../../tools/lab/mesh.ts';
 import type { Agent } from '../../tools/lab/scenario.ts';
@@ -93,16 +95,33 @@ export async function insideOf(file: string, parts: Readonly<Record<string, (arg
   if (process.argv[1] !== file) return;
   const [name = '', ...args] = process.argv.slice(2);
   let code = 0;
+  process.env.X0_LAB_RECORD = '1';
   try {
     await parts[name]!(args);
   } catch (thrown) {
     process.stderr.write(`${(thrown as Error).stack}\n`);
     code = 1;
   }
-  if (LOGS !== undefined)
+  await replayAll();
+  if (LOGS !== undefined) {
+    for (const tape of globSync('/tmp/x0/r*/tape-*.jsonl'))
+      cpSync(tape, join(process.env.LAB_RESULTS!, `${LOGS}-${name}-${basename(dirname(tape))}-${basename(tape)}`));
     for (const log of globSync('/tmp/x0/r*/log'))
       cpSync(log, join(process.env.LAB_RESULTS!, `${LOGS}-${name}-${basename(dirname(log))}.log`), { force: true });
+  }
   process.exit(code);
+}
+
+/** Whatever the agents of this suite decided, their recordings decide again. */
+async function replayAll(): Promise<void> {
+  for (const tape of globSync('/tmp/x0/r*/tape-*.jsonl').sort()) {
+    const about = `${basename(dirname(tape))}, ${basename(tape, '.jsonl')}`;
+    await check(`the recording of ${about} replays to the same decisions`, () => {
+      const { difference, turns, decisions } = replay(readRecording(readFileSync(tape, 'utf8')));
+      assert.equal(difference, null, JSON.stringify(difference));
+      return `${turns} events, ${decisions} decisions`;
+    });
+  }
 }
 
 /** Waits until `probe` answers something other than undefined or false; throws `what` after `ms`. */

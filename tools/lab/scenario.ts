@@ -342,6 +342,9 @@ export async function startAgents(routers: readonly number[], options: AgentOpti
   return agents;
 }
 
+/** Counts the recordings that X0_LAB_RECORD asks for: one of each start. */
+let tapes = 0;
+
 export async function startAgent(router: number, options: AgentOptions = {}): Promise<Agent> {
   const {
     bundle = process.env.X0_LAB_BUNDLE ?? 'dist/x0d.mjs',
@@ -362,7 +365,11 @@ export async function startAgent(router: number, options: AgentOptions = {}): Pr
   // `ip netns exec` replaces itself by the program: the process is the agent, and signals reach it.
   const child: ChildProcess = spawn(
     'ip',
-    ['netns', 'exec', nsOf(router), process.execPath, ...nodeArgs, bundle, '--config', join(dir, 'config'), ...args],
+    [
+      ...['netns', 'exec', nsOf(router), process.execPath, ...nodeArgs, bundle, '--config', join(dir, 'config')],
+      ...(process.env.X0_LAB_RECORD === undefined ? [] : ['--record', join(dir, `tape-${++tapes}.jsonl`)]),
+      ...args,
+    ],
     // The log goes to its file without passing through us: one CPU, and a fault is when everybody writes.
     { stdio: ['ignore', 'pipe', onLine ? 'pipe' : logFd], env: { ...process.env, ...env } },
   );

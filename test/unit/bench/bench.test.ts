@@ -5,9 +5,12 @@ import { fromHex } from '../../../agent/core/hex.ts';
 import { heal } from '../../../agent/heal/heal.ts';
 import { parseOgms } from '../../../agent/heal/ogm.ts';
 import { broken } from '../../../agent/heal/surroundings.ts';
+import { partitions } from '../../../agent/mesh/cuts.ts';
+import { Graph } from '../../../agent/mesh/topology.ts';
 import { pair } from '../../../tools/bench/detect.ts';
 import { type Fixture, originatorMac, ownOgm, tablesOf } from '../../../tools/bench/fixture.ts';
 import { readNote } from '../../../tools/bench/rig.ts';
+import { enlarged } from '../../../tools/bench/topology.ts';
 
 const FIXTURE: Fixture = {
   mesh: { index: 10, name: 'bat0', mac: '02:00:00:00:00:b0' },
@@ -75,4 +78,18 @@ describe('notes of the witness', () => {
       { saidMs: Number.POSITIVE_INFINITY, heardMs: Number.POSITIVE_INFINITY, actedMs: Number.POSITIVE_INFINITY },
     ]);
   });
+});
+
+test('a mesh enlarged keeps its degrees and hangs together', () => {
+  const ring = Graph.of(
+    Array.from({ length: 20 }, (_, i) => ({ from: `n${i}`, to: `n${(i + 1) % 20}`, cost: 1 + i })),
+    ['alone'],
+  );
+  const four = enlarged(ring, 4);
+  assert.equal(four.nodes().length, 84);
+  assert.equal(four.edges().length, 4 * 20 + 3 * 2);
+  assert.deepEqual(
+    partitions(four).map((part) => part.length),
+    [80, 1, 1, 1, 1],
+  );
 });

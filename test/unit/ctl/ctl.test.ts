@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { client } from '../../../agent/ctl/client.ts';
 import { COMMANDS, EXIT, main } from '../../../agent/ctl/main.ts';
 import { age, clean, milliseconds, type Terminal, table, terminal, wrap } from '../../../agent/ctl/terminal.ts';
 import { logText } from '../../../agent/ctl/views.ts';
 import { watch } from '../../../agent/ctl/watch.ts';
 import { hear } from '../../../agent/host/http.ts';
+import { readMap } from '../../../agent/mesh/map.ts';
 import type { Sources } from '../../../agent/report/api.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
@@ -92,6 +94,9 @@ eth0 02:00:00:00:01:0b 02:00:00:00:00:0b EXCELLENT    255     - 0.0%  10s
 02:00:00:00:00:0b            1     1 02:00:00:00:00:0b
 02:00:00:00:00:0c            2 2.133 02:00:00:00:00:0b
 3 routers, 2 edges, 1 part, diameter 2 edges (cost 2.133)
+without 02:00:00:00:00:0b it splits: 1 + 1 routers
+without the edge 02:00:00:00:00:0a to 02:00:00:00:00:0b it splits: 1 + 2 routers
+without the edge 02:00:00:00:00:0b to 02:00:00:00:00:0c it splits: 2 + 1 routers
 as seen from here; links between others are not known
 `,
   'topology --dot': `graph mesh {
@@ -102,10 +107,15 @@ as seen from here; links between others are not known
   "02:00:00:00:00:0b" -- "02:00:00:00:00:0c" [label="1.133", style=dashed];
 }
 `,
+  'topology --to 02:00:00:00:00:0c': '2.133  02:00:00:00:00:0a > 02:00:00:00:00:0b > 02:00:00:00:00:0c\n',
+  'topology --to 02:00:00:00:00:0a --from 02:00:00:00:00:0b': '1  02:00:00:00:00:0b > 02:00:00:00:00:0a\n',
   'heal log': `TIME           FAULT STEP     ACTION   AFTER WHAT
 01-02 03:04:05 e1-f1 planned  detach  120 us link-down eth1
 01-02 03:04:05 e1-f1 verified detach 43.1 ms link-down eth1: 2 of 2 routes go
                                              another way
+`,
+  'record list': `ID TIME           BYTES FAULTS
+ 3 01-02 03:05:05 12345 e1-f1
 `,
   'heal mode': 'act\n',
   'heal mode observe': 'heal.mode is observe until the next start\n',
@@ -121,6 +131,91 @@ test('tables for people', async (t) => {
   }
 });
 
+test('topology --netjson is a NetworkGraph', async (t) => {
+  const socket = await agent(t);
+  const { out, status } = await run(['topology', '--netjson', '--socket', socket]);
+  assert.equal(status, EXIT.ok);
+  const map = readMap(out);
+  assert.deepEqual(
+    [map.format, map.protocol, map.version, map.metric, map.router],
+    ['netjson', 'batman-adv', '2022.3', 'ETX', '02:00:00:00:00:0a'],
+  );
+  assert.deepEqual(
+    map.links.map(({ source, target, cost }) => [source, target, cost]),
+    [
+      ['02:00:00:00:00:0a', '02:00:00:00:00:0b', 1],
+      ['02:00:00:00:00:0b', '02:00:00:00:00:0c', 1.133],
+    ],
+  );
+});
+
+test('topology of a map needs no agent', async (t) => {
+  const file = join(folder(t), 'map.json');
+  const nodes = ['a', 'b', 'c'].map((node_id) => ({ node_id }));
+  const ends = [
+    ['a', 'b'],
+    ['b', 'c'],
+    ['c', 'c'],
+  ];
+  writeFileSync(file, JSON.stringify({ nodes, links: ends.map(([source, target]) => ({ source, target })) }));
+  const { out, err, status } = await run(['topology', '--file', file, '--socket', '/nowhere']);
+  assert.equal(status, EXIT.ok);
+  assert.equal(err, '1 link from a node to itself left out\n');
+  assert.equal(
+    out,
+    `3 routers, 2 edges, 1 part, diameter 2 edges (cost 2)
+without b it splits: 1 + 1 routers
+without the edge a to b it splits: 1 + 2 routers
+without the edge b to c it splits: 2 + 1 routers
+`,
+  );
+  const json = await run(['topology', '--file', file, '--json']);
+  assert.equal(shapes.mismatch(shapes.topology.schema, JSON.parse(json.out)), null);
+  assert.equal((await run(['topology', '--file', file, '--to', 'c', '--from', 'a'])).out, '2  a > b > c\n');
+  assert.match((await run(['topology', '--file', file, '--netjson'])).out, /"type": "NetworkGraph"/);
+  assert.match((await run(['topology', '--file', file, '--dot'])).out, /"a" -- "b"/);
+
+  const refused = async (...argv: string[]) => {
+    const answer = await run(['topology', '--json', ...argv]);
+    return [answer.status, (JSON.parse(answer.out) as { error: { code: string } }).error.code];
+  };
+  assert.deepEqual(await refused('--file', `${file}x`), [EXIT.refused, 'E_NOT_FOUND']);
+  assert.deepEqual(await refused('--file', folder(t)), [EXIT.usage, 'E_USAGE']);
+  assert.deepEqual(await refused('--file', file, '--dot'), [EXIT.usage, 'E_USAGE']);
+  writeFileSync(file, '{"nodes": 1}');
+  assert.deepEqual(await refused('--file', file), [EXIT.refused, 'E_MAP']);
+  assert.match((await run(['topology', '--file', file])).err, /map\.json: \$\.nodes: expected an array, found 1/);
+  writeFileSync(file, JSON.stringify({ nodes, links: [] }));
+  assert.equal((await run(['topology', '--file', file, '--to', 'a'])).status, EXIT.usage);
+  assert.equal((await run(['topology', '--file', file, '--to', 'z', '--from', 'a'])).status, EXIT.refused);
+  assert.equal(
+    (await run(['topology', '--file', file, '--to', 'b', '--from', 'a'])).out,
+    'no way from a to b is known\n',
+  );
+});
+
+test('record export writes what is in memory, or a recording that is kept', async (t) => {
+  const socket = await agent(t);
+  const file = join(folder(t), 'r.gz');
+  const now = await run(['record', 'export', file, '--socket', socket]);
+  assert.deepEqual([now.status, now.out], [EXIT.ok, `${file}: 14 bytes\n`]);
+  assert.equal(readFileSync(file, 'utf8'), 'recording null');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  await run(['record', 'export', file, '--id', '3', '--socket', socket]);
+  assert.equal(readFileSync(file, 'utf8'), 'recording 3');
+  assert.equal((await run(['record', 'export', file, '--id', '4', '--socket', socket])).status, EXIT.refused);
+  assert.equal((await run(['record', 'export', file, '--id', 'x', '--socket', socket])).status, EXIT.usage);
+  const nowhere = await run(['record', 'export', join(file, 'x'), '--socket', socket]);
+  assert.deepEqual(
+    [nowhere.status, nowhere.err],
+    [EXIT.refused, `x0ctl: ${join(file, 'x')} cannot be written: ENOTDIR\n`],
+  );
+  const text = sources({ recorder: { list: () => [], export: () => gzipSync('all of it\n') } });
+  const other = await agent(t, text);
+  assert.equal((await run(['record', 'export', '-', '--socket', other])).out, 'all of it\n');
+  assert.match((await run(['record', 'list', '--socket', other])).out, /^No recording is kept/);
+});
+
 test('--json answers in the documented shapes, wherever the option stands', async (t) => {
   const socket = await agent(t);
   const table: [string[], shapes.Shape<unknown>][] = [
@@ -128,6 +223,7 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     [['nodes'], shapes.nodes],
     [['links'], shapes.links],
     [['topology'], shapes.topology],
+    [['record', 'list'], shapes.recordings],
     [['heal', 'log', '--limit', '1'], shapes.log],
     [['heal', 'explain', FAULT.id], shapes.explanation],
     [['heal', 'mode', 'off'], shapes.done],

@@ -10,7 +10,8 @@ import { type TestContext, test } from 'node:test';
 import type { WorldEvent } from '../../../agent/core/event.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { SECOND } from '../../../agent/core/time.ts';
-import { openState, sqliteRefusal } from '../../../agent/host/state.ts';
+import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
+import { openState } from '../../../agent/host/state.ts';
 import { folder, until } from './help.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -92,6 +93,7 @@ class Place {
         readFileSync(tape, 'utf8')
           .split('\n')
           .filter((line) => line !== '')
+          .slice(1)
           .map((line) => (JSON.parse(line) as [number, WorldEvent])[1]),
     };
     child.stderr.on('data', (text) => {

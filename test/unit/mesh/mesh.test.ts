@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Tables } from '../../../agent/core/event.ts';
-import type { MeshInfo, Neighbour, OriginatorPath } from '../../../agent/core/kernel.ts';
+import type { Link, MeshInfo, Neighbour, OriginatorPath } from '../../../agent/core/kernel.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 import { Mesh } from '../../../agent/mesh/mesh.ts';
@@ -35,6 +35,28 @@ test('a neighbour is mapped to its originator, and its interface is no router', 
     ],
   );
   assert.ok(Math.abs(view.edges[1]!.cost - 255 / 225) < 1e-9);
+});
+
+test('what neighbours offer besides is an alternative, unless it fell silent or leads nowhere', () => {
+  const D1 = '02:00:00:00:01:0d';
+  const D = '02:00:00:00:00:0d';
+  const other: Link = { ...link, index: 8, name: 'eth1', mac: '02:00:00:00:03:0a' };
+  const over1 = (originator: string, tq: number, more: Partial<OriginatorPath> = {}): OriginatorPath => {
+    return { ...path(originator, tq), neighbour: D1, interface: other.index, interfaceName: 'eth1', ...more };
+  };
+  const kinds = (more: Partial<OriginatorPath>) => {
+    const mesh = meshOfThree();
+    mesh.on({ type: 'link', link: other, cause: 'resync' }, 0);
+    const paths = [path(B1, 255), path(B, 255), path(C, 225), over1(D1, 255), over1(D, 255)];
+    const offered = [over1(C, 200, { best: false, ...more }), over1(B, 180, { best: false, ...more })];
+    const read = tables([...paths, ...offered]);
+    const near = { neighbour: D1, interface: other.index, interfaceName: 'eth1', lastSeenMs: 100 };
+    mesh.on({ type: 'tables', tables: { ...read, neighbours: [...read.neighbours, near] } }, SECOND);
+    return mesh.view().edges.map(({ from, to, kind }) => `${from.slice(-1)}${to.slice(-1)} ${kind}`);
+  };
+  assert.deepEqual(kinds({}), ['ab link', 'ad link', 'bc route', 'dc alternative', 'db alternative']);
+  assert.deepEqual(kinds({ lastSeenMs: 3600 }), ['ab link', 'ad link', 'bc route']);
+  assert.deepEqual(kinds({ tq: 0 }), ['ab link', 'ad link', 'bc route']);
 });
 
 test('a neighbour whose primary is the interface that we hear is its own originator', () => {

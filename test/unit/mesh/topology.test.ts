@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Pairs } from '../../../agent/mesh/pairs.ts';
 import { type Edge, Graph, pathTo, shortestPaths, statistics } from '../../../agent/mesh/topology.ts';
 
 const NODES = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
@@ -47,6 +48,26 @@ test('Dijkstra agrees with brute force, and its paths add up to its costs', () =
         let sum = 0;
         for (let i = 1; i < nodes.length; i++) sum += graph.neighbours(nodes[i - 1]!).get(nodes[i]!)!;
         assert.equal(sum, cost);
+      }
+    }),
+  );
+});
+
+test('many sources one after the other answer what each would alone', () => {
+  fc.assert(
+    fc.property(graphs, (graph) => {
+      const pairs = new Pairs(graph);
+      for (const [i, source] of [...pairs.nodes.entries(), ...pairs.nodes.entries()]) {
+        pairs.from(i);
+        const alone = shortestPaths(graph, source);
+        const order = [...pairs.order.subarray(0, pairs.reached)];
+        assert.equal(new Set(order).size, alone.size);
+        const costs = order.map((node) => pairs.cost[node]!);
+        assert.deepEqual(
+          costs,
+          costs.toSorted((a, b) => a - b),
+        );
+        for (const node of order) assert.equal(pairs.cost[node], alone.get(pairs.nodes[node]!)?.cost);
       }
     }),
   );

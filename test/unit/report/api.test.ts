@@ -111,7 +111,7 @@ test('how a story may end', () => {
   const ending = (step: string, result: string | null) => {
     const decision = { ...ENTRIES[1]!.decision, step: step as 'over', result };
     const from = sources({
-      journal: { query: () => [ENTRIES[0]!, { ...ENTRIES[1]!, decision }], status: () => ({ entries: 2 }) },
+      journal: { ...sources().journal, query: () => [ENTRIES[0]!, { ...ENTRIES[1]!, decision }] },
     });
     return ask('GET', `/heal/explain/${FAULT.id}`, { from }).json.text.at(-1);
   };

@@ -106,6 +106,8 @@ export const ENTRIES: readonly JournalEntry[] = [
   { id: 2, wall: Date.UTC(2026, 0, 2, 3, 4, 5, 49), decision: verified },
 ];
 
+const NOTHING = { id: 0, hash: new Uint8Array(32) };
+
 export interface Asking extends Sources {
   readonly asked: unknown[];
 }
@@ -134,7 +136,12 @@ export function sources(more: Partial<Sources> = {}): Asking {
         );
         return sinceId === undefined ? found.slice(-limit) : found.slice(0, limit);
       },
-      status: () => ({ entries: ENTRIES.length }),
+      status: () => ({ entries: ENTRIES.length, pending: 0 }),
+      chain: () => ({ checkpoint: NOTHING, head: NOTHING, rows: [] }),
+    },
+    recorder: {
+      list: () => [{ id: 3, wall: Date.UTC(2026, 0, 2, 3, 5, 5), bytes: 12_345, faults: ['e1-f1'] }],
+      export: (id) => (id === null || id === 3 ? Buffer.from(`recording ${id}`) : null),
     },
     config: () => ({ heal: { mode: 'act' } }),
     process: () => ({ rssBytes: 50 * 2 ** 20, cpuSeconds: 1.25 }),

@@ -5,17 +5,12 @@ import { join } from 'node:path';
 import { test as nodeTest, type TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import { SECOND } from '../../../agent/core/time.ts';
-import {
-  BURST_BUDGET,
-  DAILY_BUDGET,
-  MARKS_LIMIT,
-  MIGRATIONS,
-  migrate,
-  nextEpoch,
-  PENDING_LIMIT,
-  type State,
-  sqliteRefusal,
-} from '../../../agent/host/state.ts';
+import { BURST_BUDGET, DAILY_BUDGET } from '../../../agent/host/state/budget.ts';
+import { nextEpoch } from '../../../agent/host/state/epoch.ts';
+import { MARKS_LIMIT } from '../../../agent/host/state/marks.ts';
+import { MIGRATIONS, migrate } from '../../../agent/host/state/schema.ts';
+import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
+import { PENDING_LIMIT, type State } from '../../../agent/host/state.ts';
 import { Bench, decision, WALL } from './help.ts';
 
 const HOUR = 3600 * SECOND;

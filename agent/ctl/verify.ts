@@ -1,0 +1,95 @@
+/** `x0ctl heal verify`: the journal's chain, held against its seals here and not by who keeps it. */
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AgentError } from '../core/errors.ts';
+import { type Checkpoint, GENESIS, type SealedRow, type Verification, verifyChain } from '../host/journal.ts';
+import { message, sqlite } from '../host/state/sqlite.ts';
+import type * as shapes from '../report/shapes.ts';
+import type { Client } from './client.ts';
+import { clean, plainJson, type Terminal } from './terminal.ts';
+
+export interface Verified {
+  readonly result: Verification;
+  /** The last entry that is gone from the beginning; 0 for none. */
+  readonly checkpoint: number;
+  /** Entries that wait to be written, and are not part of it. */
+  readonly pending: number;
+}
+
+/** Of the running agent, page by page; what it adds meanwhile is verified too. */
+export async function verifyAgent(agent: Client): Promise<Verified> {
+  const rows: SealedRow[] = [];
+  for (let since = 0; ; ) {
+    const page = (await agent.get(`/heal/chain?since=${since}`)) as shapes.Of<typeof shapes.chain>;
+    const checkpoint = sealed(page.checkpoint);
+    // The beginning was taken off since the first page.
+    while (rows.length > 0 && rows[0]!.id <= checkpoint.id) rows.shift();
+    rows.push(...page.rows.map((row) => ({ ...sealed(row), entry: row.entry })));
+    since = Math.max(since, rows.at(-1)?.id ?? checkpoint.id);
+    if (page.rows.length > 0) continue;
+    const result = ended(verifyChain(checkpoint, rows), sealed(page.head));
+    return { result, checkpoint: checkpoint.id, pending: page.pending };
+  }
+}
+
+function sealed({ id, hash }: { readonly id: number; readonly hash: string }): Checkpoint {
+  return { id, hash: Buffer.from(hash, 'hex') };
+}
+
+/** A chain that is whole may still lack its end. */
+function ended(result: Verification, head: Checkpoint): Verification {
+  if (!result.ok || result.head === Buffer.from(head.hash).toString('hex')) return result;
+  const error = new AgentError('E_JOURNAL_BROKEN', `the journal ends before entry ${head.id}`, { entry: head.id });
+  return { ok: false, entries: result.entries, broken: head.id, error };
+}
+
+/**
+ * Of a state file. It is looked at in a copy: opening it would change what lies beside it. Throws E_NOT_FOUND, and E_STATE
+ * where an agent uses it or it is no state file.
+ */
+export function verifyFile(file: string): Verified {
+  if (!existsSync(file)) throw new AgentError('E_NOT_FOUND', `there is no ${file}`);
+  const directory = mkdtempSync(join(tmpdir(), 'x0ctl-'));
+  try {
+    const copy = join(directory, 'state.db');
+    for (const suffix of ['', '-wal']) if (existsSync(file + suffix)) cpSync(file + suffix, copy + suffix);
+    const db = new (sqlite())(copy, { fileMustExist: true });
+    try {
+      const rows = db.prepare('SELECT id, entry, hash FROM journal ORDER BY id').iterate() as Iterable<SealedRow>;
+      const kept = db.prepare('SELECT id, hash FROM checkpoint').get() as Checkpoint | undefined;
+      const checkpoint = kept ?? GENESIS;
+      return { result: verifyChain(checkpoint, rows), checkpoint: checkpoint.id, pending: 0 };
+    } finally {
+      db.close();
+    }
+  } catch (thrown) {
+    if (thrown instanceof AgentError) throw thrown;
+    throw new AgentError(
+      'E_STATE',
+      `${file} cannot be read as a state file: ${message(thrown)}`,
+      {},
+      { cause: thrown },
+    );
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Answers the exit status. */
+export function showVerification({ result, checkpoint, pending }: Verified, to: Terminal, json: boolean): number {
+  const { ok, entries } = result;
+  const found = ok
+    ? { first: result.first, head: result.head, broken: null, why: null }
+    : { first: null, head: null, broken: result.broken, why: result.error.message };
+  if (json) to.out(`${plainJson({ version: 1, ok, entries, checkpoint, pending, ...found })}\n`);
+  else to.out(clean(textOf(result, checkpoint, pending)).concat('\n'));
+  return ok ? 0 : 1;
+}
+
+function textOf(result: Verification, checkpoint: number, pending: number): string {
+  const behind = checkpoint === 0 ? '' : `, behind the checkpoint at entry ${checkpoint}`;
+  if (!result.ok) return `broken: ${result.error.message}; ${result.entries} entries before that are whole${behind}`;
+  const waiting = pending === 0 ? '' : `; ${pending} more wait to be written`;
+  return `whole: ${result.entries} entries${behind}, head ${result.head}${waiting}`;
+}

@@ -1,0 +1,196 @@
+/**
+ * The flight recorder: the last minutes of all that the machines were told and decided, in memory, compressed; after a
+ * repair a copy goes to flash, once what followed is over.
+ *
+ * Memory: `limitKib` of gzip in SEGMENTS parts, the oldest of which goes when they are full, and up to RAW of text that
+ * waits for being compressed. Each part begins with a keyframe, so that a replay can begin with it.
+ *
+ * Flash: nothing while nothing is repaired. A recording is at most `limitKib`, goes into the database in pieces (two
+ * writes each: log and file), and only while half of the budget for bursts stays for the journal (state/budget.ts).
+ * At 256 KiB that is half a MiB an incident and, by the budget, no more than 8 MiB a day whatever happens.
+ */
+import { gzip, gzipSync } from 'node:zlib';
+import { type Nanos, SECOND } from '../core/time.ts';
+import type { Decision } from '../core/words.ts';
+import { type Header, headerLine, Scribe } from '../record/format.ts';
+import { Known } from '../record/known.ts';
+import type { Turn } from '../record/turns.ts';
+
+const SEGMENTS = 4;
+const RAW = 64 * 1024;
+/** Turns are written down a moment later, and not while a repair is under way. */
+const WAIT_MS = 2000;
+const MOST_WAITING = 2000;
+/** A repair is told together with what came of it, and with what else went wrong beside it. */
+const AFTERMATH: Nanos = 60 * SECOND;
+/** So many times smaller, until it is known. */
+const GUESS = 8;
+const COMPRESSION = { level: 6, memLevel: 7 } as const;
+
+/** One gzip member: its text until it is compressed. */
+interface Member {
+  text: string | null;
+  data: Uint8Array | null;
+}
+
+interface Segment {
+  /** Whether it begins where the agent began. */
+  readonly isFirst: boolean;
+  readonly members: Member[];
+  bytes: number;
+}
+
+export interface RecorderOptions {
+  readonly header: Omit<Header, 'begins'>;
+  readonly now: () => Nanos;
+  /** A repair is under way. */
+  readonly busy: () => boolean;
+  /** Keeps a recording of these faults, if it can. */
+  readonly keep: (recording: Uint8Array, faults: readonly string[]) => void;
+}
+
+export class Recorder {
+  /** 0 records nothing. */
+  #limitKib: number;
+  readonly #options: RecorderOptions;
+  readonly #known = new Known();
+  #scribe = new Scribe();
+  #segments: Segment[] = [];
+  #lines: string[] = [];
+  #length = 0;
+  #waiting: Turn[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  /** Faults that were repaired since a recording was last kept, and when the last of that was. */
+  readonly #faults = new Set<string>();
+  #repairedAt: Nanos = 0;
+
+  constructor(limitKib: number, options: RecorderOptions) {
+    this.#limitKib = limitKib;
+    this.#options = options;
+    if (limitKib > 0) this.#segments.push({ isFirst: true, members: [], bytes: 0 });
+  }
+
+  /** What has been recorded goes where there is less room for it now. */
+  settle(limitKib: number): void {
+    if (limitKib === 0) {
+      this.#lines = [];
+      this.#length = 0;
+      this.#waiting = [];
+      this.#faults.clear();
+    }
+    // What comes after a gap cannot follow from what was before it.
+    if (limitKib === 0 || this.#limitKib === 0) this.#segments = [];
+    this.#limitKib = limitKib;
+    this.#bound();
+  }
+
+  take(turn: Turn): void {
+    if (this.#limitKib === 0) {
+      this.#known.take(turn.event);
+      return;
+    }
+    this.#waiting.push(turn);
+    if (this.#waiting.length >= MOST_WAITING) this.#write();
+    else this.#timer ??= setTimeout(() => this.#wake(), WAIT_MS).unref();
+  }
+
+  /** All of it up to now as a gzip file, null where there is nothing. */
+  export(): Uint8Array | null {
+    this.#write();
+    const [first] = this.#segments;
+    if (first === undefined) return null;
+    const begins = first.isFirst ? 'start' : 'later';
+    const parts: Uint8Array[] = [gzipSync(`${headerLine({ ...this.#options.header, begins })}\n`, COMPRESSION)];
+    for (const { members } of this.#segments)
+      for (const { data, text } of members) parts.push(data ?? gzipSync(text!, COMPRESSION));
+    if (this.#lines.length > 0) parts.push(gzipSync(joined(this.#lines), COMPRESSION));
+    return Buffer.concat(parts);
+  }
+
+  /** What was repaired just now is kept at once: the end of the agent is the end of its memory. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#limitKib === 0) return;
+    this.#write();
+    if (this.#faults.size > 0) this.#keep();
+  }
+
+  #wake(): void {
+    this.#timer = null;
+    if (!this.#options.busy()) {
+      this.#write();
+      if (this.#faults.size > 0 && this.#options.now() >= this.#repairedAt + AFTERMATH) this.#keep();
+    }
+    if (this.#waiting.length > 0 || this.#faults.size > 0)
+      this.#timer ??= setTimeout(() => this.#wake(), WAIT_MS).unref();
+  }
+
+  #keep(): void {
+    const recording = this.export();
+    // Where flash has had enough for now it stays in memory, as long as there is room.
+    if (recording !== null) this.#options.keep(recording, [...this.#faults]);
+    this.#faults.clear();
+  }
+
+  #write(): void {
+    for (const turn of this.#waiting.splice(0)) {
+      if (this.#segments.length === 0) this.#begin(turn.now);
+      this.#known.take(turn.event);
+      const line = this.#scribe.line(turn);
+      if (line === null) continue;
+      this.#lines.push(line);
+      this.#length += line.length;
+      for (const output of turn.decided) {
+        if (!('journal' in output) || !isRepair(output.journal)) continue;
+        this.#faults.add(output.journal.fault.id);
+        this.#repairedAt = turn.now;
+      }
+      if (this.#length >= RAW) this.#compress(turn.now);
+    }
+  }
+
+  /** Off this thread; until it is done the text stays. */
+  #compress(now: Nanos): void {
+    const segment = this.#segments.at(-1)!;
+    const text = joined(this.#lines);
+    const member: Member = { text, data: null };
+    this.#lines = [];
+    this.#length = 0;
+    segment.members.push(member);
+    const guess = Math.ceil(text.length / GUESS);
+    segment.bytes += guess;
+    gzip(text, COMPRESSION, (error, data) => {
+      if (error !== null) return;
+      Object.assign(member, { data: Uint8Array.from(data), text: null });
+      segment.bytes += data.length - guess;
+      this.#bound();
+    });
+    if (segment.bytes < (this.#limitKib * 1024) / SEGMENTS) return;
+    this.#begin(now);
+    this.#bound();
+  }
+
+  #begin(now: Nanos): void {
+    this.#segments.push({ isFirst: false, members: [], bytes: 0 });
+    this.#scribe = new Scribe();
+    this.#lines = [this.#scribe.keyframe(this.#known.keyframe(now))];
+    this.#length = this.#lines[0]!.length;
+  }
+
+  #bound(): void {
+    const most = this.#limitKib * 1024;
+    const bytes = (): number => this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    while (this.#segments.length > 1 && (this.#segments.length > SEGMENTS || bytes() > most)) this.#segments.shift();
+  }
+}
+
+/** One that this router saw the reason for: others must not decide how often our flash is written. */
+function isRepair({ step, action, fault }: Decision): boolean {
+  return ENDS.has(step) && action !== 'none' && fault.class !== 'remote-alarm';
+}
+
+const ENDS: ReadonlySet<string> = new Set(['verified', 'failed', 'rolled-back']);
+
+function joined(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`;
+}

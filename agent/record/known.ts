@@ -1,0 +1,44 @@
+/** What a fresh set of machines has to be told to know its surroundings: the newest of what only changes are told of. */
+import type { WorldEvent } from '../core/event.ts';
+import type { IfIndex } from '../core/ids.ts';
+import type { Nanos } from '../core/time.ts';
+import type { Keyframe } from './format.ts';
+
+export class Known {
+  readonly #links = new Map<IfIndex, WorldEvent>();
+  /** By their type, in the order in which a start tells them. */
+  readonly #newest = new Map<WorldEvent['type'], WorldEvent>();
+
+  take(event: WorldEvent): void {
+    switch (event.type) {
+      case 'link':
+        this.#links.set(event.link.index, { ...event, cause: 'resync' });
+        return;
+      case 'link-gone':
+        this.#links.delete(event.index);
+        return;
+      case 'settings':
+        // What a person asked for holds until the file is read again.
+        this.#newest.delete('mode-asked');
+        this.#newest.set(event.type, event);
+        return;
+      case 'tables':
+      case 'addresses':
+      case 'started':
+      case 'ogm-sent':
+      case 'mode-asked':
+        this.#newest.set(event.type, event);
+    }
+  }
+
+  keyframe(now: Nanos): Keyframe {
+    const of = (...types: WorldEvent['type'][]): WorldEvent[] =>
+      types.map((type) => this.#newest.get(type)).filter((event) => event !== undefined);
+    const events = [
+      ...of('settings'),
+      ...this.#links.values(),
+      ...of('tables', 'addresses', 'started', 'ogm-sent', 'mode-asked'),
+    ];
+    return events.map((event) => [now, event] as const);
+  }
+}

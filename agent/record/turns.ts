@@ -1,0 +1,76 @@
+/** What one turn of the runtime was: what it was fed, and what the machines decided. Live and in a replay alike. */
+import type { Effect } from '../core/effect.ts';
+import type { MachineEvent, WorldEvent } from '../core/event.ts';
+import type { IfIndex } from '../core/ids.ts';
+import type { Change } from '../core/kernel.ts';
+import type { RuntimeOptions } from '../core/runtime.ts';
+import type { Nanos } from '../core/time.ts';
+import type { Decision } from '../core/words.ts';
+
+/**
+ * The machine that holds the mesh key. What it made of a frame is recorded in place of the frame, so a recording needs
+ * no key and tells nothing of one; what it sends is sealed with the key and not recorded.
+ */
+export const VOICE = 'alarm';
+
+/** One thing that the machines decided: an entry of the journal, a change of the kernel's, frames by their interfaces. */
+export type Output =
+  | { readonly journal: Decision }
+  | { readonly change: { readonly id: string; readonly change: Change; readonly undo: Change | null } }
+  | { readonly send: readonly IfIndex[] };
+
+export interface Turn {
+  readonly now: Nanos;
+  readonly event: WorldEvent;
+  /** What the voice told the other machines because of the event. */
+  readonly heard: readonly MachineEvent[];
+  readonly decided: readonly Output[];
+}
+
+interface Begun extends Turn {
+  readonly heard: MachineEvent[];
+  readonly decided: Output[];
+}
+
+export class Turns {
+  readonly #onTurn: (turn: Turn) => void;
+  #turn: Begun | null = null;
+
+  constructor(onTurn: (turn: Turn) => void) {
+    this.#onTurn = onTurn;
+  }
+
+  /** For the runtime. A turn is handed on when the next one begins: nothing is made of it while it is under way. */
+  readonly hooks: Required<Pick<RuntimeOptions, 'record' | 'observe'>> = {
+    record: (now, event) => {
+      this.end();
+      this.#turn = { now, event, heard: [], decided: [] };
+    },
+    observe: (machine, effect) => {
+      if (this.#turn !== null) note(this.#turn, machine, effect);
+    },
+  };
+
+  /** Hands the last turn on. Not while one is under way. */
+  end(): void {
+    const turn = this.#turn;
+    this.#turn = null;
+    if (turn !== null) this.#onTurn(turn);
+  }
+}
+
+function note({ heard, decided }: Begun, machine: string, effect: Effect): void {
+  switch (effect.type) {
+    case 'journal':
+      decided.push({ journal: effect.decision });
+      return;
+    case 'change':
+      decided.push({ change: { id: effect.id, change: effect.change, undo: effect.undo } });
+      return;
+    case 'send':
+      if (machine !== VOICE) decided.push({ send: effect.frames.map((frame) => frame.interface) });
+      return;
+    case 'emit':
+      if (machine === VOICE) heard.push(effect.event as MachineEvent);
+  }
+}

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { Log } from '../../../agent/core/log.ts';
+import { SECOND } from '../../../agent/core/time.ts';
+import { EXIT, main } from '../../../agent/ctl/main.ts';
+import type { Terminal } from '../../../agent/ctl/terminal.ts';
+import { openTape } from '../../../agent/host/tape.ts';
+import { Router } from './help.ts';
+
+function folder(t: TestContext): string {
+  const made = mkdtempSync(join(tmpdir(), 'x0-replay-'));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+/** What x0d --record leaves of a short story. */
+function recorded(t: TestContext): string {
+  const file = join(folder(t), 'tape.jsonl');
+  const router = new Router();
+  const tape = openTape(file, router.header, new Log('error', (line) => assert.fail(line)));
+  router.pass(15 * SECOND);
+  router.cut();
+  router.pass(5 * SECOND);
+  for (const turn of router.turns) tape.take(turn);
+  tape.close();
+  return file;
+}
+
+async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
+  const said = { out: '', err: '' };
+  const to: Terminal = {
+    out(text) {
+      said.out += text;
+    },
+    err(text) {
+      said.err += text;
+    },
+    columns: 80,
+    rows: 24,
+    isScreen: false,
+    color: false,
+    environment: {},
+    sleep: () => Promise.resolve(),
+  };
+  return { status: await main(argv, to), ...said };
+}
+
+test('a tape replays, plain and as gzip members, and is nobody else to read', async (t) => {
+  const file = recorded(t);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const { status, out } = await run('replay', file);
+  assert.equal(status, EXIT.ok, out);
+  assert.match(out, /^recorded by agent test\n\d+ events over 20\.\d+ s, [1-9]\d* decisions: the same again\n$/);
+  const text = readFileSync(file, 'utf8');
+  const half = text.indexOf('\n', text.length / 2) + 1;
+  writeFileSync(`${file}.gz`, Buffer.concat([gzipSync(text.slice(0, half)), gzipSync(text.slice(half))]));
+  assert.equal((await run('replay', `${file}.gz`)).out, out);
+  assert.match((await run('replay', file, '--log')).out, /15\.000 s {2}e7-f1 link-down eth1: planned detach: /);
+  const json = JSON.parse((await run('replay', file, '--json')).out) as Record<string, unknown>;
+  assert.deepEqual([json.version, json.difference, json.agent], [1, null, 'test']);
+});
+
+test('a difference is told in words, with exit status 1', async (t) => {
+  const file = recorded(t);
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"result":null', '"result":"no idea"'));
+  const { status, out } = await run('replay', file);
+  assert.equal(status, EXIT.problem);
+  const [, head, event, then, now, where] = out.split('\n');
+  assert.match(head!, /to the first difference:$/);
+  assert.match(event!, /^event \d+, after 15\.000 s: link eth1 \(21\): up, no carrier, master 10$/);
+  assert.match(then!, /^ {2}then {2}e7-f1 link-down eth1: planned detach: no idea$/);
+  assert.match(now!, /^ {2}now {3}e7-f1 link-down eth1: planned detach: /);
+  assert.equal(where, '');
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8')
+      .replace('"result":"no idea"', '"result":null')
+      .replace('"confidence":1', '"confidence":0.5'),
+  );
+  assert.match((await run('replay', file)).out, /they differ in journal\.fault\.confidence: 0\.5 then, 1 now/);
+  const json = JSON.parse((await run('replay', file, '--json')).out) as { difference: { inWords: string[] } };
+  assert.ok(json.difference.inWords.length > 2);
+});
+
+test('what cannot be replayed says why', async (t) => {
+  const file = recorded(t);
+  const text = readFileSync(file, 'utf8');
+  const refused = async (bytes: string | Uint8Array): Promise<string> => {
+    writeFileSync(file, bytes);
+    const { status, err } = await run('replay', file);
+    assert.equal(status, EXIT.refused);
+    return err;
+  };
+  assert.match(await refused('[1,{"type":"tick"}]\n'), /tape\.jsonl: a recording from before they had a version/);
+  assert.match(await refused(text.replace('"version":1', '"version":9')), /version 9; this agent reads version 1/);
+  assert.match(await refused(gzipSync(text).subarray(0, 99)), /no recording of x0tta6bl4/);
+  assert.match(await refused(Uint8Array.of(0x1f, 0x8b, 1, 2, 3)), /no recording of x0tta6bl4/);
+  assert.match(await refused(Uint8Array.of(0xff, 0xfe, 0)), /no recording of x0tta6bl4/);
+  assert.equal((await run('replay', `${file}.none`)).status, EXIT.refused);
+  assert.equal((await run('replay')).status, EXIT.usage);
+});

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
+import { type Nanos, SECOND } from '../../../agent/core/time.ts';
+import { Recorder, type RecorderOptions } from '../../../agent/host/recorder.ts';
+import { readRecording } from '../../../agent/record/format.ts';
+import { replay } from '../../../agent/twin/replay.ts';
+import { KEY, Router } from './help.ts';
+
+interface Kept {
+  readonly at: Nanos;
+  readonly recording: Uint8Array;
+  readonly faults: readonly string[];
+}
+
+class Flight {
+  readonly kept: Kept[] = [];
+  readonly recorder: Recorder;
+  readonly router: Router;
+
+  constructor(limitKib: number, over: Partial<RecorderOptions> = {}) {
+    let now = (): Nanos => 0;
+    this.recorder = new Recorder(limitKib, {
+      header: { agent: 'test', machines: [] },
+      now: () => now(),
+      busy: () => false,
+      keep: (recording, faults) => this.kept.push({ at: now(), recording, faults }),
+      ...over,
+    });
+    this.router = new Router((turn) => this.recorder.take(turn));
+    now = () => this.router.now;
+  }
+
+  read() {
+    const bytes = this.recorder.export();
+    assert.ok(bytes !== null);
+    return readRecording(gunzipSync(bytes).toString('utf8'));
+  }
+}
+
+/** Passes time in the mesh, and lets what was compressed meanwhile come in. */
+async function pass({ router, recorder }: Flight, seconds: number): Promise<void> {
+  for (let left = seconds; left > 0; left -= 100) {
+    router.pass(Math.min(100, left) * SECOND);
+    recorder.export();
+    await sleep(1);
+  }
+}
+
+test('what is in memory replays, from the start as long as there is room', async () => {
+  const flight = new Flight(256);
+  await pass(flight, 100);
+  flight.router.cut();
+  await pass(flight, 20);
+  const recording = flight.read();
+  assert.equal(recording.begins, 'start');
+  const done = replay(recording);
+  assert.equal(done.difference, null);
+  assert.ok(done.decisions >= 2);
+  assert.equal(done.uncompared, 0);
+});
+
+test('memory is bounded, the oldest goes first, and what is left replays still', async () => {
+  const flight = new Flight(16);
+  await pass(flight, 3000);
+  flight.router.cut();
+  await pass(flight, 30);
+  const bytes = flight.recorder.export()!;
+  assert.ok(bytes.length < 24 * 1024, `${bytes.length} bytes`);
+  assert.ok(bytes.length > 6 * 1024, `${bytes.length} bytes`);
+  const recording = flight.read();
+  assert.equal(recording.begins, 'later');
+  const done = replay(recording);
+  assert.equal(done.difference, null);
+  assert.ok(done.durationNs > 120 * SECOND && done.durationNs < 2900 * SECOND, String(done.durationNs / SECOND));
+  assert.ok(done.decisions >= 2 && done.uncompared === 0, JSON.stringify(done));
+  assert.ok(!gunzipSync(bytes).toString('latin1').includes(KEY));
+});
+
+test('nothing is kept while nothing is repaired, and a repair is with what followed', async (t: TestContext) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const flight = new Flight(64);
+  const live = (seconds: number): void => {
+    for (let n = 0; n < seconds; n++) {
+      flight.router.pass(SECOND);
+      t.mock.timers.tick(1000);
+    }
+  };
+  live(120);
+  flight.router.alarm();
+  live(120);
+  assert.equal(flight.kept.length, 0);
+  const cutAt = flight.router.now;
+  flight.router.cut();
+  live(30);
+  assert.equal(flight.kept.length, 0);
+  flight.router.mend();
+  live(200);
+  assert.equal(flight.kept.length, 1);
+  const [{ at, recording, faults }] = flight.kept as [Kept];
+  assert.ok(at >= cutAt + 60 * SECOND && at <= cutAt + 180 * SECOND, String((at - cutAt) / SECOND));
+  assert.equal(faults.length, 1);
+  const read = readRecording(gunzipSync(recording).toString('utf8'));
+  assert.equal(replay(read).difference, null);
+  flight.router.cut(2);
+  live(5);
+  flight.recorder.close();
+  assert.equal(flight.kept.length, 2);
+  assert.notDeepEqual(flight.kept[1]!.faults, faults);
+});
+
+test('while a repair is under way nothing is made of what comes', (t: TestContext) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let busy = false;
+  const flight = new Flight(64, { busy: () => busy });
+  flight.router.cut();
+  flight.router.pass(5 * SECOND);
+  busy = true;
+  for (let n = 0; n < 100; n++) t.mock.timers.tick(2000);
+  assert.equal(flight.kept.length, 0);
+  busy = false;
+  flight.router.pass(90 * SECOND);
+  for (let n = 0; n < 3; n++) t.mock.timers.tick(2000);
+  assert.equal(flight.kept.length, 1);
+});
+
+test('0 records nothing; turned on later it begins with what is known', async () => {
+  const flight = new Flight(0);
+  await pass(flight, 100);
+  assert.equal(flight.recorder.export(), null);
+  flight.recorder.settle(64);
+  await pass(flight, 120);
+  flight.router.cut();
+  await pass(flight, 20);
+  const recording = flight.read();
+  assert.equal(recording.begins, 'later');
+  const done = replay(recording);
+  assert.equal(done.difference, null);
+  assert.ok(done.decisions >= 2);
+  flight.recorder.settle(8);
+  assert.ok(flight.recorder.export()!.length < 16 * 1024);
+  flight.recorder.settle(0);
+  assert.equal(flight.recorder.export(), null);
+});
