@@ -1,6 +1,6 @@
 /**
  * What a JSON document written by a person may hold: each field is written once and gives the TypeScript type, the
- * check, and the JSON Schema. A check names every departure with a code and a path; it never throws, and what is read
+ * check, and the JSON Schema. A member that begins with // is a comment. A check names every departure with a code and a path; it never throws, and what is read
  * is a copy with nothing in it that the fields do not know.
  */
 import type { ErrorCode } from '../core/errors.ts';
@@ -33,6 +33,7 @@ export interface JsonSchema {
   readonly prefixItems?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
+  readonly patternProperties?: Readonly<Record<string, JsonSchema>>;
   readonly additionalProperties?: boolean | JsonSchema;
   readonly maxProperties?: number;
   readonly oneOf?: readonly JsonSchema[];
@@ -58,6 +59,10 @@ export type ObjectOf<P extends Fields> = Simplify<
     readonly [K in keyof P as P[K]['presence'] extends 'optional' ? K : never]?: Of<P[K]>;
   }
 >;
+
+/** Members that begin so are for people: JSON has no other place for a comment. */
+const isComment = (key: string) => key.startsWith('//');
+const COMMENTS = { '^//': { description: 'A comment.' } } as const;
 
 const LONGEST_SHOWN = 40;
 
@@ -216,11 +221,17 @@ export function record<T>(
   description: string,
 ): Field<Readonly<Record<string, T>>, 'required'> {
   return {
-    schema: { type: 'object', additionalProperties: item.schema, maxProperties: most, description },
+    schema: {
+      type: 'object',
+      patternProperties: COMMENTS,
+      additionalProperties: item.schema,
+      maxProperties: most,
+      description,
+    },
     presence: 'required',
     read(value, path, say) {
       if (!isObject(value, path, say)) return undefined;
-      const entries = Object.entries(value);
+      const entries = Object.entries(value).filter(([key]) => !isComment(key));
       if (entries.length > most) {
         say('E_SCENARIO_LIMIT', path, `has ${entries.length} members, at most ${most} are allowed`);
         return undefined;
@@ -305,6 +316,7 @@ function objectSchema(fields: Fields, description: string): JsonSchema {
     description,
     properties: Object.fromEntries(Object.entries(fields).map(([key, { schema }]) => [key, schema])),
     ...(required.length > 0 && { required }),
+    patternProperties: COMMENTS,
     additionalProperties: false,
   };
 }
@@ -319,7 +331,7 @@ function readMembers(
   let whole = true;
   const found: Record<string, unknown> = {};
   for (const key of Object.keys(value)) {
-    if (Object.hasOwn(fields, key)) continue;
+    if (Object.hasOwn(fields, key) || isComment(key)) continue;
     whole = false;
     say('E_SCENARIO_KEY', below(path, key), `no such key${of}; there are ${Object.keys(fields).join(', ') || 'none'}`);
   }
