@@ -164,13 +164,13 @@ function configValue(): Field<string | number | boolean | readonly string[], 're
 
 const IN_USE = 'in-use';
 const linkTarget = textOr(
-  oneOf([IN_USE], 'A link on the way that the first probe takes when the fault comes: the one in its middle.'),
+  oneOf([IN_USE], "The link in the middle of a probe's way, as it is when the fault comes."),
   pair(nodeName, 'Both ends. Where the fault has a direction or a side, it is from the first, or at the first.'),
   'The link that is hit.',
 );
 const nodeTarget = described(
   nodeName,
-  'The router that is hit; in-use is one between the ends of the first probe, on the way that it takes then.',
+  "The router that is hit; in-use is the one in the middle of a probe's way, as it is when the fault comes.",
 );
 const direction = withDefault(oneOf(['both', 'forward'], 'forward: only frames from the first to the second.'), 'both');
 const how = withDefault(
@@ -289,6 +289,9 @@ const timelineField = variants(
   {
     name: optional(text(64, 'How reports call it, unique; f1, f2, ... by default.')),
     at_s: seconds(0, 'When it comes, from the start of the timeline: the mesh has settled and the agents are ready.'),
+    along: optional(
+      text(64, 'With in-use: the probe, by its name, on whose way it strikes; the first where it is missing.'),
+    ),
     for_s: optional(seconds(0.01, 'After so long it is taken back by a person; never where it is missing.')),
   },
   'Something that befalls the mesh.',
@@ -539,6 +542,8 @@ class References {
     for (const key of ['link', 'node'] as const)
       if ((entry as { link?: unknown; node?: unknown })[key] === IN_USE && probes.length === 0)
         this.#say('E_SCENARIO_REFERENCE', `${path}.${key}`, 'in-use needs a probe');
+    if (entry.along !== undefined && !probes.some(({ name }) => name === entry.along))
+      this.#say('E_SCENARIO_REFERENCE', `${path}.along`, `there is no probe ${shown(entry.along)}`);
     if (for_s === undefined && HAS_TO_END.has(fault))
       this.#say('E_SCENARIO_KEY', `${path}.for_s`, `is missing; ${fault} has to end`);
     if (for_s !== undefined && NEVER_MENDED.has(fault))

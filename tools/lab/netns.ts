@@ -95,6 +95,7 @@ export async function playStandin(scenario: Scenario, onSay: (text: string) => v
       agent: 'on',
       flowingMs: 0,
       durationMs: duration_s * 1000,
+      problems: [],
       faults,
       probes: [],
       journal: entries.map((row) => ({ ...row, router: 0, atMs: (row.faultAtNs - startNs) / 1e6 + row.afterMs })),

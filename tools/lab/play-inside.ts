@@ -248,10 +248,19 @@ interface Struck {
   restoredNs: number | null;
 }
 
-async function timeline(stage: Stage, weather: Weather, startNs: number): Promise<Struck[]> {
+async function timeline(
+  stage: Stage,
+  weather: Weather,
+  startNs: number,
+): Promise<{ struck: Struck[]; problems: string[] }> {
   const { scenario } = stage;
   const striker = new Striker(stage, weather);
   const struck: Struck[] = [];
+  const problems: string[] = [];
+  const trouble = (name: string, doing: string) => (thrown: unknown) => {
+    problems.push(`${name}: ${doing}: ${(thrown as Error).message}`);
+    say(problems.at(-1)!);
+  };
   const watching: Promise<void>[] = [];
   const background: Promise<void>[] = [];
   const until = (s: number) => sleep(Math.max(0, s * 1000 - (monotonicNs() - startNs) / 1e6));
@@ -262,7 +271,8 @@ async function timeline(stage: Stage, weather: Weather, startNs: number): Promis
       at: entry.at_s,
       run: async () => {
         await stage.beforeEnd(entry);
-        const made = await striker.strike(entry);
+        const made = await striker.strike(entry).catch(trouble(entry.name, 'it could not be made'));
+        if (made === undefined) return;
         one = { entry, made, mendedNs: null, restoredNs: null };
         struck.push(one);
         say(`${((made.ns - startNs) / 1e9).toFixed(1)} s: ${entry.name}: ${entry.fault}, ${made.what}`);
@@ -275,7 +285,7 @@ async function timeline(stage: Stage, weather: Weather, startNs: number): Promis
       run: async () => {
         if (one === undefined) return;
         one.mendedNs = monotonicNs();
-        const mending = one.made.mend();
+        const mending = one.made.mend().catch(trouble(entry.name, 'it could not be taken back'));
         // An agent takes a second to start: that must not delay what comes next.
         if (entry.fault === 'router-killed' || entry.fault === 'agent-killed') background.push(mending);
         else await mending;
@@ -290,7 +300,7 @@ async function timeline(stage: Stage, weather: Weather, startNs: number): Promis
   }
   await until(scenario.duration_s);
   await Promise.all([...watching, ...background]);
-  return struck;
+  return { struck, problems };
 }
 
 /** Looks until the state is as before, or a person has made it so, or the end has come. */
@@ -402,7 +412,7 @@ async function play({ scenario, agent, logs }: Play): Promise<Played> {
   );
   await sleep(scenario.settle_s * 1000);
   const startNs = monotonicNs();
-  const struck = await timeline(stage, weather, startNs);
+  const { struck, problems } = await timeline(stage, weather, startNs);
   const endNs = monotonicNs();
   // What was sent a moment ago may still arrive.
   await sleep(100);
@@ -449,6 +459,7 @@ async function play({ scenario, agent, logs }: Play): Promise<Played> {
     agent,
     flowingMs,
     durationMs: durationS * 1000,
+    problems,
     faults,
     probes: watched.map(({ name, from, to, records }, i): PlayedProbe => {
       const counted = records.filter(({ sent }) => sent >= startNs);

@@ -71,6 +71,8 @@ export interface Played {
   /** From building the mesh to the first packet through. */
   readonly flowingMs: number;
   readonly durationMs: number;
+  /** What of the timeline could not be done, in words. */
+  readonly problems: readonly string[];
   readonly faults: readonly PlayedFault[];
   readonly probes: readonly PlayedProbe[];
   readonly journal: readonly JournalRow[];

@@ -56,6 +56,8 @@ export interface ActionReport {
 
 export interface RunReport {
   readonly agent: 'on' | 'off';
+  /** What of the timeline could not be done, in words; then the report is not ok. */
+  readonly problems: readonly string[];
   readonly faults: readonly FaultReport[];
   readonly probes: readonly {
     readonly name: string;
@@ -115,7 +117,7 @@ export function buildReport(scenario: Scenario, kernel: Report['kernel'], played
     description: scenario.description ?? null,
     kernel,
     seed: scenario.seed,
-    ok: expectations.every(({ held }) => held),
+    ok: expectations.every(({ held }) => held) && runs.every(({ problems }) => problems.length === 0),
     expectations,
     runs,
   };
@@ -173,6 +175,7 @@ function runReport(scenario: Scenario, played: Played): RunReport {
   });
   return {
     agent: played.agent,
+    problems: played.problems,
     faults: faults.map((fault) => faultReport(fault, journal, actions, nameOf)),
     probes: played.probes.map(({ name, from, to, sent, lost, stallMs }) => ({
       name,

@@ -247,10 +247,10 @@ export class Striker {
     this.#numbers = new Map(stage.scenario.graph.nodes.map((name, n) => [name, n]));
   }
 
-  /** The way of the first probe, hop by hop. */
-  async #way(): Promise<Hop[]> {
+  /** The way of a probe, hop by hop; of the first one, if no other is named. */
+  async #way(along: string | undefined): Promise<Hop[]> {
     const { mesh, scenario } = this.#stage;
-    const { from, to } = scenario.probes[0]!;
+    const { from, to } = scenario.probes.find(({ name }) => name === along) ?? scenario.probes[0]!;
     const hops = await mesh.route(this.#number(from), this.#number(to));
     if (hops === undefined) throw new Error(`there is no way from ${from} to ${to} that a fault could strike`);
     return hops;
@@ -261,9 +261,12 @@ export class Striker {
   }
 
   /** Link and its first end: for a link in use the end that the probe's packets come from. */
-  async #link(target: 'in-use' | readonly [string, string]): Promise<{ link: MeshLink; from: number; to: number }> {
+  async #link(
+    target: 'in-use' | readonly [string, string],
+    along: string | undefined,
+  ): Promise<{ link: MeshLink; from: number; to: number }> {
     if (target === IN_USE) {
-      const hops = await this.#way();
+      const hops = await this.#way(along);
       return hops[hops.length >> 1]!;
     }
     const [from, to] = target.map((name) => this.#number(name)) as [number, number];
@@ -271,11 +274,12 @@ export class Striker {
     return { link, from, to };
   }
 
-  async #node(name: string): Promise<number> {
-    const known = this.#numbers.get(name);
+  async #node({ node, along }: { node: string; along?: string }): Promise<number> {
+    const known = this.#numbers.get(node);
     if (known !== undefined) return known;
-    const hops = await this.#way();
-    if (hops.length < 2) throw new Error('the first probe has no router on its way that a fault could strike');
+    const hops = await this.#way(along);
+    await sleep(200);
+    if (hops.length < 2) throw new Error('the probe has no router on its way that a fault could strike');
     return hops[(hops.length - 1) >> 1]!.to;
   }
 
@@ -285,18 +289,18 @@ export class Striker {
     switch (entry.fault) {
       case 'carrier-loss':
       case 'silent-loss': {
-        const { link } = await this.#aimed(entry.link);
+        const { link } = await this.#aimed(entry);
         const { ns } = await (entry.fault === 'carrier-loss' ? mesh.cut(link) : mesh.cutSilently(link));
         return { ...this.#both(link), ns, mend: async () => void (await mesh.mend(link)) };
       }
       case 'one-way': {
-        const { link, from } = await this.#aimed(entry.link);
+        const { link, from } = await this.#aimed(entry);
         const { ns } = await mesh.cutOneWay(link, from);
         return { ...this.#both(link), ns, mend: async () => void (await mesh.mendOneWay(link, from)) };
       }
       case 'partial-loss':
       case 'delay': {
-        const { link, from } = await this.#aimed(entry.link);
+        const { link, from } = await this.#aimed(entry);
         const senders = entry.direction === 'both' ? [link.a, link.b] : [from];
         const by =
           entry.fault === 'delay'
@@ -306,42 +310,48 @@ export class Striker {
         return { ...this.#both(link), ns, mend: better };
       }
       case 'flapping':
-        return this.#flap((await this.#aimed(entry.link)).link, entry.how === 'silent', entry.down_s, entry.up_s);
+        return this.#flap((await this.#aimed(entry)).link, entry.how === 'silent', entry.down_s, entry.up_s);
       case 'partition':
         return this.#part(new Set(entry.nodes.map((name) => this.#number(name))), entry.how === 'silent');
       case 'router-killed':
       case 'gateway-gone':
-        return this.#killRouter(await this.#node(entry.node), entry.fault === 'gateway-gone');
+        return this.#killRouter(await this.#node(entry), entry.fault === 'gateway-gone');
       case 'agent-killed':
-        return this.#atAgent(await this.#node(entry.node), 'SIGKILL');
+        return this.#atAgent(await this.#node(entry), 'SIGKILL');
       case 'agent-stopped':
-        return this.#atAgent(await this.#node(entry.node), 'SIGSTOP');
+        return this.#atAgent(await this.#node(entry), 'SIGSTOP');
       case 'interface-deleted':
       case 'interface-taken':
       case 'interface-bridged':
       case 'mtu-lowered':
-        return this.#atInterface(entry, await this.#aimed(entry.link));
+        return this.#atInterface(entry, await this.#aimed(entry));
       case 'bat0-deleted':
-        return this.#deleteBat0(await this.#node(entry.node));
+        return this.#deleteBat0(await this.#node(entry));
       case 'setting-changed':
-        return this.#changeSetting(await this.#node(entry.node), entry.setting, entry.value);
+        return this.#changeSetting(await this.#node(entry), entry.setting, entry.value);
       case 'upstream-gone':
-        return this.#cutUpstream(await this.#node(entry.node));
+        return this.#cutUpstream(await this.#node(entry));
       case 'bridge-loop':
         return this.#loop(entry.nodes.map((name) => this.#number(name)) as [number, number]);
       case 'cpu-hog':
-        return this.#hog(await this.#node(entry.node), entry.processes);
+        return this.#hog(await this.#node(entry), entry.processes);
       case 'memory-pressure':
-        return this.#press(await this.#node(entry.node), entry.mib);
+        return this.#press(await this.#node(entry), entry.mib);
       case 'clock-stepped':
         return this.#stepClock(entry.step_s);
     }
   }
 
   /** Looking a way up starts processes, which hold up the only CPU: not in the moment of the fault. */
-  async #aimed(target: 'in-use' | readonly [string, string]): Promise<{ link: MeshLink; from: number; to: number }> {
-    const found = await this.#link(target);
-    if (target === IN_USE) await sleep(200);
+  async #aimed({
+    link,
+    along,
+  }: {
+    link: 'in-use' | readonly [string, string];
+    along?: string;
+  }): Promise<{ link: MeshLink; from: number; to: number }> {
+    const found = await this.#link(link, along);
+    if (link === IN_USE) await sleep(200);
     return found;
   }
 

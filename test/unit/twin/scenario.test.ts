@@ -141,6 +141,7 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     'E_SCENARIO_REFERENCE',
     '$.timeline[0].link',
   ],
+  ['along nothing', withEntry({ ...LINK, link: 'in-use', along: 'p2' }), 'E_SCENARIO_REFERENCE', '$.timeline[0].along'],
   [
     'a loss of nothing',
     withEntry({ ...LINK, fault: 'partial-loss', loss_pct: 0 }),
