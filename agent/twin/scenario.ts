@@ -140,6 +140,14 @@ const agentField = object(
       ),
       {},
     ),
+    modes: withDefault(
+      record(
+        oneOf(['off', 'observe', 'act', 'auto'], 'As `x0ctl heal mode CLASS` has it.'),
+        64,
+        'Classes of faults by their names, and how the agents treat each: a class acts from the first day only where that is safe.',
+      ),
+      {},
+    ),
   },
   'The agents.',
 );
@@ -375,7 +383,7 @@ const scenarioField = object(
     link: withDefault(linkField, {}),
     links: withDefault(list(ownLinkField, MOST_LINKS, 'Links that differ.'), []),
     nodes: withDefault(record(nodeField, MOST_NODES, 'Routers that differ, by their names.'), {}),
-    agent: withDefault(agentField, { config: {} }),
+    agent: withDefault(agentField, { config: {}, modes: {} }),
     settle_s: withDefault(seconds(0, 'Quiet time before the timeline begins.'), 5),
     timeline: withDefault(list(timelineField, MOST_TIMELINE, 'What befalls the mesh.'), []),
     duration_s: optional(

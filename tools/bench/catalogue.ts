@@ -82,7 +82,11 @@ function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
     name: fault,
     topology: { kind: 'ring', nodes: 4 },
     ...(isGateway && { kernel: { gw_mode: 'client' }, nodes: { r0: { gateway: {} }, r2: { gateway: {} } } }),
-    agent: { config: { heal: { dead_after: 10 } } },
+    // Classes that have to earn it elsewhere act here from the beginning: it is their repairs that are counted.
+    agent: {
+      config: { heal: { dead_after: 10 } },
+      modes: Object.fromEntries(VERDICTS[fault].names.map((kind) => [kind, 'act'])),
+    },
     // Every router is the start of a way, so that the link in use is another one each time.
     probes: [0, 1, 2, 3].map((n) => ({ from: `r${n}`, to: `r${(n + 2) % 4}`, interval_ms: 5 })),
     timeline: Array.from({ length: runs }, (_, i) => ({

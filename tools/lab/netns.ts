@@ -31,6 +31,7 @@ export function unplayableStandin(scenario: Scenario, agent: 'on' | 'off' | 'bot
   if (links.length > 0 || Object.keys(link).length > 0) say('$.link', 'nothing passes through links');
   if (Object.keys(nodes).length > 0) say('$.nodes', 'there is only r0');
   if (Object.keys(scenario.agent.config).length > 0) say('$.agent.config', 'the agent has its defaults');
+  if (Object.keys(scenario.agent.modes).length > 0) say('$.agent.modes', 'the agent has its defaults');
   for (const [i, { fault }] of timeline.entries())
     if (fault !== 'carrier-loss') say(`$.timeline[${i}].fault`, 'it can make carrier-loss only');
   for (const [i, expectation] of expect.entries())

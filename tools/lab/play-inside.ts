@@ -71,6 +71,7 @@ class Stage {
     const config = configOf(this.scenario);
     const named: AgentConfig = { ...config, mesh: { ...config.mesh, node_name: hostName(nodes[router]!, router) } };
     const agent = await startAgent(router, { config: named });
+    await this.#setModes(router, agent);
     this.#agents.set(router, agent);
     this.#taken.delete(router);
     void agent.exited.then((code) => {
@@ -79,6 +80,18 @@ class Stage {
       this.#ended.set(router, String(code));
     });
   };
+
+  async #setModes(router: number, { socket }: Agent): Promise<void> {
+    const control = new Control(socket);
+    for (const [kind, mode] of Object.entries(this.scenario.agent.modes)) {
+      const { status, body } = await control.ask('POST', '/heal/mode', { class: kind, mode });
+      if (status !== 200) this.problems.add(`r${router}: ${kind} cannot be set to ${mode}: ${JSON.stringify(body)}`);
+    }
+    control.close();
+  }
+
+  /** What of the scenario could not be done. */
+  readonly problems = new Set<string>();
 
   killAgent = async (router: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
     const agent = this.#agents.get(router);
@@ -459,7 +472,7 @@ async function play({ scenario, agent, logs }: Play): Promise<Played> {
     agent,
     flowingMs,
     durationMs: durationS * 1000,
-    problems,
+    problems: [...stage.problems, ...problems],
     faults,
     probes: watched.map(({ name, from, to, records }, i): PlayedProbe => {
       const counted = records.filter(({ sent }) => sent >= startNs);

@@ -206,7 +206,8 @@ export async function buildLans(mesh: Mesh, pairs: readonly (readonly [number, n
       const lines = [
         `link add br-lan index 50 address ${macOf(n, 0xb0)} type bridge mcast_snooping 0`,
         `link add lan0 index 51 type veth peer name ${far} netns cable`,
-        'link set lan0 up',
+        'link set lan0 addrgenmode none up',
+        'link set br-lan addrgenmode none',
         'link set lan0 master br-lan',
         `address del ${addressOf(n)}/24 dev bat0`,
         'link set bat0 master br-lan',

@@ -17,14 +17,14 @@ export interface Verdict {
 }
 
 /** Before a link is certain to be down, or to be only bad, it looks like one of these. */
-const LINK = ['link-down', 'link-silent', 'link-lossy', 'link-one-way', 'link-flapping', 'neighbour-lost'];
+const LINK = ['link-down', 'link-silent', 'link-lossy', 'link-one-way', 'link-flapping'];
 /** What others see of it. */
 const ELSEWHERE = ['remote-alarm', 'neighbour-dead', 'router-dead'];
 const GATEWAY = ['gateway-lost', 'gateway-no-upstream'];
 
 export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   'carrier-loss': { names: ['link-down'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
-  'silent-loss': { names: ['link-silent', 'neighbour-lost'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'silent-loss': { names: ['link-silent'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
   'partial-loss': { names: ['link-lossy'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
   delay: { names: ['link-slow'], follows: [...LINK, 'remote-alarm'], repair: 'traffic' },
   'one-way': { names: ['link-one-way'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
