@@ -34,6 +34,9 @@ const LANE = 26;
 const PROBE = 38;
 const BAND = 22;
 
+/** Delays that need not be seen, in microseconds. */
+const QUIET_US = 3000;
+
 /** What is drawn of one stretch of time. */
 interface Axis {
   /** What its ticks count from; a fault, in a closer look. */
@@ -124,11 +127,12 @@ function probeLane({ stretches, losses, name }: PlayedProbe, axis: Axis, top: nu
   const height = PROBE - 12;
   const inside = stretches.filter(([at]) => at >= axis.from && at <= axis.to);
   const width = inside.length > 1 ? inside[1]![0] - inside[0]![0] : 100;
-  const slowest = Math.max(1, ...inside.map(([, , , delay]) => delay));
+  // Below that it is the machine's noise, and shall look like nothing.
+  const slowest = Math.max(QUIET_US, ...inside.map(([, , , delay]) => delay));
   parts.push(
     `<rect class="flow" x="${LEFT}" y="${px(top)}" width="${WIDTH - LEFT - RIGHT}" height="${height}" rx="3"/>`,
   );
-  const line: string[] = [];
+  const lines: string[][] = [[]];
   const isClose = axis.zero > 0;
   for (const [from, to, lost] of isClose ? losses : []) {
     if (to < axis.from || from > axis.to) continue;
@@ -146,60 +150,70 @@ function probeLane({ stretches, losses, name }: PlayedProbe, axis: Axis, top: nu
       const tall = Math.max(3, share * height);
       const said = `${name}: ${lost} of ${sent} packets lost at ${(at / 1000).toFixed(1)} s`;
       parts.push(
-        `<rect class="lost" x="${px(x)}" y="${px(top)}" width="${px(Math.max(1.6, to - x))}" height="${px(tall)}"><title>${escaped(said)}</title></rect>`,
+        `<rect class="lost" x="${px(x)}" y="${px(top)}" width="${px(Math.max(1.6, to - x + 0.4))}" height="${px(tall)}"><title>${escaped(said)}</title></rect>`,
       );
     }
-    if (lost < sent) line.push(`${px((x + to) / 2)},${px(top + height - 3 - (delay / slowest) * (height - 8))}`);
+    if (lost === sent) lines.push([]);
+    else lines.at(-1)!.push(`${px((x + to) / 2)},${px(top + height - 3 - (delay / slowest) * (height - 8))}`);
   }
-  if (line.length > 1) parts.push(`<polyline class="delay" points="${line.join(' ')}"/>`);
+  for (const line of lines) if (line.length > 1) parts.push(`<polyline class="delay" points="${line.join(' ')}"/>`);
   return `${laneLabel(label, top + height / 2)}${parts.join('')}`;
 }
 
 const laneLabel = (text: string, y: number) =>
   `<text class="label" x="${LEFT - 10}" y="${px(y + 4)}">${escaped(cut(text, 15))}<title>${escaped(text)}</title></text>`;
 
-function faultBands(faults: readonly PlayedFault[], axis: Axis, top: number, bottom: number, endMs: number): string {
-  const rows: number[] = [];
-  return faults
-    .map((fault) => {
-      const x = axis.x(fault.atMs);
-      const until = fault.mendedMs ?? endMs;
-      const to = Math.max(x + 2, axis.x(until));
-      if (fault.atMs > axis.to || until < axis.from) return '';
-      const text = cut(`${fault.name}: ${fault.fault}, ${fault.what}`, 64);
-      const needs = Math.max(to, x + 8 + text.length * 6.4);
-      let row = rows.findIndex((end) => end < x);
-      if (row === -1) row = rows.push(0) - 1;
-      rows[row] = needs + 6;
+interface Band {
+  readonly fault: PlayedFault;
+  readonly x: number;
+  readonly to: number;
+  readonly row: number;
+  readonly text: string;
+  /** Where there is no room on the right, what it is called stands on the left. */
+  readonly isLeft: boolean;
+}
+
+/** About as wide as a letter of the bands is. */
+const LETTER = 6.6;
+
+/** Where each fault's band goes, so that nothing lies upon another. */
+function bandsOf(faults: readonly PlayedFault[], axis: Axis, endMs: number): Band[] {
+  const rows: { from: number; to: number }[][] = [];
+  return faults.map((fault) => {
+    const x = axis.x(fault.atMs);
+    const to = Math.max(x + 2, axis.x(fault.mendedMs ?? endMs));
+    const { name, fault: kind, what } = fault;
+    const text = cut(
+      faults.length > 14 ? name : faults.length > 6 ? `${name}: ${kind}` : `${name}: ${kind}, ${what}`,
+      64,
+    );
+    const wide = 12 + text.length * LETTER;
+    const isLeft = x + wide > WIDTH - RIGHT && x - wide > LEFT;
+    const place = isLeft ? { from: x - wide, to: to + 4 } : { from: x - 4, to: Math.max(to, x + wide) };
+    let row = rows.findIndex((taken) => taken.every(({ from, to: end }) => end < place.from || from > place.to));
+    if (row === -1) row = rows.push([]) - 1;
+    rows[row]!.push(place);
+    return { fault, x, to, row, text, isLeft };
+  });
+}
+
+function drawBands(bands: readonly Band[], axis: Axis, top: number, bottom: number): string {
+  return bands
+    .map(({ fault, x, to, row, text, isLeft }) => {
       const y = top + row * BAND;
-      // Near the end there is room on the left only.
-      const left = x + 8 + text.length * 6.4 > WIDTH - RIGHT;
-      const label = left
-        ? `<text class="fault end" x="${px(Math.max(x - 6, LEFT + text.length * 6.4))}" y="${px(y + 13)}">${escaped(text)}</text>`
-        : `<text class="fault" x="${px(x + 7)}" y="${px(y + 13)}">${escaped(text)}</text>`;
-      const mended =
-        fault.mendedMs === null || fault.mendedMs > axis.to
-          ? ''
-          : `<line class="mend" x1="${px(to)}" x2="${px(to)}" y1="${px(y)}" y2="${px(bottom)}"/>`;
+      const isMended = fault.mendedMs !== null && fault.mendedMs <= axis.to;
+      const mended = isMended
+        ? `<line class="mend" x1="${px(to)}" x2="${px(to)}" y1="${px(y)}" y2="${px(bottom)}"/>`
+        : '';
+      const label = `<text class="fault${isLeft ? ' end' : ''}" x="${px(isLeft ? x - 6 : x + 7)}" y="${px(y + 13)}">${escaped(text)}</text>`;
       return (
+        `<g><title>${escaped(`${fault.name}: ${fault.fault}, ${fault.what}`)}</title>` +
         `<rect class="span" x="${px(x)}" y="${px(y)}" width="${px(to - x)}" height="${px(bottom - y)}"/>` +
         `<rect class="band" x="${px(x)}" y="${px(y)}" width="${px(to - x)}" height="${BAND - 5}" rx="3"/>` +
-        `<line class="strike" x1="${px(x)}" x2="${px(x)}" y1="${px(y)}" y2="${px(bottom)}"/>${mended}${label}`
+        `<line class="strike" x1="${px(x)}" x2="${px(x)}" y1="${px(y)}" y2="${px(bottom)}"/>${mended}${label}</g>`
       );
     })
     .join('');
-}
-
-/** So many rows of bands do the faults need. */
-function bandRows(faults: readonly PlayedFault[], axis: Axis, endMs: number): number {
-  const rows: number[] = [];
-  for (const fault of faults) {
-    const x = axis.x(fault.atMs);
-    const text = cut(`${fault.name}: ${fault.fault}, ${fault.what}`, 64);
-    const row = rows.findIndex((end) => end < x);
-    rows[row === -1 ? rows.length : row] = Math.max(axis.x(fault.mendedMs ?? endMs), x + 8 + text.length * 6.4) + 6;
-  }
-  return Math.max(1, rows.length);
 }
 
 /** One picture: faults above, then the probes, then a lane for each router that has something to tell. */
@@ -212,7 +226,8 @@ function picture(played: Played, names: readonly string[], axis: Axis, about: st
     .map(({ router }) => router)
     .filter((n) => played.agents.length <= 12 || journal.some(({ router }) => router === n));
   const top = 8;
-  const probesTop = top + bandRows(faults, axis, played.durationMs) * BAND + 8;
+  const bands = bandsOf(faults, axis, played.durationMs);
+  const probesTop = top + Math.max(1, ...bands.map(({ row }) => row + 1)) * BAND + 8;
   const lanesTop = probesTop + played.probes.length * PROBE;
   const bottom = lanesTop + lanes.length * LANE + 4;
   const height = bottom + 24;
@@ -230,7 +245,7 @@ function picture(played: Played, names: readonly string[], axis: Axis, about: st
     parts.push(`<line class="lane" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${px(y)}" y2="${px(y)}"/>`);
     parts.push(laneLabel(names[router]!, y));
   }
-  parts.push(faultBands(faults, axis, top, bottom, played.durationMs));
+  parts.push(drawBands(bands, axis, top, bottom));
   for (const [i, probe] of played.probes.entries())
     parts.push(probeLane(probe, axis, probesTop + i * PROBE, `${names[probe.from]} → ${names[probe.to]}`));
   for (const [i, router] of lanes.entries())
@@ -333,22 +348,31 @@ function faultTable(report: Report): string {
     const tone = fault.repairable ? (fault.repair_ms === null ? 'bad' : 'good') : 'calm';
     return `<span class="${tone}">${escaped(repairText(fault))}</span><small>${fault.packets_lost} lost</small>`;
   };
-  const head = ['Fault', 'Found', 'Repaired with agents', 'Repaired without', 'Actions'];
+  const head = [
+    'Fault',
+    ...(on ? ['Found', 'Repaired with agents'] : []),
+    ...(off ? ['Repaired without'] : []),
+    ...(on ? ['Actions'] : []),
+  ];
   const rows = base.faults.map((fault) => {
-    const name = fault.name;
-    const [mine, stock] = [on, off].map((run) => run?.faults.find((one) => one.name === name));
-    const found =
+    const [mine, stock] = [on, off].map((run) => run?.faults.find(({ name }) => name === fault.name));
+    const lost =
       mine === undefined
-        ? '–'
-        : `<span class="${mine.detection_ms === null && mine.nameable ? 'bad' : 'good'}">${escaped(foundText(mine))}</span>`;
+        ? 'bad'
+        : mine.nameable && mine.detection_ms === null
+          ? 'bad'
+          : mine.nameable
+            ? 'good'
+            : 'calm';
     const acted =
       mine === undefined ? '–' : `${mine.actions}${mine.rollbacks > 0 ? `, ${mine.rollbacks} rolled back` : ''}`;
     return row([
-      `<b>${escaped(name)}</b> ${escaped(fault.fault)}<small>${escaped(fault.what)}, at ${(fault.at_ms / 1000).toFixed(1)} s</small>`,
-      found,
-      outage(mine),
-      outage(stock),
-      acted,
+      `<b>${escaped(fault.name)}</b> ${escaped(fault.fault)}<small>${escaped(fault.what)}, at ${(fault.at_ms / 1000).toFixed(1)} s</small>`,
+      ...(on
+        ? [mine === undefined ? 'not made' : `<span class="${lost}">${escaped(foundText(mine))}</span>`, outage(mine)]
+        : []),
+      ...(off ? [outage(stock)] : []),
+      ...(on ? [acted] : []),
     ]);
   });
   return `<div class="scroll"><table>${row(head, 'th')}${rows.join('')}</table></div>`;
@@ -481,7 +505,7 @@ section{background:var(--card);border:1px solid var(--line);border-radius:12px;p
 .pill{font-size:13px;font-weight:600;border-radius:99px;padding:3px 12px;color:#fff;background:var(--soft)}
 .pill.held{background:var(--good)}.pill.broken{background:var(--bad)}
 @media(prefers-color-scheme:dark){.pill{color:#0f141b}}
-.expect{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:4px 14px}
+.expect{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:4px 14px}
 .expect li{padding:4px 10px 4px 30px;position:relative;border-radius:8px}
 .expect li:before{position:absolute;left:9px;font-weight:700}
 .expect .held:before{content:"\\2713";color:var(--good)}.expect .broken:before{content:"\\2717";color:var(--bad)}

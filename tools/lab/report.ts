@@ -229,9 +229,13 @@ function faultReport(
   };
 }
 
-function repairOf({ atMs, restoredMs, costs }: PlayedFault, how: 'traffic' | 'state' | 'none'): number | null {
+/** Packets have to flow for this last part of a fault's time: in between they may by luck. */
+const LAST_PART = 0.2;
+
+function repairOf({ atMs, untilMs, restoredMs, costs }: PlayedFault, how: 'traffic' | 'state' | 'none'): number | null {
   if (how === 'none' || costs.some(({ recovered }) => !recovered)) return null;
   const outage = Math.max(0, ...costs.map(({ outageMs }) => outageMs));
+  if (outage > (1 - LAST_PART) * (untilMs - atMs)) return null;
   if (how === 'traffic') return costs.length === 0 ? null : outage;
   return restoredMs === undefined || restoredMs === null ? null : Math.max(restoredMs - atMs, outage);
 }

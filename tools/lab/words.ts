@@ -17,6 +17,7 @@ export function foundText({ detection_ms, nameable, named }: FaultReport): strin
 
 export function repairText({ repair_ms, repairable }: FaultReport): string {
   if (!repairable) return 'no repair';
+  if (repair_ms === 0) return 'no outage';
   return repair_ms === null ? 'not repaired' : shortMs(repair_ms);
 }
 

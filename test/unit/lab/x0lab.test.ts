@@ -162,6 +162,7 @@ const cost = (over: object) => [{ ...CUT.costs[0]!, ...over }];
 const REPAIRS: readonly [what: string, fault: Partial<PlayedFault>, repairMs: number | null][] = [
   ['packets flow again', {}, 40],
   ['they never stopped', { costs: cost({ outageMs: 0 }) }, 0],
+  ['they flow only at the very end', { costs: cost({ outageMs: 12_500 }) }, null],
   ['they do not', { costs: cost({ recovered: false }) }, null],
   ['nobody watched', { costs: [] }, null],
   ['the worst probe counts', { costs: [...CUT.costs, ...cost({ outageMs: 90 })] }, 90],
