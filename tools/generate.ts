@@ -6,28 +6,36 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { defaultsUci, optionTable } from '../agent/config/schema.ts';
+import { scenarioPage, schemaText } from './lab/pages.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const BEGIN = '<!-- options:begin -->';
 const END = '<!-- options:end -->';
+const SCENARIO = ['<!-- scenario:begin -->', '<!-- scenario:end -->'] as const;
 
 /** The new text of an artefact from its old one (undefined: there is no such file); throws where it cannot be made. */
 type Artefact = readonly [path: string, make: (old: string | undefined) => string];
 
 /** Replaces what stands between the two markers, which must be there once each and in this order. */
-export function spliceOptions(old: string | undefined, table: string): string {
+export function spliceOptions(
+  old: string | undefined,
+  table: string,
+  [first, last]: readonly [string, string] = [BEGIN, END],
+): string {
   if (old === undefined) throw new Error('does not exist');
-  const begin = old.indexOf(BEGIN);
-  const end = old.indexOf(END);
-  if (begin < 0 || end < begin || old.indexOf(BEGIN, begin + 1) >= 0 || old.indexOf(END, end + 1) >= 0) {
-    throw new Error(`needs one line ${BEGIN} and, below it, one line ${END}`);
+  const begin = old.indexOf(first);
+  const end = old.indexOf(last);
+  if (begin < 0 || end < begin || old.indexOf(first, begin + 1) >= 0 || old.indexOf(last, end + 1) >= 0) {
+    throw new Error(`needs one line ${first} and, below it, one line ${last}`);
   }
-  return `${old.slice(0, begin + BEGIN.length)}\n\n${table}\n\n${old.slice(end)}`;
+  return `${old.slice(0, begin + first.length)}\n\n${table}\n\n${old.slice(end)}`;
 }
 
 const ARTEFACTS: readonly Artefact[] = [
   ['openwrt-feed/x0tta6bl4/files/x0tta6bl4.config', () => defaultsUci()],
   ['README.md', (old) => spliceOptions(old, optionTable())],
+  ['tools/lab/README.md', (old) => spliceOptions(old, scenarioPage(), SCENARIO)],
+  ['tools/lab/scenario.schema.json', () => schemaText()],
 ];
 
 function read(path: string): string | undefined {

@@ -72,6 +72,17 @@ export interface MeshOptions {
   readonly equalIndexes?: boolean;
   /** `primary0`, a primary hard interface that never goes away; on by default. */
   readonly stablePrimary?: boolean;
+  /** Routers, by number, that route by another algorithm than the rest. */
+  readonly otherAlgorithm?: Readonly<Record<number, RoutingAlgorithm>>;
+}
+
+/** What one direction of a link is like. */
+export interface Shape {
+  readonly lossPct: number;
+  readonly delayMs: number;
+  readonly jitterMs: number;
+  /** 0 for as much as the kernel carries. */
+  readonly rateKbitS: number;
 }
 
 /** What joins two routers. `a` and `b` are router numbers, `ends` the names of their hard interfaces. */
@@ -197,7 +208,9 @@ export class Mesh {
         [b, ends[1]],
       ] as const) {
         const ports = this.#ports[router]!;
-        if (!ports.has(name)) ports.set(name, { port: ports.size + 1, index: 10 + ports.size });
+        // 20 is bat0's.
+        if (!ports.has(name))
+          ports.set(name, { port: ports.size + 1, index: (ports.size < 10 ? 10 : 20) + ports.size });
       }
       return { id, a, b, ends, medium: shape.medium };
     });
@@ -331,7 +344,8 @@ export class Mesh {
   async makeBat0(n: number): Promise<void> {
     const { algorithm = 'BATMAN_IV', bla = false, hopPenalty, settings = {}, stablePrimary = true } = this.options;
     const ns = nsOf(n);
-    await ipBatch([`link add name bat0 index 20 address ${macOf(n, 0xb0)} type batadv ra ${algorithm}`], ns);
+    const own = this.options.otherAlgorithm?.[n] ?? algorithm;
+    await ipBatch([`link add name bat0 index 20 address ${macOf(n, 0xb0)} type batadv ra ${own}`], ns);
     await this.batctl(n, {
       orig_interval: String(this.#interval),
       bridge_loop_avoidance: bla ? '1' : '0',
@@ -469,6 +483,67 @@ export class Mesh {
     const [a, b] = this.#ends(link);
     this.#muted.add(link);
     return this.#wire.change(`mute cable ${a}`, `mute cable ${b}`);
+  }
+
+  /** Frames from `from` to the other end are lost, those back arrive; the carrier stays. */
+  cutOneWay(link: MeshLink, from: number): Promise<Struck> {
+    const { port, prio, mac } = this.#direction(link, from);
+    return this.#wire.change(`block cable ${port} ${mac} ${prio}`);
+  }
+
+  mendOneWay(link: MeshLink, from: number): Promise<Struck> {
+    const { port, prio } = this.#direction(link, from);
+    return this.#wire.change(`unblock cable ${port} ${prio}`);
+  }
+
+  /** Several links at once, as `cut` (or `cutSilently`) does one. */
+  cutAll(links: readonly MeshLink[], silently: boolean): Promise<Struck> {
+    const changes = links.flatMap((link) => {
+      if (link.medium === 'air') return [this.#block(link.a, link.b), this.#block(link.b, link.a)];
+      if (silently) this.#muted.add(link);
+      return this.#ends(link).map((end) => `${silently ? 'mute' : 'down'} cable ${end}`);
+    });
+    return this.#wire.change(...changes);
+  }
+
+  /** Where frames from one end of a link come out: the far port towards the other, and whose they are. */
+  #direction(link: MeshLink, from: number): { port: string; prio: number; mac: string } {
+    const [to, near, end] = link.a === from ? [link.b, ...link.ends] : [link.a, link.ends[1], link.ends[0]];
+    return { port: this.#far(to, end), prio: from + 1, mac: macOf(from, this.#ports[from]!.get(near)!.port) };
+  }
+
+  /** What frames from `from` to the other end of a link meet from now on. On a shared medium each sender has a class of its own. */
+  async shape(link: MeshLink, from: number, { lossPct, delayMs, jitterMs, rateKbitS }: Shape): Promise<void> {
+    const { port, mac } = this.#direction(link, from);
+    const netem = [
+      'netem',
+      ...(delayMs > 0 || jitterMs > 0 ? [`delay ${delayMs}ms ${jitterMs}ms`] : []),
+      ...(lossPct > 0 ? [`loss ${lossPct}%`] : []),
+      ...(rateKbitS > 0 ? [`rate ${rateKbitS}kbit`] : []),
+      ...(delayMs === 0 && jitterMs === 0 && lossPct === 0 && rateKbitS === 0 ? ['delay 0ms'] : []),
+    ].join(' ');
+    if (link.medium === 'cable') return void (await this.#tc([`qdisc replace dev ${port} root ${netem}`]));
+    const id = (from + 1).toString(16);
+    const commands = [`class replace dev ${port} parent 1: classid 1:${id} htb rate 10gbit quantum 60000`];
+    if (!this.#classed.has(port)) commands.unshift(`qdisc replace dev ${port} root handle 1: htb`);
+    if (!this.#classed.has(`${port} ${from}`))
+      commands.push(
+        `filter add dev ${port} parent 1: protocol all prio ${from + 1} flower src_mac ${mac} classid 1:${id}`,
+      );
+    commands.push(`qdisc replace dev ${port} parent 1:${id} ${netem}`);
+    this.#classed.add(port).add(`${port} ${from}`);
+    await this.#tc(commands);
+  }
+
+  readonly #classed = new Set<string>();
+
+  #tc(commands: readonly string[]): Promise<string> {
+    return run('tc', ['-n', 'cable', '-batch', '-'], `${commands.join('\n')}\n`);
+  }
+
+  /** Changes of links anywhere, as wire.c has them, with their instant. */
+  change(...changes: string[]): Promise<Struck> {
+    return this.#wire.change(...changes);
   }
 
   /** A router without power: nobody hears it, and whoever is cabled to it loses the carrier. Its agent: scenario.ts. */

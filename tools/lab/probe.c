@@ -1,10 +1,11 @@
 /*
- * probe FROM_NS FROM_ADDRESS TO_NS TO_ADDRESS [-i MICROSECONDS] [-r MILLISECONDS] [-s BYTES] [-e] [-w MS]
+ * probe FROM_NS FROM_ADDRESS TO_NS TO_ADDRESS [-i MICROSECONDS] [-r MILLISECONDS] [-s BYTES] [-p PORT] [-e] [-w MS]
  *
  * A paced stream of UDP datagrams between two network namespaces of one kernel, both ends in one process: one clock
  * (CLOCK_MONOTONIC), one way by default, there and back with -e. -i is the pace (2000), -r how often a summary is
- * printed (100), -s the payload (64). With -w it only asks whether traffic flows: exit code 0 with the first datagram that
- * comes through (with -e: back), 1 when none has within MS milliseconds.
+ * printed (100), -s the payload (64), -p the UDP port (7077; the next one is taken too). With -w it only asks whether
+ * traffic flows: exit code 0 with the first datagram that comes through (with -e: back), 1 when none has within MS
+ * milliseconds.
  *
  * stdout, JSON lines:
  *     {"ready": ns}                                       the stream begins
@@ -165,24 +166,26 @@ int main(int argc, char **argv)
 	uint64_t pace = 2000, every = 100;
 	size_t size = 64;
 	uint64_t within = 0;
+	uint16_t base = PORT;
 	bool echo = false;
-	for (int option; (option = getopt(argc, argv, "i:r:s:w:e")) != -1;)
+	for (int option; (option = getopt(argc, argv, "i:r:s:w:p:e")) != -1;)
 		switch (option) {
 		case 'i': pace = strtoull(optarg, NULL, 10); break;
 		case 'r': every = strtoull(optarg, NULL, 10); break;
 		case 's': size = strtoul(optarg, NULL, 10); break;
 		case 'w': within = strtoull(optarg, NULL, 10); break;
+		case 'p': base = (uint16_t)strtoul(optarg, NULL, 10); break;
 		case 'e': echo = true; break;
 		default: return 2;
 		}
 	if (argc - optind != 4 || pace == 0 || every == 0 || size < 8 || size > 1400) {
-		fprintf(stderr, "usage: probe FROM_NS FROM_ADDRESS TO_NS TO_ADDRESS [-i us] [-r ms] [-s bytes] [-e] [-w ms]\n");
+		fprintf(stderr, "usage: probe FROM_NS FROM_ADDRESS TO_NS TO_ADDRESS [-i us] [-r ms] [-s bytes] [-p port] [-e] [-w ms]\n");
 		return 2;
 	}
 	address_of(argv[optind + 1], 0);
 	struct sockaddr_in to = address_of(argv[optind + 3], PORT);
 	/* One question at a time beside one stream between the same two routers. */
-	uint16_t port = within ? PORT + 2 : PORT;
+	uint16_t port = within ? (uint16_t)(base + 2) : base;
 	to.sin_port = htons(port);
 	int near = socket_in(argv[optind], (uint16_t)(port + 1));
 	int far = socket_in(argv[optind + 2], port);

@@ -33,6 +33,10 @@ export interface ProbeOptions {
   readonly paceUs?: number;
   /** There and back instead of one way. */
   readonly echo?: boolean;
+  /** UDP payload. */
+  readonly bytes?: number;
+  /** Two probes that meet at a router need different ones, two apart. */
+  readonly port?: number;
   readonly reportMs?: number;
   readonly onReport?: (report: ProbeReport) => void;
 }
@@ -45,9 +49,10 @@ export class Probe {
   readonly #ready: Promise<void>;
 
   private constructor(src: number, dst: number, options: ProbeOptions) {
-    const { paceUs = 2000, echo = false, reportMs = 100, onReport } = options;
+    const { paceUs = 2000, echo = false, bytes = 64, port = 7077, reportMs = 100, onReport } = options;
     this.#child = spawn(join(import.meta.dirname, 'build/probe'), [
-      ...['-i', String(paceUs), '-r', String(reportMs), ...(echo ? ['-e'] : [])],
+      ...['-i', String(paceUs), '-r', String(reportMs), '-s', String(bytes), '-p', String(port)],
+      ...(echo ? ['-e'] : []),
       ...[nsOf(src), addressOf(src), nsOf(dst), addressOf(dst)],
     ]);
     this.#child.stdin.on('error', () => {});

@@ -116,7 +116,7 @@ done
 stty -F /dev/ttyS0 raw -echo
 printf '\\036lab-start\\n' >/dev/ttyS0
 ip link set lo up
-for module in veth bridge sch_netem sch_ingress cls_flower cls_u32 cls_matchall act_gact batman-adv; do
+for module in veth bridge sch_netem sch_htb sch_ingress cls_flower cls_u32 cls_matchall act_gact batman-adv; do
   modprobe -d ${quote(MODULE_DIR)} $module || echo "lab: no kernel module $module"
 done
 ${exports.join('\n')}

@@ -1,0 +1,208 @@
+/**
+ * Bench `catalogue`: every fault that the lab can make, by x0lab's own scenarios and report: how many of them an agent
+ * names rightly and how many are repaired before a person takes them back (several kernels side by side), the median time
+ * of the repair (one kernel alone), and what batman-adv does by itself. tools/lab/verdicts.ts says what is right.
+ *
+ *     found_pct       of the faults that have a name
+ *     repaired_pct    of those that a router can repair
+ *     false_actions   in all runs with agents, those of faults without a name among them
+ *     FAULT_found_pct, FAULT_repaired_pct, FAULT_repair_ms, FAULT_detect_ms: a row a fault; baseline: FAULT_repaired_pct,
+ *                     FAULT_repair_ms without agents
+ *
+ * For a quick look: `--runs N`; X0_BENCH_ONLY with faults, as in `carrier-loss,delay`; X0_BENCH_WIDTH kernels side by side
+ * (3); X0_BENCH_ALONE runs alone (2, 0 for none: then the times are those of kernels side by side).
+ */
+import { FAULTS, type FaultName, parseScenario, type Scenario } from '../../agent/twin/scenario.ts';
+import { play } from '../lab/play.ts';
+import { buildReport, type FaultReport, type RunReport } from '../lab/report.ts';
+import { prepareLab, umlMissing } from '../lab/uml.ts';
+import { VERDICTS } from '../lab/verdicts.ts';
+import { type BenchResult, median, type Progress, percentile } from './stats.ts';
+import { runsOr, sideBySide } from './trials.ts';
+
+const RUNS = 5;
+const WIDTH = Number(process.env.X0_BENCH_WIDTH ?? 3);
+const ALONE = Number(process.env.X0_BENCH_ALONE ?? 2);
+const ONLY = process.env.X0_BENCH_ONLY?.split(',');
+/** From one fault to the next: as long as an agent keeps an eye on an interface that has failed. */
+const EVERY_S = 65;
+const FIRST_S = 5;
+
+/** What a fault is made of here, but for its name and its time. `turn` moves it round the ring. */
+type Trial = (turn: number) => Readonly<Record<string, unknown>>;
+
+const inUse =
+  (more: Readonly<Record<string, unknown>> = {}): Trial =>
+  (turn) => ({ link: 'in-use', along: `p${(turn % 4) + 1}`, for_s: 25, ...more });
+const atNode =
+  (more: Readonly<Record<string, unknown>> = {}): Trial =>
+  (turn) => ({ node: `r${(turn + 1) % 4}`, for_s: 25, ...more });
+const onTheWay: Trial = (turn) => ({ node: 'in-use', along: `p${(turn % 4) + 1}`, for_s: 35 });
+
+const TRIALS: Readonly<Record<FaultName, Trial>> = {
+  'carrier-loss': inUse(),
+  'silent-loss': inUse(),
+  'partial-loss': inUse({ loss_pct: 35, for_s: 35 }),
+  delay: inUse({ delay_ms: 150, jitter_ms: 20, for_s: 35 }),
+  'one-way': inUse(),
+  flapping: inUse({ down_s: 1.5, up_s: 3, for_s: 30 }),
+  partition: (turn) => ({ nodes: [`r${turn % 4}`, `r${(turn + 1) % 4}`], for_s: 25 }),
+  'router-killed': onTheWay,
+  'agent-killed': atNode({ for_s: 5 }),
+  'agent-stopped': atNode(),
+  'interface-deleted': inUse(),
+  'interface-taken': inUse(),
+  'interface-bridged': inUse(),
+  'mtu-lowered': inUse({ mtu: 1400 }),
+  'bat0-deleted': onTheWay,
+  'setting-changed': (turn) => ({
+    node: `r${(turn + 1) % 4}`,
+    for_s: 25,
+    ...[
+      { setting: 'hop_penalty', value: 200 },
+      { setting: 'orig_interval_ms', value: 20_000 },
+      { setting: 'fragmentation', value: false },
+      { setting: 'bla', value: true },
+      { setting: 'distributed_arp_table', value: false },
+    ][turn % 5],
+  }),
+  // The gateways are r0 and r2.
+  'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 35 }),
+  'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 35 }),
+  'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 25 }),
+  'cpu-hog': atNode({ processes: 3 }),
+  'memory-pressure': atNode({ mib: 400 }),
+  'clock-stepped': (turn) => ({ node: 'r0', step_s: turn % 2 === 0 ? 3600 : -7200 }),
+};
+
+function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
+  const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
+  const document = {
+    format: 1,
+    name: fault,
+    topology: { kind: 'ring', nodes: 4 },
+    ...(isGateway && { kernel: { gw_mode: 'client' }, nodes: { r0: { gateway: {} }, r2: { gateway: {} } } }),
+    // Classes that have to earn it elsewhere act here from the beginning: it is their repairs that are counted.
+    agent: {
+      config: { heal: { dead_after: 10 } },
+      modes: Object.fromEntries(VERDICTS[fault].names.map((kind) => [kind, 'act'])),
+    },
+    // Every router is the start of a way, so that the link in use is another one each time.
+    probes: [0, 1, 2, 3].map((n) => ({ from: `r${n}`, to: `r${(n + 2) % 4}`, interval_ms: 5 })),
+    timeline: Array.from({ length: runs }, (_, i) => ({
+      at_s: FIRST_S + i * EVERY_S,
+      fault,
+      ...TRIALS[fault](turn + i),
+    })),
+    duration_s: FIRST_S + runs * EVERY_S,
+  };
+  const parsed = parseScenario(JSON.stringify(document));
+  if (!parsed.ok) throw new Error(`${fault}: ${JSON.stringify(parsed.problems)}`);
+  return parsed.scenario;
+}
+
+/** One kernel; null where it did not come to its end, which is said and counted. */
+async function trial(
+  fault: FaultName,
+  agent: 'on' | 'off',
+  { runs, turn }: { runs: number; turn: number },
+  progress: Progress,
+): Promise<RunReport | null> {
+  const scenario = scenarioOf(fault, runs, turn);
+  const name = `${fault}, agents ${agent}`;
+  try {
+    const played = await play(scenario, { agent, onSay: () => {} });
+    const [run] = buildReport(scenario, 'uml', [played]).runs;
+    const faults = run!.faults;
+    const found = faults.filter(({ detection_ms }) => detection_ms !== null).length;
+    const repaired = faults.filter(({ repair_ms }) => repair_ms !== null).length;
+    const classes = [...new Set(faults.flatMap((one) => one.classes))].join(' ') || 'nothing';
+    progress(
+      `${name}: ${faults.length} times, ${found} found, ${repaired} repaired, ${run!.false_actions} false actions; said: ${classes}`,
+    );
+    for (const { router, action, class: of, because_of } of run!.actions)
+      if (because_of === null) progress(`${name}: FALSE: ${router}: ${action} for ${of}`);
+    for (const problem of run!.problems) progress(`${name}: NOT DONE: ${problem}`);
+    return run!;
+  } catch (thrown) {
+    progress(`${name}: BROKEN: ${(thrown as Error).message}`);
+    return null;
+  }
+}
+
+const share = (some: readonly FaultReport[], of: readonly FaultReport[]): number | null =>
+  of.length === 0 ? null : (100 * some.length) / of.length;
+const foundPct = (faults: readonly FaultReport[]) =>
+  share(
+    faults.filter(({ detection_ms }) => detection_ms !== null),
+    faults.filter(({ nameable }) => nameable),
+  );
+const repairedPct = (faults: readonly FaultReport[]) =>
+  share(
+    faults.filter(({ repair_ms }) => repair_ms !== null),
+    faults.filter(({ repairable }) => repairable),
+  );
+/** Of those that were repaired: how many were not, the share beside it says. */
+function middle(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : median(known);
+}
+
+export async function run(progress: Progress): Promise<BenchResult> {
+  const missing = umlMissing();
+  if (missing) throw new Error(missing);
+  prepareLab();
+  const runs = runsOr(RUNS);
+  const faults = (Object.keys(FAULTS) as FaultName[]).filter((fault) => ONLY?.includes(fault) ?? true);
+  const jobs = faults.flatMap((fault) => [
+    () => trial(fault, 'on', { runs, turn: 0 }, progress),
+    () => trial(fault, 'off', { runs: Math.min(runs, 3), turn: 0 }, progress),
+  ]);
+  const beside = await sideBySide(jobs, WIDTH);
+  const alone: (RunReport | null)[] = [];
+  for (const fault of ALONE > 0 ? faults : []) {
+    const { repair } = VERDICTS[fault];
+    alone.push(repair === 'none' ? null : await trial(fault, 'on', { runs: ALONE, turn: runs }, progress));
+  }
+  const figures: Record<string, number | null> = {};
+  const baseline: Record<string, number | null> = {};
+  const every: FaultReport[] = [];
+  const all: (RunReport | null)[] = [];
+  for (const [i, fault] of faults.entries()) {
+    const [on, off] = [beside[2 * i]!, beside[2 * i + 1]!];
+    const both = [...(on?.faults ?? []), ...(alone[i]?.faults ?? [])];
+    const timed = alone[i]?.faults ?? on?.faults ?? [];
+    every.push(...both);
+    all.push(on, ...(ALONE > 0 && VERDICTS[fault].repair !== 'none' ? [alone[i]!] : []));
+    if (VERDICTS[fault].names.length > 0) {
+      figures[`${fault}_found_pct`] = foundPct(both);
+      figures[`${fault}_detect_ms`] = middle(timed.map(({ detection_ms }) => detection_ms));
+    }
+    if (VERDICTS[fault].repair !== 'none') {
+      figures[`${fault}_repaired_pct`] = repairedPct(both);
+      figures[`${fault}_repair_ms`] = middle(timed.map(({ repair_ms }) => repair_ms));
+      baseline[`${fault}_repaired_pct`] = repairedPct(off?.faults ?? []);
+      baseline[`${fault}_repair_ms`] = middle((off?.faults ?? []).map(({ repair_ms }) => repair_ms));
+    }
+  }
+  const repairs = every.flatMap(({ repair_ms }) => (repair_ms === null ? [] : [repair_ms]));
+  return {
+    figures: {
+      found_pct: foundPct(every),
+      repaired_pct: repairedPct(every),
+      false_actions: all.reduce((sum, run) => sum + (run?.false_actions ?? 0), 0),
+      trials: every.length,
+      broken_kernels: all.filter((run) => run === null).length,
+      repair_p50_ms: middle(repairs),
+      repair_p95_ms: repairs.length === 0 ? null : percentile(repairs, 95),
+      ...figures,
+    },
+    baseline,
+    targets: [
+      { figure: 'found_pct', atLeast: 98 },
+      { figure: 'repaired_pct', atLeast: 96 },
+      { figure: 'false_actions', atMost: 0 },
+      { figure: 'broken_kernels', atMost: 0 },
+    ],
+  };
+}

@@ -1,0 +1,141 @@
+/** Plays a scenario in a user-mode Linux of its own and answers what came of it. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { freemem, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROWS } from '../../agent/config/schema.ts';
+import { below, type Problem, shown } from '../../agent/twin/fields.ts';
+import type { Scenario } from '../../agent/twin/scenario.ts';
+import type { Play } from './play-inside.ts';
+import type { Played } from './played.ts';
+import { bootUml } from './uml.ts';
+
+/** Addresses are of one network of 254, a MAC has one byte for the router, and all share one CPU. */
+const MOST_ROUTERS = 64;
+/** A far end's index has room for so many interfaces of a router. */
+const MOST_INTERFACES = 60;
+const BASE_MIB = 400;
+const ROUTER_MIB = 6;
+/** What an agent takes at work, and what it may grow to before the kernel's memory is the fault. */
+const AGENT_MIB = 120;
+
+export interface PlayOptions {
+  readonly agent: 'on' | 'off';
+  readonly onSay?: (text: string) => void;
+  /** A directory for the agents' logs. */
+  readonly logs?: string;
+  readonly signal?: AbortSignal;
+}
+
+function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean): number {
+  const agents = withAgents ? (agent.nodes ?? graph.nodes).length : 0;
+  const pressure = timeline.map((entry) => (entry.fault === 'memory-pressure' ? entry.mib : 0));
+  return BASE_MIB + ROUTER_MIB * graph.nodes.length + AGENT_MIB * agents + 2 * Math.max(0, ...pressure);
+}
+
+/** Options that say where the lab keeps what. */
+const OURS = new Set(['mesh.interface', 'mesh.primary', 'mesh.node_name', 'report.socket', 'state.directory']);
+
+/** What the agent would not take of its configuration. */
+function configProblems({ agent }: Scenario): Problem[] {
+  const found: Problem[] = [];
+  for (const [section, options] of Object.entries(agent.config))
+    for (const [name, value] of Object.entries(options)) {
+      const path = below(below('$.agent.config', section), name);
+      const row = ROWS.find((one) => one.path === `${section}.${name}`);
+      if (row === undefined) found.push({ code: 'E_SCENARIO_KEY', path, message: 'the agent has no such option' });
+      else if (OURS.has(row.path)) found.push({ code: 'E_SCENARIO_KEY', path, message: "is the lab's own" });
+      else {
+        const items = row.option.kind === 'list' ? [value].flat() : [value];
+        const texts = items.map((item) => (typeof item === 'boolean' ? String(Number(item)) : String(item)));
+        if (texts.every((text) => row.option.read(text) !== undefined)) continue;
+        const message = `expected ${row.option.expected}, not ${shown(value)}`;
+        found.push({ code: 'E_SCENARIO_VALUE', path, message });
+      }
+    }
+  return found;
+}
+
+/** What this lab cannot play of a scenario that is as such well made. */
+export function unplayable(scenario: Scenario): Problem[] {
+  const { graph, timeline, kernel } = scenario;
+  const found: Problem[] = configProblems(scenario);
+  const say = (code: Problem['code'], path: string, message: string) => found.push({ code, path, message });
+  if (graph.nodes.length > MOST_ROUTERS)
+    say('E_SCENARIO_LIMIT', '$.topology', `has ${graph.nodes.length} nodes; one kernel takes at most ${MOST_ROUTERS}`);
+  const ends = new Map<number, number>();
+  if (graph.medium === 'cable')
+    for (const { a, b } of graph.links) for (const n of [a, b]) ends.set(n, (ends.get(n) ?? 0) + 1);
+  for (const [n, count] of ends)
+    if (count > MOST_INTERFACES)
+      say(
+        'E_SCENARIO_LIMIT',
+        '$.topology',
+        `${shown(graph.nodes[n])} has ${count} links; a router takes at most ${MOST_INTERFACES} cables`,
+      );
+  const need = memoryMib(scenario, true);
+  const free = freemem() / 2 ** 20;
+  if (need > free)
+    say(
+      'E_SCENARIO_LIMIT',
+      '$.topology',
+      `needs ${need} MiB of memory for its agents; this machine has ${free | 0} free`,
+    );
+  for (const [i, entry] of timeline.entries()) {
+    if (entry.fault === 'setting-changed' && entry.setting === 'elp_interval_ms' && kernel.algorithm !== 'BATMAN_V')
+      say('E_SCENARIO_VALUE', `$.timeline[${i}].setting`, 'elp_interval_ms is there under BATMAN_V only');
+    if (entry.fault === 'bridge-loop' && timeline.some((other) => other.fault === 'bat0-deleted'))
+      say(
+        'E_SCENARIO_VALUE',
+        `$.timeline[${i}].fault`,
+        'this lab cannot make bat0 anew under a bridge: not with bat0-deleted',
+      );
+  }
+  return found;
+}
+
+/** Throws what the kernel said last where the scenario could not be played to its end. */
+export async function play(scenario: Scenario, { agent, onSay, logs, signal }: PlayOptions): Promise<Played> {
+  const work = mkdtempSync(join(tmpdir(), 'x0lab-'));
+  const console: string[] = [];
+  const what: Play = { scenario, agent, logs: logs !== undefined };
+  try {
+    writeFileSync(join(work, 'play.json'), JSON.stringify(what));
+    const { X0_LAB_BUNDLE: bundle } = process.env;
+    const uml = bootUml({
+      script: join(import.meta.dirname, 'play-inside.ts'),
+      memMb: memoryMib(scenario, agent === 'on'),
+      results: work,
+      env: { NODE_NO_WARNINGS: '1', ...(bundle === undefined ? {} : { X0_LAB_BUNDLE: bundle }) },
+      onConsole: (line) => void console.push(line),
+      onLine: (line) => {
+        try {
+          onSay?.((JSON.parse(line) as { say: string }).say);
+        } catch {
+          console.push(line);
+        }
+      },
+    });
+    const end = () => uml.kill();
+    process.once('exit', end);
+    signal?.addEventListener('abort', end, { once: true });
+    const code = await uml.exited;
+    process.off('exit', end);
+    signal?.throwIfAborted();
+    if (logs !== undefined) keepLogs(work, logs, scenario.graph.nodes.length);
+    if (code !== 0) throw new Error(`the kernel ended with ${code}: ${console.slice(-12).join('\n')}`);
+    return JSON.parse(readFileSync(join(work, 'played.json'), 'utf8')) as Played;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function keepLogs(work: string, to: string, routers: number): void {
+  mkdirSync(to, { recursive: true });
+  for (let n = 0; n < routers; n++) {
+    try {
+      writeFileSync(join(to, `r${n}.log`), readFileSync(join(work, `r${n}.log`)));
+    } catch {
+      // No agent ran there.
+    }
+  }
+}

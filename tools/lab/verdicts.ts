@@ -1,0 +1,71 @@
+/**
+ * What it means that an agent names a fault of the lab rightly, and that the fault is repaired: one table for the report,
+ * the expectations and the bench `catalogue`. Classes are named as the agent's journal names them.
+ */
+import type { FaultName } from '../../agent/twin/scenario.ts';
+
+export interface Verdict {
+  /** The classes that name the fault; none where there is nothing that an agent could name. */
+  readonly names: readonly string[];
+  /** Classes that are right beside it: what the fault brings about elsewhere, or before its name is certain. */
+  readonly follows: readonly string[];
+  /**
+   * How it shows that it is repaired. traffic: every probe's packets flow again while the fault is there. state: what was
+   * changed is as before. none: there is nothing that a router could repair; the mesh has to live on.
+   */
+  readonly repair: 'traffic' | 'state' | 'none';
+}
+
+/** Before a link is certain to be down, or to be only bad, it looks like one of these. */
+const LINK = ['link-down', 'link-silent', 'link-lossy', 'link-one-way', 'link-flapping'];
+/** What others see of it. */
+const ELSEWHERE = ['remote-alarm', 'neighbour-dead', 'router-dead'];
+const GATEWAY = ['gateway-lost', 'gateway-no-upstream'];
+
+export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
+  'carrier-loss': { names: ['link-down'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'silent-loss': { names: ['link-silent'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'partial-loss': { names: ['link-lossy'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  delay: { names: ['link-slow'], follows: [...LINK, 'remote-alarm'], repair: 'traffic' },
+  'one-way': { names: ['link-one-way'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  flapping: { names: ['link-flapping'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  partition: { names: ['partition'], follows: [...LINK, ...ELSEWHERE, ...GATEWAY], repair: 'none' },
+  'router-killed': {
+    names: ['router-dead', 'neighbour-dead'],
+    follows: [...LINK, ...ELSEWHERE, ...GATEWAY, 'partition'],
+    repair: 'traffic',
+  },
+  'agent-killed': { names: [], follows: [], repair: 'none' },
+  'agent-stopped': { names: [], follows: ['overload', 'clock-stepped'], repair: 'none' },
+  'interface-deleted': { names: ['interface-vanished'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'interface-taken': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
+  'interface-bridged': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
+  'mtu-lowered': { names: ['mtu-trouble'], follows: LINK, repair: 'state' },
+  'bat0-deleted': {
+    names: ['mesh-vanished'],
+    follows: [...LINK, ...ELSEWHERE, ...GATEWAY, 'interface-fell-out', 'mesh-misconfigured', 'config-drift'],
+    repair: 'state',
+  },
+  'setting-changed': {
+    names: ['config-drift', 'mesh-misconfigured'],
+    follows: ['mesh-mismatch', ...GATEWAY],
+    repair: 'state',
+  },
+  'gateway-gone': {
+    names: ['gateway-lost'],
+    follows: [...LINK, ...ELSEWHERE, ...GATEWAY, 'partition'],
+    repair: 'state',
+  },
+  'upstream-gone': { names: ['gateway-no-upstream'], follows: GATEWAY, repair: 'state' },
+  'bridge-loop': {
+    names: ['broadcast-storm'],
+    follows: ['routing-loop', 'translation-inconsistent', 'overload', ...LINK, ...ELSEWHERE],
+    repair: 'state',
+  },
+  'cpu-hog': { names: ['overload'], follows: ['link-slow'], repair: 'none' },
+  'memory-pressure': { names: ['overload'], follows: [], repair: 'none' },
+  'clock-stepped': { names: ['clock-stepped'], follows: [], repair: 'none' },
+};
+
+/** What an agent does that changes nothing: it names no action of the mesh's. */
+export const PASSIVE: ReadonlySet<string> = new Set(['none', 'tell']);
