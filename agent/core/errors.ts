@@ -31,6 +31,7 @@ export const ERRORS = {
   E_KEY_FILE: ['world', 'the key file cannot be read, written or trusted'],
   E_SEAL: ['world', 'a sealed message was not made with this key, or was changed on its way'],
   E_SUITE: ['world', 'a key or message is of another cipher suite than the one in use, or of one that is not there'],
+  E_MAP: ['caller', 'a file that describes a mesh is malformed or too large'],
   E_AGENT_UNREACHABLE: ['world', 'the agent does not answer on its socket'],
 } as const satisfies Record<string, readonly [Blame, string]>;
 
