@@ -32,6 +32,13 @@ export const ERRORS = {
   E_SEAL: ['world', 'a sealed message was not made with this key, or was changed on its way'],
   E_SUITE: ['world', 'a key or message is of another cipher suite than the one in use, or of one that is not there'],
   E_MAP: ['caller', 'a file that describes a mesh is malformed or too large'],
+  E_SCENARIO_SYNTAX: ['caller', 'a scenario is not JSON'],
+  E_SCENARIO_FORMAT: ['caller', 'a scenario is of a format version that is not known'],
+  E_SCENARIO_KEY: ['caller', 'a scenario has a key that its place does not know, or lacks one'],
+  E_SCENARIO_VALUE: ['caller', 'a scenario has a value of the wrong type or out of range'],
+  E_SCENARIO_TOPOLOGY: ['caller', 'a scenario asks for a topology that cannot be'],
+  E_SCENARIO_REFERENCE: ['caller', 'a scenario names a node, link, fault, probe or file that is not there'],
+  E_SCENARIO_LIMIT: ['caller', 'a scenario, or a file that it names, is larger than is allowed'],
   E_AGENT_UNREACHABLE: ['world', 'the agent does not answer on its socket'],
 } as const satisfies Record<string, readonly [Blame, string]>;
 
