@@ -1,0 +1,96 @@
+/** A story: a mesh, what happens to it and when. Plain values, from which everything else follows. */
+import type { HealSettings } from '../core/event.ts';
+import type { MeshSettings, RoutingAlgorithm } from '../core/kernel.ts';
+import type { Nanos } from '../core/time.ts';
+import type { Place } from './radio.ts';
+
+/** Routers are known by their number, from 0. */
+export interface Cable {
+  readonly a: number;
+  readonly b: number;
+  readonly loss?: number;
+  readonly delayNs?: Nanos;
+  /** kbit/s */
+  readonly rate?: number;
+}
+
+/** One interface of each member on one medium, where all hear all but the pairs that are hidden from each other. */
+export interface Shared {
+  readonly members: readonly number[];
+  readonly hidden: readonly (readonly [number, number])[];
+  readonly loss?: number;
+}
+
+export type Fault =
+  /** `silent`: the carrier stays. */
+  | { readonly kind: 'cut'; readonly a: number; readonly b: number; readonly silent: boolean }
+  | { readonly kind: 'mend'; readonly a: number; readonly b: number }
+  /** From a to b only, and nobody is told. */
+  | { readonly kind: 'one-way'; readonly a: number; readonly b: number }
+  | { readonly kind: 'loss'; readonly a: number; readonly b: number; readonly loss: number }
+  | { readonly kind: 'delay'; readonly a: number; readonly b: number; readonly delayNs: Nanos }
+  /** The power goes, and comes back. */
+  | { readonly kind: 'router-off' | 'router-on'; readonly router: number }
+  | {
+      readonly kind: 'agent-killed' | 'agent-started' | 'agent-stopped' | 'agent-continued';
+      readonly router: number;
+    }
+  /** The interface of a router towards another: set down, up, pulled out, plugged in, taken from bat0, put in, bridged. */
+  | {
+      readonly kind: 'down' | 'up' | 'unplugged' | 'plugged' | 'taken' | 'given' | 'bridged';
+      readonly router: number;
+      readonly towards: number;
+    }
+  | { readonly kind: 'mesh-deleted'; readonly router: number }
+  | { readonly kind: 'setting'; readonly router: number; readonly settings: Partial<MeshSettings> };
+
+export interface Timed {
+  readonly at: Nanos;
+  readonly fault: Fault;
+}
+
+export interface ProbePair {
+  readonly from: number;
+  readonly to: number;
+  readonly everyNs: Nanos;
+  readonly fromNs: Nanos;
+}
+
+export interface Story {
+  readonly seed: number;
+  readonly routers: number;
+  readonly algorithm: RoutingAlgorithm;
+  readonly cables: readonly Cable[];
+  readonly shared: readonly Shared[];
+  /** Where each router stands, if all have a radio. */
+  readonly places: readonly Place[];
+  /** Routers with the agent. */
+  readonly agents: readonly number[];
+  readonly settings: Partial<HealSettings>;
+  readonly mesh: Partial<MeshSettings>;
+  readonly faults: readonly Timed[];
+  readonly probes: readonly ProbePair[];
+  readonly lengthNs: Nanos;
+  /** Milliseconds; 100 Hz where nothing is said, as OpenWrt and the lab have it. */
+  readonly jiffyMs?: number;
+  /** All kernels tick together, as they do in the lab, where they are one. */
+  readonly together?: boolean;
+}
+
+/** All of a story that may be left out. */
+export function story(
+  given: Partial<Story> & Pick<Story, 'seed' | 'routers' | 'lengthNs'>,
+): Story {
+  return {
+    algorithm: 'BATMAN_IV',
+    cables: [],
+    shared: [],
+    places: [],
+    agents: Array.from({ length: given.routers }, (_, n) => n),
+    settings: {},
+    mesh: {},
+    faults: [],
+    probes: [],
+    ...given,
+  };
+}
