@@ -316,11 +316,8 @@ export class BatmanIv implements Protocol {
     const { router } = about;
     const isBest =
       router !== null && router.neighbour === neighbour && (router.views[view]?.average ?? 0) !== 0;
-    if (router !== null && router.neighbour.address === ogm.previous && ogm.originator !== ogm.previous) {
-      // It has been there just now: a circle.
-      const beyond = router.neighbour.views[view]?.router;
-      if (beyond != null && beyond.neighbour === router.neighbour) return null;
-    }
+    // What our own next hop has sent to a third one, and comes from there: following it might lead in a circle.
+    if (router !== null && router.neighbour.address === ogm.previous && ogm.originator !== ogm.previous) return null;
     if (neighbour !== originator && neighbour.views[view]?.router == null) return null;
     const tq = this.#worth(device, neighbour, originator, ogm.tq, view);
     const isBidirectional = tq >= 1;
@@ -408,14 +405,8 @@ export class BatmanIv implements Protocol {
     }
     const { router } = about;
     if (router === here) return;
-    if (router !== null) {
-      const worth = router.views[view]?.average ?? 0;
-      if (worth > mine.average) return;
-      if (worth === mine.average) {
-        const symmetryOf = (way: Way) => this.#echoBits(way.neighbour, way.device)?.count ?? 0;
-        if (symmetryOf(router) >= symmetryOf(here)) return;
-      }
-    }
+    // Where both are worth the same the kernel compares echoes, of what is the same originator for both: it stays.
+    if (router !== null && (router.views[view]?.average ?? 0) >= mine.average) return;
     about.router = here;
   }
 

@@ -373,12 +373,15 @@ export class Kernel {
     return `02:00:${hex(this.number >> 8)}:${hex(this.number & 255)}:00:${hex(n)}`;
   }
 
-  /** Timers go off with a tick of the kernel's own clock, as many jiffies later as it takes (msecs_to_jiffies). */
+  /**
+   * Timers go off with a tick of the kernel's own clock, as many jiffies later as it takes (msecs_to_jiffies), and one
+   * more: the wheel rounds up, so that none is early (kernel/time/timer.c, calc_index).
+   */
   #expiry(ms: number): Nanos {
     const { clock, scheduler, jiffyMs } = this.#options;
     if (ms <= 0) return scheduler.now;
     const jiffy = jiffyMs * MS;
-    const ticks = Math.floor(clock.local(scheduler.now) / jiffy) + Math.ceil(ms / jiffyMs);
+    const ticks = Math.floor(clock.local(scheduler.now) / jiffy) + Math.ceil(ms / jiffyMs) + 1;
     return clock.time(ticks * jiffy);
   }
 }

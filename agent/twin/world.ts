@@ -26,13 +26,13 @@ const ACT: readonly [Nanos, Nanos] = [80 * US, 200 * US];
 const READ: readonly [Nanos, Nanos] = [500 * US, 3 * MS];
 /** What a turn takes of the CPU, by what it is about: in user-mode Linux, where a system call costs 50 us. */
 const TURNS: Readonly<Partial<Record<WorldEvent['type'], Nanos>>> = {
-  link: 500 * US,
-  frame: 400 * US,
-  tables: MS,
-  'ogm-sent': 100 * US,
-  tick: 300 * US,
+  link: MS,
+  frame: 800 * US,
+  tables: 2 * MS,
+  'ogm-sent': 200 * US,
+  tick: 600 * US,
 };
-const TURN: Nanos = 300 * US;
+const TURN: Nanos = 600 * US;
 const ADDRESSES_EVERY = 10;
 /** The undo helper sees the pipe close. */
 const UNDO: Nanos = MS;
