@@ -314,8 +314,7 @@ export class BatmanIv implements Protocol {
     const seen = this.#update(device, neighbour, originator, about, ogm.seqno, view);
     if (seen === 'protected' || ogm.tq === 0) return null;
     const { router } = about;
-    const isBest =
-      router !== null && router.neighbour === neighbour && (router.views[view]?.average ?? 0) !== 0;
+    const isBest = router !== null && router.neighbour === neighbour && (router.views[view]?.average ?? 0) !== 0;
     // What our own next hop has sent to a third one, and comes from there: following it might lead in a circle.
     if (router !== null && router.neighbour.address === ogm.previous && ogm.originator !== ogm.previous) return null;
     if (neighbour !== originator && neighbour.views[view]?.router == null) return null;
@@ -621,4 +620,3 @@ export class BatmanIv implements Protocol {
     return rows.map(({ address, ...row }) => ({ ...row, best: address === this.#gateway }));
   }
 }
-

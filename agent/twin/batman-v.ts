@@ -233,8 +233,7 @@ export class BatmanV implements Protocol {
       for (const [address, { lastSeen }] of this.#originators)
         if (now - lastSeen > 2 * PURGE) this.#originators.delete(address);
       for (const [device, links] of this.#ports)
-        for (const [address, { lastSeen }] of links)
-          if (!device.up || now - lastSeen > PURGE) links.delete(address);
+        for (const [address, { lastSeen }] of links) if (!device.up || now - lastSeen > PURGE) links.delete(address);
       this.#purge();
     });
   }

@@ -75,8 +75,20 @@ export type Frame =
   | { readonly kind: 'ogm2'; readonly source: Address; readonly bytes: number; readonly ogms: readonly Ogm2[] }
   | { readonly kind: 'elp'; readonly source: Address; readonly bytes: number; readonly originator: Address }
   /** Of our own ethertype; `to` null for everybody. */
-  | { readonly kind: 'raw'; readonly source: Address; readonly bytes: number; readonly to: Address | null; readonly hex: string }
-  | { readonly kind: 'data'; readonly source: Address; readonly bytes: number; readonly to: Address; readonly packet: Packet };
+  | {
+      readonly kind: 'raw';
+      readonly source: Address;
+      readonly bytes: number;
+      readonly to: Address | null;
+      readonly hex: string;
+    }
+  | {
+      readonly kind: 'data';
+      readonly source: Address;
+      readonly bytes: number;
+      readonly to: Address;
+      readonly packet: Packet;
+    };
 
 const ETHER = 14;
 const HEADER = 24;

@@ -5,7 +5,6 @@
 
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
-const LN10 = 2.302585092994046;
 const SQRT_HALF = Math.SQRT1_2;
 
 /** Natural logarithm of a finite number above 0; NaN below, -Infinity of 0. */
@@ -37,7 +36,7 @@ export function exp(x: number): number {
   if (Number.isNaN(x)) return x;
   if (x > 709.782712893384) return Number.POSITIVE_INFINITY;
   if (x < -745.1332191019412) return 0;
-  const n = Math.floor(x / 0.6931471805599453 + 0.5);
+  const n = Math.floor(x / Math.LN2 + 0.5);
   const high = x - n * LN2_HIGH;
   const low = n * LN2_LOW;
   const rest = high - low;
@@ -50,11 +49,11 @@ export function exp(x: number): number {
 
 /** Decibels of a ratio of powers, and back. */
 export function decibels(ratio: number): number {
-  return (10 * log(ratio)) / LN10;
+  return (10 * log(ratio)) / Math.LN10;
 }
 
 export function fromDecibels(db: number): number {
-  return exp((db * LN10) / 10);
+  return exp((db * Math.LN10) / 10);
 }
 
 function scale(value: number, exponent: number): number {

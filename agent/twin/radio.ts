@@ -83,7 +83,8 @@ export class Air {
     const [a, b] = [this.#numbers.get(from)!, this.#numbers.get(way.to)!];
     const block = Math.floor(now / COHERENCE);
     // Both directions fade together.
-    const fade = drawn(this.#seed, Math.min(a, b) * 65536 + Math.max(a, b), block) + drawn(this.#seed, block, a + b) - 1;
+    const fade =
+      drawn(this.#seed, Math.min(a, b) * 65536 + Math.max(a, b), block) + drawn(this.#seed, block, a + b) - 1;
     const loss = lossOf(ratio + 2 * FADE_DB * fade - this.#noiseAbove(this.#radios[b]!, now));
     return 1 - (1 - loss) * (1 - way.loss);
   }

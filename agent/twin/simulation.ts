@@ -4,11 +4,11 @@ import type { Effect } from '../core/effect.ts';
 import { invariant } from '../core/errors.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
 import { type Change, STOCK_SETTINGS } from '../core/kernel.ts';
-import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { type Nanos, SECOND, US } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
-import { AddressBook } from './frames.ts';
+import { type Address, AddressBook } from './frames.ts';
 import { Kernel, MESH, PRIMARY } from './kernel.ts';
 import { Medium, type Port, type Way } from './medium.ts';
 import type { Probe } from './outage.ts';
@@ -16,7 +16,7 @@ import type { Device } from './protocol.ts';
 import { Air } from './radio.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
-import type { Fault, ProbePair, Story } from './story.ts';
+import type { Fault, Link, ProbePair, Routes, Story } from './story.ts';
 import { type Cpu, TwinWorld, type Watcher } from './world.ts';
 
 /** Until then windows are born full, and what the mesh does is no behaviour yet. */
@@ -27,6 +27,7 @@ const AGENTS: Nanos = 2.5 * SECOND;
 const DRIFT_PPM = 40;
 const KEY = '7e'.repeat(32);
 const TTL = 50;
+const DELAY: Nanos = 30 * US;
 const CABLE_RATE = 1_000_000;
 const AIR_RATE = 54_000;
 const HUB_RATE = 100_000;
@@ -48,7 +49,7 @@ interface Entry {
   readonly decision: Decision;
 }
 
-export class Simulation implements Watcher {
+export class Simulation implements Watcher, Routes {
   readonly story: Story;
   readonly scheduler = new Scheduler();
   readonly routers: Router[] = [];
@@ -59,7 +60,8 @@ export class Simulation implements Watcher {
   readonly happened: { readonly at: Nanos; readonly fault: Fault }[] = [];
   /** Every decision; whoever asks for none keeps none. */
   readonly journal: Entry[] = [];
-  readonly #media: Medium[] = [];
+  /** Whose an address is. */
+  readonly #owners = new Map<Address, { readonly router: Router; readonly device: Device }>();
   /** By 'a b', a < b. */
   readonly #between = new Map<string, Medium>();
   readonly #warm = { on: true };
@@ -76,14 +78,21 @@ export class Simulation implements Watcher {
     this.#random = new Random(story.seed, 'twin');
     this.#watchers = watchers(this);
     for (let number = 0; number < story.routers; number++) this.routers.push(this.#router(number));
-    for (const cable of story.cables) this.#cable(cable);
-    for (const [n, shared] of story.shared.entries()) this.#shared(shared, n);
+    if (story.medium === 'shared') this.#hub();
+    else for (const link of story.links) this.#cable(link);
     if (story.places.length > 0) this.#radios();
-    for (const router of this.routers) this.#boot(router);
+    for (const router of this.routers) {
+      for (const device of router.kernel.devices) this.#owners.set(device.address, { router, device });
+      this.#boot(router);
+    }
     this.scheduler.at(WARM, () => {
       this.#warm.on = false;
     });
-    for (const { at, fault } of story.faults) this.scheduler.at(at, () => this.inject(fault));
+    for (const { at, fault } of story.faults)
+      this.scheduler.at(at, () => {
+        const chosen = typeof fault === 'function' ? fault(this) : fault;
+        if (chosen !== null) this.inject(chosen);
+      });
     for (const pair of story.probes) this.#probe(pair);
   }
 
@@ -167,34 +176,31 @@ export class Simulation implements Watcher {
     return { number, kernel, world, towards: new Map(), name: null, on: true };
   }
 
-  #cable({ a, b, loss = 0, delayNs = 30_000, rate = CABLE_RATE }: Story['cables'][number]): void {
-    const random = this.#random.split(`cable ${keyOf(a, b)}`);
-    const medium = new Medium({ kind: 'cable', rate }, this.scheduler, random);
+  #cable(link: Link): void {
+    const { a, b, loss = [0, 0], delayNs = [DELAY, DELAY], rate = CABLE_RATE } = link;
+    const medium = new Medium({ kind: 'cable', rate }, this.scheduler, this.#random.split(`cable ${keyOf(a, b)}`));
     const [near, far] = [medium.port(), medium.port()];
-    medium.join(near, far, { loss, delayNs });
-    medium.join(far, near, { loss, delayNs });
-    this.#plug(a, b, near, 'eth');
-    this.#plug(b, a, far, 'eth');
-    this.#media.push(medium);
+    medium.join(near, far, { loss: loss[0], delayNs: delayNs[0] });
+    medium.join(far, near, { loss: loss[1], delayNs: delayNs[1] });
+    this.#plug(a, near, 'eth', [b]);
+    this.#plug(b, far, 'eth', [a]);
     this.#between.set(keyOf(a, b), medium);
   }
 
-  #shared({ members, hidden, loss = 0 }: Story['shared'][number], n: number): void {
-    const random = this.#random.split(`shared ${n}`);
-    const medium = new Medium({ kind: 'air', rate: HUB_RATE, retries: RETRIES }, this.scheduler, random);
-    const ports = members.map(() => medium.port());
-    const isHidden = (a: number, b: number) => hidden.some(([x, y]) => (x === a && y === b) || (x === b && y === a));
-    for (const [i, a] of members.entries()) {
-      for (const [j, b] of members.entries()) {
-        if (i === j || isHidden(a, b)) continue;
-        medium.join(ports[i]!, ports[j]!, { loss });
-        this.#between.set(keyOf(a, b), medium);
-      }
-      this.#plug(a, null, ports[i]!, 'hub');
+  /** One interface a router, on a medium that copies frames to whoever is to hear them. */
+  #hub(): void {
+    const options = { kind: 'air', rate: HUB_RATE, retries: RETRIES } as const;
+    const medium = new Medium(options, this.scheduler, this.#random.split('hub'));
+    const ports = this.routers.map(() => medium.port());
+    const heard = this.routers.map((): number[] => []);
+    for (const { a, b, loss = [0, 0], delayNs = [DELAY, DELAY] } of this.story.links) {
+      medium.join(ports[a]!, ports[b]!, { loss: loss[0], delayNs: delayNs[0] });
+      medium.join(ports[b]!, ports[a]!, { loss: loss[1], delayNs: delayNs[1] });
+      heard[a]!.push(b);
+      heard[b]!.push(a);
+      this.#between.set(keyOf(a, b), medium);
     }
-    for (const a of members)
-      for (const b of members) if (a !== b) this.#router_(a).towards.set(b, this.#router_(a).kernel.devices.at(-1)!);
-    this.#media.push(medium);
+    for (const [n, port] of ports.entries()) this.#plug(n, port, 'hub', heard[n]!);
   }
 
   #radios(): void {
@@ -206,26 +212,24 @@ export class Simulation implements Watcher {
       lossAt: (from: Port, way: Way, now: Nanos) => air.lossAt(from, way, now),
     } as const;
     const medium = new Medium(options, this.scheduler, this.#random.split('medium'));
-    for (const [number, place] of this.story.places.entries()) {
+    const ports = this.story.places.map((place) => {
       const port = medium.port();
-      this.#plug(number, null, port, 'wlan');
       air.add(port, place);
+      return port;
+    });
+    const numbers = new Map(ports.map((port, n) => [port, n]));
+    for (const [n, port] of ports.entries()) {
+      const heard = port.ways.map(({ to }) => numbers.get(to)!);
+      this.#plug(n, port, 'wlan', heard);
+      for (const other of heard) this.#between.set(keyOf(n, other), medium);
     }
-    for (const [a, router] of this.routers.entries())
-      for (const [b, other] of this.routers.entries()) {
-        if (a === b || !medium.ports[a]?.ways.some(({ to }) => to === medium.ports[b])) continue;
-        this.#between.set(keyOf(a, b), medium);
-        router.towards.set(other.number, router.kernel.devices.at(-1)!);
-      }
-    this.#media.push(medium);
   }
 
-  #plug(number: number, towards: number | null, port: Port, prefix: string): void {
+  #plug(number: number, port: Port, prefix: string, towards: readonly number[]): void {
     const router = this.#router_(number);
-    const { kernel } = router;
-    const count = kernel.devices.filter(({ name }) => name.startsWith(prefix)).length;
-    const device = kernel.addDevice(`${prefix}${count}`, prefix === 'wlan' ? 'wlan' : 'veth', port);
-    if (towards !== null) router.towards.set(towards, device);
+    const count = router.kernel.devices.filter(({ name }) => name.startsWith(prefix)).length;
+    const device = router.kernel.addDevice(`${prefix}${count}`, prefix === 'wlan' ? 'wlan' : 'veth', port);
+    for (const other of towards) router.towards.set(other, device);
   }
 
   #router_(number: number): Router {
@@ -243,7 +247,12 @@ export class Simulation implements Watcher {
 
   #makeMesh(router: Router): void {
     const { kernel } = router;
-    const settings = { ...STOCK_SETTINGS, bridgeLoopAvoidance: false, ...this.story.mesh };
+    const settings = {
+      ...STOCK_SETTINGS,
+      bridgeLoopAvoidance: false,
+      ...this.story.mesh,
+      ...this.story.special.get(router.number),
+    };
     const { index } = kernel.createMesh(this.story.algorithm, null, settings);
     for (const device of kernel.devices) kernel.setMaster(device, index);
     kernel.apply({ kind: 'set-up', interface: MESH, up: true });
@@ -298,16 +307,19 @@ export class Simulation implements Watcher {
         this.#mend(fault.a, fault.b);
         return;
       case 'one-way':
-        for (const way of this.ways(fault.b, fault.a)) way.open = false;
+        for (const way of this.ways(fault.a, fault.b)) way.open = false;
         return;
       case 'loss':
-        for (const way of [...this.ways(fault.a, fault.b), ...this.ways(fault.b, fault.a)]) way.loss = fault.loss;
+        for (const way of this.ways(fault.a, fault.b)) way.loss = fault.loss;
         return;
       case 'delay':
-        for (const way of [...this.ways(fault.a, fault.b), ...this.ways(fault.b, fault.a)]) way.delayNs = fault.delayNs;
+        for (const way of this.ways(fault.a, fault.b)) way.delayNs = fault.delayNs;
         return;
       case 'setting':
         this.#router_(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
+        return;
+      case 'busy':
+        this.#router_(fault.router).world.slowness = fault.factor;
         return;
       case 'mesh-deleted':
         this.#router_(fault.router).kernel.deleteMesh();
@@ -333,11 +345,60 @@ export class Simulation implements Watcher {
 
   #mend(a: number, b: number): void {
     const medium = this.medium(a, b);
-    for (const way of [...this.ways(a, b), ...this.ways(b, a)]) {
-      way.open = true;
-      way.loss = 0;
-    }
+    const link = this.story.links.find((one) => (one.a === a && one.b === b) || (one.a === b && one.b === a));
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      for (const way of this.ways(from, to)) {
+        const side = link?.a === from ? 0 : 1;
+        way.open = true;
+        way.loss = link?.loss?.[side] ?? 0;
+        way.delayNs = link?.delayNs?.[side] ?? DELAY;
+      }
     if (medium.kind === 'cable' && this.#router_(a).on && this.#router_(b).on) medium.carrier(true);
+  }
+
+  /** Everything outside is whole again; what fell out of a mesh is for its agent to mend, where there is one. */
+  mendAll(): void {
+    for (const router of this.routers) this.#power('router-on', router);
+    for (const key of this.#between.keys()) {
+      const [a, b] = key.split(' ').map(Number) as [number, number];
+      this.#mend(a, b);
+    }
+    for (const { kernel, world, number } of this.routers) {
+      world.slowness = 1;
+      const bridge = kernel.byName('br-lan')?.index ?? -1;
+      for (const device of kernel.devices) {
+        kernel.plug(device);
+        kernel.setUp(device, true);
+        if (device.master === bridge) kernel.setMaster(device, 0);
+      }
+      if (this.story.agents.includes(number)) {
+        world.pause(false);
+        world.start();
+      } else if (kernel.mesh === null) this.#makeMesh(this.routers[number]!);
+      else
+        for (const device of kernel.devices)
+          if (device.master === 0 && device.name !== 'br-lan') kernel.setMaster(device, kernel.mesh.index);
+    }
+  }
+
+  route(from: number, to: number): number[] {
+    const target = this.#router_(to).kernel.name;
+    const way = [from];
+    let by: Device | null = null;
+    for (let at = this.#router_(from); at.number !== to; ) {
+      const next: { device: Device; neighbour: number } | null =
+        target === null ? null : (at.kernel.mesh?.protocol.route(target, by) ?? null);
+      if (next === null || way.length > TTL) return [];
+      const owner = this.#owners.get(next.neighbour);
+      if (owner === undefined) return [];
+      at = owner.router;
+      by = owner.device;
+      way.push(at.number);
+    }
+    return way;
   }
 
   #meddle(kind: Extract<Fault, { towards: number }>['kind'], { kernel, towards }: Router, other: number): void {
@@ -409,9 +470,4 @@ export class Simulation implements Watcher {
 
 function keyOf(a: number, b: number): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`;
-}
-
-/** Milliseconds, for people. */
-export function asMs(ns: Nanos): number {
-  return Math.round(ns / MS);
 }

@@ -5,20 +5,14 @@ import type { Nanos } from '../core/time.ts';
 import type { Place } from './radio.ts';
 
 /** Routers are known by their number, from 0. */
-export interface Cable {
+export interface Link {
   readonly a: number;
   readonly b: number;
-  readonly loss?: number;
-  readonly delayNs?: Nanos;
+  /** 0..1, from a to b and back. */
+  readonly loss?: readonly [number, number];
+  readonly delayNs?: readonly [Nanos, Nanos];
   /** kbit/s */
   readonly rate?: number;
-}
-
-/** One interface of each member on one medium, where all hear all but the pairs that are hidden from each other. */
-export interface Shared {
-  readonly members: readonly number[];
-  readonly hidden: readonly (readonly [number, number])[];
-  readonly loss?: number;
 }
 
 export type Fault =
@@ -27,8 +21,11 @@ export type Fault =
   | { readonly kind: 'mend'; readonly a: number; readonly b: number }
   /** From a to b only, and nobody is told. */
   | { readonly kind: 'one-way'; readonly a: number; readonly b: number }
+  /** From a to b only. */
   | { readonly kind: 'loss'; readonly a: number; readonly b: number; readonly loss: number }
   | { readonly kind: 'delay'; readonly a: number; readonly b: number; readonly delayNs: Nanos }
+  /** Everything that its agent does takes so many times longer. */
+  | { readonly kind: 'busy'; readonly router: number; readonly factor: number }
   /** The power goes, and comes back. */
   | { readonly kind: 'router-off' | 'router-on'; readonly router: number }
   | {
@@ -46,7 +43,13 @@ export type Fault =
 
 export interface Timed {
   readonly at: Nanos;
-  readonly fault: Fault;
+  /** Or who chooses it when it is due, by where the probes' packets go then. */
+  readonly fault: Fault | ((routes: Routes) => Fault | null);
+}
+
+export interface Routes {
+  /** The routers that a packet would pass just now, both ends included; [] where it would not arrive. */
+  route(from: number, to: number): number[];
 }
 
 export interface ProbePair {
@@ -60,14 +63,17 @@ export interface Story {
   readonly seed: number;
   readonly routers: number;
   readonly algorithm: RoutingAlgorithm;
-  readonly cables: readonly Cable[];
-  readonly shared: readonly Shared[];
+  /** Who hears whom, each over a cable of their own, or all by one interface each on one medium. */
+  readonly links: readonly Link[];
+  readonly medium: 'cable' | 'shared';
   /** Where each router stands, if all have a radio. */
   readonly places: readonly Place[];
   /** Routers with the agent. */
   readonly agents: readonly number[];
   readonly settings: Partial<HealSettings>;
   readonly mesh: Partial<MeshSettings>;
+  /** Routers whose settings differ. */
+  readonly special: ReadonlyMap<number, Partial<MeshSettings>>;
   readonly faults: readonly Timed[];
   readonly probes: readonly ProbePair[];
   readonly lengthNs: Nanos;
@@ -78,17 +84,16 @@ export interface Story {
 }
 
 /** All of a story that may be left out. */
-export function story(
-  given: Partial<Story> & Pick<Story, 'seed' | 'routers' | 'lengthNs'>,
-): Story {
+export function story(given: Partial<Story> & Pick<Story, 'seed' | 'routers' | 'lengthNs'>): Story {
   return {
     algorithm: 'BATMAN_IV',
-    cables: [],
-    shared: [],
+    links: [],
+    medium: 'cable',
     places: [],
     agents: Array.from({ length: given.routers }, (_, n) => n),
     settings: {},
     mesh: {},
+    special: new Map(),
     faults: [],
     probes: [],
     ...given,

@@ -80,6 +80,8 @@ export class TwinWorld implements World, Listener {
   readonly kernel: Kernel;
   agent: Agent | null = null;
   settings: HealSettings;
+  /** How many times longer than usual a turn takes: other programs are at work. */
+  slowness = 1;
   readonly #options: WorldOptions;
   readonly #armed = new Map<string, Change>();
   readonly #armedBy = new Map<string, ChangeEffect>();
@@ -200,7 +202,7 @@ export class TwinWorld implements World, Listener {
   #turn(event: WorldEvent): void {
     const { cpu, scheduler } = this.#options;
     const begins = Math.max(scheduler.now, cpu.freeAt);
-    cpu.freeAt = begins + (TURNS[event.type] ?? TURN);
+    cpu.freeAt = begins + this.slowness * (TURNS[event.type] ?? TURN);
     if (begins === scheduler.now) this.feed(event);
     else this.#later(begins - scheduler.now, () => this.feed(event));
   }
@@ -295,7 +297,8 @@ export class TwinWorld implements World, Listener {
 
   #tap(): void {
     const { mesh } = this.kernel;
-    if (mesh !== null) this.kernel.tapped = mesh.algorithm === 'BATMAN_IV' ? (mesh.protocol.primary?.index ?? null) : null;
+    if (mesh !== null)
+      this.kernel.tapped = mesh.algorithm === 'BATMAN_IV' ? (mesh.protocol.primary?.index ?? null) : null;
   }
 
   /** setTimeout counts in whole milliseconds. */
