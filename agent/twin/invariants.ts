@@ -1,0 +1,321 @@
+/**
+ * What no story may break, checked at every event against what really happened in the simulated mesh, which the agents
+ * cannot see: no repair without a fault, no cut of a last way, no repair without end, everything given back.
+ */
+import type { Effect } from '../core/effect.ts';
+import type { WorldEvent } from '../core/event.ts';
+import { fromHex } from '../core/hex.ts';
+import type { Mac } from '../core/ids.ts';
+import type { Change, MeshSettings } from '../core/kernel.ts';
+import { type Nanos, SECOND } from '../core/time.ts';
+import type { Decision, FaultClass } from '../core/words.ts';
+import { ETH_P_BATMAN, parseOgms, seqnoAhead } from '../heal/ogm.ts';
+import { MESH, PRIMARY } from './kernel.ts';
+import type { Device } from './protocol.ts';
+import type { Router, Simulation } from './simulation.ts';
+import type { TwinWorld, Watcher } from './world.ts';
+
+/** What is promised, in words; the keys name what was broken. */
+export const INVARIANTS = {
+  evidence: 'no repair without evidence, and no fault that was not there',
+  'last way': 'no agent takes out the last interface by which its router reaches anybody, nor the primary',
+  loop: 'no repair is tried again and again without a pause',
+  numbers: 'own sequence numbers never lead the kernel’s by more than a kick may',
+  errors: 'no machine fails',
+  memory: 'what an agent keeps is bounded',
+  undo: 'what is lent or taken out has an undo armed',
+  owed: 'after a quiet time nothing is owed',
+  armed: 'after a quiet time no undo is armed',
+  settings: 'after a quiet time settings are as they were',
+  members: 'after a quiet time what is whole is in the mesh',
+  busy: 'after a quiet time no repair is under way',
+  outcome: 'every repair ends: verified, rolled back, failed or over',
+  open: 'after a quiet time no fault is open about what is whole',
+  whole: 'after a quiet time all routers that are joined reach each other',
+} as const;
+
+export type Invariant = keyof typeof INVARIANTS;
+
+/** The first breach of its kind: what follows is often its consequence. */
+export interface Breach {
+  readonly invariant: Invariant;
+  readonly at: Nanos;
+  readonly what: string;
+}
+
+const MOST_AHEAD = 48;
+const MINUTE = 60 * SECOND;
+/** Long enough for what was damped to be back, and for the slowest return of a setting. */
+export const QUIET: Nanos = 80 * SECOND;
+/** Planned repairs of one router in a minute for each thing that happened, those that others ask for left out. */
+const MOST_PLANS = 10;
+/** Of one thing, beyond what happened to the mesh meanwhile: a link that flaps is repaired as often as it breaks. */
+const MOST_REPEATED = 3;
+const MOST_CHANGES = 120;
+const MOST_OPEN = 64;
+/** An order of magnitude above what any of the meshes here need. */
+const MOST_KEPT = 2000;
+const LENDABLE = ['origInterval', 'aggregatedOgms'] as const satisfies readonly (keyof MeshSettings)[];
+/** Silence that loss alone may bring about is no invention. */
+const LOSSY = 0.02;
+
+const CLOSED: ReadonlySet<Decision['step']> = new Set(['verified', 'rolled-back', 'failed', 'over', 'done']);
+
+interface Record {
+  readonly plans: Nanos[];
+  readonly byFault: Map<string, Nanos[]>;
+  readonly changes: Nanos[];
+  /** Faults with a plan that has no outcome yet, and when it was made. */
+  readonly pending: Map<string, { readonly decision: Decision; readonly at: Nanos }>;
+  /** The kernel's own newest number by originator, as it was on the air. */
+  readonly numbers: Map<Mac, number>;
+  /** What the settings may be without the agent having forgotten something. */
+  readonly allowed: { [K in (typeof LENDABLE)[number]]: Set<MeshSettings[K]> };
+  readonly taken: Set<Device>;
+}
+
+export class Invariants implements Watcher {
+  readonly breaches: Breach[] = [];
+  readonly #simulation: Simulation;
+  readonly #records = new Map<TwinWorld, Record>();
+  readonly #isLossy: boolean;
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
+    const { links, places } = simulation.story;
+    this.#isLossy = places.length > 0 || links.some(({ loss = [0, 0] }) => Math.max(...loss) > LOSSY);
+  }
+
+  get isBroken(): boolean {
+    return this.breaches.length > 0;
+  }
+
+  onEvent(world: TwinWorld, event: WorldEvent): void {
+    if (event.type !== 'ogm-sent') return;
+    const { numbers } = this.#of(world);
+    for (const { originator, seqno, continued } of parseOgms(fromHex(event.frame)))
+      if (!continued) numbers.set(originator, seqno);
+  }
+
+  onEffect(world: TwinWorld, effect: Effect): void {
+    switch (effect.type) {
+      case 'journal':
+        this.#decided(world, effect.decision);
+        return;
+      case 'log': {
+        const isBug = effect.fields.code === 'E_BUG' || /^(machine|the turn|the world) .*failed/.test(effect.message);
+        if (isBug) this.#break('errors', world, `${effect.message} ${effect.fields.stack ?? ''}`);
+        return;
+      }
+      case 'send':
+        for (const { frame } of effect.frames)
+          if (frame.slice(24, 28) === ETH_P_BATMAN.toString(16)) this.#sentOgm(world, frame);
+        return;
+      case 'change': {
+        const { changes } = this.#of(world);
+        if (often(changes, this.#simulation.now) > MOST_CHANGES)
+          this.#break('loop', world, `${changes.length} changes within a minute`);
+        return;
+      }
+      default:
+    }
+  }
+
+  /** Right before a kernel carries it out. */
+  onChange(world: TwinWorld, change: Change, isUndo: boolean): void {
+    if (change.kind !== 'set-master' || isUndo) return;
+    const device = world.kernel.byName(change.interface);
+    if (device === undefined || change.interface === MESH) return;
+    const record = this.#of(world);
+    if (change.master !== null) {
+      record.taken.delete(device);
+      return;
+    }
+    if (device.master !== world.kernel.mesh?.index) return;
+    record.taken.add(device);
+    if (world.kernel.mesh.protocol.primary === device)
+      this.#break('last way', world, `the primary ${device.name} is taken out`);
+    const others = world.kernel.attached().filter((other) => other !== device && reachesSomebody(world, other));
+    if (others.length === 0 && reachesSomebody(world, device))
+      this.#break('last way', world, `${device.name} is taken out, by which alone somebody is reached`);
+    if (!world.armed().some((id) => id.startsWith('detach-')))
+      this.#break('undo', world, `${device.name} is taken out, and no undo is armed`);
+  }
+
+  /** Somebody outside changed a setting: that is what it has to be from now on. */
+  allow(world: TwinWorld, settings: Partial<MeshSettings>): void {
+    const { allowed } = this.#of(world);
+    if (settings.origInterval !== undefined) allowed.origInterval.add(settings.origInterval);
+    if (settings.aggregatedOgms !== undefined) allowed.aggregatedOgms.add(settings.aggregatedOgms);
+  }
+
+  /** Now and then, and at the end: what is kept is bounded. */
+  checkMemory(): void {
+    for (const { world, kernel } of this.#simulation.routers) {
+      if (world.agent === null) continue;
+      const { room, mesh } = world.agent;
+      const open = room.analyse.open().length;
+      if (open > MOST_OPEN) this.#break('memory', world, `${open} faults are open`);
+      const { nodes, links } = mesh.view();
+      const kept = nodes.length + links.length + room.knowledge.records().length + room.execute.busy().length;
+      if (kept > MOST_KEPT) this.#break('memory', world, `${kept} entries are kept`);
+      if ((kernel.mesh?.protocol.size ?? 0) > MOST_KEPT) this.#break('memory', world, 'the kernel keeps too much');
+    }
+  }
+
+  /** After a quiet time, in which everything outside was whole. */
+  checkEnd(): void {
+    this.checkMemory();
+    for (const router of this.#simulation.routers) {
+      const { world } = router;
+      if (world.agent !== null) this.#checkAgent(router);
+      if (world.armed().length > 0) this.#break('armed', world, `${world.armed().join()} is armed`);
+    }
+    this.#checkWhole();
+  }
+
+  #checkAgent({ world, kernel }: Router): void {
+    const { room } = world.agent!;
+    const record = this.#of(world);
+    const owed = [...room.knowledge.detached.keys()];
+    if (owed.length > 0) this.#break('owed', world, `${owed.join()} is owed`);
+    const busy = room.execute.busy();
+    if (busy.length > 0) this.#break('busy', world, `${busy[0]!.action} for ${busy[0]!.fault.class} is under way`);
+    for (const { decision } of record.pending.values())
+      this.#break('outcome', world, `${decision.fault.id} ${decision.fault.class} ${decision.action} has no outcome`);
+    const { mesh } = kernel;
+    if (mesh === null) {
+      this.#break('members', world, `there is no ${MESH}`);
+      return;
+    }
+    for (const name of LENDABLE)
+      if (!(record.allowed[name] as Set<unknown>).has(mesh.settings[name]))
+        this.#break('settings', world, `${name} is left at ${mesh.settings[name]}`);
+    for (const device of kernel.devices)
+      if (device.kind !== 'bridge' && kernel.hasCarrier(device) && device.master === 0)
+        this.#break('members', world, `${device.name} is not under ${MESH}`);
+    for (const fault of room.analyse.open())
+      if (!this.#isReal(world, fault.class, fault.interface))
+        this.#break('open', world, `${fault.class} ${fault.interface ?? ''} ${fault.peer ?? ''} is open`);
+  }
+
+  /** Is there anything of that kind now? Word of dead routers ends by itself, much later. */
+  #isReal(world: TwinWorld, fault: FaultClass, name: string | null): boolean {
+    const device = world.kernel.byName(name ?? '');
+    switch (fault) {
+      case 'router-dead':
+      case 'neighbour-lost':
+        return true;
+      case 'mesh-vanished':
+        return world.kernel.mesh === null;
+      case 'interface-vanished':
+        return device === undefined;
+      case 'interface-fell-out':
+        return device === undefined || device.master !== world.kernel.mesh?.index;
+      default:
+        return device === undefined || !world.kernel.hasCarrier(device);
+    }
+  }
+
+  #checkWhole(): void {
+    const { routers } = this.#simulation;
+    for (const from of routers)
+      for (const to of routers) {
+        if (from === to || !from.on || !to.on) continue;
+        const way = this.#simulation.route(from.number, to.number);
+        if (way.length === 0) this.#break('whole', from.world, `it does not reach ${to.world.node}`);
+      }
+  }
+
+  #decided(world: TwinWorld, decision: Decision): void {
+    const { fault, step, at } = decision;
+    const record = this.#of(world);
+    if (fault.evidence.length === 0 || fault.evidence.some((one) => one.at > at))
+      this.#break('evidence', world, `${fault.id} ${fault.class} has no evidence, or of later`);
+    if (step === 'planned' && !this.#hasHappened(world, decision))
+      this.#break(
+        'evidence',
+        world,
+        `${fault.class} ${fault.interface ?? ''} ${fault.peer ?? ''}, and nothing is wrong`,
+      );
+    if (step === 'planned') {
+      const isActing = decision.action !== 'none';
+      const isOwn = fault.class !== 'remote-alarm' && fault.class !== 'asked';
+      if (isActing && isOwn) {
+        const { now } = this.#simulation;
+        const key = `${fault.class} ${fault.interface} ${fault.peer}`;
+        const same = record.byFault.get(key) ?? [];
+        record.byFault.set(key, same);
+        if (often(record.plans, now) > MOST_PLANS * (1 + this.#lately()))
+          this.#break('loop', world, 'too many plans within a minute');
+        if (often(same, now) > MOST_REPEATED + this.#lately())
+          this.#break('loop', world, `${key} is repaired again and again`);
+        record.pending.set(fault.id, { decision, at: now });
+      }
+    } else if (CLOSED.has(step)) record.pending.delete(fault.id);
+  }
+
+  /** What happened in the last minute. */
+  #lately(): number {
+    const { happened, now } = this.#simulation;
+    return happened.filter(({ at }) => at > now - MINUTE).length;
+  }
+
+  /** What the agent says was wrong: was it, ever? */
+  #hasHappened(world: TwinWorld, { fault }: Decision): boolean {
+    const { happened } = this.#simulation;
+    if (happened.length === 0 && !this.#isLossy) return false;
+    const device = world.kernel.devices.find(({ name }) => name === fault.interface);
+    if (fault.class !== 'link-down' || device === undefined || device.port === null) return true;
+    // Carrier is not a matter of opinion; it may be back already.
+    return !world.kernel.hasCarrier(device) || happened.some(({ at }) => at > this.#simulation.now - 5 * SECOND);
+  }
+
+  #sentOgm(world: TwinWorld, frame: string): void {
+    const { numbers } = this.#of(world);
+    for (const { originator, seqno } of parseOgms(fromHex(frame))) {
+      const kernels = numbers.get(originator);
+      const ahead = kernels === undefined ? 0 : seqnoAhead(seqno, kernels);
+      if (ahead > MOST_AHEAD) this.#break('numbers', world, `${originator} is ${ahead} ahead of its kernel`);
+    }
+  }
+
+  #of(world: TwinWorld): Record {
+    let record = this.#records.get(world);
+    if (record === undefined) {
+      const { mesh } = this.#simulation.story;
+      record = {
+        plans: [],
+        byFault: new Map(),
+        changes: [],
+        pending: new Map(),
+        numbers: new Map(),
+        allowed: {
+          origInterval: new Set([mesh.origInterval ?? 1000]),
+          aggregatedOgms: new Set([mesh.aggregatedOgms ?? true]),
+        },
+        taken: new Set(),
+      };
+      this.#records.set(world, record);
+    }
+    return record;
+  }
+
+  #break(invariant: Invariant, world: TwinWorld, what: string): void {
+    if (this.breaches.some((breach) => breach.invariant === invariant)) return;
+    this.breaches.push({ invariant, at: this.#simulation.now, what: `${world.node}: ${what}` });
+  }
+}
+
+/** Notes one more, and counts those of the last minute. */
+function often(times: Nanos[], now: Nanos): number {
+  times.push(now);
+  while (times[0]! < now - MINUTE) times.shift();
+  return times.length;
+}
+
+function reachesSomebody(world: TwinWorld, device: Device): boolean {
+  const { port } = device;
+  if (port === null || device.name === PRIMARY || !world.kernel.hasCarrier(device)) return false;
+  return port.ways.some(({ to, open, loss }) => open && loss < 0.5 && to.carrier);
+}

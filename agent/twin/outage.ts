@@ -1,0 +1,41 @@
+/** What a fault cost a user: the lab's definition (tools/lab/outage.ts), on the twin's probes. */
+import { type Nanos, SECOND } from '../core/time.ts';
+
+export interface Probe {
+  readonly sent: Nanos;
+  /** 0: never. */
+  received: Nanos;
+}
+
+/** Fewer losses in a row are the noise of any network. */
+const RUN = 3;
+const LATE: Nanos = SECOND;
+
+export interface Outage {
+  /** From the fault to the end of the last run of three or more lost probes. */
+  readonly ns: Nanos;
+  readonly lost: number;
+  /** Whether traffic flows at the end. */
+  readonly recovered: boolean;
+}
+
+/** `probes` in the order of sending, of one pair; those sent from `until` on do not count. */
+export function outage(probes: readonly Probe[], fault: Nanos, until: Nanos): Outage {
+  let run = 0;
+  let lost = 0;
+  let end = fault;
+  let last = fault;
+  for (const { sent, received } of probes) {
+    if (sent < fault || sent >= until) continue;
+    last = sent;
+    if (received === 0 || received - sent > LATE) {
+      run += 1;
+      lost += 1;
+    } else {
+      if (run >= RUN) end = sent;
+      run = 0;
+    }
+  }
+  const recovered = run < RUN;
+  return { ns: (recovered ? end : last) - fault, lost, recovered };
+}

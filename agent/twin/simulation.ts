@@ -1,0 +1,473 @@
+/** A story played: routers with their kernels and agents, media between them, faults when they are due, users' probes. */
+import { createHash, type Hash } from 'node:crypto';
+import type { Effect } from '../core/effect.ts';
+import { invariant } from '../core/errors.ts';
+import type { HealSettings, WorldEvent } from '../core/event.ts';
+import { type Change, STOCK_SETTINGS } from '../core/kernel.ts';
+import { type Nanos, SECOND, US } from '../core/time.ts';
+import type { Decision } from '../core/words.ts';
+import { NO_SETTINGS } from '../heal/surroundings.ts';
+import { Clock } from './clock.ts';
+import { type Address, AddressBook } from './frames.ts';
+import { Kernel, MESH, PRIMARY } from './kernel.ts';
+import { Medium, type Port, type Way } from './medium.ts';
+import type { Probe } from './outage.ts';
+import type { Device } from './protocol.ts';
+import { Air } from './radio.ts';
+import { Random } from './random.ts';
+import { Scheduler } from './scheduler.ts';
+import type { Fault, Link, ProbePair, Routes, Story } from './story.ts';
+import { type Cpu, TwinWorld, type Watcher } from './world.ts';
+
+/** Until then windows are born full, and what the mesh does is no behaviour yet. */
+export const WARM: Nanos = 4 * SECOND;
+const BOOT: Nanos = SECOND;
+const AGENTS: Nanos = 2.5 * SECOND;
+/** Of clocks: what quartz does. */
+const DRIFT_PPM = 40;
+const KEY = '7e'.repeat(32);
+const TTL = 50;
+const DELAY: Nanos = 30 * US;
+const CABLE_RATE = 1_000_000;
+const AIR_RATE = 54_000;
+const HUB_RATE = 100_000;
+const RETRIES = 6;
+
+export interface Router {
+  readonly number: number;
+  readonly kernel: Kernel;
+  readonly world: TwinWorld;
+  /** Interfaces towards other routers. */
+  readonly towards: Map<number, Device>;
+  /** Where its last known name was, for others' translation tables. */
+  name: number | null;
+  on: boolean;
+}
+
+interface Entry {
+  readonly node: string;
+  readonly decision: Decision;
+}
+
+export class Simulation implements Watcher, Routes {
+  readonly story: Story;
+  readonly scheduler = new Scheduler();
+  readonly routers: Router[] = [];
+  readonly book = new AddressBook();
+  /** By pair of probes, in their order. */
+  readonly probes: Probe[][] = [];
+  /** Faults that have happened. */
+  readonly happened: { readonly at: Nanos; readonly fault: Fault }[] = [];
+  /** Every decision; whoever asks for none keeps none. */
+  readonly journal: Entry[] = [];
+  /** Whose an address is. */
+  readonly #owners = new Map<Address, { readonly router: Router; readonly device: Device }>();
+  /** By 'a b', a < b. */
+  readonly #between = new Map<string, Medium>();
+  readonly #warm = { on: true };
+  readonly #random: Random;
+  /** Of the machine that all routers are, where they are one. */
+  readonly #cpu: Cpu = { freeAt: 0 };
+  readonly #hash: Hash = createHash('sha256');
+  readonly #watchers: readonly Watcher[];
+  readonly #flying = new Map<number, Probe>();
+  #packets = 0;
+
+  constructor(story: Story, watchers: (simulation: Simulation) => readonly Watcher[] = () => []) {
+    this.story = story;
+    this.#random = new Random(story.seed, 'twin');
+    this.#watchers = watchers(this);
+    for (let number = 0; number < story.routers; number++) this.routers.push(this.#router(number));
+    if (story.medium === 'shared') this.#hub();
+    else for (const link of story.links) this.#cable(link);
+    if (story.places.length > 0) this.#radios();
+    for (const router of this.routers) {
+      for (const device of router.kernel.devices) this.#owners.set(device.address, { router, device });
+      this.#boot(router);
+    }
+    this.scheduler.at(WARM, () => {
+      this.#warm.on = false;
+    });
+    for (const { at, fault } of story.faults)
+      this.scheduler.at(at, () => {
+        const chosen = typeof fault === 'function' ? fault(this) : fault;
+        if (chosen !== null) this.inject(chosen);
+      });
+    for (const pair of story.probes) this.#probe(pair);
+  }
+
+  get now(): Nanos {
+    return this.scheduler.now;
+  }
+
+  /** To the end of the story, or until somebody has seen enough. */
+  run(until: Nanos = this.story.lengthNs, stop?: () => boolean): void {
+    this.scheduler.run(until, stop);
+  }
+
+  /** Of all decisions so far, byte for byte. */
+  digest(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
+  medium(a: number, b: number): Medium {
+    const found = this.#between.get(keyOf(a, b));
+    invariant(found, `routers ${a} and ${b} are joined`);
+    return found;
+  }
+
+  // --- Watcher -----------------------------------------------------------------------------------------------------
+
+  onEvent(world: TwinWorld, event: WorldEvent): void {
+    for (const watcher of this.#watchers) watcher.onEvent?.(world, event);
+  }
+
+  onEffect(world: TwinWorld, effect: Effect): void {
+    if (effect.type === 'journal') {
+      this.journal.push({ node: world.node, decision: effect.decision });
+      this.#hash.update(`${this.now} ${world.node} ${JSON.stringify(effect.decision)}\n`);
+    }
+    for (const watcher of this.#watchers) watcher.onEffect(world, effect);
+  }
+
+  onChange(world: TwinWorld, change: Change, isUndo: boolean): void {
+    this.#hash.update(`${this.now} ${world.node} ${isUndo ? 'undo' : 'change'} ${JSON.stringify(change)}\n`);
+    for (const watcher of this.#watchers) watcher.onChange?.(world, change, isUndo);
+  }
+
+  // --- building ----------------------------------------------------------------------------------------------------
+
+  #router(number: number): Router {
+    const { story, scheduler, book } = this;
+    const random = this.#random.split(`router ${number}`);
+    const drift = random.between(-DRIFT_PPM, DRIFT_PPM);
+    const began = Math.round(random.between(1, 1000) * SECOND);
+    const clock = story.together === true ? new Clock() : new Clock(drift, began);
+    const kernel = new Kernel({
+      number,
+      scheduler,
+      random: random.split('kernel'),
+      book,
+      clock,
+      warm: this.#warm,
+      jiffyMs: story.jiffyMs ?? 10,
+    });
+    const settings: HealSettings = {
+      ...NO_SETTINGS,
+      mode: 'act',
+      key: KEY,
+      echoNs: 10 * SECOND,
+      algorithm: story.algorithm,
+      ...story.settings,
+    };
+    const world = new TwinWorld({
+      node: `r${number}`,
+      kernel,
+      book,
+      scheduler,
+      random: random.split('world'),
+      clock,
+      cpu: story.together === true ? this.#cpu : { freeAt: 0 },
+      settings,
+      watcher: this,
+    });
+    kernel.addDevice(PRIMARY, 'bridge', null);
+    kernel.onPacket = ({ id }) => this.#arrived(id);
+    return { number, kernel, world, towards: new Map(), name: null, on: true };
+  }
+
+  #cable(link: Link): void {
+    const { a, b, loss = [0, 0], delayNs = [DELAY, DELAY], rate = CABLE_RATE } = link;
+    const medium = new Medium({ kind: 'cable', rate }, this.scheduler, this.#random.split(`cable ${keyOf(a, b)}`));
+    const [near, far] = [medium.port(), medium.port()];
+    medium.join(near, far, { loss: loss[0], delayNs: delayNs[0] });
+    medium.join(far, near, { loss: loss[1], delayNs: delayNs[1] });
+    this.#plug(a, near, 'eth', [b]);
+    this.#plug(b, far, 'eth', [a]);
+    this.#between.set(keyOf(a, b), medium);
+  }
+
+  /** One interface a router, on a medium that copies frames to whoever is to hear them. */
+  #hub(): void {
+    const options = { kind: 'air', rate: HUB_RATE, retries: RETRIES } as const;
+    const medium = new Medium(options, this.scheduler, this.#random.split('hub'));
+    const ports = this.routers.map(() => medium.port());
+    const heard = this.routers.map((): number[] => []);
+    for (const { a, b, loss = [0, 0], delayNs = [DELAY, DELAY] } of this.story.links) {
+      medium.join(ports[a]!, ports[b]!, { loss: loss[0], delayNs: delayNs[0] });
+      medium.join(ports[b]!, ports[a]!, { loss: loss[1], delayNs: delayNs[1] });
+      heard[a]!.push(b);
+      heard[b]!.push(a);
+      this.#between.set(keyOf(a, b), medium);
+    }
+    for (const [n, port] of ports.entries()) this.#plug(n, port, 'hub', heard[n]!);
+  }
+
+  #radios(): void {
+    const air = new Air(this.#random.split('air'));
+    const options = {
+      kind: 'air',
+      rate: AIR_RATE,
+      retries: RETRIES,
+      lossAt: (from: Port, way: Way, now: Nanos) => air.lossAt(from, way, now),
+    } as const;
+    const medium = new Medium(options, this.scheduler, this.#random.split('medium'));
+    const ports = this.story.places.map((place) => {
+      const port = medium.port();
+      air.add(port, place);
+      return port;
+    });
+    const numbers = new Map(ports.map((port, n) => [port, n]));
+    for (const [n, port] of ports.entries()) {
+      const heard = port.ways.map(({ to }) => numbers.get(to)!);
+      this.#plug(n, port, 'wlan', heard);
+      for (const other of heard) this.#between.set(keyOf(n, other), medium);
+    }
+  }
+
+  #plug(number: number, port: Port, prefix: string, towards: readonly number[]): void {
+    const router = this.#router_(number);
+    const count = router.kernel.devices.filter(({ name }) => name.startsWith(prefix)).length;
+    const device = router.kernel.addDevice(`${prefix}${count}`, prefix === 'wlan' ? 'wlan' : 'veth', port);
+    for (const other of towards) router.towards.set(other, device);
+  }
+
+  #router_(number: number): Router {
+    const router = this.routers[number];
+    invariant(router, `there is a router ${number}`);
+    return router;
+  }
+
+  #boot(router: Router): void {
+    const random = this.#random.split(`boot ${router.number}`);
+    this.scheduler.after(random.unit() * BOOT, () => this.#makeMesh(router));
+    if (this.story.agents.includes(router.number))
+      this.scheduler.after(AGENTS + random.unit() * SECOND, () => router.world.start());
+  }
+
+  #makeMesh(router: Router): void {
+    const { kernel } = router;
+    const settings = {
+      ...STOCK_SETTINGS,
+      bridgeLoopAvoidance: false,
+      ...this.story.mesh,
+      ...this.story.special.get(router.number),
+    };
+    const { index } = kernel.createMesh(this.story.algorithm, null, settings);
+    for (const device of kernel.devices) kernel.setMaster(device, index);
+    kernel.apply({ kind: 'set-up', interface: MESH, up: true });
+    router.name = kernel.name;
+  }
+
+  // --- users -------------------------------------------------------------------------------------------------------
+
+  #probe(pair: ProbePair): void {
+    const records: Probe[] = [];
+    this.probes.push(records);
+    const again = (at: Nanos): void => {
+      this.scheduler.at(at, () => {
+        const probe = { sent: this.now, received: 0 };
+        records.push(probe);
+        this.send(pair.from, pair.to, probe);
+        again(at + pair.everyNs);
+      });
+    };
+    again(pair.fromNs);
+  }
+
+  /** One datagram; `probe` is told when it has come. */
+  send(from: number, to: number, probe: Probe): void {
+    const [source, target] = [this.#router_(from), this.#router_(to)];
+    // Translation tables follow the name once there is a way to it.
+    const { mesh } = source.kernel;
+    const { name } = target.kernel;
+    if (name !== null && mesh !== null && mesh.protocol.route(name, null) !== null) target.name = name;
+    if (target.name === null) return;
+    const id = this.#packets++;
+    this.#flying.set(id, probe);
+    this.scheduler.after(SECOND, () => this.#flying.delete(id));
+    source.kernel.sendPacket({ id, target: target.name, ttl: TTL, sentAt: this.now });
+  }
+
+  #arrived(id: number): void {
+    const probe = this.#flying.get(id);
+    if (probe !== undefined && probe.received === 0) probe.received = this.now;
+    this.#flying.delete(id);
+  }
+
+  // --- faults ------------------------------------------------------------------------------------------------------
+
+  inject(fault: Fault): void {
+    this.happened.push({ at: this.now, fault });
+    switch (fault.kind) {
+      case 'cut':
+        this.#cut(fault.a, fault.b, fault.silent);
+        return;
+      case 'mend':
+        this.#mend(fault.a, fault.b);
+        return;
+      case 'one-way':
+        for (const way of this.ways(fault.a, fault.b)) way.open = false;
+        return;
+      case 'loss':
+        for (const way of this.ways(fault.a, fault.b)) way.loss = fault.loss;
+        return;
+      case 'delay':
+        for (const way of this.ways(fault.a, fault.b)) way.delayNs = fault.delayNs;
+        return;
+      case 'setting':
+        this.#router_(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
+        return;
+      case 'busy':
+        this.#router_(fault.router).world.slowness = fault.factor;
+        return;
+      case 'mesh-deleted':
+        this.#router_(fault.router).kernel.deleteMesh();
+        return;
+      default:
+        if ('towards' in fault) this.#meddle(fault.kind, this.#router_(fault.router), fault.towards);
+        else this.#power(fault.kind, this.#router_(fault.router));
+    }
+  }
+
+  /** The ways of frames from one router to another. */
+  ways(from: number, to: number): Way[] {
+    const device = this.#router_(from).towards.get(to);
+    const there = this.#router_(to).towards.get(from);
+    return device?.port?.ways.filter((way) => way.to === there?.port) ?? [];
+  }
+
+  #cut(a: number, b: number, silent: boolean): void {
+    const medium = this.medium(a, b);
+    if (!silent && medium.kind === 'cable') medium.carrier(false);
+    else for (const way of [...this.ways(a, b), ...this.ways(b, a)]) way.open = false;
+  }
+
+  #mend(a: number, b: number): void {
+    const medium = this.medium(a, b);
+    const link = this.story.links.find((one) => (one.a === a && one.b === b) || (one.a === b && one.b === a));
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      for (const way of this.ways(from, to)) {
+        const side = link?.a === from ? 0 : 1;
+        way.open = true;
+        way.loss = link?.loss?.[side] ?? 0;
+        way.delayNs = link?.delayNs?.[side] ?? DELAY;
+      }
+    if (medium.kind === 'cable' && this.#router_(a).on && this.#router_(b).on) medium.carrier(true);
+  }
+
+  /** Everything outside is whole again; what fell out of a mesh is for its agent to mend, where there is one. */
+  mendAll(): void {
+    for (const router of this.routers) this.#power('router-on', router);
+    for (const key of this.#between.keys()) {
+      const [a, b] = key.split(' ').map(Number) as [number, number];
+      this.#mend(a, b);
+    }
+    for (const { kernel, world, number } of this.routers) {
+      world.slowness = 1;
+      const bridge = kernel.byName('br-lan')?.index ?? -1;
+      for (const device of kernel.devices) {
+        kernel.plug(device);
+        kernel.setUp(device, true);
+        if (device.master === bridge) kernel.setMaster(device, 0);
+      }
+      if (this.story.agents.includes(number)) {
+        world.pause(false);
+        world.start();
+      } else if (kernel.mesh === null) this.#makeMesh(this.routers[number]!);
+      else
+        for (const device of kernel.devices)
+          if (device.master === 0 && device.name !== 'br-lan') kernel.setMaster(device, kernel.mesh.index);
+    }
+  }
+
+  route(from: number, to: number): number[] {
+    const target = this.#router_(to).kernel.name;
+    const way = [from];
+    let by: Device | null = null;
+    for (let at = this.#router_(from); at.number !== to; ) {
+      const next: { device: Device; neighbour: number } | null =
+        target === null ? null : (at.kernel.mesh?.protocol.route(target, by) ?? null);
+      if (next === null || way.length > TTL) return [];
+      const owner = this.#owners.get(next.neighbour);
+      if (owner === undefined) return [];
+      at = owner.router;
+      by = owner.device;
+      way.push(at.number);
+    }
+    return way;
+  }
+
+  #meddle(kind: Extract<Fault, { towards: number }>['kind'], { kernel, towards }: Router, other: number): void {
+    const device = towards.get(other);
+    invariant(device, `router ${kernel.number} has an interface towards ${other}`);
+    switch (kind) {
+      case 'down':
+      case 'up':
+        kernel.setUp(device, kind === 'up');
+        return;
+      case 'unplugged':
+        kernel.unplug(device);
+        return;
+      case 'plugged':
+        kernel.plug(device);
+        return;
+      case 'taken':
+        kernel.setMaster(device, 0);
+        return;
+      case 'given':
+        if (kernel.mesh !== null) kernel.setMaster(device, kernel.mesh.index);
+        return;
+      case 'bridged': {
+        const bridge = kernel.byName('br-lan') ?? kernel.addDevice('br-lan', 'bridge', null);
+        kernel.setMaster(device, bridge.index);
+      }
+    }
+  }
+
+  #power(kind: Extract<Fault, { router: number }>['kind'], router: Router): void {
+    const { world, kernel } = router;
+    switch (kind) {
+      case 'agent-killed':
+        world.kill();
+        return;
+      case 'agent-started':
+        if (router.on) world.start();
+        return;
+      case 'agent-stopped':
+      case 'agent-continued':
+        world.pause(kind === 'agent-stopped');
+        return;
+      case 'router-off':
+        if (!router.on) return;
+        router.on = false;
+        world.kill();
+        kernel.deleteMesh();
+        for (const device of kernel.devices) {
+          device.up = false;
+          if (device.port?.medium.kind === 'cable') device.port.medium.carrier(false);
+        }
+        return;
+      case 'router-on':
+        if (router.on) return;
+        router.on = true;
+        for (const device of kernel.devices) {
+          device.up = device.present = true;
+          device.master = 0;
+        }
+        for (const [other, { port }] of router.towards)
+          if (port?.medium.kind === 'cable' && this.#router_(other).on) port.medium.carrier(true);
+        this.#makeMesh(router);
+        if (this.story.agents.includes(router.number)) this.scheduler.after(10 * SECOND, () => world.start());
+        return;
+      default:
+    }
+  }
+}
+
+function keyOf(a: number, b: number): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}

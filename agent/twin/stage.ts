@@ -1,0 +1,334 @@
+/** A scenario set up for the twin: every name a number, every fault what happens to the simulated mesh, and when. */
+import { AgentError } from '../core/errors.ts';
+import type { HealSettings } from '../core/event.ts';
+import type { MeshSettings } from '../core/kernel.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
+import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
+import { WARM } from './simulation.ts';
+import { type Fault, type Link, type Routes, type Story, story, type Timed } from './story.ts';
+
+/** The mesh is warm, and every agent runs and knows its neighbours. */
+const READY: Nanos = WARM + 2 * SECOND;
+const KBIT_PER_UNIT = 100;
+
+type Optional<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
+/** What a scenario's configuration of the agents comes to. The names are those of the configuration file. */
+const CONFIG: Readonly<Record<string, (value: string | number | boolean) => Partial<HealSettings>>> = {
+  'heal.mode': (value) => ({ mode: value as HealSettings['mode'] }),
+  'heal.poll_interval': (value) => ({ pollNs: Number(value) * MS }),
+  'heal.kick_count': (value) => ({ kickCount: Number(value) }),
+  'heal.kick_spacing': (value) => ({ kickSpacingNs: Number(value) * MS }),
+  'heal.kick_budget': (value) => ({ kickBudget: Number(value) }),
+  'heal.sender_budget': (value) => ({ senderBudget: Number(value) }),
+  'heal.alarm_hops': (value) => ({ alarmHops: Number(value) }),
+  'heal.detach': (value) => ({ detach: isOn(value) }),
+  'heal.reattach': (value) => ({ reattach: isOn(value) }),
+  'heal.recreate': (value) => ({ recreate: isOn(value) }),
+  'heal.reattach_damping': (value) => ({ reattachDampingNs: Number(value) * SECOND }),
+  'heal.flap_damping': (value) => ({ flapDampingNs: Number(value) * SECOND }),
+  'heal.echo_interval': (value) => ({ echoNs: Number(value) * SECOND }),
+  'heal.dead_after': (value) => ({ deadAfterNs: Number(value) * SECOND }),
+  'mesh.orig_interval': (value) => ({ origIntervalMs: Number(value) }),
+  'mesh.key': (value) => (value === '' ? { key: '' } : {}),
+};
+
+const isOn = (value: unknown) => value === true || value === 1 || value === '1';
+
+/** Where a story begins its timeline. */
+export function beginsAt({ settle_s }: Pick<Scenario, 'settle_s'>): Nanos {
+  return READY + settle_s * SECOND;
+}
+
+/** Throws E_USAGE for what the twin cannot play, and names it. */
+export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
+  const { graph, kernel, nodes, duration_s, probes, seed } = scenario;
+  const begin = beginsAt(scenario);
+  const numbers = new Map(graph.nodes.map((name, n) => [name, n]));
+  const number = (name: string) => numbers.get(name)!;
+  const special = new Map<number, Partial<MeshSettings>>();
+  for (const [name, { gateway, kernel: own }] of Object.entries(nodes)) {
+    if (own?.algorithm !== undefined && own.algorithm !== kernel.algorithm)
+      throw unplayable(`the routing algorithm of ${name} alone`);
+    special.set(number(name), {
+      ...(own === undefined ? {} : settingsOf(own)),
+      ...(gateway === undefined
+        ? {}
+        : {
+            gwMode: 'server',
+            gwBandwidthDown: gateway.down_kbit_s / KBIT_PER_UNIT,
+            gwBandwidthUp: gateway.up_kbit_s / KBIT_PER_UNIT,
+          }),
+    });
+  }
+  const told = agents === 'off' ? [] : (scenario.agent.nodes ?? graph.nodes).map(number);
+  return story({
+    seed,
+    routers: graph.nodes.length,
+    algorithm: kernel.algorithm,
+    links: linksOf(scenario, number),
+    medium: graph.medium,
+    agents: told,
+    settings: configured(scenario),
+    mesh: settingsOf(kernel),
+    special,
+    faults: new Timeline(scenario, number, begin).faults(),
+    probes: probes.map(({ from, to, interval_ms }) => ({
+      from: number(from),
+      to: number(to),
+      everyNs: interval_ms * MS,
+      fromNs: begin,
+    })),
+    lengthNs: begin + duration_s * SECOND,
+  });
+}
+
+function linksOf({ graph, link, links }: Scenario, number: (name: string) => number): Link[] {
+  const pair = (value: number) => [value, value] as [number, number];
+  const built = graph.links.map(({ a, b, loss }) => ({
+    a,
+    b,
+    loss: loss === undefined ? pair((link.loss_pct ?? 0) / 100) : ([...loss] as [number, number]),
+    delayNs: pair((link.delay_ms ?? 0) * MS + 30_000),
+    rate: link.rate_kbit_s,
+  }));
+  for (const { between, direction, loss_pct, delay_ms, rate_kbit_s } of links) {
+    const [from, to] = between.map(number) as [number, number];
+    const one = built.find(({ a, b }) => (a === from && b === to) || (a === to && b === from))!;
+    const sides = direction === 'both' ? [0, 1] : [one.a === from ? 0 : 1];
+    for (const side of sides) {
+      if (loss_pct !== undefined) one.loss[side] = loss_pct / 100;
+      if (delay_ms !== undefined) one.delayNs[side] = delay_ms * MS + 30_000;
+    }
+    one.rate = rate_kbit_s ?? one.rate;
+  }
+  return built.map(({ rate, ...rest }) => ({ ...rest, ...(rate === undefined ? {} : { rate }) }));
+}
+
+function settingsOf(kernel: Optional<Omit<KernelSettings, 'algorithm'>>): Partial<MeshSettings> {
+  const all: { [K in keyof MeshSettings]?: MeshSettings[K] | undefined } = {
+    origInterval: kernel.orig_interval_ms,
+    bridgeLoopAvoidance: kernel.bla,
+    hopPenalty: kernel.hop_penalty,
+    gwMode: kernel.gw_mode as MeshSettings['gwMode'] | undefined,
+    aggregatedOgms: kernel.aggregation,
+    apIsolation: kernel.ap_isolation,
+    bonding: kernel.bonding,
+    fragmentation: kernel.fragmentation,
+    distributedArpTable: kernel.distributed_arp_table,
+    multicastForceflood: kernel.multicast_forceflood,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+function configured({ agent }: Scenario): Partial<HealSettings> {
+  const settings: Partial<HealSettings>[] = [];
+  for (const [section, options] of Object.entries(agent.config))
+    for (const [name, value] of Object.entries(options))
+      if (!Array.isArray(value))
+        settings.push(CONFIG[`${section}.${name}`]?.(value as string | number | boolean) ?? {});
+  return Object.assign({}, ...settings);
+}
+
+/** The entries of a timeline as single events, with what takes each back. */
+class Timeline {
+  readonly #scenario: Scenario;
+  readonly #number: (name: string) => number;
+  readonly #begin: Nanos;
+  readonly #timed: Timed[] = [];
+
+  constructor(scenario: Scenario, number: (name: string) => number, begin: Nanos) {
+    this.#scenario = scenario;
+    this.#number = number;
+    this.#begin = begin;
+  }
+
+  faults(): Timed[] {
+    for (const entry of this.#scenario.timeline) this.#add(entry);
+    return this.#timed.sort((a, b) => a.at - b.at);
+  }
+
+  #add(entry: TimelineEntry): void {
+    switch (entry.fault) {
+      case 'carrier-loss':
+      case 'silent-loss':
+        this.#onLink(entry, (a, b) => [{ kind: 'cut', a, b, silent: entry.fault === 'silent-loss' }], mended);
+        return;
+      case 'partial-loss':
+        this.#onLink(
+          entry,
+          (a, b) => both(entry, a, b, (x, y) => ({ kind: 'loss', a: x, b: y, loss: entry.loss_pct / 100 })),
+          mended,
+        );
+        return;
+      case 'delay':
+        this.#onLink(
+          entry,
+          (a, b) => both(entry, a, b, (x, y) => ({ kind: 'delay', a: x, b: y, delayNs: entry.delay_ms * MS })),
+          mended,
+        );
+        return;
+      case 'one-way':
+        this.#onLink(entry, (a, b) => [{ kind: 'one-way', a, b }], mended);
+        return;
+      case 'flapping': {
+        const choose = this.#chosen(entry.link);
+        const silent = entry.how === 'silent';
+        const pace = entry.down_s + entry.up_s;
+        for (let at = 0; at < entry.for_s!; at += pace) {
+          this.#at(entry.at_s + at, (routes) => choose(routes, (a, b) => ({ kind: 'cut', a, b, silent })));
+          this.#at(Math.min(entry.at_s + at + entry.down_s, entry.at_s + entry.for_s!), (routes) =>
+            choose(routes, mended),
+          );
+        }
+        return;
+      }
+      case 'partition': {
+        const inside = new Set(entry.nodes.map(this.#number));
+        for (const { a, b } of this.#scenario.graph.links) {
+          if (inside.has(a) === inside.has(b)) continue;
+          this.#at(entry.at_s, { kind: 'cut', a, b, silent: entry.how === 'silent' });
+          if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, mended(a, b));
+        }
+        return;
+      }
+      case 'router-killed':
+      case 'gateway-gone':
+        this.#onNode(entry, 'router-off', 'router-on');
+        return;
+      case 'agent-killed':
+        this.#onNode(entry, 'agent-killed', 'agent-started');
+        return;
+      case 'agent-stopped':
+        this.#onNode(entry, 'agent-stopped', 'agent-continued');
+        return;
+      case 'interface-deleted':
+        this.#onSide(entry, 'unplugged', 'plugged');
+        return;
+      case 'interface-taken':
+        this.#onSide(entry, 'taken', 'given');
+        return;
+      case 'interface-bridged':
+        this.#onSide(entry, 'bridged', 'given');
+        return;
+      case 'bat0-deleted': {
+        const choose = this.#node(entry.node);
+        this.#at(entry.at_s, (routes) => ({ kind: 'mesh-deleted', router: choose(routes) }));
+        return;
+      }
+      case 'setting-changed': {
+        const choose = this.#node(entry.node);
+        const before = this.#scenario.kernel[entry.setting];
+        const of = (value: unknown) => settingsOf({ [entry.setting]: value });
+        this.#at(entry.at_s, (routes) => ({ kind: 'setting', router: choose(routes), settings: of(entry.value) }));
+        if (entry.for_s !== undefined)
+          this.#at(entry.at_s + entry.for_s, (routes) => ({
+            kind: 'setting',
+            router: choose(routes),
+            settings: of(before),
+          }));
+        return;
+      }
+      case 'cpu-hog': {
+        const choose = this.#node(entry.node);
+        const factor = 1 + entry.processes;
+        this.#at(entry.at_s, (routes) => ({ kind: 'busy', router: choose(routes), factor }));
+        if (entry.for_s !== undefined)
+          this.#at(entry.at_s + entry.for_s, (routes) => ({ kind: 'busy', router: choose(routes), factor: 1 }));
+        return;
+      }
+      case 'clock-stepped':
+        // No machine knows the wall clock: nothing happens, and that is what is to be seen.
+        return;
+      default:
+        throw unplayable(entry.fault);
+    }
+  }
+
+  #at(atS: number, fault: Timed['fault']): void {
+    this.#timed.push({ at: this.#begin + Math.round(atS * SECOND), fault });
+  }
+
+  #onLink(
+    entry: TimelineEntry & { readonly link: 'in-use' | readonly [string, string] | string },
+    make: (a: number, b: number) => Fault[],
+    back: (a: number, b: number) => Fault,
+  ): void {
+    const choose = this.#chosen(entry.link);
+    for (let i = 0; i < make(0, 1).length; i++)
+      this.#at(entry.at_s, (routes) => choose(routes, (a, b) => make(a, b)[i]!));
+    if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, (routes) => choose(routes, back));
+  }
+
+  #onSide(
+    entry: TimelineEntry & { readonly link: 'in-use' | readonly [string, string] | string },
+    kind: 'unplugged' | 'taken' | 'bridged',
+    back: 'plugged' | 'given',
+  ): void {
+    const choose = this.#chosen(entry.link);
+    const at = (what: typeof kind | typeof back) => (router: number, towards: number) =>
+      ({ kind: what, router, towards }) as const;
+    this.#at(entry.at_s, (routes) => choose(routes, at(kind)));
+    if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, (routes) => choose(routes, at(back)));
+  }
+
+  #onNode(
+    entry: TimelineEntry & { readonly node: string },
+    kind: 'router-off' | 'agent-killed' | 'agent-stopped',
+    back: 'router-on' | 'agent-started' | 'agent-continued',
+  ): void {
+    const choose = this.#node(entry.node);
+    this.#at(entry.at_s, (routes) => ({ kind, router: choose(routes) }));
+    if (entry.for_s !== undefined)
+      this.#at(entry.at_s + entry.for_s, (routes) => ({ kind: back, router: choose(routes) }));
+  }
+
+  /** The link that is meant, chosen once: what is taken back is what was done. */
+  #chosen(link: 'in-use' | readonly [string, string] | string) {
+    let ends: readonly [number, number] | null =
+      typeof link === 'string' ? null : [this.#number(link[0]), this.#number(link[1])];
+    return (routes: Routes, make: (a: number, b: number) => Fault): Fault | null => {
+      if (ends === null) {
+        const way = this.#way(routes);
+        const middle = (way.length - 1) >> 1;
+        if (way.length < 2) return null;
+        const first = Math.min(middle, way.length - 2);
+        ends = [way[first]!, way[first + 1]!];
+      }
+      return make(...ends);
+    };
+  }
+
+  #node(name: string) {
+    let chosen = name === 'in-use' ? null : this.#number(name);
+    return (routes: Routes): number => {
+      if (chosen === null) {
+        const way = this.#way(routes);
+        chosen = way[way.length >> 1] ?? 0;
+      }
+      return chosen;
+    };
+  }
+
+  #way(routes: Routes): number[] {
+    const { from, to } = this.#scenario.probes[0]!;
+    return routes.route(this.#number(from), this.#number(to));
+  }
+}
+
+function mended(a: number, b: number): Fault {
+  return { kind: 'mend', a, b };
+}
+
+function both(
+  entry: { readonly direction: string },
+  a: number,
+  b: number,
+  make: (a: number, b: number) => Fault,
+): Fault[] {
+  return entry.direction === 'forward' ? [make(a, b)] : [make(a, b), make(b, a)];
+}
+
+function unplayable(what: string): AgentError {
+  return new AgentError('E_USAGE', `the twin cannot play this: ${what}; x0lab can`, { what });
+}

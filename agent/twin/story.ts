@@ -1,0 +1,101 @@
+/** A story: a mesh, what happens to it and when. Plain values, from which everything else follows. */
+import type { HealSettings } from '../core/event.ts';
+import type { MeshSettings, RoutingAlgorithm } from '../core/kernel.ts';
+import type { Nanos } from '../core/time.ts';
+import type { Place } from './radio.ts';
+
+/** Routers are known by their number, from 0. */
+export interface Link {
+  readonly a: number;
+  readonly b: number;
+  /** 0..1, from a to b and back. */
+  readonly loss?: readonly [number, number];
+  readonly delayNs?: readonly [Nanos, Nanos];
+  /** kbit/s */
+  readonly rate?: number;
+}
+
+export type Fault =
+  /** `silent`: the carrier stays. */
+  | { readonly kind: 'cut'; readonly a: number; readonly b: number; readonly silent: boolean }
+  | { readonly kind: 'mend'; readonly a: number; readonly b: number }
+  /** From a to b only, and nobody is told. */
+  | { readonly kind: 'one-way'; readonly a: number; readonly b: number }
+  /** From a to b only. */
+  | { readonly kind: 'loss'; readonly a: number; readonly b: number; readonly loss: number }
+  | { readonly kind: 'delay'; readonly a: number; readonly b: number; readonly delayNs: Nanos }
+  /** Everything that its agent does takes so many times longer. */
+  | { readonly kind: 'busy'; readonly router: number; readonly factor: number }
+  /** The power goes, and comes back. */
+  | { readonly kind: 'router-off' | 'router-on'; readonly router: number }
+  | {
+      readonly kind: 'agent-killed' | 'agent-started' | 'agent-stopped' | 'agent-continued';
+      readonly router: number;
+    }
+  /** The interface of a router towards another: set down, up, pulled out, plugged in, taken from bat0, put in, bridged. */
+  | {
+      readonly kind: 'down' | 'up' | 'unplugged' | 'plugged' | 'taken' | 'given' | 'bridged';
+      readonly router: number;
+      readonly towards: number;
+    }
+  | { readonly kind: 'mesh-deleted'; readonly router: number }
+  | { readonly kind: 'setting'; readonly router: number; readonly settings: Partial<MeshSettings> };
+
+export interface Timed {
+  readonly at: Nanos;
+  /** Or who chooses it when it is due, by where the probes' packets go then. */
+  readonly fault: Fault | ((routes: Routes) => Fault | null);
+}
+
+export interface Routes {
+  /** The routers that a packet would pass just now, both ends included; [] where it would not arrive. */
+  route(from: number, to: number): number[];
+}
+
+export interface ProbePair {
+  readonly from: number;
+  readonly to: number;
+  readonly everyNs: Nanos;
+  readonly fromNs: Nanos;
+}
+
+export interface Story {
+  readonly seed: number;
+  readonly routers: number;
+  readonly algorithm: RoutingAlgorithm;
+  /** Who hears whom, each over a cable of their own, or all by one interface each on one medium. */
+  readonly links: readonly Link[];
+  readonly medium: 'cable' | 'shared';
+  /** Where each router stands, if all have a radio. */
+  readonly places: readonly Place[];
+  /** Routers with the agent. */
+  readonly agents: readonly number[];
+  readonly settings: Partial<HealSettings>;
+  readonly mesh: Partial<MeshSettings>;
+  /** Routers whose settings differ. */
+  readonly special: ReadonlyMap<number, Partial<MeshSettings>>;
+  readonly faults: readonly Timed[];
+  readonly probes: readonly ProbePair[];
+  readonly lengthNs: Nanos;
+  /** Milliseconds; 100 Hz where nothing is said, as OpenWrt and the lab have it. */
+  readonly jiffyMs?: number;
+  /** All kernels tick together, as they do in the lab, where they are one. */
+  readonly together?: boolean;
+}
+
+/** All of a story that may be left out. */
+export function story(given: Partial<Story> & Pick<Story, 'seed' | 'routers' | 'lengthNs'>): Story {
+  return {
+    algorithm: 'BATMAN_IV',
+    links: [],
+    medium: 'cable',
+    places: [],
+    agents: Array.from({ length: given.routers }, (_, n) => n),
+    settings: {},
+    mesh: {},
+    special: new Map(),
+    faults: [],
+    probes: [],
+    ...given,
+  };
+}
