@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type BetterSqlite3 from 'better-sqlite3';
 import { AgentError, asAgentError } from '../core/errors.ts';
+import type { Memory } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
@@ -30,6 +31,7 @@ import {
   verifyChain,
   writeEntry,
 } from './journal.ts';
+import { MEMORIES_MIGRATION, Memories } from './memories.ts';
 
 /** What may change while the state is open. */
 export interface StateLimits {
@@ -105,6 +107,7 @@ export const MIGRATIONS: readonly string[] = [
    INSERT INTO marks_of_keys SELECT '', sender, epoch, counter, used FROM marks;
    DROP TABLE marks;
    ALTER TABLE marks_of_keys RENAME TO marks;`,
+  MEMORIES_MIGRATION,
 ];
 
 /** Brings a database to the newest version, each step in a transaction of its own. */
@@ -145,7 +148,7 @@ interface KeyedMark extends Mark {
 }
 
 /** Faults that others can cause or feign. */
-const OTHERS: ReadonlySet<FaultClass> = new Set<FaultClass>(['remote-alarm', 'router-dead', 'neighbour-lost']);
+const OTHERS: ReadonlySet<FaultClass> = new Set<FaultClass>(['remote-alarm', 'router-dead', 'link-silent']);
 
 export class State {
   readonly epoch: number;
@@ -158,6 +161,7 @@ export class State {
   /** By key and sender, in the order of their last use, oldest first. */
   readonly #marks = new Map<string, KeyedMark>();
   readonly #dirty = new Map<string, Pick<KeyedMark, 'key' | 'sender'>>();
+  readonly #memories = new Memories();
   readonly #pending: Pending[] = [];
   #lastId: number;
   #dropped = 0;
@@ -191,6 +195,7 @@ export class State {
       options.log.info('state is kept in memory only: the epoch comes from the wall clock', { epoch: this.epoch });
     }
     for (const mark of this.#store?.marks() ?? []) this.#marks.set(idOf(mark), mark);
+    this.#store?.loadMemories(this.#memories);
     this.#lastId = this.#store?.head.id ?? 0;
   }
 
@@ -237,6 +242,16 @@ export class State {
     this.#want(false);
   }
 
+  /** What the machines have learned. */
+  memories(): Memory[] {
+    return this.#memories.all();
+  }
+
+  /** null forgets it. */
+  remember(kind: Memory['kind'], key: string, value: string | null): void {
+    if (this.#memories.remember(kind, key, value)) this.#want(false);
+  }
+
   #forget(mark: KeyedMark): void {
     const id = idOf(mark);
     this.#marks.delete(id);
@@ -255,7 +270,7 @@ export class State {
     } catch (thrown) {
       this.#failed(thrown);
     }
-    if (this.#pending.length > 0 || this.#dirty.size > 0) this.#want(false);
+    if (this.#pending.length > 0 || this.#dirty.size > 0 || this.#memories.pending > 0) this.#want(false);
   }
 
   /** Answers the entry's number. It is visible to `query` at once, and on the medium after the next flush. */
@@ -317,14 +332,16 @@ export class State {
   flush(): void {
     this.#due = NEVER;
     const store = this.#store;
-    if (store === null || (this.#pending.length === 0 && this.#dirty.size === 0)) return;
+    const waits = () => this.#pending.length > 0 || this.#dirty.size > 0 || this.#memories.pending > 0;
+    if (store === null || !waits()) return;
     try {
-      while (this.#pending.length > 0 || this.#dirty.size > 0) {
+      while (waits()) {
         const batch = this.#nextBatch(store.batchBytes);
         const marks = [...this.#dirty].map(([id, { key, sender }]) => ({ key, sender, mark: this.#marks.get(id) }));
-        this.#spend(store.write(batch, marks));
+        this.#spend(store.write(batch, marks, this.#memories));
         this.#pending.splice(0, batch.length);
         this.#dirty.clear();
+        this.#memories.written();
       }
       if (this.#trouble?.code === 'E_STATE') {
         this.#options.log.info('the state database can be written again', { dropped: this.#dropped });
@@ -402,6 +419,7 @@ export class State {
         this.#replace(this.#file!, thrown, store.head);
         this.#store!.writeEpoch(this.epoch);
         for (const [id, mark] of this.#marks) this.#dirty.set(id, mark);
+        this.#memories.again();
         this.#want(true);
       } catch (again) {
         this.#memoryOnly(again);
@@ -501,6 +519,7 @@ class Store {
         const kept = db.prepare('SELECT id, hash FROM checkpoint').get() as Checkpoint | undefined;
         const count = db.prepare('SELECT count(*) FROM journal').pluck().get() as number;
         db.prepare('SELECT key, sender, epoch, counter, used FROM marks LIMIT 1').get();
+        db.prepare('SELECT kind, key, value FROM memories LIMIT 1').get();
         db.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
         return { last, kept, count };
       });
@@ -547,6 +566,10 @@ class Store {
       .run(epoch);
   }
 
+  loadMemories(memories: Memories): void {
+    memories.load(this.#db);
+  }
+
   marks(): KeyedMark[] {
     return this.#db.prepare('SELECT key, sender, epoch, counter FROM marks ORDER BY used').all() as KeyedMark[];
   }
@@ -572,6 +595,7 @@ class Store {
   write(
     batch: readonly Pending[],
     marks: readonly { readonly key: string; readonly sender: Mac; readonly mark: Mark | undefined }[],
+    memories: Memories,
   ): number {
     const bytes = batch.reduce((sum, one) => sum + one.text.length + 48, 0);
     let head = this.head;
@@ -588,11 +612,12 @@ class Store {
         if (mark === undefined) drop.run(key, sender);
         else put.run(key, sender, mark.epoch, mark.counter, ++this.#used);
       }
+      memories.write(this.#db);
     });
     this.head = head;
     this.entries += batch.length;
     // Every page goes to the WAL first and to the file later; some pages of tree, thinning and marks.
-    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil(marks.length / 64));
+    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil((marks.length + memories.pending) / 64));
   }
 
   #transact(work: () => void): void {

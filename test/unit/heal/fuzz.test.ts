@@ -344,6 +344,9 @@ class Sequence {
         if (mesh === null) return 'No such device';
         Object.assign(mesh.settings, change.settings);
         return null;
+      case 'set-hard':
+      case 'set-mtu':
+        return this.#byName(change.interface) === undefined ? 'No such device' : null;
       case 'create-mesh':
         if (mesh !== null) return 'File exists';
         this.#createMesh();
@@ -775,11 +778,14 @@ class Sequence {
         return this.#mesh !== null;
       case 'router-dead':
         return true;
+      // A setting that somebody changed stays changed, until it is taken as meant.
+      case 'config-drift':
+        return false;
       case 'interface-vanished':
         return device !== undefined;
       case 'interface-fell-out':
         return device !== undefined && device.master === this.#mesh?.index;
-      case 'neighbour-lost':
+      case 'link-silent':
         return device === undefined || neighbourOf(device) !== peer || this.#hears(device);
       default:
         return device === undefined || (device.up && device.cable);
