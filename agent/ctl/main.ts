@@ -215,7 +215,7 @@ that were reached over it. Budgets hold here as well.`,
     arguments: '[FILE]',
     least: 0,
     most: 1,
-    help: 'what is wrong with a configuration file; needs no agent',
+    help: 'check a configuration file; needs no agent',
     more: `${CONFIG_FILE} without FILE. Exit status 1 if there is a problem.`,
     example: 'x0ctl config check && /etc/init.d/x0tta6bl4 reload',
     run: async ({ to, json, arguments: [file = CONFIG_FILE] }) => {

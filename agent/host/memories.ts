@@ -7,7 +7,7 @@ export const MEMORIES_MIGRATION =
 
 /** What this needs of better-sqlite3. */
 interface Database {
-  prepare(sql: string): { all(): unknown[]; run(...values: string[]): unknown };
+  prepare(sql: string): { all(...values: string[]): unknown[]; run(...values: string[]): unknown };
 }
 
 /** Classes of faults times repairs, and a good deal more. */
