@@ -123,6 +123,11 @@ export class MisconfiguredDetector implements Detector {
   }
 }
 
+/** Are frames of full size lost on an interface of this MTU? */
+export function isTooSmall(mtu: number, { mesh, tables }: Surroundings): boolean {
+  return mesh !== null && tables?.mesh?.settings.fragmentation === false && mtu < mesh.mtu + OVERHEAD;
+}
+
 /** What batman-adv puts in front of a frame (batadv_max_header_len, with the Ethernet header it carries). */
 const OVERHEAD = 32;
 
@@ -131,6 +136,8 @@ export class MtuDetector implements Detector {
   readonly wants: readonly Event['type'][] = ['tables'];
   readonly #around: Surroundings;
   readonly #small = new Steady('mtu-trouble', 2 * SETTLING, 3, 0);
+  /** The last MTU of each interface that sufficed. */
+  readonly #sufficed = new Map<IfIndex, number>();
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -142,17 +149,22 @@ export class MtuDetector implements Detector {
     const { fragmentation } = tables.mesh.settings;
     const needed = mesh.mtu + OVERHEAD;
     const findings: Finding[] = [];
+    for (const index of this.#sufficed.keys()) if (!this.#around.links.has(index)) this.#sufficed.delete(index);
     for (const link of attached(this.#around)) {
       if (neighboursOn(this.#around, link.index).length === 0) continue;
       const about: About = { interface: link.name, index: link.index, peer: null };
+      if (link.mtu >= needed) this.#sufficed.set(link.index, link.mtu);
       if (fragmentation || link.mtu >= needed) {
         const how = fragmentation ? 'frames are cut in two where they do not fit' : `its MTU is ${link.mtu}`;
         findings.push(...this.#small.read(about, how, now));
         continue;
       }
       const what = `its MTU is ${link.mtu}; ${mesh.name}, with ${mesh.mtu}, needs ${needed}, and fragmentation is off`;
-      const set = (on: boolean) => ({ kind: 'set-mesh', mesh: mesh.name, settings: { fragmentation: on } }) as const;
-      const remedy = { change: set(true), undo: set(false) };
+      const cut = (on: boolean) => ({ kind: 'set-mesh', mesh: mesh.name, settings: { fragmentation: on } }) as const;
+      const size = (mtu: number) => ({ kind: 'set-mtu', interface: link.name, mtu }) as const;
+      const before = this.#sufficed.get(link.index);
+      const remedy =
+        before === undefined ? { change: cut(true), undo: cut(false) } : { change: size(before), undo: size(link.mtu) };
       findings.push(...this.#small.read(about, { confidence: 0.9, source: 'rtnetlink', what, remedy }, now));
     }
     return [...findings, ...this.#small.sweep(now, 'the interface is out of the mesh')];

@@ -91,7 +91,6 @@ export class LostRoutersDetector implements Detector {
     const { originators, neighbours } = this.#around.tables!;
     const hard = new Map<Mac, Mac | null>(neighbours.map(({ neighbour }) => [neighbour, null]));
     for (const { neighbour, originator } of links) hard.set(neighbour, originator);
-    const routerOf = (mac: Mac) => (hard.has(mac) ? hard.get(mac)! : mac);
     const hear = (router: Mac | null, at: Nanos, near: boolean) => {
       if (router === null) return;
       const known = this.#known.get(router);
@@ -102,8 +101,14 @@ export class LostRoutersDetector implements Detector {
       if (at > known.heardAt) known.heardAt = at;
       known.near ||= near;
     };
-    for (const path of originators) hear(routerOf(path.originator), now - path.lastSeenMs * MS, false);
-    for (const { originator, lastSeen } of links) hear(originator, lastSeen, true);
+    // Whose address belongs to which router is inferred, and may change: what counted as one goes on to be heard as one.
+    const mayBe = (address: Mac, router: Mac | null, at: Nanos, near: boolean) => {
+      hear(router, at, near);
+      if (address !== router && this.#known.has(address)) hear(address, at, near);
+    };
+    for (const { originator, lastSeenMs } of originators)
+      mayBe(originator, hard.has(originator) ? hard.get(originator)! : originator, now - lastSeenMs * MS, false);
+    for (const { neighbour, originator, lastSeen } of links) mayBe(neighbour, originator, lastSeen, true);
   }
 
   #judgePartition(

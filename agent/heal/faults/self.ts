@@ -4,6 +4,7 @@ import type { Change, HardSettings, MeshInfo, MeshSettings, Vitals } from '../..
 import { MS, type Nanos, SECOND } from '../../core/time.ts';
 import type { Finding, Remedy } from '../../core/words.ts';
 import { attached, type Surroundings } from '../surroundings.ts';
+import { isTooSmall } from './interface.ts';
 import { type About, type Detector, type FaultSpec, NOTHING, percent, Steady } from './spec.ts';
 
 export const SELF_FAULTS: readonly FaultSpec[] = [
@@ -161,7 +162,8 @@ export class DriftDetector implements Detector {
     for (const { name, index, mtu } of attached(this.#around)) {
       const about: About = { interface: name, index, peer: null };
       const change = (value: unknown): Change => ({ kind: 'set-mtu', interface: name, mtu: value as number });
-      settings.push({ about, what: `${name} mtu`, value: mtu, change });
+      // A fault of its own, and a worse one.
+      if (!isTooSmall(mtu, this.#around)) settings.push({ about, what: `${name} mtu`, value: mtu, change });
       const hard = this.#around.tables!.hardInterfaces.find((one) => one.index === index);
       for (const key of ['hopPenalty', 'elpInterval', 'throughputOverride'] as const satisfies (keyof HardSettings)[]) {
         if (hard?.[key] === undefined) continue;

@@ -16,7 +16,7 @@ export const TRAFFIC_FAULTS: readonly FaultSpec[] = [
     class: 'routing-loop',
     words: 'packets go back where they came from, and circle',
     safe: false,
-    repairs: ['kick', 'link-cost', 'tell'],
+    repairs: ['link-cost', 'tell'],
     rightAfterNs: 20 * SECOND,
   },
   {
