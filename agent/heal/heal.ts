@@ -48,6 +48,7 @@ export function heal() {
     machines: [
       monitor,
       knowledge,
+      earned,
       analyse,
       plan,
       execute,
@@ -55,7 +56,6 @@ export function heal() {
       alarm,
       kick,
       mend,
-      earned,
       detect,
       new Keeper(monitor),
       journal,

@@ -75,6 +75,8 @@ export class Knowledge implements Machine {
   /** What was put back, and when. */
   readonly #restored = new Map<string, Nanos[]>();
   readonly #plans = new Map<FaultClass, number>();
+  /** Repairs that stay in force while something lasts, by what they are for: what they changed speaks not against them. */
+  readonly #inForce = new Set<string>();
   #lastDone: { readonly record: string; readonly fault: Fault; readonly at: Nanos } | null = null;
 
   constructor(around: Surroundings) {
@@ -195,12 +197,23 @@ export class Knowledge implements Machine {
   }
 
   /** Why a repair that failed for this is not tried again yet, or null. */
-  isTired({ class: kind, interface: name, peer }: Fault, action: Action, now: Nanos): string | null {
-    const at = this.#failed.get(`${kind} ${action} ${name ?? ''} ${peer ?? ''}`);
+  isTired(fault: Fault, action: Action, now: Nanos): string | null {
+    const at = this.#failed.get(triedFor(fault, action));
     const cooldown = repairOf(action).mend?.cooldownNs ?? 0;
     if (at === undefined || now - at >= cooldown) return null;
     const what = action === 'tell' ? 'a person was told' : 'it was tried and did not help';
     return `${what} ${Math.round((now - at) / SECOND)} s ago`;
+  }
+
+  /** mend.ts says what is in force. */
+  force(fault: Fault, action: Action, isOn: boolean): void {
+    const key = triedFor(fault, action);
+    if (isOn) this.#inForce.add(key);
+    else this.#inForce.delete(key);
+  }
+
+  isInForce(fault: Fault, action: Action): boolean {
+    return this.#inForce.has(triedFor(fault, action));
   }
 
   /** Was this put back again and again, and changed each time? */
@@ -213,7 +226,7 @@ export class Knowledge implements Machine {
       this.#lastDone = { record: `${fault.class} ${action}`, fault, at: now };
     const isFailed = step === 'failed' || step === 'rolled-back' || step === 'dropped';
     if (isFailed || (step === 'done' && action === 'tell')) {
-      const key = `${fault.class} ${action} ${fault.interface ?? ''} ${fault.peer ?? ''}`;
+      const key = triedFor(fault, action);
       this.#failed.delete(key);
       this.#failed.set(key, now);
       if (this.#failed.size > MOST_TIRED) this.#failed.delete(this.#failed.keys().next().value!);
@@ -272,6 +285,10 @@ export class Knowledge implements Machine {
       // It is learned anew.
     }
   }
+}
+
+function triedFor({ class: kind, interface: name, peer }: Fault, action: Action): string {
+  return `${kind} ${action} ${name ?? ''} ${peer ?? ''}`;
 }
 
 function isLast(action: Action): boolean {

@@ -24,7 +24,7 @@ const LONGEST_LINGER: Nanos = 1800 * SECOND;
 const HOUR: Nanos = 3600 * SECOND;
 const LONGEST_PAUSE: Nanos = 60 * SECOND;
 /** Something whose return is refused so often is no longer there. */
-const MOST_TRIES = 15;
+const MOST_TRIES = 8;
 const MOST_JOBS = 64;
 const NO_ANSWER = 'the kernel did not answer';
 
@@ -126,6 +126,7 @@ export class Mend implements Machine {
       parting.plan = plan;
       parting.state = 'holding';
       parting.until = NEVER;
+      parting.over = null;
       this.#jobs.set(fault.id, parting);
       return [write(plan, 'done', action, now, 'it is in force still, from the last time')];
     }
@@ -250,9 +251,11 @@ export class Mend implements Machine {
       return [{ type: 'change', id, change, undo }];
     }
     job.applied.push({ id, step });
-    const effects: Effect[] = [{ type: 'emit', event: { type: 'held', what: holds, returned: false } }];
-    if (job.mending.keeps === 'while') effects.push(...lent(undo, false));
-    return [...effects, { type: 'change', id, change, undo }];
+    // What is put back for good is what it should be.
+    if (job.mending.keeps === 'good') return [{ type: 'change', id, change, undo }];
+    const held: Effect = { type: 'emit', event: { type: 'held', what: holds, returned: false } };
+    const lends = job.mending.keeps === 'while' ? lent(undo, false) : [];
+    return [held, ...lends, { type: 'change', id, change, undo }];
   }
 
   #stepped(id: string, error: string | null, now: Nanos): Effect[] {
@@ -315,6 +318,7 @@ export class Mend implements Machine {
     this.#returns.set(key, [...lately, now].slice(-16));
     if (this.#returns.size > MOST_JOBS) this.#returns.delete(this.#returns.keys().next().value!);
     job.state = 'parting';
+    this.#knowledge.force(job.plan.fault, job.action, true);
     job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.length);
     return [];
   }
@@ -353,6 +357,7 @@ export class Mend implements Machine {
   #giveBack(job: Job, now: Nanos): Effect[] {
     if (job.action === 'cycle') return this.#end(job);
     if (job.action === 'ease') return [{ type: 'emit', event: { type: 'ease', on: false } }, ...this.#end(job)];
+    this.#knowledge.force(job.plan.fault, job.action, false);
     job.state = 'returning';
     job.steps = [];
     job.waiting = null;
@@ -384,15 +389,15 @@ export class Mend implements Machine {
   /** Nothing of this change is ours any more. */
   #release(job: Job, one: Applied): Effect[] {
     job.applied.splice(job.applied.indexOf(one), 1);
-    return [
-      { type: 'disarm', id: one.id },
-      { type: 'emit', event: { type: 'held', what: one.step.holds, returned: true } },
-      ...(job.mending.keeps === 'while' ? lent(one.step.undo, true) : []),
-    ];
+    const disarm: Effect = { type: 'disarm', id: one.id };
+    if (job.mending.keeps === 'good') return [disarm];
+    const held: Effect = { type: 'emit', event: { type: 'held', what: one.step.holds, returned: true } };
+    return [disarm, held, ...(job.mending.keeps === 'while' ? lent(one.step.undo, true) : [])];
   }
 
   #end(job: Job, ...last: Effect[]): Effect[] {
     this.#jobs.delete(job.plan.fault.id);
+    this.#knowledge.force(job.plan.fault, job.action, false);
     const released = [...job.applied].flatMap((one) => this.#release(job, one));
     return [...released, ...job.ends.splice(0), ...last];
   }

@@ -81,7 +81,9 @@ export class Plan implements Machine {
     let chosen: Action | null = null;
     const alternatives = this.#knowledge.inOrder(fault.class, repairs).map(({ action, learned }): Alternative => {
       const { cost, refusal } = repairOf(action);
-      const refused = this.#knowledge.isTired(fault, action, now) ?? refusal(fault, scene);
+      const refused = this.#knowledge.isInForce(fault, action)
+        ? null
+        : (this.#knowledge.isTired(fault, action, now) ?? refusal(fault, scene));
       const isLater = refused === null && chosen !== null;
       if (refused === null) chosen ??= action;
       const why = isLater ? `${chosen} comes first` : refused;

@@ -112,7 +112,8 @@ export class TrafficDetector implements Detector {
     this.#usual.skip(now);
     const disputed =
       this.#disputes !== null && now - this.#disputes.at < DISPUTED_FOR ? this.#disputes.stations.disputed : [];
-    this.#wantsStations = disputed.length === 0;
+    // What is known of it is kept fresh while it lasts.
+    this.#wantsStations = disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
     if (disputed.length === 0 && multicast < 0.5) return this.#storm.read(about, figures, now);
     const who =
       disputed.length > 0

@@ -4,7 +4,7 @@
  * changed, answered, and noted.
  */
 import type { Effect } from '../../../agent/core/effect.ts';
-import type { HealSettings, Tables } from '../../../agent/core/event.ts';
+import type { HealSettings, Memory, Tables } from '../../../agent/core/event.ts';
 import type { Mac } from '../../../agent/core/ids.ts';
 import {
   type Change,
@@ -37,6 +37,8 @@ export interface Port {
   /** The TQ towards it, before our own hop penalty. */
   tq: number;
   rttNs: Nanos;
+  /** What is left of it towards the routers beyond. */
+  beyond: number;
   heardAt: Nanos;
 }
 
@@ -63,6 +65,10 @@ export class Story {
   readonly log: string[] = [];
   readonly armed = new Map<string, Change>();
   readonly surveys = new Map<string, number>();
+  readonly memories: Memory[] = [];
+  polls = 0;
+  /** Why the kernel does not take a change, or null. */
+  refuse: (change: Change) => string | null = () => null;
   #countedAt: Nanos = 1e12;
 
   constructor(settings: Partial<HealSettings> = {}, over: Partial<Story['kernel']> = {}) {
@@ -73,6 +79,7 @@ export class Story {
       silent: false,
       tq: 255,
       rttNs: 2 * MS,
+      beyond: 0.88,
       heardAt: 1e12,
     });
     this.kernel = {
@@ -162,7 +169,11 @@ export class Story {
     if (this.router === undefined) return;
     const { runtime, now } = this.router;
     switch (effect.type) {
+      case 'remember':
+        if (effect.value !== null) this.memories.push({ kind: effect.kind, key: effect.key, value: effect.value });
+        return;
       case 'poll':
+        this.polls += 1;
         runtime.feed({ type: 'tables', tables: this.#tables(now) }, now);
         return;
       case 'journal':
@@ -181,7 +192,10 @@ export class Story {
       case 'change':
         if (effect.undo !== null) this.armed.set(effect.id, effect.undo);
         this.changed.push(effect.change);
-        runtime.feed({ type: 'change-done', id: effect.id, error: this.#change(effect.change) }, now);
+        runtime.feed(
+          { type: 'change-done', id: effect.id, error: this.refuse(effect.change) ?? this.#change(effect.change) },
+          now,
+        );
         return;
       case 'survey':
         for (const of of effect.of) this.surveys.set(of, (this.surveys.get(of) ?? 0) + 1);
@@ -249,7 +263,9 @@ export class Story {
     const age = (at: Nanos) => Math.round((now - at) / MS);
     const worth = ({ tq, hopPenalty }: Port) => Math.floor((tq * (255 - hopPenalty)) / 255);
     const known = live.filter(({ heardAt }) => now - heardAt < 200 * SECOND);
-    const best = [...known].sort((a, b) => worth(b) - worth(a)).find(({ heardAt }) => now - heardAt < 5 * SECOND);
+    const best = [...known]
+      .sort((a, b) => worth(b) * b.beyond - worth(a) * a.beyond)
+      .find(({ heardAt }) => now - heardAt < 5 * SECOND);
     const path = (originator: Mac, one: Port, isBest: boolean, heard: Nanos, tq: number) => ({
       originator,
       neighbour: one.neighbour,
@@ -280,7 +296,13 @@ export class Story {
         ...known.map((one) => path(one.neighbour, one, true, one.heardAt, worth(one))),
         ...[...far].flatMap(([router, silenced]) =>
           known.map((one) =>
-            path(router, one, one === best, Math.min(one.heardAt, silenced ?? now), Math.floor(worth(one) * 0.88)),
+            path(
+              router,
+              one,
+              one === best,
+              Math.min(one.heardAt, silenced ?? now),
+              Math.floor(worth(one) * one.beyond),
+            ),
           ),
         ),
       ],
