@@ -20,7 +20,7 @@ const STEP_TIMEOUT: Nanos = 5 * SECOND;
 const REHEARSAL: Nanos = 3 * SECOND;
 /** What is in force stays so for a while after the fault, and longer each time that it comes back within the hour. */
 const LINGER: Nanos = 60 * SECOND;
-const LONGEST_LINGER: Nanos = 1800 * SECOND;
+const LONGEST_LINGER: Nanos = 600 * SECOND;
 const HOUR: Nanos = 3600 * SECOND;
 const LONGEST_PAUSE: Nanos = 60 * SECOND;
 /** Something whose return is refused so often is no longer there. */

@@ -73,7 +73,10 @@ export class LostRoutersDetector implements Detector {
     const [alive, lost]: [Mac[], Mac[]] = [[], []];
     for (const [router, known] of this.#known) {
       const silence = now - known.heardAt;
-      if (silence > 20 * lostAfter) this.#known.delete(router);
+      if (silence > 20 * lostAfter) {
+        this.#known.delete(router);
+        continue;
+      }
       if (known.heardAt - known.since >= KNOWN_FOR || silence < lostAfter)
         (silence >= lostAfter ? lost : alive).push(router);
       const about: About = { interface: '', index: 0, peer: router };
@@ -121,7 +124,8 @@ export class LostRoutersDetector implements Detector {
     if (this.#partition.isOpen(NOTHING)) {
       const back = this.#lost.filter((router) => alive.includes(router)).length;
       const left = this.#lost.filter((router) => this.#known.has(router)).length;
-      if (2 * back < this.#lost.length && left > 0) return [];
+      // Those that were given up say nothing any more.
+      if (left > 0 && 2 * back < left) return [];
       const how = left > 0 ? `${back} of ${this.#lost.length} routers are heard again` : 'they are given up';
       return this.#partition.end(NOTHING, how);
     }

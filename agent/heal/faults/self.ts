@@ -175,12 +175,12 @@ export class DriftDetector implements Detector {
   }
 
   #judge({ about, what, value, change }: Setting, now: Nanos): Finding[] {
+    if ((this.#ours.get(what) ?? 0) > now) return [];
     const wanted = this.#wanted.get(what);
     if (wanted === undefined || wanted.owner !== about.index) {
       this.#wanted.set(what, { owner: about.index, value, differsSince: -1 });
       return this.#drift.get(what)?.end(this.#named(about, what), 'the interface was made anew') ?? [];
     }
-    if ((this.#ours.get(what) ?? 0) > now) return [];
     const key = this.#named(about, what);
     if (wanted.value === value) {
       wanted.differsSince = -1;
