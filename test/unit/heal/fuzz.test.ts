@@ -18,7 +18,7 @@ import { decodeFrame, encodeAlarm, encodeEcho, macKey } from '../../../agent/hea
 import { Mesh as MeshRoom } from '../../../agent/mesh/mesh.ts';
 import { BAT0, bat0, KEY, ORIGINATOR, ownOgm, port, primary0, Router, tables } from './harness.ts';
 
-const SEQUENCES = 1500;
+const SEQUENCES = 150;
 const QUIET: Nanos = 900 * SECOND;
 const TICKS_A_SECOND = 300;
 const MOST_AHEAD = 48;
