@@ -83,6 +83,11 @@ export function healSettings(config: Config): HealSettings {
     flapDampingNs: h.flap_damping,
     deadAfterNs: h.dead_after,
     echoNs: h.echo_interval,
+    restart: h.restart,
+    earnRight: h.earn_right / 100,
+    earnFalse: h.earn_false / 100,
+    earnCases: h.earn_cases,
+    explore: h.explore,
   };
 }
 
@@ -170,6 +175,11 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const host = new Host({
     native: shim,
     log,
+    directory: state.level === 'disk' ? config.state.directory : null,
+    onRestart: (why) => {
+      log.warning('the agent restarts itself', { why });
+      stop('SIGTERM');
+    },
     onBook: (book) => keep(book, { log, metrics, state, flusher }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
@@ -261,7 +271,9 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     heal: () => ({
       mode: room.monitor.settings.mode,
       faults: room.analyse.open(),
-      repairs: room.execute.busy(),
+      repairs: [...room.execute.busy(), ...room.mend.busy()],
+      classes: room.earned.view(),
+      known: room.knowledge.records(),
       budgets: [{ name: 'kicks', left: room.kick.left(shim.now()), capacity: room.monitor.settings.kickBudget }],
       undoArmed: host.armed(),
       authenticated: room.monitor.settings.key !== '',
@@ -292,7 +304,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   await opened(host, log, (why) => {
     missing = why;
   });
-  host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks() });
+  host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks(), memories: state.memories() });
   advise(room.monitor, config, log);
 
   if (report.http) {
@@ -384,6 +396,9 @@ function keep(book: Book, into: { log: Log; metrics: Metrics; state: State; flus
       return;
     case 'journal':
       into.state.append(book.decision);
+      break;
+    case 'remember':
+      into.state.remember(book.kind, book.key, book.value);
       break;
     case 'remember-mark':
       into.state.rememberMark(book.sender, book.epoch, book.counter);

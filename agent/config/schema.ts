@@ -336,6 +336,26 @@ export const SECTIONS = {
         'The time between two latency probes to each neighbour that has the agent; 0 sends none.',
       ),
       dead_after: duration(60, 's', [5, 3600], 'live', 'The silence after which another router counts as dead.'),
+      restart: bool(false, 'live', 'Restart a radio, or the agent itself, as the last resort.'),
+      earn_right: int(
+        95,
+        [50, 100],
+        'live',
+        'The percentage of observed cases in which a repair has to have been right before its class of faults is repaired.',
+      ),
+      earn_false: int(
+        5,
+        [0, 50],
+        'live',
+        'The percentage of observed cases below which false ones have to stay for that.',
+      ),
+      earn_cases: int(20, [1, 10000], 'live', 'The observed cases that it takes at least.'),
+      explore: int(
+        0,
+        [0, 1000],
+        'live',
+        'One repair in so many tries the gentlest way again, though another has worked better here; 0 never.',
+      ),
     },
   },
   report: {

@@ -1,10 +1,14 @@
 /** Effects: everything that a machine can ask a world to do. Plain JSON (frames as hex). */
-import type { Event } from './event.ts';
+import type { Event, Memory } from './event.ts';
 import type { IfIndex, Mac } from './ids.ts';
 import type { Change } from './kernel.ts';
-import type { Decision } from './words.ts';
+import type { Nanos } from './time.ts';
+import type { Decision, Plan } from './words.ts';
 
 export type Level = 'debug' | 'info' | 'warning' | 'error';
+
+/** 'air' ('overheard'): which routing protocols are spoken on interfaces where nobody is heard. */
+export type Survey = 'counters' | 'vitals' | 'stations' | 'upstream' | 'air';
 
 export type Effect =
   /** Told to every machine in the same turn, after the event that caused it. */
@@ -25,7 +29,18 @@ export type Effect =
   | { readonly type: 'disarm'; readonly id: string }
   /** Read batman-adv's tables now; the answer is a 'tables' event. */
   | { readonly type: 'poll' }
+  /** Look at what the kernel does not announce; `interfaces` are for 'air'. Each answer is the event of its name. */
+  | { readonly type: 'survey'; readonly of: readonly Survey[]; readonly interfaces: readonly IfIndex[] }
+  /**
+   * Play this plan in the twin from the live state; the answer is a 'rehearsed' event of the same id. What comes after
+   * `deadline` is not waited for.
+   */
+  | { readonly type: 'rehearse'; readonly id: string; readonly plan: Plan; readonly deadline: Nanos }
+  /** Ends the agent, for whoever watches over it to start it anew. */
+  | { readonly type: 'restart'; readonly why: string }
   | { readonly type: 'journal'; readonly decision: Decision }
+  /** Something learned, kept across restarts; it comes back with 'started'. null forgets it. */
+  | { readonly type: 'remember'; readonly kind: Memory['kind']; readonly key: string; readonly value: string | null }
   /** The newest alarm accepted from a sender, kept across restarts against replay. */
   | { readonly type: 'remember-mark'; readonly sender: Mac; readonly epoch: number; readonly counter: number }
   | {

@@ -10,14 +10,30 @@ import type {
   Gateway,
   HardInterface,
   InterfaceAddress,
+  InterfaceCounters,
   Link,
   MeshInfo,
   MeshSettings,
   Neighbour,
   OriginatorPath,
+  Overheard,
+  Stations,
+  Upstream,
+  Vitals,
 } from './kernel.ts';
 import type { Nanos } from './time.ts';
-import type { Alarm, Decision, Fault, KickReason, Mode, Plan, Symptom } from './words.ts';
+import type {
+  Alarm,
+  ClassMode,
+  Decision,
+  Fault,
+  FaultClass,
+  Finding,
+  KickReason,
+  Mode,
+  Plan,
+  Symptom,
+} from './words.ts';
 
 /** Settings that machines follow; the daemon derives them from the configuration, at start and when it changes. */
 export interface HealSettings {
@@ -47,6 +63,14 @@ export interface HealSettings {
   readonly deadAfterNs: Nanos;
   /** Neighbour echo interval for latency; 0 = none. */
   readonly echoNs: Nanos;
+  /** May a radio, or the agent, be restarted as the last resort? */
+  readonly restart: boolean;
+  /** What a class of faults has to show before it acts: the share that was right, the share that was not, and of how many. */
+  readonly earnRight: number;
+  readonly earnFalse: number;
+  readonly earnCases: number;
+  /** One plan in so many tries the gentlest repair again, though another has worked better here; 0 never. */
+  readonly explore: number;
 }
 
 /** The newest alarm that was taken from a sender under the key in force. */
@@ -56,6 +80,13 @@ export interface Mark {
   readonly counter: number;
 }
 
+/** Something learned that outlasts a restart; the value is its machine's own JSON. */
+export interface Memory {
+  readonly kind: 'repair' | 'earned' | 'class-mode';
+  readonly key: string;
+  readonly value: string;
+}
+
 /** One reading of batman-adv's tables. */
 export interface Tables {
   readonly mesh: MeshInfo | null;
@@ -63,6 +94,21 @@ export interface Tables {
   readonly originators: readonly OriginatorPath[];
   readonly neighbours: readonly Neighbour[];
   readonly gateways: readonly Gateway[];
+}
+
+/** One link as the mesh room reckons it. Unknown figures are null. */
+export interface LinkFigures {
+  readonly interface: string;
+  readonly index: IfIndex;
+  readonly neighbour: Mac;
+  readonly originator: Mac | null;
+  readonly carrier: boolean;
+  /** 0..1 one way, by OGMs (BATMAN_IV), else by echoes; null also while a window fills. */
+  readonly loss: number | null;
+  readonly latencyNs: Nanos | null;
+  /** BATMAN_V, kbit/s */
+  readonly throughput: number | null;
+  readonly lastSeen: Nanos;
 }
 
 export type WorldEvent =
@@ -75,6 +121,7 @@ export type WorldEvent =
       readonly node: string;
       readonly epoch: number;
       readonly marks: readonly Mark[];
+      readonly memories?: readonly Memory[];
     }
   /** `marks`: as in 'started', where the key may have changed. */
   | { readonly type: 'settings'; readonly settings: HealSettings; readonly marks?: readonly Mark[] }
@@ -93,12 +140,27 @@ export type WorldEvent =
   /** A person asked for a kick (x0ctl heal kick), naming a lost neighbour or nothing. */
   | { readonly type: 'kick-asked'; readonly by: string; readonly lost: Mac | null }
   | { readonly type: 'mode-asked'; readonly by: string; readonly mode: Mode }
+  | { readonly type: 'class-mode-asked'; readonly by: string; readonly class: FaultClass; readonly mode: ClassMode }
+  /** What became of a plan in the twin, against doing nothing; `detail` in words. */
+  | {
+      readonly type: 'rehearsed';
+      readonly id: string;
+      readonly verdict: 'better' | 'same' | 'worse' | 'unknown';
+      readonly detail: string;
+    }
+  /** Answers to 'survey', each when it is there. */
+  | { readonly type: 'counters'; readonly interfaces: readonly InterfaceCounters[] }
+  | { readonly type: 'vitals'; readonly vitals: Vitals }
+  | { readonly type: 'stations'; readonly stations: Stations }
+  | { readonly type: 'upstream'; readonly upstream: Upstream }
+  | { readonly type: 'overheard'; readonly interface: IfIndex; readonly heard: readonly Overheard[] }
   | { readonly type: 'tick' };
 
 export type MachineEvent =
   | { readonly type: 'symptom'; readonly symptom: Symptom }
   | { readonly type: 'fault'; readonly fault: Fault }
-  | { readonly type: 'fault-over'; readonly fault: string; readonly how: string }
+  /** `right`: would a repair have been right? Absent where how long it lasted tells. */
+  | { readonly type: 'fault-over'; readonly fault: string; readonly how: string; readonly right?: boolean }
   | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
@@ -123,6 +185,13 @@ export type MachineEvent =
   | { readonly type: 'alarm'; readonly alarm: Alarm; readonly interface: IfIndex }
   /** A neighbour answered an echo: round trip over one hard interface. */
   | { readonly type: 'echo'; readonly neighbour: Mac; readonly interface: IfIndex; readonly rttNs: Nanos }
-  | { readonly type: 'echo-lost'; readonly neighbour: Mac; readonly interface: IfIndex };
+  | { readonly type: 'echo-lost'; readonly neighbour: Mac; readonly interface: IfIndex }
+  /** What the last reading of the tables says of each link, cleaned of what repairs do to it. */
+  | { readonly type: 'links'; readonly links: readonly LinkFigures[] }
+  | { readonly type: 'finding'; readonly finding: Finding }
+  /** A setting is ours while a fault lasts, as in 'eth1 hopPenalty'; `returned`: no longer. */
+  | { readonly type: 'held'; readonly what: string; readonly returned: boolean }
+  /** This router is short of time: look and ask less often, until told otherwise. */
+  | { readonly type: 'ease'; readonly on: boolean };
 
 export type Event = WorldEvent | MachineEvent;

@@ -38,6 +38,9 @@ export interface HardInterface {
   readonly throughputOverride?: number;
 }
 
+/** What SET_HARDIF can change. */
+export type HardSettings = Pick<HardInterface, 'hopPenalty' | 'elpInterval' | 'throughputOverride'>;
+
 /** The settings and identity of one mesh interface (GET_MESH). */
 export interface MeshInfo {
   readonly index: IfIndex;
@@ -147,6 +150,8 @@ export type Change =
       readonly algorithm: RoutingAlgorithm;
       readonly mac: Mac | null;
     }
+  | { readonly kind: 'set-hard'; readonly interface: string; readonly settings: HardSettings }
+  | { readonly kind: 'set-mtu'; readonly interface: string; readonly mtu: number }
   /** A bridge without ports: the stable primary interface where the agent owns the mesh. */
   | { readonly kind: 'create-bridge'; readonly interface: string }
   | { readonly kind: 'add-address'; readonly interface: string; readonly address: InterfaceAddress };
@@ -222,4 +227,63 @@ export interface ThroughputResult {
   readonly result: number;
   readonly testMs?: number;
   readonly bytes?: number;
+}
+
+/** Counters of one interface since it exists (/proc/net/dev). */
+export interface InterfaceCounters {
+  readonly name: string;
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly rxMulticast: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+}
+
+/** How this router and the agent on it are. Unknown figures are null. */
+export interface Vitals {
+  /** Since the last reading, of all CPUs together: 0..1; and this process of one CPU. */
+  readonly busy: number | null;
+  readonly ownBusy: number;
+  /** The latest that a timer of ours was since the last reading. */
+  readonly lateNs: number;
+  readonly availableKib: number | null;
+  readonly totalKib: number | null;
+  readonly rssKib: number;
+  /** Free where the state lies. */
+  readonly flashKib: number | null;
+  /** Wall clock less CLOCK_MONOTONIC, milliseconds. */
+  readonly wallOffsetMs: number;
+}
+
+/** The translation tables, summed up. */
+export interface Stations {
+  readonly local: number;
+  readonly remote: number;
+  /** Stations of ours that another router announces as its own, with who does: [station, originator]. */
+  readonly disputed: readonly (readonly [Mac, Mac])[];
+  /** What our table of each originator's stations is at. */
+  readonly tables: readonly StationTable[];
+}
+
+export interface StationTable {
+  readonly originator: Mac;
+  readonly ttvn: number;
+  /** [802.1Q id with its tag bit, CRC-32 of the originator's stations there] */
+  readonly vlans: readonly (readonly [number, number])[];
+}
+
+/** What a gateway has behind it. */
+export interface Upstream {
+  /** The interface of the IPv4 default route that leads out of the mesh; null for none. */
+  readonly interface: string | null;
+  readonly carrier: boolean;
+  /** Whether the next router answers ARP; null where the kernel has not asked lately. */
+  readonly answers: boolean | null;
+}
+
+/** A batman-adv frame heard on a hard interface: its packet type and the version of its protocol. */
+export interface Overheard {
+  readonly source: Mac;
+  readonly type: number;
+  readonly version: number;
 }

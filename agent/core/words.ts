@@ -1,23 +1,65 @@
 /** The words of healing that machines, journal, metrics and x0ctl share. */
 import type { IfIndex, Mac } from './ids.ts';
+import type { Change } from './kernel.ts';
 import type { Nanos } from './time.ts';
 
 export type Mode = 'off' | 'observe' | 'act';
 
+/** Of one class of faults; 'auto': act where it is safe or has earned it, else observe. */
+export type ClassMode = Mode | 'auto';
+
 /** Faults of this agent's catalogue. The value is the root_cause label of the metrics. */
 export type FaultClass =
   | 'link-down'
+  | 'link-silent'
+  | 'link-lossy'
+  | 'link-slow'
+  | 'link-one-way'
+  | 'link-flapping'
   | 'interface-vanished'
   | 'interface-fell-out'
   | 'mesh-vanished'
-  | 'neighbour-lost'
+  | 'mesh-misconfigured'
+  | 'mesh-mismatch'
+  | 'neighbour-dead'
   | 'router-dead'
+  | 'partition'
+  | 'gateway-lost'
+  | 'gateway-no-upstream'
+  | 'routing-loop'
+  | 'broadcast-storm'
+  | 'translation-inconsistent'
+  | 'mtu-trouble'
+  | 'config-drift'
+  | 'overload'
+  | 'clock-stepped'
   | 'remote-alarm'
   /** No fault: a person asked for a kick. */
   | 'asked';
 
 /** The repairs, gentlest first. The value is the action label of the metrics. */
-export type Action = 'none' | 'clear-way' | 'kick' | 'detach' | 'reattach' | 'recreate-mesh';
+export type Action =
+  | 'none'
+  | 'tell'
+  | 'clear-way'
+  | 'kick'
+  | 'ease'
+  | 'link-cost'
+  | 'pace'
+  | 'restore'
+  | 'set-feature'
+  | 'cycle'
+  | 'detach'
+  | 'reattach'
+  | 'gateway-reselect'
+  | 'gateway-stand-down'
+  | 'isolate'
+  | 'recreate-mesh'
+  | 'restart-radio'
+  | 'restart-service';
+
+/** How far a repair reaches: what may be worse off while it is done. */
+export type Radius = 'link' | 'router' | 'neighbourhood' | 'mesh';
 
 export interface Evidence {
   /** Where it was seen: 'rtnetlink', 'batadv tables', 'alarm', 'operator'. */
@@ -39,8 +81,36 @@ export interface Fault {
   /** 0..1 */
   readonly confidence: number;
   readonly evidence: readonly Evidence[];
-  /** A remote alarm's `affected`; empty for all else. */
+  /** A remote alarm's `affected`, or the routers that the fault concerns beside this one. */
   readonly affected: readonly Mac[];
+  readonly remedy?: Remedy;
+}
+
+/** What would put it right, where the evidence itself says so: a setting that was another before. */
+export interface Remedy {
+  readonly change: Change;
+  readonly undo: Change;
+}
+
+/** What a detector of the catalogue says: a fault is there, or no longer. Said again, it adds to the evidence. */
+export interface Finding {
+  readonly class: FaultClass;
+  /** '' and 0 where it is about no interface. */
+  readonly interface: string;
+  readonly index: IfIndex;
+  readonly peer: Mac | null;
+  /** Which of several things, where one interface or router may have this fault more than once. */
+  readonly part?: string;
+  readonly over: boolean;
+  /** 0..1 */
+  readonly confidence: number;
+  readonly source: string;
+  /** In words, with the figures it rests on. */
+  readonly what: string;
+  readonly affected?: readonly Mac[];
+  readonly remedy?: Remedy;
+  /** Of one that is over: would a repair have been right? Absent where its length tells. */
+  readonly right?: boolean;
 }
 
 export interface Alternative {
@@ -48,13 +118,15 @@ export interface Alternative {
   /** Lower is gentler; NaN never: a refused alternative says why. */
   readonly cost: number;
   readonly refused: string | null;
+  /** What is known here of how it fared, where that weighed. */
+  readonly learned?: string;
 }
 
 /** One entry of the journal: a fault, what was weighed, what was done, and what came of it. */
 export interface Decision {
-  /** The fault's id, and the step: 'planned' | 'done' | 'verified' | 'rolled-back' | 'failed' | 'observed' | 'over'. */
+  /** The fault's id, and the step: 'planned' | 'done' | 'verified' | 'rolled-back' | 'failed' | 'observed' | 'dropped' | 'over'. */
   readonly fault: Fault;
-  readonly step: 'planned' | 'observed' | 'done' | 'verified' | 'rolled-back' | 'failed' | 'over';
+  readonly step: 'planned' | 'observed' | 'done' | 'verified' | 'rolled-back' | 'failed' | 'dropped' | 'over';
   readonly at: Nanos;
   readonly action: Action;
   readonly alternatives: readonly Alternative[];
@@ -114,6 +186,7 @@ export interface Plan {
   readonly detachLate: boolean;
   /** How long it is left to others, who may be about to repair it themselves, before the first step. */
   readonly delayNs: Nanos;
+  readonly radius: Radius;
   /** False in observe mode: then it is only written down. */
   readonly act: boolean;
 }

@@ -171,7 +171,7 @@ them (the log only what is new), or else error.`,
     arguments: 'FAULT',
     least: 1,
     most: 1,
-    help: 'one fault: what was seen, weighed, done, and its result',
+    help: 'one fault: what was seen, weighed and done, and why',
     example: 'x0ctl heal explain e3-f17',
     run: async (context) => {
       const { to } = context;
@@ -203,23 +203,21 @@ Exit status 1 if it is broken.`,
   },
   {
     name: 'heal mode',
-    arguments: '[MODE]',
+    arguments: '[CLASS] [MODE]',
     least: 0,
-    most: 1,
-    help: 'show or set whether the agent repairs',
+    most: 2,
+    help: 'show or set whether it repairs, or a class of faults',
     more: `off: nothing; observe: the journal tells what it would have done;
-act: it repairs.
-Holds until the agent's next start; for longer, set heal.mode in
-${CONFIG_FILE}.`,
-    example: 'x0ctl heal mode observe',
-    run: async ({ to, json, arguments: [mode], agent }) => {
-      if (mode === undefined) {
-        const { heal } = (await (await agent()).get('/mesh/status')) as Of<typeof shapes.status>;
-        to.out(json ? `${plainJson({ version: 1, mode: heal.mode })}\n` : `${clean(heal.mode)}\n`);
-        return EXIT.ok;
-      }
-      if (!['off', 'observe', 'act'].includes(mode)) throw usage(`${clean(mode)} is no mode: off, observe or act`);
-      return tell(to, json, await (await agent()).post('/heal/mode', { mode }));
+act: it repairs. As a whole it holds until the agent's next start; for longer,
+set heal.mode in ${CONFIG_FILE}.
+
+CLASS is a class of faults, or "classes" to show all of them with what each has
+shown so far; there auto means: repaired where it is safe or has earned it.
+That of a class is kept across restarts.`,
+    example: 'x0ctl heal mode link-lossy observe',
+    run: async ({ to, json, arguments: words, agent }) => {
+      const { healMode } = await import('./mode.ts');
+      return healMode(to, json, words, await agent());
     },
   },
   {
@@ -287,7 +285,7 @@ Exit status 1 with the first difference, if there is one. Needs no agent.`,
     arguments: '[FILE]',
     least: 0,
     most: 1,
-    help: 'what is wrong with a configuration file; needs no agent',
+    help: 'check a configuration file; needs no agent',
     more: `${CONFIG_FILE} without FILE. Exit status 1 if there is a problem.`,
     example: 'x0ctl config check && /etc/init.d/x0tta6bl4 reload',
     run: async ({ to, json, arguments: [file = CONFIG_FILE] }) => {

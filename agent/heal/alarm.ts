@@ -32,6 +32,8 @@ interface Mark {
   budget: Budget | null;
 }
 
+/** A router short of time asks so many times less often. */
+const EASED = 4;
 /** Keys whose marks are remembered: one that comes back must find its old alarms still taken for old. */
 const KEYS = 4;
 
@@ -48,6 +50,7 @@ export class Alarm implements Machine {
   #raised: Budget | null = null;
   #raisedOfSilence: Budget | null = null;
   #nextEcho: Nanos = NEVER;
+  #slower = 1;
   /** Neighbours that have answered: only of them silence means loss, a router without the agent never answers. */
   readonly #speakers = new Set<string>();
   readonly #asked = new Map<number, { neighbour: Mac; interface: IfIndex; at: Nanos }>();
@@ -70,6 +73,9 @@ export class Alarm implements Machine {
         return this.#raise(event.alarm, event.avoid, now);
       case 'frame':
         return this.#take(event.interface, event.frame, now);
+      case 'ease':
+        this.#slower = event.on ? EASED : 1;
+        return [];
       case 'tick':
         return this.#echo(now);
       default:
@@ -227,7 +233,7 @@ export class Alarm implements Machine {
         event: { type: 'echo-lost', neighbour: asked.neighbour, interface: asked.interface },
       });
     }
-    this.#nextEcho = now + this.#around.settings.echoNs;
+    this.#nextEcho = now + this.#slower * this.#around.settings.echoNs;
     const asker = originatorAddress(this.#around);
     if (asker === null || this.#around.settings.mode === 'off') return effects;
     const frames: { interface: IfIndex; frame: string }[] = [];

@@ -4,53 +4,32 @@ import type { Event } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Decision, Evidence, Fault, FaultClass, Mode, Symptom } from '../core/words.ts';
+import type { Decision, Evidence, Fault, FaultClass, Finding, Mode, Remedy, Symptom } from '../core/words.ts';
+import type { Earned } from './earned.ts';
+import { BEGINS, ENDS, specOf } from './faults/catalogue.ts';
 import type { Knowledge } from './knowledge.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Which fault a symptom begins, and with what confidence. */
-const BEGINS: Readonly<Partial<Record<Symptom['what'], readonly [FaultClass, number]>>> = {
-  'carrier-lost': ['link-down', 1],
-  vanished: ['interface-vanished', 1],
-  'left-mesh': ['interface-fell-out', 1],
-  'mesh-gone': ['mesh-vanished', 1],
-  'neighbour-silent': ['neighbour-lost', 0.9],
-  'originator-dead': ['router-dead', 0.9],
-};
-
-/** Which faults a symptom ends. */
-const ENDS: Readonly<Partial<Record<Symptom['what'], readonly FaultClass[]>>> = {
-  'carrier-back': ['link-down'],
-  appeared: ['interface-vanished'],
-  'joined-mesh': ['interface-fell-out'],
-  'mesh-back': ['mesh-vanished'],
-  'neighbour-heard': ['neighbour-lost'],
-  'originator-heard': ['router-dead'],
-};
-
-const SOURCES: Readonly<Partial<Record<Symptom['what'], string>>> = {
-  'neighbour-silent': 'batadv tables',
-  'originator-dead': 'batadv tables',
-};
-
-/** Faults that nobody else repairs. */
-const LASTING: ReadonlySet<FaultClass> = new Set<FaultClass>(['interface-fell-out', 'mesh-vanished']);
 const FIRST_RETRY: Nanos = 30 * SECOND;
 const SLOWEST_RETRY: Nanos = 600 * SECOND;
+/** Of what was seen of one fault, the first and the newest are kept. */
+const MOST_EVIDENCE = 6;
 
 export class Analyse implements Machine {
   readonly name = 'analyse';
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
+  readonly #earned: Earned;
   readonly #open = new Map<string, Fault>();
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
   #mode: Mode = 'off';
   #count = 0;
 
-  constructor(around: Surroundings, knowledge: Knowledge) {
+  constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
     this.#around = around;
     this.#knowledge = knowledge;
+    this.#earned = earned;
   }
 
   /** Faults that are not over. */
@@ -62,6 +41,8 @@ export class Analyse implements Machine {
     switch (event.type) {
       case 'symptom':
         return [...this.#ends(event.symptom), ...this.#begins(event.symptom, now)];
+      case 'finding':
+        return event.finding.over ? this.#mended(event.finding) : this.#found(event.finding, now);
       case 'alarm': {
         const { sender, kind, near, far, counter, affected } = event.alarm;
         const what = `${sender} says: ${kind} between ${near} and ${far}`;
@@ -78,7 +59,7 @@ export class Analyse implements Machine {
         const what =
           event.lost === null ? `${event.by} asked for a kick` : `${event.by} says that ${event.lost} is lost`;
         const about = { interface: row?.interfaceName ?? null, index: row?.interface ?? null, peer: event.lost };
-        const fault = event.lost === null ? 'asked' : 'neighbour-lost';
+        const fault = event.lost === null ? 'asked' : 'link-silent';
         return [this.#tell(this.#fault(fault, about, 1, { source: 'operator', what, at: now }, now))];
       }
       case 'decision':
@@ -101,10 +82,12 @@ export class Analyse implements Machine {
 
   /** What stays broken until somebody repairs it is tried again, ever more slowly. Lost links batman-adv routes around. */
   #failed({ fault, step, action }: Decision, now: Nanos): Effect[] {
-    const key = keyOf(fault.class, fault.interface ?? '', fault.peer);
-    const isRefused = step === 'planned' && action !== 'reattach' && action !== 'recreate-mesh';
-    if (!LASTING.has(fault.class) || this.#open.get(key)?.id !== fault.id || !(step === 'failed' || isRefused))
-      return [];
+    const { lasting = false, safe } = specOf(fault.class);
+    const isRefused = safe && step === 'planned' && action !== 'reattach' && action !== 'recreate-mesh';
+    const isFailed = step === 'failed' || (!safe && (step === 'rolled-back' || step === 'dropped'));
+    if (!(lasting || !safe) || !(isFailed || isRefused)) return [];
+    const key = this.#keyOfOpen(fault.id);
+    if (key === undefined) return [];
     const tries = (this.#retries.get(key)?.tries ?? 0) + 1;
     const pause = isRefused ? SLOWEST_RETRY : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
     this.#retries.set(key, { at: now + pause, tries });
@@ -117,7 +100,9 @@ export class Analyse implements Machine {
     const before = this.#mode;
     this.#mode = mode;
     if (mode !== 'act' || before === 'act') return [];
-    for (const [key, fault] of this.#open) if (LASTING.has(fault.class)) this.#retries.set(key, { at: now, tries: 0 });
+    for (const [key, fault] of this.#open)
+      if (specOf(fault.class).lasting === true || !specOf(fault.class).safe)
+        this.#retries.set(key, { at: now, tries: 0 });
     return [];
   }
 
@@ -131,22 +116,22 @@ export class Analyse implements Machine {
   }
 
   #begins(symptom: Symptom, now: Nanos): Effect[] {
-    const begins = BEGINS[symptom.what];
-    if (begins === undefined || !this.#concerns(symptom, now)) return [];
-    const [fault, confidence] = begins;
-    const key = keyOf(fault, symptom.interface, symptom.peer);
-    if (this.#open.has(key)) return [];
-    const evidence: Evidence = { source: SOURCES[symptom.what] ?? 'rtnetlink', what: symptom.detail, at: now };
+    const spec = BEGINS.get(symptom.what);
+    if (spec === undefined || !this.#concerns(symptom, now)) return [];
+    const [, confidence, source] = spec.begins!;
+    const key = keyOf(spec.class, symptom.interface, symptom.peer);
+    if (this.#open.has(key) || this.#earned.modeOf(spec.class) === 'off') return [];
+    const evidence: Evidence = { source, what: symptom.detail, at: now };
     const about = { interface: symptom.interface || null, index: symptom.index || null, peer: symptom.peer };
-    const found = this.#fault(fault, about, confidence, evidence, now);
+    const found = this.#fault(spec.class, about, confidence, evidence, now);
     this.#open.set(key, found);
     return [this.#tell(found)];
   }
 
   #ends(symptom: Symptom): Effect[] {
     const effects: Effect[] = [];
-    for (const fault of ENDS[symptom.what] ?? [])
-      effects.push(...this.#end(keyOf(fault, symptom.interface, symptom.peer), symptom.detail));
+    const ends = ENDS.get(symptom.what);
+    if (ends !== undefined) effects.push(...this.#end(keyOf(ends, symptom.interface, symptom.peer), symptom.detail));
     // With the interface goes what was wrong with it.
     if (symptom.what === 'vanished')
       for (const [key, fault] of this.#open)
@@ -154,12 +139,42 @@ export class Analyse implements Machine {
     return effects;
   }
 
-  #end(key: string, how: string): Effect[] {
+  /** What a detector sees, or sees more clearly. */
+  #found(finding: Finding, now: Nanos): Effect[] {
+    const { class: kind, confidence, source, what, affected, remedy } = finding;
+    if (this.#earned.modeOf(kind) === 'off') return [];
+    const key = keyOf(kind, finding.interface, finding.peer, finding.part);
+    const evidence: Evidence = { source, what, at: now };
+    const open = this.#open.get(key);
+    if (open === undefined) {
+      const about = { interface: finding.interface || null, index: finding.index || null, peer: finding.peer };
+      const found = this.#fault(kind, about, confidence, evidence, now, affected, remedy);
+      this.#open.set(key, found);
+      return [this.#tell(found)];
+    }
+    const seen = [...open.evidence, evidence];
+    if (seen.length > MOST_EVIDENCE) seen.splice(1, 1);
+    const better = { ...open, confidence: Math.max(open.confidence, confidence), evidence: seen };
+    this.#open.set(key, better);
+    return [this.#tell(better)];
+  }
+
+  #mended({ class: kind, interface: name, peer, part, what, right }: Finding): Effect[] {
+    return this.#end(keyOf(kind, name, peer, part), what, right);
+  }
+
+  #keyOfOpen(id: string): string | undefined {
+    for (const [key, fault] of this.#open) if (fault.id === id) return key;
+    return undefined;
+  }
+
+  #end(key: string, how: string, right?: boolean): Effect[] {
     const open = this.#open.get(key);
     if (open === undefined) return [];
     this.#open.delete(key);
     this.#retries.delete(key);
-    return [{ type: 'emit', event: { type: 'fault-over', fault: open.id, how } }];
+    const over = { type: 'fault-over', fault: open.id, how } as const;
+    return [{ type: 'emit', event: right === undefined ? over : { ...over, right } }];
   }
 
   /** Is this symptom about the mesh at all, and not our own doing? */
@@ -184,9 +199,11 @@ export class Analyse implements Machine {
     evidence: Evidence,
     now: Nanos,
     affected: readonly Mac[] = [],
+    remedy?: Remedy,
   ): Fault {
     this.#count += 1;
     return {
+      ...(remedy === undefined ? {} : { remedy }),
       id: `e${this.#around.epoch}-f${this.#count}`,
       class: fault,
       at: now,
@@ -204,6 +221,6 @@ export class Analyse implements Machine {
   }
 }
 
-function keyOf(fault: FaultClass, iface: string, peer: string | null): string {
-  return `${fault} ${iface} ${peer ?? ''}`;
+function keyOf(fault: FaultClass, iface: string, peer: string | null, part = ''): string {
+  return `${fault} ${iface} ${peer ?? ''} ${part}`;
 }

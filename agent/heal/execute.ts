@@ -10,6 +10,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
 import type { Knowledge } from './knowledge.ts';
+import { repairOf } from './repairs/catalogue.ts';
 import {
   type Broken,
   broken,
@@ -104,7 +105,9 @@ export class Execute implements Machine {
   #begin(plan: Plan, now: Nanos): Effect[] {
     const { fault } = plan;
     const action = plan.actions.at(-1) ?? 'none';
-    if (!plan.act) return [this.#write(plan, 'observed', action, now, 'observe mode: nothing was done')];
+    // mend.ts does that.
+    if (plan.act && repairOf(action).mend !== undefined) return [];
+    if (!plan.act) return [this.#write(plan, 'observed', action, now, this.#why())];
     const planned = this.#write(plan, 'planned', action, now, null);
     if (plan.actions.length === 0 || action === 'none') return [planned];
 
@@ -153,6 +156,13 @@ export class Execute implements Machine {
     return [...effects, planned];
   }
 
+  #why(): string {
+    const { mode } = this.#around.settings;
+    return mode === 'act'
+      ? 'this class of faults is only observed: nothing was done'
+      : `${mode} mode: nothing was done`;
+  }
+
   /** Word for the others; none for what we only heard of. */
   #alarm(fault: Fault, lost: readonly Broken[]): Omit<Alarm, 'sender' | 'epoch' | 'counter'> | null {
     if (fault.class === 'remote-alarm') return null;
@@ -174,7 +184,7 @@ export class Execute implements Machine {
   /** The routes that a fault of ours broke, as the last tables have them. */
   #broken(fault: Fault): readonly Broken[] {
     if (fault.interfaceIndex === null || fault.class === 'remote-alarm') return [];
-    return broken(this.#around, fault.interfaceIndex, fault.class === 'neighbour-lost' ? fault.peer : null);
+    return broken(this.#around, fault.interfaceIndex, fault.class === 'link-silent' ? fault.peer : null);
   }
 
   /** The changes that a plan's actions come to, in order. */
@@ -350,7 +360,7 @@ export class Execute implements Machine {
     }
     const paths = tables?.originators ?? [];
     // On a shared interface the way may lead over the same one, by another neighbour.
-    const lostPeer = fault.class === 'neighbour-lost' ? fault.peer : null;
+    const lostPeer = fault.class === 'link-silent' ? fault.peer : null;
     const isOther = ({ interface: index, neighbour }: OriginatorPath) =>
       index !== fault.interfaceIndex || (lostPeer !== null && neighbour !== lostPeer);
     const moved = job.affected.filter((originator) =>
@@ -408,7 +418,7 @@ export class Execute implements Machine {
 const ANY: Mac = '00:00:00:00:00:00';
 const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
   'link-down': 'link-down',
-  'neighbour-lost': 'neighbour-lost',
+  'link-silent': 'neighbour-lost',
   'interface-vanished': 'interface-gone',
   'interface-fell-out': 'interface-gone',
 };
@@ -416,7 +426,7 @@ const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
 function reasonOf(fault: Fault): KickReason {
   if (fault.class === 'remote-alarm') return 'remote-alarm';
   if (fault.evidence.some((evidence) => evidence.source === 'operator')) return 'operator';
-  return fault.class === 'neighbour-lost' ? 'silence' : 'own-fault';
+  return fault.class === 'link-silent' ? 'silence' : 'own-fault';
 }
 
 /** Names the taking out of an interface, to the kernel and to the undo helper. */

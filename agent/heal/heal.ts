@@ -6,11 +6,15 @@ export type Heal = ReturnType<typeof heal>;
  */
 import { Alarm } from './alarm.ts';
 import { Analyse } from './analyse.ts';
+import { Detect } from './detect.ts';
+import { Earned } from './earned.ts';
 import { Execute } from './execute.ts';
+import { detectors } from './faults/catalogue.ts';
 import { Journal } from './journal.ts';
 import { Keeper } from './keeper.ts';
 import { Kick } from './kick.ts';
 import { Knowledge } from './knowledge.ts';
+import { Mend } from './mend.ts';
 import { Monitor } from './monitor.ts';
 import { Plan } from './plan.ts';
 import { Returns } from './returns.ts';
@@ -18,21 +22,43 @@ import { Returns } from './returns.ts';
 export function heal() {
   const monitor = new Monitor();
   const knowledge = new Knowledge(monitor);
-  const analyse = new Analyse(monitor, knowledge);
-  const plan = new Plan(monitor, knowledge);
+  const earned = new Earned(monitor);
+  const analyse = new Analyse(monitor, knowledge, earned);
+  const plan = new Plan(monitor, knowledge, earned);
   const execute = new Execute(monitor, knowledge);
+  const mend = new Mend(monitor, knowledge, earned);
   const returns = new Returns(monitor, knowledge);
   const alarm = new Alarm(monitor);
   const kick = new Kick(monitor);
+  const detect = new Detect(
+    monitor,
+    detectors(monitor, (originator) => kick.forwarded(originator)),
+  );
   const journal = new Journal();
   return {
     monitor,
     knowledge,
+    earned,
     analyse,
     plan,
     execute,
+    mend,
     alarm,
     kick,
-    machines: [monitor, knowledge, analyse, plan, execute, returns, alarm, kick, new Keeper(monitor), journal],
+    machines: [
+      monitor,
+      knowledge,
+      earned,
+      analyse,
+      plan,
+      execute,
+      returns,
+      alarm,
+      kick,
+      mend,
+      detect,
+      new Keeper(monitor),
+      journal,
+    ],
   };
 }

@@ -11,6 +11,7 @@ const LEVELS: Readonly<Record<Decision['step'], Level>> = {
   done: 'info',
   verified: 'info',
   over: 'info',
+  dropped: 'info',
   'rolled-back': 'warning',
   failed: 'warning',
 };

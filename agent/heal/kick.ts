@@ -118,6 +118,11 @@ export class Kick implements Machine {
     return this.#budget?.left(now) ?? this.#around.settings.kickBudget;
   }
 
+  /** The newest OGM of another router that this one forwarded. */
+  forwarded(originator: Mac): Ogm | undefined {
+    return this.#forwarded.get(originator);
+  }
+
   #learn(hex: string): Effect[] {
     const self = originatorAddress(this.#around);
     for (const ogm of parseOgms(fromHex(hex))) {

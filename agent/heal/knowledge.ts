@@ -4,11 +4,13 @@
  * how each repair has fared.
  */
 import type { Effect } from '../core/effect.ts';
-import type { Event } from '../core/event.ts';
+import type { Event, Memory } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Action, FaultClass, Plan, Symptom } from '../core/words.ts';
+import type { Action, Decision, Fault, FaultClass, Plan, Symptom } from '../core/words.ts';
+import { isFaultClass } from './faults/catalogue.ts';
+import { isAction, repairOf } from './repairs/catalogue.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Two losses of an interface within this are flapping. */
@@ -32,6 +34,7 @@ interface History {
   attachedAt: Nanos;
 }
 
+/** How a repair has fared here. Old cases count ever less. */
 export interface Record {
   readonly class: FaultClass;
   readonly action: Action;
@@ -39,7 +42,22 @@ export interface Record {
   successes: number;
   /** Sum over the successes, from fault to verification. */
   repairNs: Nanos;
+  /** Faults of other things that began just after it was done. */
+  sideEffects: number;
 }
+
+/** Each further case leaves so much of the earlier ones: about the last hundred count. */
+const FORGETTING = 0.99;
+/** A repair that was tried so often is known; below the first it has failed here, above the second it has worked. */
+const KNOWN = 3;
+const POOR = 1 / 3;
+const GOOD = 2 / 3;
+/** What begins so soon after a repair may be its doing. */
+const AFTERMATH: Nanos = 10 * SECOND;
+/** Something put back so often within an hour is changed by somebody who means it. */
+const CONTESTED = 2;
+const HOUR: Nanos = 3600 * SECOND;
+const MOST_TIRED = 256;
 
 export class Knowledge implements Machine {
   readonly name = 'knowledge';
@@ -52,6 +70,14 @@ export class Knowledge implements Machine {
   /** Echoes that a neighbour has left unanswered since its last answer. */
   readonly #unanswered = new Map<string, number>();
   readonly #records = new Map<string, Record>();
+  /** Repairs that failed, and when, by what they were for. */
+  readonly #failed = new Map<string, Nanos>();
+  /** What was put back, and when. */
+  readonly #restored = new Map<string, Nanos[]>();
+  readonly #plans = new Map<FaultClass, number>();
+  /** Repairs that stay in force while something lasts, by what they are for: what they changed speaks not against them. */
+  readonly #inForce = new Set<string>();
+  #lastDone: { readonly record: string; readonly fault: Fault; readonly at: Nanos } | null = null;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -80,13 +106,9 @@ export class Knowledge implements Machine {
     }
     if (event.type === 'symptom' && event.symptom.what === 'joined-mesh')
       this.#of(event.symptom.interface).attachedAt = now;
-    if (event.type === 'decision')
-      this.#learn(
-        event.decision.fault.class,
-        event.decision.action,
-        event.decision.step,
-        now - event.decision.fault.at,
-      );
+    if (event.type === 'fault') this.#suspect(event.fault, now);
+    if (event.type === 'decision') return this.#learn(event.decision, now);
+    if (event.type === 'started') for (const memory of event.memories ?? []) this.#recall(memory);
     return [];
   }
 
@@ -152,15 +174,134 @@ export class Knowledge implements Machine {
     return history;
   }
 
-  #learn(fault: FaultClass, action: Action, step: string, took: Nanos): void {
-    if (step !== 'verified' && step !== 'failed' && step !== 'rolled-back') return;
-    const key = `${fault} ${action}`;
-    const record = this.#records.get(key) ?? { class: fault, action, tries: 0, successes: 0, repairNs: 0 };
-    record.tries += 1;
+  /** The repairs of a class in the order in which to try them: gentlest first, but what has worked here before what has not. */
+  inOrder(fault: FaultClass, repairs: readonly Action[]): { action: Action; learned: string | null }[] {
+    const { explore } = this.#around.settings;
+    const count = (this.#plans.get(fault) ?? 0) + 1;
+    this.#plans.set(fault, count);
+    const known = repairs.map((action) => {
+      const record = this.#records.get(`${fault} ${action}`);
+      const share = record === undefined || record.tries < KNOWN ? null : record.successes / record.tries;
+      return { action, record, share };
+    });
+    const isExploring = explore > 0 && count % explore === 0;
+    const good = known.some(({ share }) => share !== null && share >= GOOD);
+    const order =
+      isExploring || !good
+        ? known
+        : [
+            ...known.filter(({ share }) => share === null || share >= POOR),
+            ...known.filter(({ share }) => share !== null && share < POOR),
+          ].sort((a, b) => Number(isLast(a.action)) - Number(isLast(b.action)));
+    return order.map(({ action, record }) => ({ action, learned: record === undefined ? null : inWords(record) }));
+  }
+
+  /** Why a repair that failed for this is not tried again yet, or null. */
+  isTired(fault: Fault, action: Action, now: Nanos): string | null {
+    const at = this.#failed.get(triedFor(fault, action));
+    const cooldown = repairOf(action).mend?.cooldownNs ?? 0;
+    if (at === undefined || now - at >= cooldown) return null;
+    const what = action === 'tell' ? 'a person was told' : 'it was tried and did not help';
+    return `${what} ${Math.round((now - at) / SECOND)} s ago`;
+  }
+
+  /** mend.ts says what is in force. */
+  force(fault: Fault, action: Action, isOn: boolean): void {
+    const key = triedFor(fault, action);
+    if (isOn) this.#inForce.add(key);
+    else this.#inForce.delete(key);
+  }
+
+  isInForce(fault: Fault, action: Action): boolean {
+    return this.#inForce.has(triedFor(fault, action));
+  }
+
+  /** Was this put back again and again, and changed each time? */
+  isContested(kind: FaultClass, name: string, now: Nanos): boolean {
+    return (this.#restored.get(`${kind} ${name}`) ?? []).filter((at) => now - at < HOUR).length >= CONTESTED;
+  }
+
+  #learn({ fault, action, step }: Decision, now: Nanos): Effect[] {
+    if (step === 'planned' && action !== 'none' && action !== 'tell')
+      this.#lastDone = { record: `${fault.class} ${action}`, fault, at: now };
+    const isFailed = step === 'failed' || step === 'rolled-back' || step === 'dropped';
+    if (isFailed || (step === 'done' && action === 'tell')) {
+      const key = triedFor(fault, action);
+      this.#failed.delete(key);
+      this.#failed.set(key, now);
+      if (this.#failed.size > MOST_TIRED) this.#failed.delete(this.#failed.keys().next().value!);
+    }
+    if (step !== 'verified' && step !== 'failed' && step !== 'rolled-back') return [];
+    if (step === 'verified' && action === 'restore') {
+      const key = `${fault.class} ${fault.interface ?? ''}`;
+      const lately = (this.#restored.get(key) ?? []).filter((at) => now - at < HOUR);
+      this.#restored.delete(key);
+      this.#restored.set(key, [...lately, now].slice(-8));
+      if (this.#restored.size > MOST_TIRED) this.#restored.delete(this.#restored.keys().next().value!);
+    }
+    const record = this.#recordOf(fault.class, action);
+    record.tries = record.tries * FORGETTING + 1;
+    record.successes *= FORGETTING;
+    record.repairNs *= FORGETTING;
     if (step === 'verified') {
       record.successes += 1;
-      record.repairNs += took;
+      record.repairNs += now - fault.at;
     }
-    this.#records.set(key, record);
+    return [remember(record)];
   }
+
+  /** A fault of something else, just after something was done. */
+  #suspect(fault: Fault, now: Nanos): void {
+    const last = this.#lastDone;
+    if (last === null || now - last.at > AFTERMATH || fault.at !== now || fault.id === last.fault.id) return;
+    if (fault.class === 'remote-alarm' || fault.class === 'asked' || last.at === now) return;
+    const [kind, action] = last.record.split(' ') as [FaultClass, Action];
+    this.#recordOf(kind, action).sideEffects += 1;
+  }
+
+  #recordOf(kind: FaultClass, action: Action): Record {
+    const key = `${kind} ${action}`;
+    const record = this.#records.get(key) ?? {
+      class: kind,
+      action,
+      tries: 0,
+      successes: 0,
+      repairNs: 0,
+      sideEffects: 0,
+    };
+    this.#records.set(key, record);
+    return record;
+  }
+
+  #recall({ kind, key, value }: Memory): void {
+    const [fault, action] = key.split(' ');
+    if (kind !== 'repair' || !isFaultClass(fault ?? '') || !isAction(action ?? '')) return;
+    try {
+      const [tries, successes, repairNs, sideEffects] = JSON.parse(value) as number[];
+      const figures = [tries, successes, repairNs, sideEffects];
+      if (!figures.every((one) => typeof one === 'number' && Number.isFinite(one) && one >= 0)) return;
+      Object.assign(this.#recordOf(fault as FaultClass, action as Action), { tries, successes, repairNs, sideEffects });
+    } catch {
+      // It is learned anew.
+    }
+  }
+}
+
+function triedFor({ class: kind, interface: name, peer }: Fault, action: Action): string {
+  return `${kind} ${action} ${name ?? ''} ${peer ?? ''}`;
+}
+
+function isLast(action: Action): boolean {
+  return action === 'tell' || action === 'restart-radio' || action === 'restart-service';
+}
+
+function inWords({ tries, successes, repairNs, sideEffects }: Record): string {
+  const time = successes >= 1 ? `, in ${(repairNs / successes / SECOND).toFixed(1)} s on average` : '';
+  const beside = sideEffects > 0 ? `; ${Math.round(sideEffects)} other faults began just after` : '';
+  return `here it has worked ${Math.round(successes)} of ${Math.round(tries)} times${time}${beside}`;
+}
+
+function remember({ class: kind, action, tries, successes, repairNs, sideEffects }: Record): Effect {
+  const value = JSON.stringify([tries, successes, repairNs, sideEffects]);
+  return { type: 'remember', kind: 'repair', key: `${kind} ${action}`, value };
 }

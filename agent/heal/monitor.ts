@@ -22,6 +22,9 @@ const MOST_NEIGHBOURS = 1024;
 const UNUSUAL = 2;
 const FORGETTING = 0.999;
 const LONGEST_USUAL_MS = 30_000;
+/** A router short of time looks so many times less often. */
+const EASED = 4;
+
 export class Monitor implements Machine, Surroundings {
   readonly name = 'monitor';
   started = false;
@@ -37,6 +40,7 @@ export class Monitor implements Machine, Surroundings {
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
   #nextPoll: Nanos = NEVER;
+  #slower = 1;
   /** What is known of each neighbour, by interface and address. */
   readonly #neighbourhood = new Map<string, { row: Neighbour; silent: boolean; usualMs: number }>();
   /** Originators with when they were last heard of, by our clock. */
@@ -74,13 +78,16 @@ export class Monitor implements Machine, Surroundings {
       case 'alarm':
         this.#nextPoll = Math.min(this.#nextPoll, now + AFTER_ALARM);
         return [];
+      case 'ease':
+        this.#slower = event.on ? EASED : 1;
+        return [];
       case 'mode-asked':
         // Until the next start, or until the file asks for another: the configuration file is a person's, and stays as it is.
         this.settings = { ...this.settings, mode: event.mode };
         return [log(`healing is now ${event.mode}`, { by: event.by })];
       case 'tick':
         if (now < this.#nextPoll) return [];
-        this.#nextPoll = now + this.settings.pollNs;
+        this.#nextPoll = now + this.#slower * this.settings.pollNs;
         return [{ type: 'poll' }];
       default:
         return [];

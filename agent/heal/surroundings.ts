@@ -47,6 +47,11 @@ export const NO_SETTINGS: HealSettings = {
   flapDampingNs: 30e9,
   deadAfterNs: 60e9,
   echoNs: 0,
+  restart: false,
+  earnRight: 0.95,
+  earnFalse: 0.05,
+  earnCases: 20,
+  explore: 0,
 };
 
 export function linkByName(around: Surroundings, name: string): Link | undefined {

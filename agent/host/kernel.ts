@@ -4,20 +4,22 @@
  */
 import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Tables } from '../core/event.ts';
-import type { IfIndex } from '../core/ids.ts';
-import type { Change, InterfaceAddress, Link } from '../core/kernel.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
+import type { Change, InterfaceAddress, Link, LocalStation, RemoteStation, Stations } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { Native } from './native.ts';
-import { type Batadv, encodeSetMesh, openBatadv } from './netlink/batadv.ts';
+import { type Batadv, encodeSetHardInterface, encodeSetMesh, openBatadv } from './netlink/batadv.ts';
 import { type NetlinkConnection, openConnection } from './netlink/connection.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE } from './netlink/message.ts';
 import {
   dumpAddresses,
+  dumpIpNeighbours,
   dumpLinks,
   encodeAddAddress,
   encodeCreateBatadv,
   encodeCreateBridge,
   encodeSetMaster,
+  encodeSetMtu,
   encodeSetUp,
   getLink,
   subscribeLinks,
@@ -48,6 +50,10 @@ export interface Kernel {
   byName(name: string): Link | undefined;
   tables(meshInterface: string): Promise<Tables>;
   addresses(name: string): Promise<InterfaceAddress[]>;
+  /** null where it is no mesh. */
+  stations(meshInterface: string): Promise<Stations | null>;
+  /** NUD_* of whoever has this address. */
+  neighbourStates(address: string): Promise<number[]>;
   /** Asks for one link and tells what it is now, unless events have told something newer. Kept when that is over. */
   look(name: string): Promise<void>;
   /** Throws E_NOT_FOUND when an interface of it is not there. */
@@ -183,6 +189,16 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
         .filter((row) => row.index === index && !isLinkLocal(row))
         .map(({ family, address, prefix }) => ({ family, address, prefix }));
     },
+    async stations(meshInterface) {
+      const link = kernel.byName(meshInterface);
+      if (link === undefined || link.kind !== 'batadv') return null;
+      const [local, remote] = await Promise.all([batadv.localStations(link.index), batadv.remoteStations(link.index)]);
+      return summedUp(local, remote);
+    },
+    async neighbourStates(address) {
+      const rows = await dumpIpNeighbours(route);
+      return rows.filter((row) => row.address === address).map(({ state }) => state);
+    },
     look(name) {
       const take = (link: Link | undefined, told: ReadonlySet<IfIndex>) => {
         if (link !== undefined && !told.has(link.index)) changed(link, 'event');
@@ -206,6 +222,18 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
             protocol: NETLINK_GENERIC,
             message: encodeSetMesh(batadv.familyId(), indexOf(change.mesh), change.settings),
           };
+        case 'set-hard':
+          return {
+            protocol: NETLINK_GENERIC,
+            message: encodeSetHardInterface(
+              batadv.familyId(),
+              meshOf(change.interface),
+              indexOf(change.interface),
+              change.settings,
+            ),
+          };
+        case 'set-mtu':
+          return { protocol: NETLINK_ROUTE, message: encodeSetMtu(change.interface, change.mtu) };
         case 'create-mesh':
           return { protocol: NETLINK_ROUTE, message: encodeCreateBatadv(change.mesh, change.algorithm, change.mac) };
         case 'create-bridge':
@@ -231,11 +259,44 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
     return link.index;
   }
 
+  /** The mesh interface that a hard interface is under. */
+  function meshOf(name: string): IfIndex {
+    const master = links.get(kernel.byName(name)?.master ?? 0);
+    if (master?.kind !== 'batadv')
+      throw new AgentError('E_NOT_FOUND', `${name} is under no mesh interface`, { interface: name });
+    return master.index;
+  }
+
   function connection(protocol: number): NetlinkConnection {
     return protocol === NETLINK_ROUTE ? route : generic;
   }
 
   return kernel;
+}
+
+/** batadv_packet.h, enum batadv_tt_client_flags: on its way to another router, or not announced yet. */
+const UNSETTLED = 0x002 | 0x400 | 0x800;
+const MOST_DISPUTED = 32;
+const MOST_TABLES = 1024;
+
+function summedUp(local: readonly LocalStation[], remote: readonly RemoteStation[]): Stations {
+  const own = new Set<string>();
+  for (const { station, vid, flags } of local) if ((flags & UNSETTLED) === 0) own.add(`${station} ${vid}`);
+  const disputed: [Mac, Mac][] = [];
+  const tables = new Map<Mac, { ttvn: number; vlans: Map<number, number> }>();
+  for (const { station, originator, vid, flags, lastTtvn, crc32 } of remote) {
+    const isClaimed = (flags & UNSETTLED) === 0 && own.has(`${station} ${vid}`);
+    if (isClaimed && disputed.length < MOST_DISPUTED) disputed.push([station, originator]);
+    const table = tables.get(originator) ?? { ttvn: lastTtvn, vlans: new Map<number, number>() };
+    table.vlans.set(vid, crc32);
+    if (tables.size < MOST_TABLES) tables.set(originator, table);
+  }
+  return {
+    local: local.length,
+    remote: remote.length,
+    disputed,
+    tables: [...tables].map(([originator, { ttvn, vlans }]) => ({ originator, ttvn, vlans: [...vlans] })),
+  };
 }
 
 const NOTHING: Tables = { mesh: null, hardInterfaces: [], originators: [], neighbours: [], gateways: [] };

@@ -14,6 +14,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AgentError, asAgentError } from '../core/errors.ts';
+import type { Memory } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
@@ -23,6 +24,7 @@ import { setAside } from './state/aside.ts';
 import { FlashBudget } from './state/budget.ts';
 import { epochIn, nextEpoch } from './state/epoch.ts';
 import { type Mark, Marks } from './state/marks.ts';
+import { Memories } from './state/memories.ts';
 import type { KeptRecording } from './state/recordings.ts';
 import { isDamage, message } from './state/sqlite.ts';
 import { type Chain, PAGE, type Pending, type StateLimits, Store } from './state/store.ts';
@@ -66,7 +68,7 @@ export function openState(options: StateOptions): State {
 }
 
 /** Faults that others can cause or feign. */
-const OTHERS: ReadonlySet<FaultClass> = new Set<FaultClass>(['remote-alarm', 'router-dead', 'neighbour-lost']);
+const OTHERS: ReadonlySet<FaultClass> = new Set<FaultClass>(['remote-alarm', 'router-dead', 'link-silent']);
 
 export class State {
   readonly epoch: number;
@@ -75,6 +77,7 @@ export class State {
   #store: Store | null = null;
   #trouble: AgentError | null = null;
   readonly #marks: Marks;
+  readonly #memories = new Memories();
   readonly #pending: Pending[] = [];
   #lastId: number;
   #dropped = 0;
@@ -107,6 +110,7 @@ export class State {
       options.log.info('state is kept in memory only: the epoch comes from the wall clock', { epoch: this.epoch });
     }
     this.#marks = new Marks(this.#store?.marks() ?? [], () => this.#store !== null);
+    this.#store?.loadMemories(this.#memories);
     this.#lastId = this.#store?.head.id ?? 0;
   }
 
@@ -135,6 +139,16 @@ export class State {
     if (this.#marks.remember(sender, epoch, counter)) this.#want(false);
   }
 
+  /** What the machines have learned. */
+  memories(): Memory[] {
+    return this.#memories.all();
+  }
+
+  /** null forgets it. */
+  remember(kind: Memory['kind'], key: string, value: string | null): void {
+    if (this.#memories.remember(kind, key, value)) this.#want(false);
+  }
+
   /** Takes over other limits while running. */
   settle(limits: StateLimits): void {
     this.#options = { ...this.#options, ...limits };
@@ -144,7 +158,7 @@ export class State {
     } catch (thrown) {
       this.#failed(thrown);
     }
-    if (this.#pending.length > 0 || this.#marks.dirty > 0) this.#want(false);
+    if (this.#waits()) this.#want(false);
   }
 
   /** Answers the entry's number. It is visible to `query` at once, and on the medium after the next flush. */
@@ -257,13 +271,14 @@ export class State {
   flush(): void {
     this.#due = NEVER;
     const store = this.#store;
-    if (store === null || (this.#pending.length === 0 && this.#marks.dirty === 0)) return;
+    if (store === null || !this.#waits()) return;
     try {
-      while (this.#pending.length > 0 || this.#marks.dirty > 0) {
+      while (this.#waits()) {
         const batch = this.#nextBatch(store.batchBytes);
-        this.#budget.spend(store.write(batch, this.#marks.changes()));
+        this.#budget.spend(store.write(batch, this.#marks.changes(), this.#memories));
         this.#pending.splice(0, batch.length);
         this.#marks.written();
+        this.#memories.written();
       }
       if (this.#trouble?.code === 'E_STATE') {
         this.#options.log.info('the state database can be written again', { dropped: this.#dropped });
@@ -272,6 +287,10 @@ export class State {
     } catch (thrown) {
       this.#failed(thrown);
     }
+  }
+
+  #waits(): boolean {
+    return this.#pending.length > 0 || this.#marks.dirty > 0 || this.#memories.pending > 0;
   }
 
   status(): StateStatus {
@@ -341,6 +360,7 @@ export class State {
         this.#replace(this.#file!, thrown, store.head);
         this.#store!.writeEpoch(this.epoch);
         this.#marks.writeAll();
+        this.#memories.again();
         this.#want(true);
       } catch (again) {
         this.#memoryOnly(again);

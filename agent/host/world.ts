@@ -18,6 +18,7 @@ import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import type { Native } from './native.ts';
 import { isRefusal } from './netlink/message.ts';
+import type { Surveyor } from './survey.ts';
 import { startUndo, type Undo } from './undo.ts';
 
 /** Addresses of bat0 change rarely, and nobody needs them before bat0 is gone: read with every so many tables. */
@@ -29,14 +30,20 @@ const LONGEST_MS = 3_600_000;
 const BOOKS_MS = 200;
 
 /** Effects that the daemon carries out: what is kept and shown. */
-export type Book = Extract<Effect, { type: 'log' | 'journal' | 'remember-mark' | 'metric' }>;
+export type Book = Extract<Effect, { type: 'log' | 'journal' | 'remember-mark' | 'remember' | 'metric' }>;
 
 type ChangeEffect = Extract<Effect, { type: 'change' }>;
 
 export interface HostOptions {
   readonly native: Native;
   readonly log: Log;
+  /** Where the state lies; null for nowhere. */
+  readonly directory: string | null;
   onBook(book: Book): void;
+  /** A machine wants the agent to begin anew. */
+  onRestart(why: string): void;
+  /** Plays a plan in the twin and feeds 'rehearsed'. Without it nobody knows. */
+  readonly onRehearse?: (rehearsal: Extract<Effect, { type: 'rehearse' }>) => void;
   /** Something took less than it could: for metrics and status. */
   onCount(name: 'netlink_resyncs_total' | 'netlink_errors_total', labels: Readonly<Record<string, string>>): void;
 }
@@ -55,6 +62,9 @@ export class Host implements World {
   #timerAt: Nanos = 0;
   #books: Book[] = [];
   #bookTimer: NodeJS.Timeout | null = null;
+  #surveyor: Surveyor | null = null;
+  /** The latest that a timer was since a survey asked. */
+  #lateNs: Nanos = 0;
   #polling = false;
   #pollAgain = false;
   #polls = 0;
@@ -154,6 +164,16 @@ export class Host implements World {
       case 'poll':
         this.#poll();
         return;
+      case 'survey':
+        void this.#survey(effect);
+        return;
+      case 'rehearse':
+        if (this.#options.onRehearse !== undefined) this.#options.onRehearse(effect);
+        else this.feed({ type: 'rehearsed', id: effect.id, verdict: 'unknown', detail: 'there is no twin here' });
+        return;
+      case 'restart':
+        this.#options.onRestart(effect.why);
+        return;
       case 'emit':
         return;
       default:
@@ -174,7 +194,8 @@ export class Host implements World {
     this.#undo?.close();
     this.#air?.close();
     this.#kernel?.close();
-    this.#carrier = this.#undo = this.#air = this.#kernel = null;
+    this.#surveyor?.close();
+    this.#carrier = this.#undo = this.#air = this.#kernel = this.#surveyor = null;
   }
 
   /** Hands over at once what waits to be kept and shown: before that changes which it is kept under. */
@@ -274,6 +295,33 @@ export class Host implements World {
     this.#polls += 1;
   }
 
+  async #survey({ of, interfaces }: Extract<Effect, { type: 'survey' }>): Promise<void> {
+    const kernel = this.#kernel;
+    if (kernel === null) return;
+    if (this.#surveyor === null) {
+      const { Surveyor } = await import('./survey.ts');
+      if (this.#kernel !== kernel) return;
+      const { native, log, directory } = this.#options;
+      this.#surveyor ??= new Surveyor({
+        native,
+        log,
+        kernel,
+        directory,
+        feed: (event) => this.feed(event),
+        late: () => {
+          const late = this.#lateNs;
+          this.#lateNs = 0;
+          return late;
+        },
+      });
+    }
+    const { meshInterface } = this.#settings;
+    for (const survey of of) {
+      if (survey === 'air') this.#surveyor.air(interfaces);
+      else this.#surveyor[survey](meshInterface);
+    }
+  }
+
   #settleBooks(): void {
     if (this.#books.length === 0 || this.#bookTimer !== null) return;
     this.#bookTimer = setTimeout(() => this.writeBooks(), BOOKS_MS);
@@ -293,6 +341,8 @@ export class Host implements World {
     const wait = Math.min(LONGEST_MS, Math.max(0, Math.ceil((at - this.#options.native.now()) / MS)));
     this.#timer = setTimeout(() => {
       this.#timer = null;
+      // What was due already when it was set says nothing of how late timers are.
+      if (wait > 0) this.#lateNs = Math.max(this.#lateNs, this.#options.native.now() - at);
       this.feed({ type: 'tick' });
     }, wait);
   }

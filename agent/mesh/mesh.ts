@@ -149,6 +149,9 @@ export class Mesh implements Machine {
       case 'lent':
         this.#lent(event.settings.origInterval, event.returned, now);
         return [];
+      case 'held':
+        if (event.what.endsWith(' hopPenalty')) this.#disturbance.end(this.#intervalNs(), now);
+        return [];
       case 'kick-done':
         if (event.frames > 0) this.#disturbance.end(this.#intervalNs(), now);
         return [];
@@ -216,7 +219,25 @@ export class Mesh implements Machine {
         throughput: path.throughput ?? null,
       });
     }
-    return [...effects, ...this.#tell(this.#nodes.read(heard, now))];
+    return [...effects, ...this.#tell(this.#nodes.read(heard, now)), this.#figures()];
+  }
+
+  #figures(): Effect {
+    const links = [...this.#links.values()]
+      .filter(({ reading }) => reading === this.#readings)
+      .map((link) => ({
+        interface: link.interface,
+        index: link.index,
+        neighbour: link.neighbour,
+        originator: link.originator,
+        carrier: usable(this.#interfaces.get(link.index)),
+        // TQ tells of a change sooner than a hundred echoes do.
+        loss: link.window.loss ?? link.echoes.loss,
+        latencyNs: link.echoes.latencyNs,
+        throughput: knownThroughput(link),
+        lastSeen: link.lastSeen,
+      }));
+    return { type: 'emit', event: { type: 'links', links } };
   }
 
   #readLinks(tables: Tables, now: Nanos): Effect[] {
@@ -260,7 +281,8 @@ export class Mesh implements Machine {
       link.throughput = row.throughput ?? null;
       link.tq = paths.find((path) => path.originator === row.neighbour)?.tq ?? null;
       link.silent = row.lastSeenMs > this.#silentAfterMs(tables, link.index);
-      const anew = link.window.read(link.tq, link.lastSeen, this.#intervalNs(), this.#disturbance.on(now), now);
+      const tq = withoutPenalty(link.tq, tables.hardInterfaces, link.index);
+      const anew = link.window.read(tq, link.lastSeen, this.#intervalNs(), this.#disturbance.on(now), now);
       if (anew) link.echoes.restart();
       link.originator = this.#ownerOf(link, paths, tables, now);
       effects.push(...this.#judge(link, now));
@@ -466,6 +488,12 @@ function lossOf(link: Neighbourhood): number | null {
 function restart(link: Neighbourhood, now: Nanos): void {
   link.window.restart(now);
   link.echoes.restart();
+}
+
+/** What our interface takes off by its hop penalty (batadv_iv_ogm_calc_tq) is no loss. */
+function withoutPenalty(tq: number | null, hard: readonly HardInterface[], index: IfIndex): number | null {
+  const penalty = hard.find((one) => one.index === index)?.hopPenalty ?? 0;
+  return tq === null || penalty === 0 ? tq : Math.min(255, Math.round((tq * 255) / Math.max(1, 255 - penalty)));
 }
 
 /** BATMAN_V shows 0 for a throughput that it has not measured yet. */

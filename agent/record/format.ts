@@ -191,6 +191,13 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   'change-done': { id: 'string', error: 'any' },
   'kick-asked': { by: 'string', lost: 'any' },
   'mode-asked': { by: 'string', mode: 'string' },
+  'class-mode-asked': { by: 'string', class: 'string', mode: 'string' },
+  rehearsed: { id: 'string', verdict: 'string', detail: 'string' },
+  counters: { interfaces: 'list' },
+  vitals: { vitals: 'object' },
+  stations: { stations: 'object' },
+  upstream: { upstream: 'object' },
+  overheard: { interface: 'number', heard: 'list' },
   tick: {},
 };
 

@@ -7,7 +7,8 @@ import { PACKAGE } from '../config/schema.ts';
 import { AgentError, type ErrorCode } from '../core/errors.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, SECOND, toMs } from '../core/time.ts';
-import type { Action, Decision, Fault, Mode } from '../core/words.ts';
+import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
+import { isFaultClass } from '../heal/faults/catalogue.ts';
 import type { MeshView } from '../mesh/mesh.ts';
 import { explain } from './explain.ts';
 import { docsPage, openapi } from './openapi.ts';
@@ -66,6 +67,25 @@ export interface HealView {
   readonly faults: readonly Fault[];
   /** Repairs under way. */
   readonly repairs: readonly { readonly fault: Fault; readonly action: Action; readonly state: string }[];
+  /** Each class of faults: whether it is repaired, and what it has shown. */
+  readonly classes: readonly {
+    readonly class: FaultClass;
+    readonly mode: ClassMode;
+    readonly safe: boolean;
+    readonly acts: boolean;
+    readonly right: number;
+    readonly wrong: number;
+    readonly confidence: number;
+  }[];
+  /** How each repair has fared here. */
+  readonly known: readonly {
+    readonly class: FaultClass;
+    readonly action: Action;
+    readonly tries: number;
+    readonly successes: number;
+    readonly repairNs: Nanos;
+    readonly sideEffects: number;
+  }[];
   readonly budgets: readonly { readonly name: string; readonly left: number; readonly capacity: number }[];
   /** Ids of changes that would be undone if the agent died now. */
   readonly undoArmed: readonly string[];
@@ -97,6 +117,12 @@ export interface Sources {
   ask(
     event:
       | { readonly type: 'mode-asked'; readonly by: string; readonly mode: Mode }
+      | {
+          readonly type: 'class-mode-asked';
+          readonly by: string;
+          readonly class: FaultClass;
+          readonly mode: ClassMode;
+        }
       | { readonly type: 'kick-asked'; readonly by: string; readonly lost: Mac | null },
   ): void;
 }
@@ -285,6 +311,31 @@ export const CALLS: readonly Call[] = [
   }),
   call({
     method: 'GET',
+    path: '/heal/classes',
+    help: 'The classes of faults: which are repaired, which only observed, and what each has shown so far.',
+    shape: shapes.classes,
+    answer: ({ sources }) => {
+      const { mode, classes, known } = sources.heal();
+      return {
+        mode,
+        classes: classes.map((one) => ({
+          ...one,
+          confidence: round(one.confidence),
+          repairs: known
+            .filter((record) => record.class === one.class)
+            .map(({ action, tries, successes, repairNs, sideEffects }) => ({
+              action,
+              tries: round(tries),
+              successes: round(successes),
+              meanMs: successes < 1 ? null : toMs(repairNs / successes),
+              sideEffects,
+            })),
+        })),
+      };
+    },
+  }),
+  call({
+    method: 'GET',
     path: '/config',
     help: 'The configuration in use, without secrets.',
     shape: shapes.config,
@@ -311,12 +362,16 @@ export const CALLS: readonly Call[] = [
   call({
     method: 'POST',
     path: '/heal/mode',
-    help: 'Sets heal.mode until the next start or change of the configuration.',
+    help: 'Sets heal.mode until the next start or change of the configuration, or the mode of one class of faults for good.',
     changing: true,
-    body: [{ name: 'mode', type: 'string', help: 'off, observe or act' }],
+    body: [
+      { name: 'mode', type: 'string', help: 'off, observe or act; of a class also auto' },
+      { name: 'class', type: 'string', help: 'a class of faults; may be left out' },
+    ],
     shape: shapes.done,
     answer: ({ sources, caller, body }) => {
-      const { mode } = body;
+      const { mode, class: kind } = body;
+      if (kind !== undefined) return classMode(sources, caller, kind, mode);
       if (mode !== 'off' && mode !== 'observe' && mode !== 'act') throw usage('mode: expected off, observe or act');
       sources.ask({ type: 'mode-asked', by: caller.name, mode });
       return { done: true, message: `heal.mode is ${mode} until the next start` };
@@ -384,6 +439,15 @@ export const CALLS: readonly Call[] = [
     },
   }),
 ];
+
+function classMode(sources: Sources, caller: Caller, kind: unknown, mode: unknown): { done: boolean; message: string } {
+  if (typeof kind !== 'string' || !isFaultClass(kind))
+    throw usage(`class: ${clip(String(kind))} is no class of faults; /heal/classes shows them`);
+  if (mode !== 'off' && mode !== 'observe' && mode !== 'act' && mode !== 'auto')
+    throw usage('mode: expected off, observe, act or auto');
+  sources.ask({ type: 'class-mode-asked', by: caller.name, class: kind, mode });
+  return { done: true, message: `${kind} is ${mode} from now on` };
+}
 
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   E_USAGE: 400,
@@ -464,6 +528,10 @@ function usage(message: string): AgentError {
 
 function clip(text: string): string {
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }
 
 function seconds(ns: Nanos): number {

@@ -1,28 +1,9 @@
 /** A fault's decisions as a story: what was seen, what was weighed, what was done, what came of it. */
 import { type Nanos, toMs } from '../core/time.ts';
-import type { Action, Decision, Fault } from '../core/words.ts';
+import type { Decision } from '../core/words.ts';
+import { specOf } from '../heal/faults/catalogue.ts';
+import { repairOf } from '../heal/repairs/catalogue.ts';
 import type { JournalEntry } from './api.ts';
-
-/** What happened, in one clause. */
-const FAULTS: Readonly<Record<Fault['class'], string>> = {
-  'link-down': 'the link lost its carrier',
-  'interface-vanished': 'the interface disappeared',
-  'interface-fell-out': 'the interface fell out of the mesh',
-  'mesh-vanished': 'the mesh interface disappeared',
-  'neighbour-lost': 'a neighbour fell silent though the link has a carrier',
-  'router-dead': 'a router was not heard of for a long time',
-  'remote-alarm': 'another router reported a fault',
-  asked: 'nothing is wrong; a person asked for a kick',
-};
-
-const ACTIONS: Readonly<Record<Action, string>> = {
-  none: 'do nothing',
-  'clear-way': "let other routers' OGMs pass without delay for a moment",
-  kick: 'send our own OGMs at once, so that routes move in milliseconds',
-  detach: 'take the dead interface out of the mesh until it lives again',
-  reattach: 'put the interface back into the mesh',
-  'recreate-mesh': 'create the mesh interface anew, with its MAC address kept',
-};
 
 const STEPS: Readonly<Record<Decision['step'], string>> = {
   planned: 'Decided',
@@ -31,10 +12,18 @@ const STEPS: Readonly<Record<Decision['step'], string>> = {
   verified: 'Verified',
   'rolled-back': 'Taken back',
   failed: 'Failed',
+  dropped: 'Dropped',
   over: 'Over',
 };
 
-const ENDS: ReadonlySet<Decision['step']> = new Set(['observed', 'verified', 'rolled-back', 'failed', 'over']);
+const ENDS: ReadonlySet<Decision['step']> = new Set([
+  'observed',
+  'verified',
+  'rolled-back',
+  'failed',
+  'dropped',
+  'over',
+]);
 
 /** "+0.35 ms", "+4.2 s": from one instant to a later one, to about three digits. */
 export function after(from: Nanos, to: Nanos): string {
@@ -57,7 +46,7 @@ export function explain(entries: readonly JournalEntry[]): string[] {
   const about = [fault.interface && `interface ${fault.interface}`, fault.peer && `peer ${fault.peer}`].filter(Boolean);
 
   const lines = [
-    `Fault ${fault.id}: ${FAULTS[fault.class]}${about.length > 0 ? ` (${about.join(', ')})` : ''}.`,
+    `Fault ${fault.id}: ${specOf(fault.class)?.words ?? fault.class}${about.length > 0 ? ` (${about.join(', ')})` : ''}.`,
     `Seen ${new Date(first.wall).toISOString()}; sure to ${Math.round(fault.confidence * 100)} %. Times below count from the first evidence.`,
     '',
     'What was seen:',
@@ -65,10 +54,11 @@ export function explain(entries: readonly JournalEntry[]): string[] {
   ];
   if (weighed !== undefined) {
     lines.push('', 'What was weighed, gentlest first:');
-    for (const { action, refused } of [...weighed.alternatives].sort((a, b) => a.cost - b.cost)) {
+    for (const { action, refused, learned } of [...weighed.alternatives].sort((a, b) => a.cost - b.cost)) {
       // What is not refused is done, one after the other.
       const verdict = refused === null ? (observed ? 'would have been done' : 'taken') : `no: ${refused}`;
-      lines.push(`  ${action.padEnd(14)} ${ACTIONS[action]}`, `  ${''.padEnd(14)} -> ${verdict}`);
+      lines.push(`  ${action.padEnd(14)} ${repairOf(action)?.does ?? ''}`, `  ${''.padEnd(14)} -> ${verdict}`);
+      if (learned !== undefined) lines.push(`  ${''.padEnd(14)}    ${learned}`);
     }
     if (weighed.why !== '') lines.push(`  Why: ${weighed.why}`);
   }
@@ -102,7 +92,9 @@ function conclusion(entries: readonly JournalEntry[]): string {
     case 'failed':
       return `not repaired: ${ended.result ?? 'the repair failed'}.`;
     case 'observed':
-      return `heal.mode is observe: ${ended.action} would have been done, and nothing was.`;
+      return `observe: ${ended.action} would have been done, and nothing was.`;
+    case 'dropped':
+      return `the plan was dropped: ${ended.result ?? 'it would have made things worse'}.`;
     default:
       return `it was over after ${took}${ended.result === null ? '' : `: ${ended.result}`}.`;
   }

@@ -247,8 +247,8 @@ const entry = object({
   class: text('what broke'),
   interface: orNull(text('hard interface')),
   peer: orNull(text('neighbour, originator or sender')),
-  step: text('planned, observed, done, verified, rolled-back, failed or over'),
-  action: text('none, clear-way, kick, detach, reattach or recreate-mesh'),
+  step: text('planned, observed, done, verified, rolled-back, failed, dropped or over'),
+  action: text('a repair: none, kick, detach, link-cost, restore, ...'),
   afterMs: number('from the first evidence to this step'),
   faultAtNs: number('the first evidence, by CLOCK_MONOTONIC of the boot it was in'),
   why: text('in words'),
@@ -304,6 +304,33 @@ export const recording = object({
   version,
   bytes: integer('of the gzip file'),
   data: text('the gzip file as base64; its lines are described in agent/record/format.ts'),
+});
+
+export const classes = object({
+  version,
+  mode,
+  classes: array(
+    object({
+      class: text('what can break'),
+      mode: oneOf(['off', 'observe', 'act', 'auto'], 'auto: repaired where it is safe or has earned it, else observed'),
+      safe: flag('repaired from the first day'),
+      acts: flag('repaired now, where heal.mode is act'),
+      right: number('cases in which the repair was right, or would have been; old ones count less'),
+      wrong: number('cases in which it was not'),
+      confidence: number('the share that was right is at least this, to 95 %'),
+      repairs: array(
+        object({
+          action: text('the repair'),
+          tries: number('here; old ones count less'),
+          successes: number('verified'),
+          meanMs: orNull(number('from the first evidence to the verification')),
+          sideEffects: integer('other faults that began just after'),
+        }),
+        'how they have fared here',
+      ),
+    }),
+    'the catalogue',
+  ),
 });
 
 export const config = object({

@@ -368,7 +368,8 @@ export class BatmanIv implements Protocol {
     const symmetry = TQ_MAX - Math.floor((TQ_MAX * missing * missing * missing) / 262144);
     // Half duplex: the same radio has to send it once more.
     const twice = device.isRadio && this.#ports.get(device)!.view === view ? this.#lessPenalty(TQ_MAX) : TQ_MAX;
-    return Math.floor((tq * own * symmetry * twice) / (TQ_MAX * TQ_MAX * TQ_MAX));
+    const less = TQ_MAX - (device.settings.hopPenalty ?? 0);
+    return Math.floor((tq * own * symmetry * twice * less) / (TQ_MAX * TQ_MAX * TQ_MAX * TQ_MAX));
   }
 
   /** batadv_iv_ogm_orig_update */

@@ -205,7 +205,7 @@ export class BatmanV implements Protocol {
     originator.lastSeen = way.lastSeen = now;
     originator.lastSeqno = way.lastSeqno = ogm.seqno;
     originator.gateway = ogm.gateway;
-    way.throughput = Math.min(ogm.throughput, device.isRadio ? RADIO : CABLE);
+    way.throughput = Math.min(ogm.throughput, linkThroughput(device));
     const { router } = originator;
     if (router !== way) {
       const isLate = router !== null && ((way.lastSeqno - router.lastSeqno) | 0) >= MOST_BEHIND;
@@ -278,7 +278,7 @@ export class BatmanV implements Protocol {
         interface: device.index,
         interfaceName: device.name,
         lastSeenMs: Math.floor((scheduler.now - lastSeen) / MS),
-        throughput: (device.isRadio ? RADIO : CABLE) * 100,
+        throughput: linkThroughput(device) * 100,
       })),
     );
   }
@@ -301,4 +301,9 @@ export class BatmanV implements Protocol {
           ],
     );
   }
+}
+
+/** In 100 kbit/s: what somebody set, or what the interface gives. */
+function linkThroughput({ settings, isRadio }: Device): number {
+  return settings.throughputOverride || (isRadio ? RADIO : CABLE);
 }

@@ -204,7 +204,7 @@ export class Invariants implements Watcher {
     const device = world.kernel.byName(name ?? '');
     switch (fault) {
       case 'router-dead':
-      case 'neighbour-lost':
+      case 'link-silent':
         return true;
       case 'mesh-vanished':
         return world.kernel.mesh === null;

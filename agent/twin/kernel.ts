@@ -100,6 +100,8 @@ export class Kernel {
       present: true,
       up: true,
       master: 0,
+      mtu: MTU,
+      settings: { hopPenalty: 0 },
     };
     this.devices.push(device);
     if (port !== null) {
@@ -225,6 +227,17 @@ export class Kernel {
         Object.assign(mesh.settings, change.settings);
         mesh.settings.origInterval = Math.max(MIN_INTERVAL_MS, mesh.settings.origInterval);
         return null;
+      case 'set-hard':
+      case 'set-mtu': {
+        const device = this.byName(change.interface);
+        if (device === undefined) return NO_DEVICE;
+        if (change.kind === 'set-hard') Object.assign(device.settings, change.settings);
+        else {
+          device.mtu = change.mtu;
+          this.#tell(device);
+        }
+        return null;
+      }
       case 'create-mesh':
         if (mesh !== null) return EXISTS;
         this.createMesh(change.algorithm, change.mac);
@@ -264,9 +277,9 @@ export class Kernel {
   }
 
   linkOf(device: Device): Link {
-    const { index, name, mac, up, master, kind } = device;
+    const { index, name, mac, up, master, kind, mtu } = device;
     const peer = kind === 'veth' ? 100 + index : 0;
-    return { index, name, mac, up, carrier: this.hasCarrier(device), mtu: MTU, master, kind, peer };
+    return { index, name, mac, up, carrier: this.hasCarrier(device), mtu, master, kind, peer };
   }
 
   tables(): Tables {
@@ -289,6 +302,7 @@ export class Kernel {
         name: device.name,
         mac: device.mac,
         active: device.up,
+        ...device.settings,
       })),
       originators: protocol.originators(),
       neighbours: protocol.neighbours(),

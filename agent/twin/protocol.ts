@@ -1,6 +1,6 @@
 /** What a simulated kernel has of batman-adv, whichever algorithm it runs. */
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { Gateway, MeshSettings, Neighbour, OriginatorPath } from '../core/kernel.ts';
+import type { Gateway, HardSettings, MeshSettings, Neighbour, OriginatorPath } from '../core/kernel.ts';
 import type { Nanos } from '../core/time.ts';
 import type { Address, AddressBook, Frame } from './frames.ts';
 import type { Port } from './medium.ts';
@@ -21,6 +21,8 @@ export interface Device {
   present: boolean;
   up: boolean;
   master: IfIndex;
+  mtu: number;
+  readonly settings: { -readonly [K in keyof HardSettings]: HardSettings[K] };
 }
 
 /** What the protocol is given by its kernel. */

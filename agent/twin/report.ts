@@ -11,7 +11,12 @@ export interface SeedReport {
   readonly digest: string;
   readonly broken: readonly { readonly invariant: string; readonly atS: number; readonly what: string }[];
   /** By fault and probe, in milliseconds. */
-  readonly outages: readonly { readonly fault: string; readonly probe: string; readonly ms: number; readonly back: boolean }[];
+  readonly outages: readonly {
+    readonly fault: string;
+    readonly probe: string;
+    readonly ms: number;
+    readonly back: boolean;
+  }[];
   readonly repairs: Readonly<Record<string, number>>;
   readonly virtualS: number;
 }

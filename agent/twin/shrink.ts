@@ -54,13 +54,15 @@ function* simplerThan(document: Document): Iterable<Document> {
   for (let i = 0; i < topology.links.length; i++)
     yield { ...document, topology: { ...topology, links: topology.links.toSpliced(i, 1) } };
   for (const special of ['link', 'kernel', 'agent'])
-    if (special in document) yield Object.fromEntries(Object.entries(document).filter(([key]) => key !== special)) as Document;
+    if (special in document)
+      yield Object.fromEntries(Object.entries(document).filter(([key]) => key !== special)) as Document;
   for (const [i, entry] of timeline.entries()) {
     const { at_s, for_s } = entry;
     const sooner = whole(at_s / 2);
     if (at_s >= SHORT) yield withEntry(document, i, { ...entry, at_s: 0 });
     if (at_s >= SHORT && sooner > 0) yield withEntry(document, i, { ...entry, at_s: sooner });
-    if (typeof for_s === 'number' && for_s >= 2 * SHORT) yield withEntry(document, i, { ...entry, for_s: whole(for_s / 2) });
+    if (typeof for_s === 'number' && for_s >= 2 * SHORT)
+      yield withEntry(document, i, { ...entry, for_s: whole(for_s / 2) });
   }
   const { duration_s } = document;
   const end = Math.max(0, ...timeline.map(({ at_s, for_s }) => at_s + (typeof for_s === 'number' ? for_s : 0)));

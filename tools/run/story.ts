@@ -324,7 +324,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   'interface-vanished': 'vanished',
   'interface-fell-out': 'fell out of the mesh',
   'mesh-vanished': 'vanished',
-  'neighbour-lost': 'fell silent',
+  'link-silent': 'fell silent',
   'router-dead': 'is dead',
 };
 

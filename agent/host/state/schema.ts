@@ -21,6 +21,7 @@ export const MIGRATIONS: readonly string[] = [
   // A recording comes in parts, so that no transaction is large; one whose row is missing was not finished.
   `CREATE TABLE recordings (id INTEGER PRIMARY KEY, wall INTEGER NOT NULL, bytes INTEGER NOT NULL, faults TEXT NOT NULL);
    CREATE TABLE recording_parts (id INTEGER PRIMARY KEY, recording INTEGER NOT NULL, data BLOB NOT NULL);`,
+  'CREATE TABLE memories (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;',
 ];
 
 /** Brings a database to the newest version, each step in a transaction of its own. */

@@ -6,6 +6,7 @@ import type { Nanos } from '../../core/time.ts';
 import { type Checkpoint, GENESIS, type SealedRow, seal, type Verification, verifyChain } from '../journal.ts';
 import { readEpoch } from './epoch.ts';
 import type { KeyedMark, Mark } from './marks.ts';
+import type { Memories } from './memories.ts';
 import { Recordings } from './recordings.ts';
 import { MIGRATIONS, migrate } from './schema.ts';
 import { Damage, type Database, readable, sqlite } from './sqlite.ts';
@@ -73,6 +74,7 @@ export class Store {
         const kept = db.prepare('SELECT id, hash FROM checkpoint').get() as Checkpoint | undefined;
         const count = db.prepare('SELECT count(*) FROM journal').pluck().get() as number;
         db.prepare('SELECT key, sender, epoch, counter, used FROM marks LIMIT 1').get();
+        db.prepare('SELECT kind, key, value FROM memories LIMIT 1').get();
         db.prepare('SELECT id, wall, bytes, faults FROM recordings LIMIT 1').get();
         db.prepare('SELECT id, recording, data FROM recording_parts LIMIT 1').get();
         db.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
@@ -121,6 +123,10 @@ export class Store {
       .run(epoch);
   }
 
+  loadMemories(memories: Memories): void {
+    memories.load(this.#db);
+  }
+
   marks(): KeyedMark[] {
     return this.#db.prepare('SELECT key, sender, epoch, counter FROM marks ORDER BY used').all() as KeyedMark[];
   }
@@ -146,6 +152,7 @@ export class Store {
   write(
     batch: readonly Pending[],
     marks: readonly { readonly key: string; readonly sender: Mac; readonly mark: Mark | undefined }[],
+    memories: Memories,
   ): number {
     const bytes = batch.reduce((sum, one) => sum + one.text.length + 48, 0);
     let head = this.head;
@@ -162,11 +169,12 @@ export class Store {
         if (mark === undefined) drop.run(key, sender);
         else put.run(key, sender, mark.epoch, mark.counter, ++this.#used);
       }
+      memories.write(this.#db);
     });
     this.head = head;
     this.entries += batch.length;
     // Every page goes to the WAL first and to the file later; some pages of tree, thinning and marks.
-    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil(marks.length / 64));
+    return 2 * PAGE * (Math.ceil(bytes / PAGE) + 3 + Math.ceil((marks.length + memories.pending) / 64));
   }
 
   #transact(work: () => void): void {

@@ -12,8 +12,10 @@ import type { Mac } from '../../../agent/core/ids.ts';
 import { type Change, type Link, type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../../../agent/core/time.ts';
 import type { Decision, Mode } from '../../../agent/core/words.ts';
+import { CATALOGUE } from '../../../agent/heal/faults/catalogue.ts';
 import { ETH_P_BATMAN, parseOgms, seqnoAhead } from '../../../agent/heal/ogm.ts';
 import { decodeFrame, encodeAlarm, encodeEcho, macKey } from '../../../agent/heal/wire.ts';
+import { Mesh as MeshRoom } from '../../../agent/mesh/mesh.ts';
 import { BAT0, bat0, KEY, ORIGINATOR, ownOgm, port, primary0, Router, tables } from './harness.ts';
 
 const SEQUENCES = 150;
@@ -58,6 +60,11 @@ interface Device {
   /** The neighbour there says nothing. */
   silent: boolean;
   heardAt: Nanos;
+  /** It hears nothing of us. */
+  deaf: boolean;
+  tq: number;
+  hopPenalty: number;
+  mtu: number;
   /** The name by which the agent took it out of bat0, if nobody has put it back or given it to another since. */
   takenAs: string | null;
 }
@@ -103,6 +110,15 @@ class Sequence {
   /** The kernel's last own sequence numbers on the air, by originator. */
   readonly #onAir = new Map<Mac, number>([[ORIGINATOR, 1000]]);
   readonly #decisions: Decision[] = [];
+  readonly #rehearsals: Nanos[] = [];
+  /** What somebody has set: none of ours is left behind. */
+  readonly #wished = { hopPenalty: new Set([0]) };
+  #aired: Nanos = 1e12;
+  #busy = false;
+  #storm = false;
+  #looping = '';
+  #clockMs = 1.8e12;
+  readonly #counted = { at: 1e12, packets: new Map<string, number>() };
   readonly #kicks: Nanos[] = [];
   readonly #frames: string[] = [];
   #ticks = { second: 0, count: 0 };
@@ -112,7 +128,8 @@ class Sequence {
   constructor(seed: number) {
     this.#seed = seed;
     this.#rnd = mulberry32(seed);
-    const begun = { present: true, up: true, cable: true, master: BAT0, silent: false, heardAt: 0, takenAs: null };
+    const alive = { present: true, up: true, cable: true, silent: false, deaf: false, takenAs: null };
+    const begun = { ...alive, master: BAT0, heardAt: 0, tq: 255, hopPenalty: 0, mtu: 1532 };
     this.#devices = [1, 2, 3].map((n) => {
       const { mac, name, index } = port(n);
       return { ...begun, n, mac, name, index, seqno: this.#int(2 ** 32) };
@@ -129,7 +146,11 @@ class Sequence {
       echoNs: this.#is(0.5) ? 10 * SECOND : 0,
     };
     const links = [...this.#devices.map((device) => this.#link(device)), this.#bridge];
-    this.#router = new Router(settings, links, this.#tables(1e12));
+    this.#router = new Router(settings, links, this.#tables(1e12), { machines: [new MeshRoom()] });
+    // In half of the sequences all that else has to be earned is repaired.
+    if (this.#is(0.5))
+      for (const { class: kind } of CATALOGUE)
+        this.#feed({ type: 'class-mode-asked', by: 'root', class: kind, mode: 'act' });
     this.#nextOgm = this.now + this.#int(1000) * MS;
     this.#note(`begins, ${own ? 'own' : 'adopted'}; ways ${JSON.stringify(this.#ways)}`);
   }
@@ -189,7 +210,64 @@ class Sequence {
         return;
       case 'change':
         this.#asked(effect, mode);
+        return;
+      case 'survey':
+        this.#surveyed(effect);
+        return;
+      case 'rehearse': {
+        this.#rehearsals.push(this.now);
+        const verdict = (['better', 'same', 'worse', 'unknown'] as const)[this.#int(4)]!;
+        if (this.#is(0.8))
+          this.#in(this.#rnd() * SECOND, () =>
+            this.#feed({ type: 'rehearsed', id: effect.id, verdict, detail: 'at random' }),
+          );
+        return;
+      }
+      case 'remember':
+        this.#check(effect.value === null || effect.value.length < 200, 'memories', `${effect.key} is long`);
     }
+  }
+
+  #surveyed({ of }: Extract<Effect, { type: 'survey' }>): void {
+    const after = this.#rnd() * 20 * MS;
+    if (of.includes('vitals'))
+      this.#in(after, () =>
+        this.#feed({
+          type: 'vitals',
+          vitals: {
+            busy: this.#busy ? 1 : 0.2,
+            ownBusy: 0.01,
+            lateNs: 0,
+            availableKib: 90_000,
+            totalKib: 256_000,
+            rssKib: 70_000,
+            flashKib: 5000,
+            wallOffsetMs: this.#clockMs,
+          },
+        }),
+      );
+    if (of.includes('stations'))
+      this.#in(after, () =>
+        this.#feed({
+          type: 'stations',
+          stations: { local: 1, remote: 1, disputed: this.#storm ? [[SENDERS[4]!, ROUTERS[0]!]] : [], tables: [] },
+        }),
+      );
+    if (!of.includes('counters')) return;
+    const seconds = (this.now - this.#counted.at) / SECOND;
+    this.#counted.at = this.now;
+    const rate = (name: string) => (this.#storm && name === 'bat0' ? 5000 : name === this.#looping ? 3000 : 4);
+    for (const name of ['bat0', ...this.#devices.map((device) => device.name)])
+      this.#counted.packets.set(name, (this.#counted.packets.get(name) ?? 0) + rate(name) * seconds);
+    const interfaces = [...this.#counted.packets].map(([name, n]) => ({
+      name,
+      rxPackets: n,
+      rxBytes: n * 80,
+      rxMulticast: 0,
+      txPackets: n,
+      txBytes: n * 80,
+    }));
+    this.#in(after, () => this.#feed({ type: 'counters', interfaces }));
   }
 
   #kicked(): void {
@@ -254,6 +332,9 @@ class Sequence {
   /** One change, as the host asks for it and netlink carries it out: at once, told and answered a little later. */
   #asked({ id, change, undo }: ChangeEffect, mode: Mode): void {
     this.#note(`  change ${id} ${JSON.stringify(change)}`);
+    if (id.startsWith('mend-') && !id.endsWith('-back') && (change.kind === 'set-mesh' || change.kind === 'set-mtu'))
+      this.#check(this.now - (this.#rehearsals.at(-1) ?? 0) < 10 * SECOND, 'rehearsed', `${id} was not rehearsed`);
+    if (id.startsWith('mend-') && !id.endsWith('-back')) this.#check(undo !== null, 'undo', `${id} has no undo`);
     this.#checkChange(id, change, mode);
     const name = 'interface' in change ? change.interface : change.mesh;
     const wasArmed = this.#armed.has(id);
@@ -344,6 +425,18 @@ class Sequence {
         if (mesh === null) return 'No such device';
         Object.assign(mesh.settings, change.settings);
         return null;
+      case 'set-hard':
+      case 'set-mtu': {
+        const device = this.#byName(change.interface);
+        if (device === undefined) return 'No such device';
+        if (change.kind === 'set-hard' && device.master !== mesh?.index) return 'No such device';
+        if (change.kind === 'set-hard') device.hopPenalty = change.settings.hopPenalty!;
+        else {
+          device.mtu = change.mtu;
+          this.#tell(device);
+        }
+        return null;
+      }
       case 'create-mesh':
         if (mesh !== null) return 'File exists';
         this.#createMesh();
@@ -405,8 +498,8 @@ class Sequence {
     return this.#devices.find((device) => device.present && device.name === name);
   }
 
-  #link({ n, name, index, mac, up, cable, master }: Device): Link {
-    const over = { name, index, mac, up, carrier: up && cable, master };
+  #link({ n, name, index, mac, up, cable, master, mtu }: Device): Link {
+    const over = { name, index, mac, up, carrier: up && cable, master, mtu };
     return n === 0 ? { ...primary0, ...over } : port(n, over);
   }
 
@@ -473,6 +566,12 @@ class Sequence {
     const mesh = this.#mesh;
     if (mesh === null) return { mesh: null, hardInterfaces: [], originators: [], neighbours: [], gateways: [] };
     const attached = this.#attached();
+    for (const device of attached) {
+      // Of 64 OGMs one more is missed a second.
+      const dt = Math.max(0, now - this.#aired) / SECOND;
+      device.tq = Math.min(255, Math.max(0, device.tq + (device.deaf ? -4 : 4) * dt));
+    }
+    this.#aired = now;
     for (const device of attached)
       if (this.#hears(device)) device.heardAt = now - ((now + device.n * 137 * MS) % SECOND);
     const members = attached.filter(({ n, heardAt }) => n > 0 && now - heardAt < FORGOTTEN);
@@ -493,9 +592,26 @@ class Sequence {
     return {
       ...read,
       mesh: { ...info, ...named },
-      hardInterfaces: attached.map(({ index, name, mac, up }) => ({ index, name, mac, active: up })),
+      hardInterfaces: attached.map(({ index, name, mac, up, hopPenalty }) => ({
+        index,
+        name,
+        mac,
+        active: up,
+        hopPenalty,
+      })),
       neighbours: read.neighbours.map((row) => ({ ...row, ...asIs(row) })),
-      originators: rows,
+      originators: [
+        ...rows,
+        ...members.map((device) => ({
+          originator: neighbourOf(device),
+          neighbour: neighbourOf(device),
+          interface: device.index,
+          interfaceName: device.name,
+          best: true,
+          lastSeenMs: Math.round((now - device.heardAt) / MS),
+          tq: shown(255, device),
+        })),
+      ],
     };
   }
 
@@ -510,7 +626,10 @@ class Sequence {
     const known = rows.filter(({ at }) => now - at < FORGOTTEN);
     const newest = Math.max(...known.map(({ at }) => at));
     const usable = known.filter(({ at }) => newest - at < 5 * SECOND);
-    const best = usable.find(({ device }) => device.n === this.#best.get(originator)) ?? usable[0];
+    const worth = ({ device }: { device: Device }) => shown(255 - 20 * device.n, device);
+    const top = [...usable].sort((a, b) => worth(b) - worth(a))[0];
+    const kept = usable.find(({ device }) => device.n === this.#best.get(originator)) ?? usable[0];
+    const best = kept !== undefined && worth(kept) < 0.8 * worth(top!) ? top : kept;
     if (best !== undefined) this.#best.set(originator, best.device.n);
     return known.map(({ device, at }) => ({
       originator,
@@ -519,7 +638,7 @@ class Sequence {
       interfaceName: device.name,
       best: device === best?.device,
       lastSeenMs: Math.round((now - at) / MS),
-      tq: 255 - 20 * device.n,
+      tq: shown(255 - 20 * device.n, device),
     }));
   }
 
@@ -528,8 +647,12 @@ class Sequence {
   #outside(): void {
     const device = this.#devices[this.#int(3)]!;
     const { name } = device;
-    const x = this.#rnd();
     const does = (what: string) => this.#note(what);
+    if (this.#is(0.25)) {
+      this.#subtle(device, does);
+      return;
+    }
+    const x = this.#rnd();
     if (x < 0.28) {
       device.cable = !device.cable;
       does(`carrier of ${name} ${device.cable ? 'back' : 'lost'}`);
@@ -593,6 +716,48 @@ class Sequence {
       does(`somebody sets the interval to ${origInterval}`);
       this.#allowed.origInterval.add(origInterval);
       Object.assign(this.#mesh.settings, { origInterval });
+    }
+  }
+
+  /** What no event of the kernel tells of. */
+  #subtle(device: Device, does: (what: string) => void): void {
+    const { name } = device;
+    switch (this.#int(8)) {
+      case 0:
+        device.deaf = !device.deaf;
+        does(`the neighbour on ${name} ${device.deaf ? 'no longer hears' : 'hears'} us`);
+        return;
+      case 1:
+        device.hopPenalty = [0, 20, 50][this.#int(3)]!;
+        this.#wished.hopPenalty.add(device.hopPenalty);
+        does(`somebody sets the hop penalty of ${name} to ${device.hopPenalty}`);
+        return;
+      case 2:
+        device.mtu = [1400, 1532][this.#int(2)]!;
+        does(`somebody sets the MTU of ${name} to ${device.mtu}`);
+        if (device.present) this.#tell(device);
+        return;
+      case 3:
+        if (this.#mesh === null) return;
+        this.#mesh.up = this.#is(0.3);
+        does(`somebody sets bat0 ${this.#mesh.up ? 'up' : 'down'}`);
+        this.#tellMesh();
+        return;
+      case 4:
+        this.#storm = !this.#storm;
+        does(`a storm ${this.#storm ? 'begins' : 'ends'}`);
+        return;
+      case 5:
+        this.#looping = this.#looping === '' ? name : '';
+        does(`packets circle over ${this.#looping || 'nothing'}`);
+        return;
+      case 6:
+        this.#busy = !this.#busy;
+        does(`the router is ${this.#busy ? 'busy' : 'idle'}`);
+        return;
+      default:
+        this.#clockMs += (this.#rnd() - 0.5) * 1e7;
+        does('the wall clock jumps');
     }
   }
 
@@ -684,7 +849,10 @@ class Sequence {
     this.#feed({ type: 'settings', settings: { ...settings, ...calm, mode: 'act' } });
     this.#feed({ type: 'mode-asked', by: 'root', mode: 'act' });
     this.#dead.clear();
+    this.#storm = this.#busy = false;
+    this.#looping = '';
     for (const device of this.#devices) {
+      device.deaf = false;
       this.#in(this.#rnd() * 60 * SECOND, () => {
         device.silent = false;
         this.#note(`${device.name} is made whole`);
@@ -706,6 +874,7 @@ class Sequence {
     const isAsBefore = (name: (typeof LENDABLE)[number], { [name]: value }: Partial<MeshSettings>) =>
       value === undefined || this.#allowed[name].has(value);
     const isReturn =
+      /^mend-.*-back$/.test(id) ||
       (change.kind === 'set-master' &&
         change.master !== null &&
         this.#router.room.knowledge.detached.has(change.interface)) ||
@@ -757,6 +926,10 @@ class Sequence {
       this.#check(mesh === null || !isFree || insisted(name), 'members', `${name} is not under bat0`);
       this.#check(takenAs === null || !present, 'taken', `${name} was taken out by the agent and is still out`);
     }
+    for (const { name, hopPenalty } of this.#devices)
+      this.#check(this.#wished.hopPenalty.has(hopPenalty), 'settings', `the hop penalty of ${name} is ${hopPenalty}`);
+    const { length: mending } = room.mend.busy();
+    this.#check(mending === 0, 'busy', `${mending} repairs of settings are still in force`);
     for (const fault of room.analyse.open())
       this.#check(!this.#isWhole(fault.class, fault.interface, fault.peer), 'open', describe(fault));
     this.#check(room.execute.busy().length === 0, 'busy', 'a repair is still under way');
@@ -775,11 +948,28 @@ class Sequence {
         return this.#mesh !== null;
       case 'router-dead':
         return true;
+      // A setting that somebody changed stays changed, until it is taken as meant.
+      case 'config-drift':
+      case 'mtu-trouble':
+      case 'mesh-misconfigured':
+        return false;
+      case 'link-lossy':
+      case 'link-slow':
+      case 'link-one-way':
+      case 'link-flapping':
+        return device === undefined || this.#hears(device);
+      case 'partition':
+      case 'neighbour-dead':
+      case 'broadcast-storm':
+      case 'routing-loop':
+      case 'overload':
+      case 'clock-stepped':
+        return true;
       case 'interface-vanished':
         return device !== undefined;
       case 'interface-fell-out':
         return device !== undefined && device.master === this.#mesh?.index;
-      case 'neighbour-lost':
+      case 'link-silent':
         return device === undefined || neighbourOf(device) !== peer || this.#hears(device);
       default:
         return device === undefined || (device.up && device.cable);
@@ -805,6 +995,11 @@ class Sequence {
   #is(probability: number): boolean {
     return this.#rnd() < probability;
   }
+}
+
+/** As the kernel shows it: with the loss of the link, and our own hop penalty. */
+function shown(tq: number, { tq: link, hopPenalty }: Device): number {
+  return Math.floor((((tq * link) / 255) * (255 - hopPenalty)) / 255);
 }
 
 function neighbourMac(n: number): Mac {
@@ -833,6 +1028,8 @@ const INVARIANTS: Readonly<Record<string, string>> = {
   'kick budget': 'a minute sees no more kicks than are allowed',
   numbers: 'own sequence numbers stay near the kernel’s',
   primary: 'the primary is never taken out',
+  rehearsed: 'nothing above one link is changed without a rehearsal',
+  memories: 'what is remembered is short',
   last: 'the last usable interface is never taken out',
   faults: 'the open faults are bounded',
   open: 'no fault is open about what is whole',

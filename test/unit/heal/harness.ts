@@ -10,6 +10,7 @@ import {
   type OriginatorPath,
   STOCK_SETTINGS,
 } from '../../../agent/core/kernel.ts';
+import type { Machine } from '../../../agent/core/machine.ts';
 import { Runtime } from '../../../agent/core/runtime.ts';
 import { MS, type Nanos } from '../../../agent/core/time.ts';
 import type { Decision } from '../../../agent/core/words.ts';
@@ -117,8 +118,17 @@ export class Router {
   readonly runtime: Runtime;
   now: Nanos = 1e12;
 
-  constructor(settings: Partial<HealSettings> = {}, links: readonly Link[] = [port(1), port(2)], first = TWO_WAYS) {
-    this.runtime = new Runtime(this.room.machines, { carryOut: (effect) => void this.effects.push(effect) });
+  constructor(
+    settings: Partial<HealSettings> = {},
+    links: readonly Link[] = [port(1), port(2)],
+    first = TWO_WAYS,
+    more: { readonly machines?: readonly Machine[]; readonly carryOut?: (effect: Effect) => void } = {},
+  ) {
+    const carryOut = (effect: Effect) => {
+      this.effects.push(effect);
+      more.carryOut?.(effect);
+    };
+    this.runtime = new Runtime([...this.room.machines, ...(more.machines ?? [])], { carryOut });
     this.feed({ type: 'settings', settings: { ...NO_SETTINGS, mode: 'act', key: KEY, ...settings } });
     for (const link of [bat0, primary0, ...links]) this.feed({ type: 'link', link, cause: 'resync' });
     this.feed({ type: 'tables', tables: first });

@@ -491,7 +491,7 @@ test('a silent neighbour is a fault after three and a half OGM intervals, once',
   for (const ms of [1000, 3400, 3600, 4600, 5600]) router.feed({ type: 'tables', tables: quiet(ms) });
   assert.deepEqual(
     router.decisions.filter(({ step }) => step === 'planned').map(({ fault }) => fault.class),
-    ['neighbour-lost'],
+    ['link-silent'],
   );
 });
 
@@ -790,7 +790,7 @@ test('a neighbour that is gone for good and comes back is watched as before', ()
     silent(9000 * (round + 1));
     router.feed({ type: 'tables', tables: tables([], []) });
   }
-  assert.equal(router.decisions.filter(({ fault }) => fault.class === 'neighbour-lost').length, 3);
+  assert.equal(router.decisions.filter(({ fault }) => fault.class === 'link-silent').length, 3);
   assert.deepEqual(router.room.analyse.open(), []);
   for (let n = 0; n < 3000; n++) {
     const mac = `02:00:00:07:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
@@ -808,7 +808,7 @@ test('a neighbour with rare OGMs, or one that loses many, is not lost again and 
       const ms = (second * 1000) % every;
       router.feed({ type: 'tables', tables: tables([], [['02:00:00:00:01:01', 1, ms + 50]]) });
     }
-    const found = router.decisions.filter(({ fault, step }) => fault.class === 'neighbour-lost' && step === 'planned');
+    const found = router.decisions.filter(({ fault, step }) => fault.class === 'link-silent' && step === 'planned');
     assert.ok(found.length <= 1, `${every} ms: ${found.length}`);
     assert.deepEqual(router.sent, [], 'and nothing went by it: no kick');
   }

@@ -28,6 +28,8 @@ function scene(t: TestContext) {
   const host = new Host({
     native: script.native,
     log: new Log('error', () => {}),
+    directory: null,
+    onRestart() {},
     onBook: (book) => void booked.push(book),
     onCount() {},
   });

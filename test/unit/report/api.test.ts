@@ -26,6 +26,8 @@ const BROKEN: Partial<Asking> = {
     faults: [FAULT],
     repairs: [{ fault: FAULT, action: 'detach', state: 'verifying' }],
     budgets: [],
+    classes: [],
+    known: [],
     undoArmed: [],
     authenticated: false,
   }),

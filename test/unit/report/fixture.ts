@@ -126,6 +126,10 @@ export function sources(more: Partial<Sources> = {}): Asking {
       faults: [],
       repairs: [],
       budgets: [{ name: 'kick', left: 19.5, capacity: 20 }],
+      classes: [
+        { class: 'link-lossy', mode: 'auto', safe: false, acts: false, right: 19.5, wrong: 1, confidence: 0.8 },
+      ],
+      known: [{ class: 'link-lossy', action: 'link-cost', tries: 4, successes: 3, repairNs: 9e9, sideEffects: 0 }],
       undoArmed: ['detach-eth1'],
       authenticated: true,
     }),

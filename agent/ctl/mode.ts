@@ -1,0 +1,62 @@
+/** x0ctl heal mode: whether the agent repairs, as a whole and by class of faults. */
+import { AgentError } from '../core/errors.ts';
+import type * as shapes from '../report/shapes.ts';
+import type { Of } from '../report/shapes.ts';
+import type { Client } from './client.ts';
+import { clean, plainJson, type Terminal } from './terminal.ts';
+
+type Classes = Of<typeof shapes.classes>;
+
+const MODES: readonly string[] = ['off', 'observe', 'act'];
+
+/** Answers the exit status. Throws E_USAGE. */
+export async function healMode(to: Terminal, json: boolean, words: readonly string[], agent: Client): Promise<number> {
+  const [first, second] = words;
+  if (first === undefined) {
+    const { heal } = (await agent.get('/mesh/status')) as Of<typeof shapes.status>;
+    to.out(json ? `${plainJson({ version: 1, mode: heal.mode })}\n` : `${clean(heal.mode)}\n`);
+    return 0;
+  }
+  if (second === undefined && MODES.includes(first))
+    return done(to, json, await agent.post('/heal/mode', { mode: first }));
+  if (second !== undefined) {
+    if (![...MODES, 'auto'].includes(second)) throw usage(`${clean(second)} is no mode: off, observe, act or auto`);
+    return done(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
+  }
+  const answer = (await agent.get('/heal/classes')) as Classes;
+  const rows = answer.classes.filter((row) => first === 'classes' || row.class === first);
+  if (rows.length === 0)
+    throw usage(
+      `${clean(first)} is no mode (off, observe, act), and no class of faults: "heal mode classes" shows those`,
+    );
+  to.out(json ? `${plainJson({ ...answer, classes: rows })}\n` : table(rows));
+  return 0;
+}
+
+function table(rows: Classes['classes']): string {
+  const lines = rows.map(({ class: kind, mode, safe, acts, right, wrong, confidence }) => {
+    const cases = right + wrong;
+    const shown =
+      cases === 0 ? '-' : `${right} of ${Math.round(cases * 10) / 10}, at least ${Math.floor(100 * confidence)} %`;
+    return [kind, mode, acts ? 'repaired' : mode === 'off' ? 'ignored' : 'observed', safe ? 'yes' : '', shown];
+  });
+  const all = [['CLASS', 'MODE', 'NOW', 'SAFE', 'RIGHT'], ...lines];
+  const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  return `${all
+    .map((row) =>
+      row
+        .map((cell, i) => clean(cell).padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')}\n`;
+}
+
+function done(to: Terminal, json: boolean, answer: unknown): number {
+  to.out(json ? `${plainJson(answer)}\n` : `${clean((answer as Of<typeof shapes.done>).message)}\n`);
+  return 0;
+}
+
+function usage(message: string): AgentError {
+  return new AgentError('E_USAGE', message);
+}

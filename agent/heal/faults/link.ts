@@ -1,0 +1,317 @@
+/**
+ * Faults of one link. What the kernel tells at once (a lost carrier) and what the monitor times (silence) come as
+ * symptoms; loss, latency and one-way links are read from the figures of the mesh room, against each link's own history:
+ * a radio link that always loses a tenth is no fault, a cable that begins to is one.
+ */
+import type { Event, LinkFigures } from '../../core/event.ts';
+import { MS, type Nanos, SECOND, toMs } from '../../core/time.ts';
+import type { Finding } from '../../core/words.ts';
+import { attached, type Surroundings } from '../surroundings.ts';
+import { type About, clamp, type Detector, type FaultSpec, percent, type Seen, Steady, Usual } from './spec.ts';
+
+export const LINK_FAULTS: readonly FaultSpec[] = [
+  {
+    class: 'link-down',
+    words: 'the link lost its carrier',
+    safe: true,
+    repairs: ['kick', 'detach'],
+    begins: ['carrier-lost', 1, 'rtnetlink'],
+    ends: 'carrier-back',
+    rightAfterNs: SECOND,
+  },
+  {
+    class: 'link-silent',
+    words: 'a neighbour fell silent though the link has a carrier',
+    safe: true,
+    repairs: ['kick'],
+    begins: ['neighbour-silent', 0.9, 'batadv tables'],
+    ends: 'neighbour-heard',
+    rightAfterNs: 2 * SECOND,
+  },
+  {
+    class: 'link-lossy',
+    words: 'a link loses far more packets than it used to',
+    safe: false,
+    repairs: ['link-cost', 'cycle', 'restart-radio', 'tell'],
+    rightAfterNs: 30 * SECOND,
+  },
+  {
+    class: 'link-slow',
+    words: 'a link has become far slower than it used to be',
+    safe: false,
+    repairs: ['link-cost', 'restart-radio', 'tell'],
+    rightAfterNs: 30 * SECOND,
+  },
+  {
+    class: 'link-one-way',
+    words: 'a neighbour is heard, and does not hear us',
+    safe: false,
+    repairs: ['link-cost', 'pace', 'cycle', 'restart-radio', 'tell'],
+    rightAfterNs: 10 * SECOND,
+  },
+  {
+    class: 'link-flapping',
+    words: 'a link loses its carrier again and again',
+    safe: false,
+    repairs: ['link-cost', 'tell'],
+    rightAfterNs: 60 * SECOND,
+  },
+];
+
+/** A link's usual loss is followed over half an hour, and never taken for more than this. */
+const HISTORY: Nanos = 1800 * SECOND;
+const WORST_USUAL = 0.2;
+/** Loss of the last minutes. TQ rests on 64 OGMs: what it says of one moment wanders by some hundredths. */
+const RECENT: Nanos = 240 * SECOND;
+/** At once, and in the mean of the last minutes; the limit lies between these, by the link's history. */
+const LOSSY = { factor: 2, plus: 0.1, least: 0.15, most: 0.6 } as const;
+const STEADILY_LOSSY = { factor: 2, plus: 0.03, least: 0.07, most: 0.5 } as const;
+/** So much of what makes a link bad may remain when it counts as mended. */
+const MENDED = 0.7;
+
+/** A link is slow at so many times its usual latency, where that is also felt; a kbit/s figure the other way round. */
+const SLOWER = 5;
+const SLOW_LEAST: Nanos = 40 * MS;
+const SLOW_MOST: Nanos = 500 * MS;
+const HISTORY_ENOUGH: Nanos = 120 * SECOND;
+
+/** Nearly all is lost, and yet the neighbour is heard. */
+const ONE_WAY = 0.9;
+/** Where no OGM of ours is heard back any more the loss rises by one 64th an interval (window.ts). */
+const WINDOW_OGMS = 64;
+const SLOPE_OVER: Nanos = 12 * SECOND;
+const SLOPE = 0.85;
+/** Echoes unanswered in a row while the neighbour is heard. */
+const UNANSWERED = 3;
+
+interface History {
+  readonly usualLoss: Usual;
+  readonly recentLoss: Usual;
+  readonly usualLatency: Usual;
+  readonly usualThroughput: Usual;
+  /** Losses of the last seconds, oldest first. */
+  readonly past: { readonly at: Nanos; readonly loss: number }[];
+  unanswered: number;
+  everAnswered: boolean;
+  /** Another router says that it does not hear us. */
+  toldAt: Nanos;
+}
+
+export class LinkFigureDetector implements Detector {
+  readonly wants: readonly Event['type'][] = ['links', 'echo', 'echo-lost', 'alarm'];
+  readonly #around: Surroundings;
+  readonly #histories = new Map<string, History>();
+  readonly #lossy = new Steady('link-lossy', 4 * SECOND, 4, 20 * SECOND);
+  readonly #slow = new Steady('link-slow', 25 * SECOND, 10, 30 * SECOND);
+  readonly #oneWay = new Steady('link-one-way', 2 * SECOND, 3, 10 * SECOND);
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): readonly Finding[] {
+    switch (event.type) {
+      case 'echo':
+        this.#answered(event.interface, event.neighbour, true);
+        return [];
+      case 'echo-lost':
+        this.#answered(event.interface, event.neighbour, false);
+        return [];
+      case 'alarm': {
+        const { kind, near, far } = event.alarm;
+        const ours = kind === 'neighbour-lost' && attached(this.#around).find(({ mac }) => mac === far);
+        const history = ours ? this.#histories.get(`${ours.index} ${near}`) : undefined;
+        if (history !== undefined) history.toldAt = now;
+        return [];
+      }
+      case 'links':
+        return this.#read(event.links, now);
+      default:
+        return [];
+    }
+  }
+
+  #answered(index: number, neighbour: string, answered: boolean): void {
+    const history = this.#histories.get(`${index} ${neighbour}`);
+    if (history === undefined) return;
+    history.unanswered = answered ? 0 : history.unanswered + 1;
+    history.everAnswered ||= answered;
+  }
+
+  #read(links: readonly LinkFigures[], now: Nanos): Finding[] {
+    const findings: Finding[] = [];
+    const interval = Math.max(1000, this.#around.tables?.mesh?.settings.origInterval ?? 1000) * MS;
+    const present = new Set<string>();
+    for (const link of links) {
+      const key = `${link.index} ${link.neighbour}`;
+      present.add(key);
+      let history = this.#histories.get(key);
+      if (history === undefined) {
+        history = {
+          usualLoss: new Usual(HISTORY),
+          recentLoss: new Usual(RECENT),
+          usualLatency: new Usual(HISTORY),
+          usualThroughput: new Usual(HISTORY),
+          past: [],
+          unanswered: 0,
+          everAnswered: false,
+          toldAt: Number.NEGATIVE_INFINITY,
+        };
+        this.#histories.set(key, history);
+      }
+      const heard = link.carrier && now - link.lastSeen < 2.5 * interval;
+      const about: About = { interface: link.interface, index: link.index, peer: link.neighbour };
+      // What says nothing is another fault's: a link without carrier, a silent neighbour.
+      if (!heard) {
+        history.past.length = 0;
+        history.unanswered = 0;
+        for (const usual of [history.usualLoss, history.recentLoss, history.usualLatency, history.usualThroughput])
+          usual.skip(now);
+        for (const steady of [this.#lossy, this.#slow, this.#oneWay])
+          findings.push(...steady.end(about, 'the neighbour is not heard at all'));
+        continue;
+      }
+      const oneWay = this.#judgeOneWay(link, history, interval, now);
+      findings.push(...this.#oneWay.read(about, oneWay, now));
+      const isOneWay = this.#oneWay.isOpen(about);
+      const lossy = isOneWay ? 'it is one-way' : this.#judgeLoss(link, history, about, now);
+      findings.push(...(isOneWay ? this.#lossy.end(about, 'it is one-way') : this.#lossy.read(about, lossy, now)));
+      findings.push(...this.#slow.read(about, this.#judgeSpeed(link, history, about, links, now), now));
+    }
+    for (const key of this.#histories.keys()) if (!present.has(key)) this.#histories.delete(key);
+    for (const steady of [this.#lossy, this.#slow, this.#oneWay])
+      findings.push(...steady.sweep(now - 60 * SECOND, 'the neighbour is gone'));
+    return findings;
+  }
+
+  #judgeLoss({ loss }: LinkFigures, history: History, about: About, now: Nanos): Seen | string {
+    const { usualLoss, recentLoss } = history;
+    if (loss === null) return 'its loss is not known';
+    recentLoss.learn(loss, now);
+    const usual = Math.min(WORST_USUAL, usualLoss.value ?? 0);
+    const recent = recentLoss.knownNs > RECENT / 2 ? recentLoss.value! : 0;
+    const ease = this.#lossy.isOpen(about) ? MENDED : 1;
+    const limit = ease * limitOf(LOSSY, usual);
+    const steadyLimit = ease * limitOf(STEADILY_LOSSY, usual);
+    if (loss < limit && recent < steadyLimit) {
+      usualLoss.learn(loss, now);
+      return `it loses ${percent(loss)} now`;
+    }
+    usualLoss.skip(now);
+    const mean = recent > 0 ? `, ${percent(recent)} in the mean of the last minutes` : '';
+    return {
+      confidence: clamp(0.6 + (Math.max(loss, recent) - usual), 0.6, 0.95),
+      source: 'batadv tables',
+      what: `it loses ${percent(loss)}${mean}; its usual is ${percent(usual)}`,
+    };
+  }
+
+  #judgeSpeed(
+    link: LinkFigures,
+    history: History,
+    about: About,
+    all: readonly LinkFigures[],
+    now: Nanos,
+  ): Seen | string {
+    const { usualLatency, usualThroughput } = history;
+    const isOpen = this.#slow.isOpen(about);
+    const { latencyNs, throughput } = link;
+    if (throughput !== null && throughput > 0) {
+      const usual = usualThroughput.value ?? 0;
+      if (usualThroughput.knownNs > HISTORY_ENOUGH && throughput < (usual / SLOWER) * (isOpen ? 1.5 : 1)) {
+        usualThroughput.skip(now);
+        const what = `batman-adv measures ${Math.round(throughput)} kbit/s; its usual is ${Math.round(usual)}`;
+        return { confidence: 0.8, source: 'batadv tables', what };
+      }
+      usualThroughput.learn(throughput, now);
+    }
+    if (latencyNs === null) return 'it is as fast as it used to be';
+    const usual = usualLatency.value ?? latencyNs;
+    const limit = clamp(SLOWER * usual, SLOW_LEAST, SLOW_MOST) * (isOpen ? MENDED : 1);
+    if (usualLatency.knownNs < HISTORY_ENOUGH || latencyNs < limit) {
+      usualLatency.learn(latencyNs, now);
+      return `an echo takes ${toMs(latencyNs)} ms one way`;
+    }
+    usualLatency.skip(now);
+    // All links at once are slow where it is this router that is.
+    const others = all.filter((other) => other.index !== link.index && other.latencyNs !== null);
+    if (others.length > 0 && others.every((other) => other.latencyNs! > limit))
+      return 'all links are: it is this router';
+    const what = `an echo takes ${toMs(latencyNs)} ms one way; its usual is ${toMs(usual)} ms`;
+    return { confidence: 0.8, source: 'echoes', what };
+  }
+
+  #judgeOneWay({ loss, lastSeen }: LinkFigures, history: History, interval: Nanos, now: Nanos): Seen | string {
+    const ago = `heard ${toMs(now - lastSeen)} ms ago`;
+    const { past } = history;
+    if (loss !== null) {
+      past.push({ at: now, loss });
+      while (past.length > 1 && past[1]!.at <= now - SLOPE_OVER) past.shift();
+    }
+    if (loss !== null && loss >= ONE_WAY)
+      return {
+        confidence: 0.9,
+        source: 'batadv tables',
+        what: `${ago}, and ${percent(loss)} of our OGMs do not come back`,
+      };
+    if (history.unanswered >= UNANSWERED && history.everAnswered)
+      return { confidence: 0.9, source: 'echoes', what: `${ago}, and ${history.unanswered} echoes went unanswered` };
+    const first = past[0];
+    if (loss !== null && first !== undefined && now - first.at >= SLOPE_OVER) {
+      const risen = loss - first.loss;
+      const all = (now - first.at) / interval / WINDOW_OGMS;
+      if (risen >= SLOPE * all && past.every((one, i) => i === 0 || one.loss >= past[i - 1]!.loss)) {
+        const over = Math.round((now - first.at) / SECOND);
+        return { confidence: 0.8, source: 'batadv tables', what: `${ago}, and no OGM of ours came back in ${over} s` };
+      }
+    }
+    if (now - history.toldAt < 10 * SECOND && lastSeen > history.toldAt)
+      return { confidence: 0.6, source: 'alarm', what: `${ago}, and it says that it does not hear us` };
+    return 'it hears us';
+  }
+}
+
+function limitOf(of: typeof LOSSY | typeof STEADILY_LOSSY, usual: number): number {
+  return clamp(of.factor * usual + of.plus, of.least, of.most);
+}
+
+/** So many lost carriers within a minute; over when the link has kept quiet for a minute. */
+const FLAPS = 3;
+const FLAP_WINDOW: Nanos = 60 * SECOND;
+
+export class FlapDetector implements Detector {
+  readonly wants: readonly Event['type'][] = ['fault', 'links'];
+  readonly #around: Surroundings;
+  readonly #downs = new Map<string, { index: number; at: Nanos[] }>();
+  readonly #flapping = new Steady('link-flapping', 0, 1, 0);
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): readonly Finding[] {
+    if (event.type === 'fault') {
+      const { class: kind, interface: name, interfaceIndex } = event.fault;
+      if (kind !== 'link-down' || name === null) return [];
+      const known = this.#downs.get(name) ?? { index: 0, at: [] };
+      known.index = interfaceIndex ?? 0;
+      if (known.at.at(-1) !== now) known.at.push(now);
+      this.#downs.set(name, known);
+      return [];
+    }
+    const findings: Finding[] = [];
+    for (const [name, known] of this.#downs) {
+      known.at = known.at.filter((at) => now - at < FLAP_WINDOW);
+      const about: About = { interface: name, index: known.index, peer: null };
+      if (known.at.length >= FLAPS) {
+        const what = `its carrier was lost ${known.at.length} times in the last minute`;
+        findings.push(...this.#flapping.read(about, { confidence: 0.95, source: 'rtnetlink', what }, now));
+      } else if (known.at.length === 0) {
+        this.#downs.delete(name);
+        const isThere = this.#around.links.has(known.index);
+        findings.push(...this.#flapping.end(about, isThere ? 'it kept still for a minute' : 'it is gone'));
+      }
+    }
+    return findings;
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * Faults that show in the traffic and the tables of stations: packets that circle, a LAN joined to the mesh twice, and
+ * translation tables that do not agree. The counters are read every ten seconds, so what passes by itself is not seen.
+ */
+import type { Event } from '../../core/event.ts';
+import type { Mac } from '../../core/ids.ts';
+import type { InterfaceCounters, Stations } from '../../core/kernel.ts';
+import { type Nanos, SECOND } from '../../core/time.ts';
+import type { Finding } from '../../core/words.ts';
+import type { Ogm } from '../ogm.ts';
+import { attached, neighboursOn, originatorAddress, type Surroundings } from '../surroundings.ts';
+import { type About, type Detector, type FaultSpec, Steady, Usual } from './spec.ts';
+
+export const TRAFFIC_FAULTS: readonly FaultSpec[] = [
+  {
+    class: 'routing-loop',
+    words: 'packets go back where they came from, and circle',
+    safe: false,
+    repairs: ['link-cost', 'tell'],
+    rightAfterNs: 20 * SECOND,
+  },
+  {
+    class: 'broadcast-storm',
+    words: 'a LAN is joined to the mesh twice, and broadcasts circle',
+    safe: false,
+    repairs: ['set-feature', 'isolate', 'tell'],
+    rightAfterNs: 20 * SECOND,
+  },
+  {
+    class: 'translation-inconsistent',
+    words: 'what is known of the stations behind a router is not what it says of them',
+    safe: false,
+    repairs: ['tell'],
+    rightAfterNs: 120 * SECOND,
+  },
+];
+
+export const COUNTERS_EVERY: Nanos = 10 * SECOND;
+const HISTORY: Nanos = 1800 * SECOND;
+/** A storm: both ways through bat0 so many packets a second, and so many times the usual. */
+const STORM_LEAST = 400;
+const STORM_TIMES = 10;
+/** What circles comes as often, and as large, as it goes. */
+const ALIKE = 1.5;
+const DISPUTED_FOR: Nanos = 30 * SECOND;
+/** Packets a second that come back by the cable they went by, beyond what OGMs make. */
+const CIRCLING = 200;
+const OGMS_A_ROUTER = 4;
+
+interface Rates {
+  readonly rx: number;
+  readonly tx: number;
+  readonly rxSize: number;
+  readonly txSize: number;
+  /** 0..1 of what came in was multicast; drivers need not count it. */
+  readonly multicast: number;
+}
+
+export class TrafficDetector implements Detector {
+  readonly wants: readonly Event['type'][] = ['counters', 'stations'];
+  readonly #around: Surroundings;
+  readonly #storm = new Steady('broadcast-storm', 0, 2, 15 * SECOND);
+  readonly #loop = new Steady('routing-loop', 8 * SECOND, 2, 15 * SECOND);
+  readonly #usual = new Usual(HISTORY);
+  #before: { readonly at: Nanos; readonly rows: ReadonlyMap<string, InterfaceCounters> } | null = null;
+  #disputes: { readonly at: Nanos; readonly stations: Stations } | null = null;
+  #wantsStations = false;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): readonly Finding[] {
+    if (event.type === 'stations') {
+      this.#disputes = { at: now, stations: event.stations };
+      return [];
+    }
+    if (event.type !== 'counters') return [];
+    const rows = new Map(event.interfaces.map((row) => [row.name, row]));
+    const before = this.#before;
+    this.#before = { at: now, rows };
+    const { mesh } = this.#around;
+    // Of two readings close together, or far apart after a pause, no rate can be told.
+    const dt = before === null ? 0 : (now - before.at) / SECOND;
+    if (before === null || mesh === null || dt < 1 || dt > 6 * (COUNTERS_EVERY / SECOND)) return [];
+    const rates = new Map<string, Rates>();
+    for (const [name, row] of rows) {
+      const old = before.rows.get(name);
+      if (old !== undefined) rates.set(name, ratesOf(old, row, dt));
+    }
+    const bat = rates.get(mesh.name);
+    if (bat === undefined) return [];
+    return [...this.#judgeStorm(bat, mesh.name, mesh.index, now), ...this.#judgeLoops(bat, rates, now)];
+  }
+
+  wish() {
+    if (!this.#wantsStations) return null;
+    this.#wantsStations = false;
+    return { of: 'stations', interfaces: [] } as const;
+  }
+
+  #judgeStorm({ rx, tx, rxSize, txSize, multicast }: Rates, name: string, index: number, now: Nanos): Finding[] {
+    const about: About = { interface: name, index, peer: null };
+    const usual = this.#usual.value ?? 0;
+    const least = Math.max(STORM_LEAST, STORM_TIMES * usual);
+    const isMuch = Math.min(rx, tx) >= least;
+    const figures = `${Math.round(rx)} packets a second come by ${name} and ${Math.round(tx)} go; the usual is ${Math.round(usual)}`;
+    if (!isMuch || !alike(rx, tx) || !alike(rxSize, txSize)) {
+      this.#usual.learn(Math.max(rx, tx), now);
+      return this.#storm.read(about, figures, now);
+    }
+    this.#usual.skip(now);
+    const disputed =
+      this.#disputes !== null && now - this.#disputes.at < DISPUTED_FOR ? this.#disputes.stations.disputed : [];
+    // What is known of it is kept fresh while it lasts.
+    this.#wantsStations = disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
+    if (disputed.length === 0 && multicast < 0.5) return this.#storm.read(about, figures, now);
+    const who =
+      disputed.length > 0
+        ? `${disputed.length} stations here are announced by others too, ${disputed[0]![0]} by ${disputed[0]![1]}`
+        : 'most of them are multicast';
+    const self = originatorAddress(this.#around);
+    const affected = [...new Set([...disputed.map(([, router]) => router), ...(self === null ? [] : [self])])];
+    const settings = this.#around.tables?.mesh?.settings;
+    const set = (on: boolean) => ({ kind: 'set-mesh', mesh: name, settings: { bridgeLoopAvoidance: on } }) as const;
+    const off = settings?.bridgeLoopAvoidance === false;
+    const remedy = off ? { remedy: { change: set(true), undo: set(false) } } : {};
+    const seen = { confidence: 0.9, source: 'counters', what: `${figures}; ${who}`, affected, ...remedy };
+    return this.#storm.read(about, seen, now);
+  }
+
+  /** On a cable with one neighbour nothing that came from it has to go back to it. */
+  #judgeLoops(bat: Rates, rates: ReadonlyMap<string, Rates>, now: Nanos): Finding[] {
+    const findings: Finding[] = [];
+    const hard = attached(this.#around);
+    const routers = new Set((this.#around.tables?.originators ?? []).map(({ originator }) => originator)).size;
+    for (const link of hard) {
+      const own = rates.get(link.name);
+      if (own === undefined || neighboursOn(this.#around, link.index).length !== 1) continue;
+      let others = bat.rx + bat.tx;
+      for (const { name } of hard)
+        if (name !== link.name) others += (rates.get(name)?.rx ?? 0) + (rates.get(name)?.tx ?? 0);
+      const circling = Math.min(own.rx, own.tx) - others;
+      const about: About = { interface: link.name, index: link.index, peer: null };
+      const figures = `${Math.round(own.rx)} packets a second come by ${link.name} and ${Math.round(own.tx)} go back by it, ${Math.round(others)} by all else`;
+      const isLoop = circling >= CIRCLING + OGMS_A_ROUTER * routers && circling >= 0.5 * Math.min(own.rx, own.tx);
+      findings.push(
+        ...this.#loop.read(about, isLoop ? { confidence: 0.8, source: 'counters', what: figures } : figures, now),
+      );
+    }
+    return [...findings, ...this.#loop.sweep(now - 60 * SECOND, 'the interface is out of the mesh')];
+  }
+}
+
+function ratesOf(old: InterfaceCounters, row: InterfaceCounters, dt: number): Rates {
+  // Counters that ran over, or an interface made anew, give nothing.
+  const per = (a: number, b: number) => Math.max(0, b - a) / dt;
+  const rx = per(old.rxPackets, row.rxPackets);
+  const tx = per(old.txPackets, row.txPackets);
+  return {
+    rx,
+    tx,
+    rxSize: per(old.rxBytes, row.rxBytes) / (rx || 1),
+    txSize: per(old.txBytes, row.txBytes) / (tx || 1),
+    multicast: per(old.rxMulticast, row.rxMulticast) / (rx || 1),
+  };
+}
+
+function alike(a: number, b: number): boolean {
+  return Math.max(a, b) <= ALIKE * Math.min(a, b);
+}
+
+export const STATIONS_EVERY: Nanos = 60 * SECOND;
+/** Three readings in a row that do not fit, for one router: no race between an OGM and a table is so constant. */
+const MISFITS = 3;
+const TVLV_TT = 0x04;
+const OGM_HEADER = 24;
+
+export class TranslationDetector implements Detector {
+  readonly wants: readonly Event['type'][] = ['stations'];
+  readonly #ogmOf: (originator: Mac) => Ogm | undefined;
+  readonly #misfit = new Steady('translation-inconsistent', 20 * SECOND, MISFITS, 0);
+  #again = 0;
+
+  /** `ogmOf`: the newest OGM of a router that this one forwarded. */
+  constructor(ogmOf: (originator: Mac) => Ogm | undefined) {
+    this.#ogmOf = ogmOf;
+  }
+
+  on(event: Event, now: Nanos): readonly Finding[] {
+    if (event.type !== 'stations') return [];
+    const findings: Finding[] = [];
+    this.#again = 0;
+    for (const { originator, ttvn, vlans } of event.stations.tables) {
+      const said = announced(this.#ogmOf(originator)?.packet);
+      if (said === null) continue;
+      const wrong =
+        said.ttvn === ttvn
+          ? vlans.filter(([vid, crc]) => said.vlans.has(vid) && said.vlans.get(vid) !== crc).length
+          : 0;
+      const about: About = { interface: '', index: 0, peer: originator };
+      if (said.ttvn === ttvn && wrong === 0) {
+        findings.push(...this.#misfit.read(about, `both are at version ${ttvn}`, now));
+        continue;
+      }
+      const what =
+        said.ttvn === ttvn
+          ? `of version ${ttvn} ${wrong} of ${vlans.length} checksums differ from what it announces`
+          : `our table of its stations is at version ${ttvn}, it announces ${said.ttvn}`;
+      this.#again += 1;
+      findings.push(...this.#misfit.read(about, { confidence: 0.85, source: 'translation tables', what }, now));
+    }
+    return [...findings, ...this.#misfit.sweep(now - 3 * STATIONS_EVERY, 'the router is gone')];
+  }
+
+  wish() {
+    if (this.#again === 0) return null;
+    this.#again = 0;
+    return { of: 'stations', interfaces: [] } as const;
+  }
+}
+
+/** The translation table's version and checksums as an OGM tells them (struct batadv_tvlv_tt_data). */
+function announced(packet: Uint8Array | undefined): { ttvn: number; vlans: Map<number, number> } | null {
+  if (packet === undefined) return null;
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  for (let at = OGM_HEADER; at + 4 <= packet.length; ) {
+    const length = view.getUint16(at + 2);
+    const end = at + 4 + length;
+    if (end > packet.length) return null;
+    if (packet[at] === TVLV_TT && length >= 4) {
+      const vlans = new Map<number, number>();
+      const count = view.getUint16(at + 6);
+      for (let i = 0; i < count && at + 8 + 8 * i + 8 <= end; i++)
+        vlans.set(view.getUint16(at + 8 + 8 * i + 4), view.getUint32(at + 8 + 8 * i));
+      return { ttvn: packet[at + 5]!, vlans };
+    }
+    at = end;
+  }
+  return null;
+}

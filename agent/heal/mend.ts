@@ -1,0 +1,464 @@
+/**
+ * Carries out the repairs that change settings (repairs/settings.ts), where nothing is urgent: each waits its turn, is
+ * rehearsed in the twin where more than one link could be worse off, has its undo armed before it goes out, is verified,
+ * and is given back when the fault is over. Repairs that cannot touch each other run side by side.
+ */
+import type { Effect } from '../core/effect.ts';
+import type { Event } from '../core/event.ts';
+import type { Change } from '../core/kernel.ts';
+import type { Machine } from '../core/machine.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Action, Decision, Fault, Plan } from '../core/words.ts';
+import type { Earned } from './earned.ts';
+import type { Knowledge } from './knowledge.ts';
+import { repairOf } from './repairs/catalogue.ts';
+import type { Mending, Scene, Step } from './repairs/spec.ts';
+import { broken, type Surroundings } from './surroundings.ts';
+
+const STEP_TIMEOUT: Nanos = 5 * SECOND;
+/** A rehearsal that takes longer says nothing. */
+const REHEARSAL: Nanos = 3 * SECOND;
+/** What is in force stays so for a while after the fault, and longer each time that it comes back within the hour. */
+const LINGER: Nanos = 60 * SECOND;
+const LONGEST_LINGER: Nanos = 600 * SECOND;
+const HOUR: Nanos = 3600 * SECOND;
+const LONGEST_PAUSE: Nanos = 60 * SECOND;
+/** Something whose return is refused so often is no longer there. */
+const MOST_TRIES = 8;
+const MOST_JOBS = 64;
+const NO_ANSWER = 'the kernel did not answer';
+
+interface Applied {
+  readonly id: string;
+  readonly step: Step;
+}
+
+interface Job {
+  plan: Plan;
+  readonly action: Action;
+  readonly mending: Mending;
+  /** 'parting': the fault is over, and it stays in force for a moment more. */
+  state: 'waiting' | 'rehearsing' | 'changing' | 'verifying' | 'holding' | 'parting' | 'returning';
+  until: Nanos;
+  steps: Step[];
+  readonly applied: Applied[];
+  /** The id of the change that has not been answered. */
+  waiting: string | null;
+  /** Originators that went by the fault's interface, and had another way. */
+  lost: readonly string[];
+  tries: number;
+  /** The fault was over before the change was answered. */
+  over: string | null;
+  /** How it ended, once all is given back. */
+  readonly ends: Effect[];
+}
+
+export class Mend implements Machine {
+  readonly name = 'mend';
+  readonly #around: Surroundings;
+  readonly #knowledge: Knowledge;
+  readonly #earned: Earned;
+  readonly #jobs = new Map<string, Job>();
+  /** When what was given back had been in force, by what it was about: to find what keeps coming back. */
+  readonly #returns = new Map<string, Nanos[]>();
+  #count = 0;
+
+  constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
+    this.#around = around;
+    this.#knowledge = knowledge;
+    this.#earned = earned;
+  }
+
+  on(event: Event, now: Nanos): Effect[] {
+    if (event.type === 'plan') return this.#begin(event.plan, now);
+    if (this.#jobs.size === 0) return [];
+    switch (event.type) {
+      case 'rehearsed':
+        return this.#rehearsed(event.id, event.verdict, event.detail, now);
+      case 'change-done':
+        return this.#stepped(event.id, event.error, now);
+      case 'tables':
+        return this.#each((job) => this.#verify(job, now));
+      case 'fault-over': {
+        const job = this.#jobOf(event.fault);
+        return job === undefined ? [] : this.#faultOver(job, event.how, now);
+      }
+      case 'settings':
+      case 'mode-asked':
+      case 'class-mode-asked':
+        return this.#each((job) => (this.#mayAct(job.plan.fault) ? [] : this.#stop(job, now)));
+      case 'symptom':
+        if (event.symptom.what === 'mesh-gone')
+          return this.#gone((change) => 'mesh' in change, event.symptom.interface);
+        return event.symptom.what === 'vanished' ? this.#gone(() => false, event.symptom.interface) : [];
+      case 'renamed':
+        return this.#renamed(event.from, event.to);
+      case 'tick':
+        return this.#each((job) => (now >= job.until ? this.#due(job, now) : []));
+      default:
+        return [];
+    }
+  }
+
+  deadline(): Nanos {
+    let earliest = NEVER;
+    for (const { until } of this.#jobs.values()) earliest = Math.min(earliest, until);
+    return earliest;
+  }
+
+  /** Repairs under way or in force, for x0ctl. */
+  busy(): readonly { fault: Fault; action: Action; state: string }[] {
+    return [...this.#jobs.values()].map(({ plan, action, state }) => ({ fault: plan.fault, action, state }));
+  }
+
+  #begin(plan: Plan, now: Nanos): Effect[] {
+    const action = plan.actions.at(-1);
+    const mending = action === undefined ? undefined : repairOf(action).mend;
+    if (action === undefined || mending === undefined || !plan.act) return [];
+    const { fault } = plan;
+    // The same fault, seen more clearly, changes nothing about what is under way.
+    if (this.#jobOf(fault.id) !== undefined) return [];
+    const parting = [...this.#jobs.values()].find(
+      (job) => job.state === 'parting' && job.action === action && aboutOf(job.plan.fault) === aboutOf(fault),
+    );
+    if (parting !== undefined) {
+      this.#jobs.delete(parting.plan.fault.id);
+      parting.plan = plan;
+      parting.state = 'holding';
+      parting.until = NEVER;
+      parting.over = null;
+      this.#jobs.set(fault.id, parting);
+      return [write(plan, 'done', action, now, 'it is in force still, from the last time')];
+    }
+    const planned = write(plan, 'planned', action, now, null);
+    if (this.#jobs.size >= MOST_JOBS) return [planned, write(plan, 'failed', action, now, 'too many are under way')];
+    const job: Job = {
+      plan,
+      action,
+      mending,
+      state: 'waiting',
+      until: now + plan.delayNs,
+      steps: [],
+      applied: [],
+      waiting: null,
+      lost: [],
+      tries: 0,
+      over: null,
+      ends: [],
+    };
+    this.#jobs.set(fault.id, job);
+    return [planned, ...(plan.delayNs === 0 ? this.#due(job, now) : [])];
+  }
+
+  #due(job: Job, now: Nanos): Effect[] {
+    switch (job.state) {
+      case 'waiting':
+        return this.#proceed(job, now);
+      case 'rehearsing':
+        return this.#apply(job, now);
+      case 'changing':
+        return this.#fail(job, NO_ANSWER, now);
+      case 'verifying':
+        return this.#fail(job, 'it did not help in time', now);
+      case 'parting':
+      case 'returning':
+        return this.#giveBack(job, now);
+      default:
+        job.until = NEVER;
+        return [];
+    }
+  }
+
+  #proceed(job: Job, now: Nanos): Effect[] {
+    if (this.#isTaken(job, now)) {
+      job.until = now + SECOND;
+      return [];
+    }
+    if (job.plan.radius === 'link') return this.#apply(job, now);
+    job.state = 'rehearsing';
+    job.until = now + REHEARSAL;
+    return [{ type: 'rehearse', id: `mend-${job.plan.fault.id}`, plan: job.plan, deadline: job.until }];
+  }
+
+  /** Another repair is at work on what this one would touch. */
+  #isTaken(job: Job, now: Nanos): boolean {
+    const { fault } = job.plan;
+    if (fault.interface !== null && this.#knowledge.isOurs(fault.interface, now)) return true;
+    const of = resourceOf(job.plan);
+    if (of === null) return false;
+    const busy = ({ state, plan }: Job) => state !== 'waiting' && resourceOf(plan) === of;
+    return [...this.#jobs.values()].some((other) => other !== job && busy(other));
+  }
+
+  #rehearsed(id: string, verdict: string, detail: string, now: Nanos): Effect[] {
+    const job = [...this.#jobs.values()].find(({ plan }) => id === `mend-${plan.fault.id}`);
+    if (job?.state !== 'rehearsing') return [];
+    if (verdict !== 'worse') return this.#apply(job, now);
+    this.#jobs.delete(job.plan.fault.id);
+    return [write(job.plan, 'dropped', job.action, now, `rehearsed, it made things worse: ${detail}`)];
+  }
+
+  #apply(job: Job, now: Nanos): Effect[] {
+    const { plan, action, mending } = job;
+    const { fault } = plan;
+    const scene = this.#scene(now);
+    // What has changed since it was planned may speak against it now.
+    const refused = repairOf(action).refusal(fault, scene);
+    if (refused !== null) return this.#end(job, write(plan, 'failed', action, now, refused));
+    switch (action) {
+      case 'tell':
+        return this.#end(job, write(plan, 'done', action, now, fault.evidence.at(-1)?.what ?? null));
+      case 'restart-service':
+        return [
+          ...this.#end(job, write(plan, 'done', action, now, null)),
+          { type: 'restart', why: fault.evidence.at(-1)?.what ?? fault.class },
+        ];
+      case 'ease':
+        job.state = 'verifying';
+        job.until = now + mending.limitNs;
+        return [{ type: 'emit', event: { type: 'ease', on: true } }];
+      default: {
+        const lost = fault.interfaceIndex === null ? [] : broken(this.#around, fault.interfaceIndex);
+        job.lost = lost.filter(({ other }) => other !== 'none').map(({ originator }) => originator);
+        job.steps = [...mending.steps(fault, scene)];
+        if (job.steps.length === 0)
+          return this.#end(job, write(plan, 'failed', action, now, 'what it is now is not known'));
+        return this.#next(job, now);
+      }
+    }
+  }
+
+  #next(job: Job, now: Nanos): Effect[] {
+    const step = job.steps.shift();
+    if (step === undefined) {
+      job.state = 'verifying';
+      job.until = now + job.mending.limitNs;
+      if (job.over !== null) return this.#faultOver(job, job.over, now);
+      return [{ type: 'poll' }];
+    }
+    this.#count += 1;
+    const { change, undo, holds } = step;
+    const id =
+      job.action === 'cycle' ? `detach-${job.plan.fault.interface}` : `mend-${this.#around.epoch}-${this.#count}`;
+    job.state = 'changing';
+    job.until = now + STEP_TIMEOUT;
+    job.waiting = id;
+    const name = job.plan.fault.interface ?? '';
+    if (job.action === 'cycle') {
+      // Out of bat0 it is owed, like one that broke: whatever happens, it goes back (returns.ts).
+      this.#knowledge.intend(name, now);
+      this.#knowledge.detached.set(name, { plan: job.plan, undo: id });
+      return [{ type: 'change', id, change, undo }];
+    }
+    job.applied.push({ id, step });
+    // What is put back for good is what it should be.
+    if (job.mending.keeps === 'good') return [{ type: 'change', id, change, undo }];
+    const held: Effect = { type: 'emit', event: { type: 'held', what: holds, returned: false } };
+    const lends = job.mending.keeps === 'while' ? lent(undo, false) : [];
+    return [held, ...lends, { type: 'change', id, change, undo }];
+  }
+
+  #stepped(id: string, error: string | null, now: Nanos): Effect[] {
+    for (const job of this.#jobs.values()) {
+      if (job.state === 'returning') {
+        const returned = job.applied.find((one) => `${one.id}-back` === id);
+        if (returned !== undefined) return this.#returned(job, returned, error, now);
+      }
+      if (job.waiting !== id || job.state !== 'changing') continue;
+      job.waiting = null;
+      if (error !== null) return this.#fail(job, `the kernel refused: ${error}`, now);
+      const out: Effect[] =
+        job.action === 'cycle'
+          ? [{ type: 'emit', event: { type: 'give-back', interface: job.plan.fault.interface! } }]
+          : [];
+      return [...out, ...this.#next(job, now)];
+    }
+    return [];
+  }
+
+  #verify(job: Job, now: Nanos): Effect[] {
+    if (job.state !== 'verifying' || job.mending.verdict === undefined) return [];
+    const { good, words } = job.mending.verdict(job.plan.fault, this.#scene(now), job.lost);
+    return good ? this.#verified(job, words, now) : [];
+  }
+
+  #verified(job: Job, words: string, now: Nanos): Effect[] {
+    const verified = write(job.plan, 'verified', job.action, now, words);
+    if (job.mending.keeps !== 'while') return this.#end(job, verified);
+    job.state = 'holding';
+    job.until = NEVER;
+    return [verified];
+  }
+
+  #faultOver(job: Job, how: string, now: Nanos): Effect[] {
+    switch (job.state) {
+      case 'waiting':
+      case 'rehearsing':
+        return this.#end(job, write(job.plan, 'over', job.action, now, how));
+      case 'changing':
+        job.over = how;
+        job.steps = job.mending.keeps === 'moment' ? job.steps : [];
+        return [];
+      case 'verifying': {
+        const verified = this.#verified(job, how, now);
+        return [...verified, ...(this.#jobs.has(job.plan.fault.id) ? this.#part(job, now) : [])];
+      }
+      case 'holding':
+        return this.#part(job, now);
+      default:
+        return [];
+    }
+  }
+
+  /** It stays in force for a moment more, lest the fault come back at once: longer each time that it did. */
+  #part(job: Job, now: Nanos): Effect[] {
+    const key = `${job.action} ${aboutOf(job.plan.fault)}`;
+    const lately = (this.#returns.get(key) ?? []).filter((at) => now - at < HOUR);
+    this.#returns.delete(key);
+    this.#returns.set(key, [...lately, now].slice(-16));
+    if (this.#returns.size > MOST_JOBS) this.#returns.delete(this.#returns.keys().next().value!);
+    job.state = 'parting';
+    this.#knowledge.force(job.plan.fault, job.action, true);
+    job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.length);
+    return [];
+  }
+
+  /** It did not help, or nobody knows whether it was done: what it changed goes back. */
+  #fail(job: Job, why: string, now: Nanos): Effect[] {
+    if (job.action === 'cycle') {
+      const name = job.plan.fault.interface ?? '';
+      const owed: Effect[] = this.#knowledge.detached.has(name)
+        ? [{ type: 'emit', event: { type: 'give-back', interface: name } }]
+        : [];
+      return [...owed, ...this.#end(job, write(job.plan, 'failed', job.action, now, why))];
+    }
+    if (job.applied.length === 0 && job.action !== 'ease')
+      return this.#end(job, write(job.plan, 'failed', job.action, now, why));
+    // Of what leaves nothing changed only a half-done one has to be undone.
+    if (job.mending.keeps === 'moment' && job.state === 'verifying')
+      return this.#end(job, write(job.plan, 'failed', job.action, now, why));
+    job.ends.push(write(job.plan, 'rolled-back', job.action, now, why));
+    return this.#giveBack(job, now);
+  }
+
+  /** The mode forbids it now. */
+  #stop(job: Job, now: Nanos): Effect[] {
+    switch (job.state) {
+      case 'waiting':
+      case 'rehearsing':
+        return this.#end(job, write(job.plan, 'dropped', job.action, now, 'the mode does not allow it any more'));
+      case 'returning':
+        return [];
+      default:
+        return this.#giveBack(job, now);
+    }
+  }
+
+  #giveBack(job: Job, now: Nanos): Effect[] {
+    if (job.action === 'cycle') return this.#end(job);
+    if (job.action === 'ease') return [{ type: 'emit', event: { type: 'ease', on: false } }, ...this.#end(job)];
+    this.#knowledge.force(job.plan.fault, job.action, false);
+    job.state = 'returning';
+    job.steps = [];
+    job.waiting = null;
+    job.tries += 1;
+    if (job.tries > MOST_TRIES) return this.#giveUp(job, now);
+    job.until = now + STEP_TIMEOUT + Math.min(LONGEST_PAUSE, SECOND * 2 ** job.tries);
+    return job.applied
+      .toReversed()
+      .map(({ id, step }): Effect => ({ type: 'change', id: `${id}-back`, change: step.undo, undo: null }));
+  }
+
+  #returned(job: Job, one: Applied, error: string | null, now: Nanos): Effect[] {
+    if (error !== null) {
+      job.until = Math.min(job.until, now + Math.min(LONGEST_PAUSE, SECOND * 2 ** job.tries));
+      return [];
+    }
+    const effects = this.#release(job, one);
+    if (job.applied.length > 0) return effects;
+    const isSaid = job.ends.length > 0;
+    const over = write(job.plan, 'over', job.action, now, 'what it changed is as it was');
+    return [...effects, ...this.#end(job, ...(isSaid ? [] : [over]))];
+  }
+
+  #giveUp(job: Job, now: Nanos): Effect[] {
+    const failed = write(job.plan, 'failed', job.action, now, 'what it changed could not be put back: it is left so');
+    return this.#end(job, failed);
+  }
+
+  /** Nothing of this change is ours any more. */
+  #release(job: Job, one: Applied): Effect[] {
+    job.applied.splice(job.applied.indexOf(one), 1);
+    const disarm: Effect = { type: 'disarm', id: one.id };
+    if (job.mending.keeps === 'good') return [disarm];
+    const held: Effect = { type: 'emit', event: { type: 'held', what: one.step.holds, returned: true } };
+    return [disarm, held, ...(job.mending.keeps === 'while' ? lent(one.step.undo, true) : [])];
+  }
+
+  #end(job: Job, ...last: Effect[]): Effect[] {
+    this.#jobs.delete(job.plan.fault.id);
+    this.#knowledge.force(job.plan.fault, job.action, false);
+    const released = [...job.applied].flatMap((one) => this.#release(job, one));
+    return [...released, ...job.ends.splice(0), ...last];
+  }
+
+  /** With an interface goes what was set of it; with bat0, its settings. */
+  #gone(also: (change: Change) => boolean, name: string): Effect[] {
+    return this.#each((job) => {
+      const effects: Effect[] = [];
+      for (const one of [...job.applied]) {
+        const { change } = one.step;
+        if (also(change) || ('interface' in change && change.interface === name))
+          effects.push(...this.#release(job, one));
+      }
+      const isOver = effects.length > 0 && job.applied.length === 0;
+      return isOver ? [...effects, ...this.#end(job)] : effects;
+    });
+  }
+
+  #renamed(from: string, to: string): Effect[] {
+    const name = <C extends Change>(change: C): C =>
+      'interface' in change && change.interface === from ? { ...change, interface: to } : change;
+    for (const job of this.#jobs.values())
+      for (const [i, { id, step }] of job.applied.entries())
+        job.applied[i] = { id, step: { ...step, change: name(step.change), undo: name(step.undo) } };
+    return [];
+  }
+
+  #jobOf(fault: string): Job | undefined {
+    return this.#jobs.get(fault);
+  }
+
+  #each(each: (job: Job) => Effect[]): Effect[] {
+    return [...this.#jobs.values()].flatMap(each);
+  }
+
+  #mayAct(fault: Fault): boolean {
+    return this.#around.settings.mode === 'act' && this.#earned.acts(fault.class);
+  }
+
+  #scene(now: Nanos): Scene {
+    return { around: this.#around, knowledge: this.#knowledge, now };
+  }
+}
+
+/** What a repair touches: what two of them must not at one time. null: nothing. */
+function resourceOf({ fault, radius, actions }: Plan): string | null {
+  if (actions.at(-1) === 'tell' || actions.at(-1) === 'ease') return null;
+  return radius === 'link' ? fault.interface : 'router';
+}
+
+function aboutOf({ class: kind, interface: name, peer }: Fault): string {
+  return `${kind} ${name ?? ''} ${peer ?? ''}`;
+}
+
+function lent(undo: Change, returned: boolean): Effect[] {
+  if (undo.kind !== 'set-mesh') return [];
+  return [{ type: 'emit', event: { type: 'lent', settings: undo.settings, returned } }];
+}
+
+function write(plan: Plan, step: Decision['step'], action: Action, now: Nanos, result: string | null): Effect {
+  const { fault, alternatives, why } = plan;
+  const decision: Decision = { fault, step, at: now, action, alternatives, why, result };
+  return { type: 'emit', event: { type: 'decision', decision } };
+}

@@ -1,0 +1,267 @@
+/**
+ * Repairs that change settings, carried out by mend.ts: each with its undo armed before, given back when the fault is over
+ * where it is not the fault's own remedy.
+ */
+import type { Change, HardSettings } from '../../core/kernel.ts';
+import { MS, type Nanos, SECOND } from '../../core/time.ts';
+import type { Fault } from '../../core/words.ts';
+import { broken, linkByName, type Surroundings } from '../surroundings.ts';
+import type { Repair, Scene, Step } from './spec.ts';
+import { isV, meetsAgent, untouchable } from './urgent.ts';
+
+const MINUTE: Nanos = 60 * SECOND;
+/** An OGM that comes by a costly interface is worth (255 - penalty) / 255 of what it was: less than any other way. */
+const COSTLY = 160;
+const FORBIDDING = 240;
+/** BATMAN_V, 100 kbit/s units: a link that only serves where there is no other. */
+const SLOW = 10;
+const QUICK_ELP_MS = 200;
+
+export const SETTINGS: readonly Repair[] = [
+  {
+    action: 'ease',
+    words: 'looking and asking less often leaves time to what matters',
+    does: 'look at the tables and ask the neighbours less often',
+    cost: 0.5,
+    radius: 'link',
+    refusal: () => null,
+    mend: { keeps: 'while', cooldownNs: 10 * MINUTE, limitNs: 120 * SECOND, steps: () => [] },
+  },
+  {
+    action: 'link-cost',
+    words: 'a link that costs more is used only where there is no other',
+    does: 'make the link cost more, so that routes take others',
+    cost: 1.5,
+    radius: 'link',
+    refusal: costRefusal,
+    mend: { keeps: 'while', cooldownNs: 10 * MINUTE, limitNs: 30 * SECOND, steps: costSteps, verdict: haveMoved },
+  },
+  {
+    action: 'pace',
+    words: 'probes that come more often tell sooner what the link is worth',
+    does: 'probe the link more often',
+    cost: 1.6,
+    radius: 'link',
+    refusal: ({ interface: name }, { around }) => {
+      if (!isV(around)) return 'only BATMAN_V probes links; OGMs that come more often would load the whole mesh';
+      const now = hardOf(name, around)?.elpInterval;
+      return now !== undefined && now > QUICK_ELP_MS ? null : 'it is probed as often as is sane';
+    },
+    mend: {
+      keeps: 'while',
+      cooldownNs: 10 * MINUTE,
+      limitNs: 60 * SECOND,
+      steps: ({ interface: name }, { around }) => hardStep(name, 'elpInterval', QUICK_ELP_MS, around),
+    },
+  },
+  {
+    action: 'restore',
+    words: 'what was changed is put back as it was',
+    does: 'put the changed setting back',
+    cost: 2,
+    radius: 'router',
+    refusal: ({ remedy, class: kind, interface: name }, { knowledge, now }) => {
+      if (remedy === undefined) return 'what it was before is not known';
+      return knowledge.isContested(kind, name ?? '', now) ? 'somebody changes it again and again: it is meant' : null;
+    },
+    mend: { keeps: 'good', cooldownNs: 10 * MINUTE, limitNs: 20 * SECOND, steps: remedyStep },
+  },
+  {
+    action: 'set-feature',
+    words: 'batman-adv has a feature against this, and it is off',
+    does: 'turn on the feature of batman-adv that helps against this',
+    cost: 2.5,
+    radius: 'router',
+    refusal: ({ remedy }) => {
+      if (remedy === undefined) return 'the feature against this is on';
+      return remedy.change.kind === 'set-mesh' ? null : 'no feature helps against this';
+    },
+    mend: { keeps: 'while', cooldownNs: 30 * MINUTE, limitNs: 60 * SECOND, steps: remedyStep },
+  },
+  {
+    action: 'cycle',
+    words: 'an interface that leaves bat0 and comes back begins anew with its neighbours',
+    does: 'take the interface out of the mesh and put it back',
+    cost: 3,
+    radius: 'link',
+    refusal: cycleRefusal,
+    mend: {
+      keeps: 'moment',
+      cooldownNs: 30 * MINUTE,
+      limitNs: 90 * SECOND,
+      steps: ({ interface: name }, { around }) => {
+        const mesh = around.settings.meshInterface;
+        const out: Change = { kind: 'set-master', interface: name!, master: null };
+        const back: Change = { kind: 'set-master', interface: name!, master: mesh };
+        return [{ change: out, undo: back, holds: `${name} master` }];
+      },
+    },
+  },
+  {
+    action: 'gateway-reselect',
+    words: 'batman-adv chooses a gateway anew when it is told again that this router wants one',
+    does: 'have batman-adv choose a gateway anew',
+    cost: 2,
+    radius: 'router',
+    refusal: ({ affected }) => (affected.length > 1 ? null : 'no other gateway is on offer'),
+    mend: {
+      keeps: 'moment',
+      cooldownNs: 2 * MINUTE,
+      limitNs: 20 * SECOND,
+      steps: (_fault, { around }) => {
+        const change: Change = {
+          kind: 'set-mesh',
+          mesh: around.settings.meshInterface,
+          settings: { gwMode: 'client' },
+        };
+        return [{ change, undo: change, holds: `${around.settings.meshInterface} gwMode` }];
+      },
+    },
+  },
+  {
+    action: 'gateway-stand-down',
+    words: 'clients choose another gateway when this one is no longer offered',
+    does: 'stop offering this router as a gateway until it has a way out again',
+    cost: 5,
+    radius: 'mesh',
+    refusal: (_fault, { around }) =>
+      (around.tables?.gateways ?? []).length > 0 ? null : 'no other gateway is on offer: nothing would be won',
+    mend: {
+      keeps: 'while',
+      cooldownNs: 10 * MINUTE,
+      limitNs: 10 * SECOND,
+      steps: (_fault, { around }) => {
+        const mesh = around.settings.meshInterface;
+        const set = (gwMode: 'off' | 'server'): Change => ({ kind: 'set-mesh', mesh, settings: { gwMode } });
+        return [{ change: set('off'), undo: set('server'), holds: `${mesh} gwMode` }];
+      },
+      verdict: () => ({ good: true, words: 'it is no longer offered' }),
+    },
+  },
+  {
+    action: 'isolate',
+    words: 'without this router between them the LAN and the mesh no longer make a circle',
+    does: 'take the mesh interface out of its bridge until the storm is over',
+    cost: 6,
+    radius: 'neighbourhood',
+    refusal: (_fault, { around }) => {
+      const { mesh, links } = around;
+      if (mesh === null || !links.has(mesh.master)) return 'the mesh interface is in no bridge';
+      return null;
+    },
+    mend: {
+      keeps: 'while',
+      cooldownNs: 30 * MINUTE,
+      limitNs: 60 * SECOND,
+      steps: (_fault, { around }) => {
+        const name = around.mesh!.name;
+        const bridge = around.links.get(around.mesh!.master)!.name;
+        const to = (master: string | null): Change => ({ kind: 'set-master', interface: name, master });
+        return [{ change: to(null), undo: to(bridge), holds: `${name} master` }];
+      },
+    },
+  },
+  {
+    action: 'restart-radio',
+    words: 'a driver that is stuck begins anew when its interface was down',
+    does: 'set the interface down and up again',
+    cost: 7,
+    radius: 'router',
+    refusal: (fault, scene) => {
+      if (!scene.around.settings.restart) return 'heal.restart is off';
+      const link = linkByName(scene.around, fault.interface ?? '');
+      if (link === undefined || !link.up) return 'it is not up';
+      return untouchable(fault, scene.around) ?? otherWay(fault, scene);
+    },
+    mend: {
+      keeps: 'moment',
+      cooldownNs: 60 * MINUTE,
+      limitNs: 120 * SECOND,
+      steps: ({ interface: name }) => {
+        const set = (up: boolean): Change => ({ kind: 'set-up', interface: name!, up });
+        const holds = `${name} up`;
+        return [
+          { change: set(false), undo: set(true), holds },
+          { change: set(true), undo: set(true), holds },
+        ];
+      },
+    },
+  },
+  {
+    action: 'restart-service',
+    words: 'the agent begins anew, with the memory that it needs and no more',
+    does: 'restart the agent',
+    cost: 8,
+    radius: 'router',
+    refusal: (_fault, { around }) => (around.settings.restart ? null : 'heal.restart is off'),
+    mend: { keeps: 'moment', cooldownNs: 360 * MINUTE, limitNs: 60 * SECOND, steps: () => [] },
+  },
+  {
+    action: 'tell',
+    words: 'a person is told',
+    does: 'tell a person',
+    cost: 10,
+    radius: 'link',
+    refusal: () => null,
+    mend: { keeps: 'moment', cooldownNs: 60 * MINUTE, limitNs: 10 * MS, steps: () => [] },
+  },
+];
+
+function hardOf(name: string | null, around: Surroundings) {
+  return around.tables?.hardInterfaces.find((hard) => hard.name === name);
+}
+
+function hardStep(name: string | null, key: keyof HardSettings, value: number, around: Surroundings): Step[] {
+  const before = hardOf(name, around)?.[key];
+  if (name === null || before === undefined) return [];
+  const set = (to: number): Change => ({ kind: 'set-hard', interface: name, settings: { [key]: to } });
+  return [{ change: set(value), undo: set(before), holds: `${name} ${key}` }];
+}
+
+function costSteps(fault: Fault, { around }: Scene): Step[] {
+  if (isV(around)) return hardStep(fault.interface, 'throughputOverride', SLOW, around);
+  const penalty = fault.class === 'link-one-way' ? FORBIDDING : COSTLY;
+  return hardStep(fault.interface, 'hopPenalty', penalty, around);
+}
+
+function costRefusal(fault: Fault, scene: Scene): string | null {
+  const { around } = scene;
+  const hard = hardOf(fault.interface, around);
+  const key = isV(around) ? 'throughputOverride' : 'hopPenalty';
+  if (hard?.[key] === undefined) return 'this batman-adv cannot make one interface cost more';
+  if ((hard.hopPenalty ?? 0) >= COSTLY) return 'it costs as much as is of use';
+  // What another router says is a reason to look, and to nothing else.
+  if (fault.evidence.every(({ source }) => source === 'alarm')) return 'there is only another router’s word for it';
+  return otherWay(fault, scene);
+}
+
+/** A link that some have no other way than stays as good as it is: a dear one would be followed to nowhere. */
+function otherWay(fault: Fault, { around }: Scene): string | null {
+  // The interface costs more for all of its neighbours, so all routes through it count.
+  const lost = broken(around, fault.interfaceIndex ?? 0);
+  if (lost.length === 0) return 'no route goes through it: nothing would be won';
+  const without = lost.filter(({ other }) => other === 'none').length;
+  return without === 0 ? null : `no other way is known to ${without} of ${lost.length} routers behind it`;
+}
+
+function cycleRefusal(fault: Fault, scene: Scene): string | null {
+  const refused = untouchable(fault, scene.around) ?? otherWay(fault, scene);
+  if (refused !== null) return refused;
+  if (scene.knowledge.detached.has(fault.interface ?? '')) return 'it is out already';
+  return meetsAgent(fault.interfaceIndex ?? 0, scene) ? null : 'the neighbour there runs no agent';
+}
+
+function remedyStep({ remedy, interface: name }: Fault): Step[] {
+  if (remedy === undefined) return [];
+  const { change } = remedy;
+  const key = change.kind === 'set-mesh' || change.kind === 'set-hard' ? Object.keys(change.settings)[0] : change.kind;
+  return [{ ...remedy, holds: `${name} ${key}` }];
+}
+
+function haveMoved(fault: Fault, { around }: Scene, lost: readonly string[]): { good: boolean; words: string } {
+  const paths = around.tables?.originators ?? [];
+  const moved = lost.filter((originator) =>
+    paths.some((path) => path.best && path.originator === originator && path.interface !== fault.interfaceIndex),
+  );
+  return { good: moved.length === lost.length, words: `${moved.length} of ${lost.length} routers go another way` };
+}

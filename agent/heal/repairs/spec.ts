@@ -1,0 +1,50 @@
+/** What a repair is. */
+import type { Change } from '../../core/kernel.ts';
+import type { Nanos } from '../../core/time.ts';
+import type { Action, Fault, Radius } from '../../core/words.ts';
+import type { Knowledge } from '../knowledge.ts';
+import type { Surroundings } from '../surroundings.ts';
+
+export interface Repair {
+  readonly action: Action;
+  /** Why it helps, for the journal. */
+  readonly words: string;
+  /** What is done, in the imperative, for people. */
+  readonly does: string;
+  /** Lower is gentler. */
+  readonly cost: number;
+  readonly radius: Radius;
+  /** Why it must not be done now, or null. */
+  refusal(fault: Fault, scene: Scene): string | null;
+  /** Where mend.ts carries it out; the others are execute.ts's. */
+  readonly mend?: Mending;
+}
+
+export interface Scene {
+  readonly around: Surroundings;
+  readonly knowledge: Knowledge;
+  readonly now: Nanos;
+}
+
+export interface Mending {
+  /** 'while': in force while the fault lasts, then given back; 'good': for good; 'moment': it leaves nothing changed. */
+  readonly keeps: 'while' | 'good' | 'moment';
+  /** After it failed it is not tried again for so long. */
+  readonly cooldownNs: Nanos;
+  /** By then it has to have helped. */
+  readonly limitNs: Nanos;
+  steps(fault: Fault, scene: Scene): readonly Step[];
+  /**
+   * Has it helped, where that shows before the fault is over? null: only the end of the fault shows it.
+   * `lost`: the originators that went by the fault's interface when it began, and had another way.
+   */
+  readonly verdict?: (fault: Fault, scene: Scene, lost: readonly string[]) => { good: boolean; words: string };
+}
+
+export interface Step {
+  readonly change: Change;
+  /** Armed before, and sent when the agent dies, or the repair does not help. */
+  readonly undo: Change;
+  /** As in 'eth1 hopPenalty': what is ours to change meanwhile. */
+  readonly holds: string;
+}

@@ -1,0 +1,513 @@
+/** The catalogue, class by class: what makes each, and what looks like it and must not. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Vitals } from '../../../agent/core/kernel.ts';
+import { MS, SECOND } from '../../../agent/core/time.ts';
+import type { FaultClass } from '../../../agent/core/words.ts';
+import { CATALOGUE } from '../../../agent/heal/faults/catalogue.ts';
+import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
+import { N1, Story, X } from './story.ts';
+import { alarmOf } from './words.ts';
+
+/** TQ as the kernel shows it when this share of our OGMs comes back, one more 64th of the window a second. */
+function decay(story: Story, loss: number, seconds: number, n = 1): void {
+  const one = story.kernel.ports[n - 1]!;
+  const from = one.tq;
+  for (let i = 1; i <= seconds; i++) {
+    one.tq = Math.round(from + (255 * (1 - loss) - from) * Math.min(1, i / 64));
+    story.run(1);
+  }
+}
+
+interface Case {
+  readonly name: string;
+  /** null: nothing must be seen. */
+  readonly is: FaultClass | null;
+  readonly does: (story: Story) => void;
+  readonly settings?: ConstructorParameters<typeof Story>[0];
+  readonly kernel?: ConstructorParameters<typeof Story>[1];
+}
+
+const gateway = (originator: string, best: boolean) => ({
+  originator,
+  router: N1,
+  interfaceName: 'eth1',
+  best,
+  bandwidthDown: 100,
+  bandwidthUp: 20,
+});
+
+function vitals(story: Story, over: Partial<Vitals>): void {
+  story.kernel.vitals = { ...story.kernel.vitals, ...over };
+}
+
+const FAR = ['02:00:00:00:00:a1', '02:00:00:00:00:a2', '02:00:00:00:00:a3', '02:00:00:00:00:a4'];
+const farAway = (): Partial<Story['kernel']> => ({ far: new Map(FAR.map((router) => [router, null])) });
+const silence = (story: Story, routers: readonly string[]) => {
+  for (const router of routers) story.kernel.far.set(router, story.now);
+};
+
+const CASES: readonly Case[] = [
+  // --- links
+  { name: 'a link begins to lose a third', is: 'link-lossy', does: (story) => decay(story, 0.33, 80) },
+  { name: 'a link loses 2 %, as it always may', is: null, does: (story) => decay(story, 0.02, 300) },
+  {
+    name: 'TQ wanders by some hundredths about 3 %',
+    is: null,
+    does: (story) => {
+      for (let i = 0; i < 400; i++) {
+        story.kernel.ports[0]!.tq = Math.round(255 * (1 - 0.03 - 0.05 * Math.abs(((i * 7) % 20) / 10 - 1)));
+        story.run(1);
+      }
+    },
+  },
+  {
+    name: 'a radio link that has lost a tenth from the start',
+    is: null,
+    does: (story) => story.run(300),
+    kernel: {
+      ports: [1, 2].map((n) => {
+        const { ports } = new Story().kernel;
+        return { ...ports[n - 1]!, tq: 230 };
+      }),
+    },
+  },
+  {
+    name: 'echoes take fifty times as long on one link',
+    is: 'link-slow',
+    does: (story) => {
+      story.run(60);
+      story.kernel.ports[0]!.rttNs = 200 * MS;
+      story.run(120);
+    },
+  },
+  {
+    name: 'echoes take longer on all links: it is this router that is slow',
+    is: null,
+    does: (story) => {
+      story.run(60);
+      for (const one of story.kernel.ports) one.rttNs = 200 * MS;
+      story.run(120);
+    },
+  },
+  { name: 'no OGM of ours comes back from one neighbour', is: 'link-one-way', does: (story) => decay(story, 1, 20) },
+  {
+    name: 'a neighbour that is heard leaves three echoes unanswered',
+    is: 'link-one-way',
+    does: (story) => {
+      for (let i = 0; i < 3; i++) {
+        story.router.runtime.feed({ type: 'echo-lost', interface: 21, neighbour: N1 } as never, story.now);
+        story.router.pass(10 * SECOND);
+      }
+    },
+  },
+  {
+    name: 'two lost echoes are no fault',
+    is: null,
+    does: (story) => {
+      for (let i = 0; i < 2; i++)
+        story.router.runtime.feed({ type: 'echo-lost', interface: 21, neighbour: N1 } as never, story.now);
+      story.run(30);
+    },
+  },
+  {
+    name: 'a carrier is lost three times in a minute',
+    is: 'link-flapping',
+    does: (story) => {
+      for (let i = 0; i < 3; i++) {
+        story.tell(1, { carrier: false });
+        story.run(3);
+        story.tell(1, { carrier: true, master: 10 });
+        story.run(3);
+      }
+    },
+  },
+  {
+    name: 'a carrier is lost twice in an hour',
+    is: null,
+    does: (story) => {
+      for (let i = 0; i < 2; i++) {
+        story.tell(1, { carrier: false });
+        story.run(5);
+        story.tell(1, { carrier: true, master: 10 });
+        story.run(1800);
+      }
+    },
+  },
+  // --- interfaces
+  {
+    name: 'bat0 is set down',
+    is: 'mesh-misconfigured',
+    does: (story) => {
+      story.tellMesh({ up: false });
+      story.run(10);
+    },
+  },
+  {
+    name: 'bat0 is taken out of its bridge',
+    is: 'mesh-misconfigured',
+    does: (story) => {
+      story.tellMesh({ master: 0 });
+      story.run(10);
+    },
+  },
+  {
+    name: 'bat0 is set down and up again by somebody at work',
+    is: null,
+    does: (story) => {
+      story.tellMesh({ up: false });
+      story.run(2);
+      story.tellMesh({ up: true });
+      story.run(20);
+    },
+  },
+  {
+    name: 'the MTU has no room for a whole frame, and fragmentation is off',
+    is: 'mtu-trouble',
+    does: (story) => {
+      story.tell(1, { mtu: 1500 });
+      story.run(20);
+    },
+    kernel: { settings: { ...new Story().kernel.settings, fragmentation: false } },
+  },
+  {
+    name: 'an MTU that is small from the start, with fragmentation on',
+    is: null,
+    does: (story) => story.run(60),
+    kernel: { ports: new Story().kernel.ports.map((one) => ({ ...one, link: { ...one.link, mtu: 1500 } })) },
+  },
+  {
+    name: 'BATMAN_V is spoken where nobody is heard',
+    is: 'mesh-mismatch',
+    does: (story) => {
+      story.kernel.overheard = [3, 3, 3, 4].map((type) => ({ source: N1, type, version: 15 }));
+      story.run(650);
+    },
+    kernel: {
+      ports: new Story().kernel.ports.map((one, i) => ({ ...one, silent: i === 0, heardAt: i === 0 ? 0 : 1e12 })),
+    },
+  },
+  {
+    name: 'nobody is heard, and there is nobody',
+    is: null,
+    does: (story) => story.run(250),
+    kernel: {
+      ports: new Story().kernel.ports.map((one, i) => ({ ...one, heardAt: i === 0 ? 0 : 1e12, silent: i === 0 })),
+    },
+  },
+  // --- routers
+  {
+    name: 'a neighbour dies: nothing of it on any link',
+    is: 'neighbour-dead',
+    does: (story) => {
+      story.kernel.ports[0]!.silent = true;
+      story.run(30);
+    },
+  },
+  {
+    name: 'half of the mesh is lost at once',
+    is: 'partition',
+    kernel: farAway(),
+    does: (story) => {
+      silence(story, FAR.slice(0, 3));
+      story.run(20);
+    },
+  },
+  {
+    name: 'one far router is lost',
+    is: null,
+    kernel: farAway(),
+    does: (story) => {
+      silence(story, FAR.slice(0, 1));
+      story.run(20);
+    },
+  },
+  {
+    name: 'routers leave one by one',
+    is: null,
+    kernel: farAway(),
+    does: (story) => {
+      for (const router of FAR.slice(0, 2)) {
+        silence(story, [router]);
+        story.run(25);
+      }
+    },
+  },
+  // --- gateways
+  {
+    name: 'the only gateway leaves',
+    is: 'gateway-lost',
+    kernel: {
+      settings: { ...new Story().kernel.settings, gwMode: 'client' },
+      gateways: [gateway(X, true)],
+    },
+    does: (story) => {
+      story.kernel.gateways = [];
+      story.run(10);
+    },
+  },
+  {
+    name: 'another gateway takes over',
+    is: null,
+    kernel: {
+      settings: { ...new Story().kernel.settings, gwMode: 'client' },
+      gateways: [gateway(X, true), gateway(N1, false)],
+    },
+    does: (story) => {
+      story.kernel.gateways = [gateway(N1, true)];
+      story.run(60);
+    },
+  },
+  {
+    name: 'a gateway loses its way out',
+    is: 'gateway-no-upstream',
+    kernel: { settings: { ...new Story().kernel.settings, gwMode: 'server' } },
+    does: (story) => {
+      story.kernel.upstream = { interface: null, carrier: false, answers: null };
+      story.run(60);
+    },
+  },
+  {
+    name: 'the router behind a gateway answers nothing',
+    is: 'gateway-no-upstream',
+    kernel: { settings: { ...new Story().kernel.settings, gwMode: 'server' } },
+    does: (story) => {
+      story.kernel.upstream = { interface: 'wan', carrier: true, answers: false };
+      story.run(60);
+    },
+  },
+  {
+    name: 'a gateway that never had a way out that shows',
+    is: null,
+    kernel: {
+      settings: { ...new Story().kernel.settings, gwMode: 'server' },
+      upstream: { interface: null, carrier: false, answers: null },
+    },
+    does: (story) => story.run(120),
+  },
+  // --- traffic
+  {
+    name: 'packets that came by a cable go back by it',
+    is: 'routing-loop',
+    does: (story) => {
+      story.kernel.rates.set('eth1', [3000, 3000, 500]);
+      story.run(40);
+    },
+  },
+  {
+    name: 'packets are forwarded from one cable to the other',
+    is: null,
+    does: (story) => {
+      story.kernel.rates.set('eth1', [3000, 2900, 500]).set('eth2', [2900, 3000, 500]);
+      story.run(60);
+    },
+  },
+  {
+    name: 'a download: many large packets one way, small ones the other',
+    is: null,
+    does: (story) => {
+      story.kernel.rates.set('eth1', [8000, 4000, 1400]).set('bat0', [8000, 4000, 1400]);
+      story.run(60);
+    },
+  },
+  {
+    name: 'a LAN that is joined to the mesh twice',
+    is: 'broadcast-storm',
+    does: (story) => {
+      story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+      story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
+      story.run(60);
+    },
+  },
+  {
+    name: 'much traffic both ways, and every station has one place',
+    is: null,
+    does: (story) => {
+      story.kernel.rates.set('eth1', [5000, 5000, 1200]).set('bat0', [5000, 5000, 1200]);
+      story.run(60);
+    },
+  },
+  // --- this router
+  {
+    name: 'somebody changes the hop penalty',
+    is: 'config-drift',
+    does: (story) => {
+      story.kernel.settings = { ...story.kernel.settings, hopPenalty: 90 };
+      story.run(10);
+    },
+  },
+  {
+    name: 'somebody changes one interface',
+    is: 'config-drift',
+    does: (story) => {
+      story.tell(1, { mtu: 1400 });
+      story.run(10);
+    },
+  },
+  {
+    name: 'somebody changes a setting, and back',
+    is: null,
+    does: (story) => {
+      const before = story.kernel.settings;
+      story.kernel.settings = { ...before, hopPenalty: 90 };
+      story.run(3);
+      story.kernel.settings = before;
+      story.run(20);
+    },
+  },
+  {
+    name: 'the CPUs have no time left',
+    is: 'overload',
+    does: (story) => {
+      vitals(story, { busy: 1 });
+      story.run(40);
+    },
+  },
+  {
+    name: 'memory runs out',
+    is: 'overload',
+    does: (story) => {
+      vitals(story, { availableKib: 3000 });
+      story.run(40);
+    },
+  },
+  {
+    name: 'flash is full',
+    is: 'overload',
+    does: (story) => {
+      vitals(story, { flashKib: 12 });
+      story.run(40);
+    },
+  },
+  {
+    name: 'the CPUs are busy for a moment',
+    is: null,
+    does: (story) => {
+      vitals(story, { busy: 1 });
+      story.run(15);
+      vitals(story, { busy: 0.4 });
+      story.run(60);
+    },
+  },
+  {
+    name: 'the wall clock jumps an hour',
+    is: 'clock-stepped',
+    does: (story) => {
+      vitals(story, { wallOffsetMs: story.kernel.vitals.wallOffsetMs - 3_600_000 });
+      story.run(11);
+    },
+  },
+  {
+    name: 'NTP slews the clock',
+    is: null,
+    does: (story) => {
+      for (let i = 0; i < 20; i++) {
+        vitals(story, { wallOffsetMs: story.kernel.vitals.wallOffsetMs + 5 });
+        story.run(10);
+      }
+    },
+  },
+  {
+    name: 'a clock that was never set is set once',
+    is: null,
+    kernel: { vitals: { ...new Story().kernel.vitals, wallOffsetMs: 0 } },
+    does: (story) => {
+      vitals(story, { wallOffsetMs: 1.8e12 });
+      story.run(30);
+    },
+  },
+];
+
+const OLD: readonly FaultClass[] = ['link-down', 'link-silent', 'router-dead'];
+
+for (const { name, is, does, settings, kernel } of CASES)
+  test(`${is ?? 'no fault'}: ${name}`, () => {
+    const story = new Story(settings, structuredClone(kernel));
+    story.settle();
+    assert.deepEqual(story.open(), [], 'nothing is wrong before');
+    story.changed.length = 0;
+    does(story);
+    const seen = story.classes().filter((one) => !OLD.includes(one));
+    assert.deepEqual(seen, is === null ? [] : [is]);
+    if (is === null) return;
+    const { fault } = story.decisions.find((one) => one.fault.class === is)!;
+    assert.ok(fault.evidence.length > 0 && fault.evidence.every(({ what, source }) => what !== '' && source !== ''));
+    assert.ok(fault.confidence > 0.5 && fault.confidence <= 1);
+    const isSafe = CATALOGUE.find((spec) => spec.class === is)!.safe;
+    if (!isSafe) {
+      const steps = story.decisions.filter((one) => one.fault.class === is).map(({ step }) => step);
+      assert.ok(
+        steps.every((step) => step === 'observed'),
+        `only observed until it is earned: ${steps}`,
+      );
+    }
+  });
+
+test('a neighbour’s word that it does not hear us is a reason to look, and no reason to change a setting', () => {
+  const story = new Story();
+  story.settle();
+  story.act('link-one-way');
+  story.changed.length = 0;
+  const frame = alarmOf({ kind: 'neighbour-lost', near: N1, far: '02:00:00:00:00:01', affected: [X] });
+  story.router.runtime.feed({ type: 'frame', interface: 22, frame }, story.now);
+  story.run(8);
+  assert.ok(story.classes().includes('link-one-way'));
+  assert.ok(!story.changed.some(({ kind }) => kind === 'set-hard'));
+});
+
+test('translation tables that do not fit what a router announces, three times in a row', () => {
+  const tvlv = (ttvn: number, crc: number) => `0401000c00${hex(ttvn, 2)}0001${hex(crc, 8)}00000000`;
+  const story = new Story();
+  const announce = (ttvn: number, crc: number) => {
+    const body = tvlv(ttvn, crc);
+    const head = `ffffffffffff0200000000ff4305000f320000000001${X.replaceAll(':', '')}020000000001`;
+    const frame = `${head}00ff${hex(body.length / 2, 4)}${body}`;
+    story.router.runtime.feed({ type: 'ogm-sent', frame }, story.now);
+  };
+  const table = (ttvn: number, crc: number) => {
+    story.kernel.stations = { local: 0, remote: 1, disputed: [], tables: [{ originator: X, ttvn, vlans: [[0, crc]] }] };
+  };
+  announce(7, 0xabcdef01);
+  table(7, 0xabcdef01);
+  story.settle();
+  assert.deepEqual(story.classes(), []);
+  table(7, 0x11111111);
+  story.run(200);
+  assert.deepEqual(story.classes(), ['translation-inconsistent']);
+  assert.match(story.decisions[0]!.fault.evidence[0]!.what, /1 of 1 checksums/);
+  table(7, 0xabcdef01);
+  story.run(70);
+  assert.deepEqual(story.open(), []);
+});
+
+test('every class has words and repairs that exist, and the last of an unsafe one tells a person', () => {
+  for (const { class: kind, words, repairs, safe } of CATALOGUE) {
+    assert.ok(words.length > 10 && repairs.length > 0, kind);
+    for (const action of repairs) assert.equal(repairOf(action).action, action);
+    if (!safe) assert.equal(repairs.at(-1), 'tell', kind);
+    if (!safe) for (const action of repairs) assert.ok(repairOf(action).mend !== undefined, `${kind} ${action}`);
+  }
+});
+
+test('hours without a fault: nothing is seen, nothing done, and little asked', () => {
+  const story = new Story();
+  let noise = 1;
+  for (let minute = 0; minute < 240; minute += 10) {
+    // Loss below what counts as poor, latency and traffic that wander.
+    noise = (noise * 48271) % 2147483647;
+    for (const one of story.kernel.ports) {
+      one.tq = 255 - (noise % 12);
+      one.rttNs = (2 + (noise % 7)) * MS;
+    }
+    story.kernel.rates.set('bat0', [noise % 900, noise % 500, 400]);
+    story.run(600);
+  }
+  assert.deepEqual(story.decisions, []);
+  assert.deepEqual(story.changed, []);
+  assert.ok(story.surveys.get('counters')! <= 1460);
+  assert.equal(story.surveys.get('upstream'), undefined, 'this router is no gateway');
+});
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0');
+}

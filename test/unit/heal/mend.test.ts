@@ -1,0 +1,334 @@
+/** Repairs that change settings: their turn, rehearsal, undo, verification, way back; and what classes earn by them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Memory } from '../../../agent/core/event.ts';
+import { SECOND } from '../../../agent/core/time.ts';
+import { Router } from './harness.ts';
+import { N1, Story, X } from './story.ts';
+
+/** No OGM of ours comes back from the first neighbour, and then they do again. */
+function oneWay(story: Story, seconds: number): void {
+  // By the other one it is further: routes stay where they are.
+  if (story.kernel.ports[1] !== undefined) story.kernel.ports[1].beyond = 0.5;
+  for (let i = 0; i < seconds; i++) {
+    story.kernel.ports[0]!.tq = Math.max(0, 255 - 4 * i);
+    story.run(1);
+  }
+}
+
+function remembered(story: Story, kind: Memory['kind']): Memory[] {
+  return story.memories.filter((memory) => memory.kind === kind);
+}
+
+test('a one-way link is made dear, with its undo armed; routes move; it is given back when it is whole', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  oneWay(story, 20);
+  assert.deepEqual(story.steps('link-one-way'), ['planned link-cost', 'verified link-cost']);
+  assert.match(story.decisions.at(-1)!.result!, /1 of 1 routers go another way/);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+  const [undo] = [...story.armed.values()];
+  assert.deepEqual(undo, { kind: 'set-hard', interface: 'eth1', settings: { hopPenalty: 0 } });
+  assert.deepEqual(story.open(), ['link-one-way'], 'a penalty of our own is neither loss nor drift');
+  story.kernel.ports[0]!.tq = 255;
+  story.run(40);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240, 'it lingers');
+  story.run(120);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+  assert.equal(story.armed.size, 0);
+  assert.deepEqual(story.steps('link-one-way').at(-1), 'over link-cost');
+  assert.deepEqual(story.classes(), ['link-one-way'], 'nothing else was seen meanwhile');
+});
+
+test('what comes back soon finds its repair in force, and each time it lingers longer', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  const set: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    oneWay(story, 20);
+    story.kernel.ports[0]!.tq = 255;
+    story.run(90);
+    set.push(story.changed.filter(({ kind }) => kind === 'set-hard').length);
+  }
+  assert.ok(set.at(-1)! <= 4, `settings do not flap with the link: ${set}`);
+  story.run(900);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+  assert.equal(story.armed.size, 0);
+});
+
+test('a link that some have no other way than stays as it is, and a person is told once an hour', () => {
+  const story = new Story();
+  story.kernel.ports.pop();
+  story.settle();
+  story.act('link-one-way');
+  oneWay(story, 60);
+  story.kernel.ports[0]!.tq = 10;
+  story.run(600);
+  assert.ok(!story.changed.some(({ kind }) => kind === 'set-hard'));
+  const steps = story.steps('link-one-way');
+  assert.deepEqual(steps.slice(0, 2), ['planned tell', 'done tell']);
+  assert.ok(steps.filter((step) => step === 'done tell').length === 1);
+});
+
+const drift = (story: Story) => {
+  story.kernel.settings = { ...story.kernel.settings, hopPenalty: 90 };
+};
+
+test('above one link a plan is rehearsed first: worse drops it, unknown and silence do not', () => {
+  for (const verdict of ['better', 'same', 'unknown', null, 'worse'] as const) {
+    const story = new Story({}, { verdict }).settle();
+    story.act('config-drift');
+    drift(story);
+    story.run(20);
+    const steps = story.steps('config-drift');
+    if (verdict === 'worse') {
+      assert.deepEqual(steps.slice(0, 2), ['planned restore', 'dropped restore']);
+      assert.deepEqual(story.changed, []);
+    } else {
+      assert.deepEqual(steps, ['planned restore', 'verified restore'], String(verdict));
+      assert.equal(story.kernel.settings.hopPenalty, 30);
+      assert.equal(story.armed.size, 0, 'what is put back stays');
+    }
+  }
+});
+
+test('repairs of one link wait for no rehearsal', () => {
+  const story = new Story({}, { verdict: null }).settle();
+  story.act('link-one-way');
+  oneWay(story, 18);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+});
+
+test('who changes a setting again and again means it', () => {
+  const story = new Story().settle();
+  story.act('config-drift');
+  for (let i = 0; i < 4; i++) {
+    drift(story);
+    story.run(60);
+  }
+  assert.equal(story.changed.length, 2, 'twice put back, then left');
+  assert.equal(story.kernel.settings.hopPenalty, 90);
+  story.run(1000);
+  assert.deepEqual(story.open(), [], 'after a while it is taken as meant');
+});
+
+test('what is only observed changes nothing, and is held against what then happened', () => {
+  const story = new Story().settle();
+  oneWay(story, 20);
+  story.kernel.ports[0]!.tq = 255;
+  story.run(60);
+  assert.deepEqual(story.steps('link-one-way'), ['observed link-cost']);
+  assert.deepEqual(story.changed, []);
+  assert.match(story.decisions[0]!.result!, /only observed/);
+  const view = story.router.room.earned.view().find((one) => one.class === 'link-one-way')!;
+  assert.deepEqual([view.right, view.wrong, view.acts], [1, 0, false]);
+});
+
+test('a class acts once enough of its cases were right, and no longer when they are not', () => {
+  const memory = (right: number, wrong: number): Memory[] => [
+    { kind: 'earned', key: 'link-one-way', value: JSON.stringify({ right, wrong }) },
+  ];
+  const acts = (memories: Memory[], settings = {}) => {
+    const router = new Router(settings);
+    router.feed({ type: 'started', node: 'r1', epoch: 3, marks: [], memories });
+    return router.room.earned.acts('link-one-way');
+  };
+  assert.equal(acts(memory(19, 0)), false, 'too few');
+  assert.equal(acts(memory(20, 0)), true);
+  assert.equal(acts(memory(38, 2)), false, 'not more than 95 %');
+  assert.equal(acts(memory(39, 1)), true);
+  assert.equal(acts(memory(4, 0), { earnCases: 4 }), true, 'as configured');
+  assert.equal(acts(memory(4, 1), { earnCases: 4, earnRight: 0.7, earnFalse: 0.3 }), true);
+  assert.equal(acts([{ kind: 'class-mode', key: 'link-one-way', value: 'act' }]), true, 'a person decides');
+  assert.equal(acts([...memory(99, 0), { kind: 'class-mode', key: 'link-one-way', value: 'observe' }]), false);
+  assert.equal(acts([{ kind: 'earned', key: 'link-one-way', value: '{"right":1e9,"wrong":-1}' }]), false, 'nonsense');
+  assert.equal(acts([{ kind: 'earned', key: 'link-one-way', value: 'rubbish' }]), false);
+});
+
+test('the safe classes act from the first day, and off means that nobody looks', () => {
+  const router = new Router();
+  for (const kind of ['link-down', 'link-silent', 'interface-fell-out', 'mesh-vanished'] as const)
+    assert.equal(router.room.earned.acts(kind), true);
+  for (const kind of ['link-lossy', 'config-drift', 'broadcast-storm', 'gateway-no-upstream'] as const)
+    assert.equal(router.room.earned.acts(kind), false);
+  const story = new Story().settle();
+  story.router.feed({ type: 'class-mode-asked', by: 'root', class: 'link-one-way', mode: 'off' });
+  oneWay(story, 20);
+  assert.deepEqual([story.classes(), story.open()], [[], []]);
+  story.router.feed({ type: 'class-mode-asked', by: 'root', class: 'link-down', mode: 'observe' });
+  story.tell(2, { carrier: false });
+  assert.match(story.steps('link-down').join(), /^observed (kick|detach)$/);
+});
+
+test('drift that nobody puts back was no fault, and one that somebody did was', () => {
+  const story = new Story().settle();
+  const before = story.kernel.settings;
+  drift(story);
+  story.run(100);
+  story.kernel.settings = before;
+  story.run(10);
+  drift(story);
+  story.run(1000);
+  const view = story.router.room.earned.view().find((one) => one.class === 'config-drift')!;
+  assert.deepEqual([view.right, view.wrong], [1, 1]);
+});
+
+test('a mode that does not act any more gives back what is in force', () => {
+  for (const event of [
+    { type: 'mode-asked', by: 'root', mode: 'observe' },
+    { type: 'class-mode-asked', by: 'root', class: 'link-one-way', mode: 'observe' },
+  ] as const) {
+    const story = new Story().settle();
+    story.act('link-one-way');
+    oneWay(story, 20);
+    assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+    story.router.feed(event);
+    story.run(5);
+    assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+    assert.equal(story.armed.size, 0);
+  }
+});
+
+test('a gateway without a way out stands down where there is another, and comes back with it', () => {
+  const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
+  const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
+  const story = new Story({}, { settings, gateways: [other] }).settle();
+  story.act('gateway-no-upstream');
+  story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+  story.run(200);
+  assert.equal(story.kernel.settings.gwMode, 'off');
+  assert.deepEqual(story.open(), ['gateway-no-upstream'], 'it is not over for that');
+  assert.deepEqual([...story.armed.values()], [{ kind: 'set-mesh', mesh: 'bat0', settings: { gwMode: 'server' } }]);
+  story.kernel.upstream = { interface: 'wan', carrier: true, answers: true };
+  story.run(200);
+  assert.equal(story.kernel.settings.gwMode, 'server');
+  assert.equal(story.armed.size, 0);
+  const alone = new Story({}, { settings }).settle();
+  alone.act('gateway-no-upstream');
+  alone.kernel.upstream = story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+  alone.run(200);
+  assert.equal(alone.kernel.settings.gwMode, 'server', 'the only one stays');
+});
+
+test('of two routers that see a storm the lower address acts first, the other only if that did not help', () => {
+  const storm = (story: Story, other: string) => {
+    story.act('broadcast-storm');
+    story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+    story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', other]] };
+  };
+  const settings = { ...new Story().kernel.settings, bridgeLoopAvoidance: true };
+  const first = new Story({}, { settings: { ...settings } }).settle();
+  storm(first, '02:00:00:00:ff:ff');
+  first.run(60);
+  assert.equal(first.kernel.mesh.master, 0, 'the lower address takes bat0 out of the bridge');
+  const second = new Story({}, { settings: { ...settings } }).settle();
+  storm(second, '02:00:00:00:00:01');
+  second.run(60);
+  assert.equal(second.kernel.mesh.master, 12, 'the higher one waits');
+  second.run(90);
+  assert.equal(second.kernel.mesh.master, 0, 'nothing came of it: now it acts');
+});
+
+test('a bridge loop without loop avoidance: that is turned on first, since it is gentler', () => {
+  const settings = { ...new Story().kernel.settings, bridgeLoopAvoidance: false };
+  const story = new Story({}, { settings }).settle();
+  story.act('broadcast-storm');
+  story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+  story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', X]] };
+  story.run(40);
+  assert.equal(story.kernel.settings.bridgeLoopAvoidance, true);
+  assert.equal(story.kernel.mesh.master, 12);
+});
+
+test('overload: the agent asks less of the router until it is over', () => {
+  const story = new Story().settle();
+  story.act('overload');
+  const polls = (seconds: number) => {
+    const before = story.polls;
+    story.run(seconds);
+    return story.polls - before;
+  };
+  const usual = polls(60);
+  story.kernel.vitals = { ...story.kernel.vitals, busy: 1 };
+  story.run(60);
+  assert.ok(polls(60) < usual / 2);
+  story.kernel.vitals = { ...story.kernel.vitals, busy: 0.1 };
+  story.run(300);
+  assert.ok(polls(60) >= usual - 1);
+  assert.deepEqual(story.open(), []);
+});
+
+test('bat0 that was set down is set up again, a lost bridge is joined again', () => {
+  const story = new Story().settle();
+  story.act('mesh-misconfigured');
+  story.tellMesh({ up: false });
+  story.run(20);
+  assert.deepEqual([story.kernel.mesh.up, story.open()], [true, []]);
+  story.tellMesh({ master: 0 });
+  story.run(20);
+  assert.deepEqual([story.kernel.mesh.master, story.open()], [12, []]);
+});
+
+test('what has worked better here goes first, and the plan says why', () => {
+  const memories: Memory[] = [
+    { kind: 'repair', key: 'link-one-way link-cost', value: JSON.stringify([6, 0, 0, 2]) },
+    { kind: 'repair', key: 'link-one-way cycle', value: JSON.stringify([9, 9, 9 * 2 * SECOND, 0]) },
+  ];
+  const chosen = (more: Memory[], settings = {}) => {
+    const story = new Story(settings).settle();
+    story.router.feed({ type: 'started', node: 'r1', epoch: 3, marks: [], memories: more });
+    story.act('link-one-way');
+    oneWay(story, 17);
+    return story.decisions.find(({ fault }) => fault.class === 'link-one-way')!;
+  };
+  assert.equal(chosen([]).action, 'link-cost', 'gentlest first, where nothing is known');
+  const learned = chosen(memories);
+  assert.equal(learned.action, 'cycle');
+  const notes = learned.alternatives.map(({ learned: note }) => note);
+  assert.ok(notes.some((note) => note?.includes('worked 9 of 9 times, in 2.0 s')));
+  assert.ok(notes.some((note) => note?.includes('2 other faults began just after')));
+  assert.equal(chosen(memories, { explore: 1 }).action, 'link-cost', 'exploring, it is tried again');
+});
+
+test('how a repair fared is remembered across restarts', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  oneWay(story, 20);
+  const [known] = remembered(story, 'repair');
+  assert.equal(known!.key, 'link-one-way link-cost');
+  assert.equal(JSON.parse(known!.value)[1], 1);
+  assert.deepEqual(
+    remembered(story, 'class-mode').map(({ value }) => value),
+    ['act'],
+  );
+  const again = new Router();
+  again.feed({ type: 'started', node: 'r1', epoch: 4, marks: [], memories: [known!] });
+  assert.equal(again.room.knowledge.records()[0]!.successes, 1);
+});
+
+test('a change that the kernel refuses is taken back, and the next repair is tried after it', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  story.refuse = (change) => (change.kind === 'set-hard' ? 'Operation not supported' : null);
+  oneWay(story, 20);
+  story.kernel.ports[1]!.beyond = 0.01;
+  const first = story.steps('link-one-way');
+  assert.deepEqual(first.slice(0, 1), ['planned link-cost']);
+  story.kernel.ports[0]!.tq = 170;
+  for (let i = 0; i < 60; i++) {
+    story.kernel.ports[0]!.tq = Math.max(20, 170 - 4 * i);
+    story.run(1);
+  }
+  story.refuse = () => null;
+  story.run(120);
+  const steps = story.steps('link-one-way');
+  assert.ok(steps.includes('rolled-back link-cost'), steps.join());
+  assert.ok(
+    steps.some((step) => step.endsWith('cycle')),
+    steps.join(),
+  );
+  story.kernel.ports[0]!.tq = 255;
+  story.run(200);
+  assert.equal(story.armed.size, 0);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+});
