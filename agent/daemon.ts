@@ -6,6 +6,7 @@ import { cautious, diff, settle } from './config/load.ts';
 import { type Config, optionValue, ROWS } from './config/schema.ts';
 import { AgentError, asAgentError } from './core/errors.ts';
 import type { HealSettings } from './core/event.ts';
+import type { MeshInfo } from './core/kernel.ts';
 import { Log } from './core/log.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
@@ -139,8 +140,8 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
   // Before all else. None is heard before what follows has been set up, up to the first wait.
   process.on('SIGHUP', reload);
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
   let { config, trouble } = readConfig(file, log);
   const started = config;
   log.level = config.log.level;
@@ -247,7 +248,21 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     log.level = next.log.level;
   }
 
+  let ending = false;
+
+  /** A second signal waits for nothing. */
   function stop(signal: NodeJS.Signals): void {
+    if (!ending && room.kick.isCatchingUp) {
+      ending = true;
+      log.info(`ending on ${signal}, once the kernel has caught up with the last kick`);
+      const until = shim.now() + LONGEST_END;
+      const again = () => {
+        if (!room.kick.isCatchingUp || shim.now() > until) stop(signal);
+        else setTimeout(again, 50);
+      };
+      again();
+      return;
+    }
     log.info(`ending on ${signal}`, { undone: host.armed().length });
     control?.close();
     host.close();
@@ -349,6 +364,9 @@ function keepReady(room: Heal, now: () => Nanos): void {
   setTimeout(again, 0);
 }
 
+/** Whoever ends the agent waits no longer: procd five seconds. */
+const LONGEST_END: Nanos = 4 * SECOND;
+
 const PHASES: ReadonlySet<string> = new Set(['monitor', 'analyse', 'plan', 'execute', 'knowledge']);
 
 /** Until the kernel has batman-adv there is nothing to heal, and nothing to end for. */
@@ -430,7 +448,7 @@ function degraded(
   now: {
     readonly state: State;
     readonly host: Host;
-    readonly around: { mesh: unknown };
+    readonly around: { mesh: unknown; lastMesh: MeshInfo | null };
     readonly control: Controlled | null;
     /** What is wrong with the configuration file, and what the kernel lacks. */
     readonly file: string | null;
@@ -448,7 +466,19 @@ function degraded(
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
   if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });
   if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
+  const foreign = config.mesh.own ? foreignMesh(config, around.lastMesh) : null;
+  if (foreign !== null) found.push({ part: 'mesh', level: 'partly', why: foreign });
   return found;
+}
+
+/** mesh.own is set, and the mesh is not as this agent makes it: somebody else made it. null where it is. */
+function foreignMesh({ mesh }: Config, found: MeshInfo | null): string | null {
+  if (found === null) return null;
+  if (found.algorithm !== mesh.algorithm)
+    return `${mesh.interface} runs ${found.algorithm}, and mesh.algorithm is ${mesh.algorithm}: it was there before`;
+  if (found.primary !== undefined && found.primary.name !== mesh.primary)
+    return `${mesh.interface} has ${found.primary.name} for its primary interface, not ${mesh.primary}: it was there before`;
+  return null;
 }
 
 function asTable(config: Config): Record<string, Record<string, unknown>> {

@@ -7,13 +7,13 @@
  *     u32 length    bytes that follow this field: 8 + the message
  *     u8  type      1 ARM, 2 DISARM, 3 DISMISS
  *     u8  protocol  netlink protocol (0 rtnetlink, 16 generic netlink); 0 for the other types
- *     u16 zero
+ *     u16 wait      ARM only: milliseconds after the end of input before the message may go; 0 for the other types
  *     u32 id        the agent's name for the repair's step; 0 for DISMISS
  *     message       ARM only: one complete netlink request, header and all, in the machine's own byte order
  *
  * ARM holds the message; an id already armed is replaced and counts as armed last. DISARM forgets it (an unknown id is
  * fine). DISMISS ends the helper without sending. At the end of input the messages still armed are sent in reverse order
- * of arming, each with NLM_F_REQUEST | NLM_F_ACK and a sequence number of the helper's own, and the kernel's answer is
+ * of arming, those that wait when their time has come, each with NLM_F_REQUEST | NLM_F_ACK and a sequence number of the helper's own, and the kernel's answer is
  * awaited. One line a message goes to standard error.
  *
  * Bounds: 64 armed, 4096 bytes a message. A malformed record counts as the end of input, since what the agent wants is
@@ -39,6 +39,7 @@ typedef struct {
   uint32_t id, length; /* length 0: free */
   uint64_t order;
   uint8_t protocol;
+  uint16_t wait;
   _Alignas(struct nlmsghdr) uint8_t message[MESSAGE_MAX];
 } slot;
 
@@ -82,10 +83,14 @@ static slot *vacant(void) {
   return NULL;
 }
 
-static int milliseconds_left(const struct timespec *end) {
+static long milliseconds_until(const struct timespec *then) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  long left = (end->tv_sec - now.tv_sec) * 1000 + (end->tv_nsec - now.tv_nsec) / 1000000;
+  return (then->tv_sec - now.tv_sec) * 1000 + (then->tv_nsec - now.tv_nsec) / 1000000;
+}
+
+static int milliseconds_left(const struct timespec *end) {
+  long left = milliseconds_until(end);
   return left < 0 ? 0 : (int)left;
 }
 
@@ -163,11 +168,24 @@ static int send_undo(slot *s, char *said, size_t said_size) {
 
 static int undo_all(void) {
   int refused = 0;
+  struct timespec ended;
+  clock_gettime(CLOCK_MONOTONIC, &ended);
   for (;;) {
-    slot *last = NULL;
-    for (int i = 0; i < SLOTS; i++)
-      if (slots[i].length && (!last || slots[i].order > last->order)) last = &slots[i];
-    if (!last) return refused;
+    slot *last = NULL, *soonest = NULL;
+    long passed = -milliseconds_until(&ended);
+    for (int i = 0; i < SLOTS; i++) {
+      slot *s = &slots[i];
+      if (!s->length) continue;
+      if (!soonest || s->wait < soonest->wait) soonest = s;
+      if (s->wait <= passed && (!last || s->order > last->order)) last = s;
+    }
+    if (!soonest) return refused;
+    if (!last) {
+      long left = soonest->wait - passed + 1;
+      struct timespec pause = {left / 1000, left % 1000 * 1000000L};
+      nanosleep(&pause, NULL);
+      continue;
+    }
     char said[256] = "";
     int error = send_undo(last, said, sizeof said);
     fprintf(stderr, "x0undo: step %u, protocol %u: %s%s\n", last->id, last->protocol, error ? strerror(error) : "undone",
@@ -205,7 +223,8 @@ int main(void) {
     uint32_t length = le32(head), id = le32(head + 8);
     uint8_t type = head[4], protocol = head[5];
     if (length < HEAD || length > HEAD + MESSAGE_MAX) return malformed("length");
-    if (head[6] || head[7] || protocol >= PROTOCOLS) return malformed("head");
+    uint16_t wait = (uint16_t)(head[6] | head[7] << 8);
+    if ((wait && type != ARM) || protocol >= PROTOCOLS) return malformed("head");
     length -= HEAD;
     if (type != ARM && length > 0) return malformed("a message where none belongs");
     if (type == DISMISS) return 0;
@@ -222,6 +241,7 @@ int main(void) {
       memcpy(s->message, message, length);
       s->id = id;
       s->protocol = protocol;
+      s->wait = wait;
       s->order = ++arms;
       s->length = length;
     } else {

@@ -25,7 +25,14 @@ export type Effect =
    * A change of the kernel's settings. Its outcome comes back as 'change-done' with the same id.
    * `undo` is armed in the undo helper before the change goes out, and sent if the agent dies before it is disarmed.
    */
-  | { readonly type: 'change'; readonly id: string; readonly change: Change; readonly undo: Change | null }
+  | {
+      readonly type: 'change';
+      readonly id: string;
+      readonly change: Change;
+      readonly undo: Change | null;
+      /** How long after the agent's end the undo waits: what is changed has to do its work first. */
+      readonly undoAfter?: Nanos;
+    }
   | { readonly type: 'disarm'; readonly id: string }
   /** Read batman-adv's tables now; the answer is a 'tables' event. */
   | { readonly type: 'poll' }

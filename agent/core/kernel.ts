@@ -153,7 +153,7 @@ export type Change =
   | { readonly kind: 'set-hard'; readonly interface: string; readonly settings: HardSettings }
   | { readonly kind: 'set-mtu'; readonly interface: string; readonly mtu: number }
   /** A bridge without ports: the stable primary interface where the agent owns the mesh. */
-  | { readonly kind: 'create-bridge'; readonly interface: string }
+  | { readonly kind: 'create-bridge'; readonly interface: string; readonly mac: Mac | null }
   | { readonly kind: 'add-address'; readonly interface: string; readonly address: InterfaceAddress };
 
 /** A station of this router's own (GET_TRANSTABLE_LOCAL). Flags: BATADV_TT_CLIENT_*. */

@@ -270,7 +270,7 @@ It holds addresses and times, no key and no traffic of users.`,
     arguments: 'FILE',
     least: 1,
     most: 1,
-    help: 'play a recording again: are the same decisions taken?',
+    help: 'play a recording again, decision for decision',
     more: `FILE comes from record export or x0d --record, on any machine; plain or gzip.
 Exit status 1 with the first difference, if there is one. Needs no agent.`,
     example: 'x0ctl replay incident.jsonl.gz',

@@ -2,9 +2,10 @@
  * E of MAPE-K: carries plans out, step by step, verifies what came of them in the kernel's own tables, takes back what
  * did not help, and writes every decision down.
  */
+import { hash } from 'node:crypto';
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
-import type { Mac } from '../core/ids.ts';
+import { type Mac, macFromBytes } from '../core/ids.ts';
 import type { Change, OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
@@ -215,7 +216,11 @@ export class Execute implements Machine {
     if (lastMesh !== null) steps.push({ kind: 'set-mesh', mesh, settings: lastMesh.settings });
     const primary = primaryName(this.#around) ?? settings.primary;
     if (settings.own && linkByName(this.#around, primary) === undefined)
-      steps.push({ kind: 'create-bridge', interface: primary });
+      steps.push({
+        kind: 'create-bridge',
+        interface: primary,
+        mac: lastMesh?.primary?.mac ?? primaryMac(this.#around),
+      });
     // What somebody gave another master meanwhile is no longer ours.
     const isFree = (name: string) => !links.has(linkByName(this.#around, name)?.master ?? 0);
     const present = [...members].filter(
@@ -358,6 +363,8 @@ export class Execute implements Machine {
       const good = mesh !== null && link?.master === mesh.index;
       return { good, words: good ? 'it is back under the mesh interface' : 'it is still not under the mesh interface' };
     }
+    if (fault.class === 'interface-fell-out' && linkByName(this.#around, fault.interface ?? '')?.master !== mesh?.index)
+      return { good: false, words: 'it is not under the mesh interface' };
     const paths = tables?.originators ?? [];
     // On a shared interface the way may lead over the same one, by another neighbour.
     const lostPeer = fault.class === 'link-silent' ? fault.peer : null;
@@ -427,6 +434,26 @@ function reasonOf(fault: Fault): KickReason {
   if (fault.class === 'remote-alarm') return 'remote-alarm';
   if (fault.evidence.some((evidence) => evidence.source === 'operator')) return 'operator';
   return fault.class === 'link-silent' ? 'silence' : 'own-fault';
+}
+
+/**
+ * The address of a primary interface of our own, by which the mesh knows this router: the same at each start, so it follows
+ * from the card with the lowest universally administered address (IEEE 802, 8.2), else from the lowest configured one.
+ */
+function primaryMac({ links, settings }: Surroundings): Mac | null {
+  const cards = [...links.values()].filter(({ kind, mac }) => kind === '' && mac !== '' && isUniversal(mac));
+  const configured = [...links.values()].filter(
+    ({ name, mac }) => settings.hardInterfaces.includes(name) && mac !== '',
+  );
+  const [lowest] = (cards.length > 0 ? cards : configured).map(({ mac }) => mac).sort();
+  if (lowest === undefined) return null;
+  const bytes = hash('sha256', `x0tta6bl4 ${settings.primary} ${lowest}`, 'buffer').subarray(0, 6);
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
+  return macFromBytes(bytes);
+}
+
+function isUniversal(mac: Mac): boolean {
+  return (Number.parseInt(mac.slice(0, 2), 16) & 0x03) === 0;
 }
 
 /** Names the taking out of an interface, to the kernel and to the undo helper. */

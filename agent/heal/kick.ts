@@ -71,7 +71,13 @@ export class Kick implements Machine {
   constructor(around: Surroundings) {
     this.#around = around;
     this.#aggregation = new Loan(around, 'aggregatedOgms', false);
-    this.#interval = new Loan(around, 'origInterval', CATCH_UP_MS);
+    // Where the agent ends first the kernel still catches up: behind its own OGMs it would be worse off than without us.
+    this.#interval = new Loan(
+      around,
+      'origInterval',
+      CATCH_UP_MS,
+      (originalMs) => (originalMs + MOST_AHEAD * CATCH_UP_MS) * MS,
+    );
   }
 
   on(event: Event, now: Nanos): Effect[] {
@@ -111,6 +117,11 @@ export class Kick implements Machine {
       this.#aggregation.deadline(),
       this.#interval.deadline(),
     );
+  }
+
+  /** The kernel has not caught up with the last kick, and is given short intervals for it. */
+  get isCatchingUp(): boolean {
+    return this.#interval.isOut;
   }
 
   /** Kicks that the budget still allows. */

@@ -23,7 +23,16 @@ export class Loan<K extends Lendable> {
   #unanswered = 0;
   #retryAt: Nanos = NEVER;
 
-  constructor(around: Surroundings, key: K, value: MeshSettings[K]) {
+  readonly #undoAfter: (original: MeshSettings[K]) => Nanos;
+
+  /** `undoAfter`: how long it stays out where the agent ends meanwhile. */
+  constructor(
+    around: Surroundings,
+    key: K,
+    value: MeshSettings[K],
+    undoAfter: (original: MeshSettings[K]) => Nanos = () => 0,
+  ) {
+    this.#undoAfter = undoAfter;
     this.#around = around;
     this.#id = `loan-${key}`;
     this.#key = key;
@@ -52,7 +61,13 @@ export class Loan<K extends Lendable> {
     this.#state = 'out';
     this.#retryAt = NEVER;
     return [
-      { type: 'change', id: this.#id, change: this.#set(this.#value), undo: this.#set(this.#original) },
+      {
+        type: 'change',
+        id: this.#id,
+        change: this.#set(this.#value),
+        undo: this.#set(this.#original),
+        undoAfter: this.#undoAfter(this.#original),
+      },
       { type: 'emit', event: { type: 'lent', settings: this.#settings(this.#original), returned: false } },
     ];
   }

@@ -104,7 +104,9 @@ export class Plan implements Machine {
     };
   }
 
+  /** The mesh that this router is configured to make is no repair: without it there is nothing to observe. */
   #acts(fault: Fault): boolean {
+    if (fault.class === 'mesh-vanished' && this.#around.settings.own && this.#around.lastMesh === null) return true;
     return this.#around.settings.mode === 'act' && this.#earned.acts(fault.class);
   }
 

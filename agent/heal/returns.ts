@@ -168,8 +168,12 @@ export class Returns implements Machine {
 
   /** Who is put in first becomes the primary, and gives the router its address. */
   #comesAfterPrimary(name: string): boolean {
-    const primary = linkByName(this.#around, primaryName(this.#around) ?? '');
-    return primary !== undefined && primary.name !== name && primary.master === 0;
+    const { own, primary: configured } = this.#around.settings;
+    const first = own ? configured : primaryName(this.#around);
+    const primary = linkByName(this.#around, first ?? '');
+    if (name === first) return false;
+    // One of our own may not be there yet: it is made right after the mesh interface.
+    return own ? !this.#isIn(primary) : primary !== undefined && primary.master === 0;
   }
 
   #answered(id: string, error: string | null, now: Nanos): Effect[] {

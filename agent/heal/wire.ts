@@ -111,7 +111,7 @@ export function decodeFrame(frame: Uint8Array, key: MacKey): Frame {
   const end = ETHER + (isEcho ? ECHO_BODY : ALARM_HEAD + 6 * count);
   if (count > MOST_AFFECTED) throw bad('affected', `${count} originators`);
   if (frame.length < end + TAG) throw bad('short', `${frame.length} bytes for kind ${kind}`);
-  if (!timingSafeEqual(tag(frame.subarray(ETHER, end), key), frame.subarray(end, end + TAG))) {
+  if (!timingSafeEqual(tag(frame.subarray(0, end), key), frame.subarray(end, end + TAG))) {
     throw bad('tag', 'it was not made with this mesh key');
   }
   const source = macFromBytes(frame, 6);
@@ -155,12 +155,15 @@ function begin(
 }
 
 function seal(frame: Uint8Array, key: MacKey): Uint8Array {
-  frame.set(tag(frame.subarray(ETHER, frame.length - TAG), key), frame.length - TAG);
+  frame.set(tag(frame.subarray(0, frame.length - TAG), key), frame.length - TAG);
   return frame;
 }
 
-function tag(payload: Uint8Array, key: MacKey): Buffer {
-  const signed = Buffer.concat([key.inner, payload]);
+/** Of a frame without its tag. An echo is between two interfaces: who relays it must not pass for one of them. */
+function tag(frame: Uint8Array, key: MacKey): Buffer {
+  const kind = frame[ETHER + 3];
+  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY;
+  const signed = Buffer.concat([key.inner, frame.subarray(ETHER), frame.subarray(0, isEcho ? 12 : 0)]);
   signed[BLOCK + 4] = 0; // the hop count
   return hash('sha256', Buffer.concat([key.outer, hash('sha256', signed, 'buffer')]), 'buffer').subarray(0, TAG);
 }

@@ -237,7 +237,7 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
         case 'create-mesh':
           return { protocol: NETLINK_ROUTE, message: encodeCreateBatadv(change.mesh, change.algorithm, change.mac) };
         case 'create-bridge':
-          return { protocol: NETLINK_ROUTE, message: encodeCreateBridge(change.interface) };
+          return { protocol: NETLINK_ROUTE, message: encodeCreateBridge(change.interface, change.mac) };
         case 'add-address':
           return { protocol: NETLINK_ROUTE, message: encodeAddAddress(indexOf(change.interface), change.address) };
       }

@@ -10,9 +10,10 @@ const LONGEST_PAUSE_MS = 60_000;
 export interface Undo {
   /**
    * Before the change goes out. The same id again replaces what was armed. Throws E_USAGE when too much is armed,
-   * E_SOCKET when there is no helper: what cannot be held must not be changed.
+   * E_SOCKET when there is no helper: what cannot be held must not be changed. `waitMs`: from the agent's end until it is
+   * sent.
    */
-  arm(id: string, protocol: number, message: Uint8Array): void;
+  arm(id: string, protocol: number, message: Uint8Array, waitMs: number): void;
   disarm(id: string): void;
   /** Ids armed now. */
   armed(): readonly string[];
@@ -24,7 +25,7 @@ export interface Undo {
 
 /** Never throws: without a helper `alive` says so, and another one is tried after a pause that grows. */
 export function startUndo(log: Log): Undo {
-  const held = new Map<string, { number: number; protocol: number; message: Uint8Array }>();
+  const held = new Map<string, { number: number; protocol: number; message: Uint8Array; waitMs: number }>();
   let count = 0;
   let closed = false;
   let helper: UndoHelper | null = null;
@@ -45,7 +46,7 @@ export function startUndo(log: Log): Undo {
         log.warning('the undo helper ended; another is started', { how, in_ms: pause });
         again();
       });
-      for (const { number, protocol, message } of held.values()) helper.arm(number, protocol, message);
+      for (const { number, protocol, message, waitMs } of held.values()) helper.arm(number, protocol, message, waitMs);
     } catch (thrown) {
       helper = null;
       const error = asAgentError(thrown, 'E_NATIVE');
@@ -61,14 +62,14 @@ export function startUndo(log: Log): Undo {
   }
 
   return {
-    arm(id, protocol, message) {
+    arm(id, protocol, message, waitMs) {
       if (helper === null) throw new AgentError('E_SOCKET', 'the undo helper does not run');
       count += 1;
       const number = held.get(id)?.number ?? count;
-      helper.arm(number, protocol, message);
+      helper.arm(number, protocol, message, waitMs);
       // In the helper's order: what is replaced counts as armed last.
       held.delete(id);
-      held.set(id, { number, protocol, message });
+      held.set(id, { number, protocol, message, waitMs });
     },
     disarm(id) {
       const entry = held.get(id);

@@ -227,7 +227,7 @@ export class Host implements World {
     if (undo !== null) {
       try {
         const { protocol, message } = kernel.prepare(undo);
-        helper.arm(id, protocol, message);
+        helper.arm(id, protocol, message, Math.ceil((effect.undoAfter ?? 0) / MS));
       } catch (thrown) {
         // What cannot be taken back is not done.
         this.#changed(id, `no undo could be prepared: ${asAgentError(thrown).message}`);

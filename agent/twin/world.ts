@@ -136,15 +136,14 @@ export class TwinWorld implements World, Listener {
     this.kernel.tapped = null;
     this.#held = [];
     this.#stopped = false;
-    const undos = [...this.#armed.values()];
+    const undos = [...this.#armed].map(([id, undo]) => ({ undo, after: this.#armedBy.get(id)?.undoAfter ?? 0 }));
     this.#armed.clear();
     this.#armedBy.clear();
-    this.#options.scheduler.after(UNDO, () => {
-      for (const undo of undos) {
+    for (const { undo, after } of undos.reverse())
+      this.#options.scheduler.after(UNDO + after, () => {
         this.#options.watcher.onChange?.(this, undo, true);
         this.kernel.apply(undo);
-      }
-    });
+      });
   }
 
   /** SIGSTOP, SIGCONT: what happens meanwhile waits in its sockets. */

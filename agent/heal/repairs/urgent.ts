@@ -84,9 +84,10 @@ function isNamed(fault: Fault, around: Surroundings): boolean {
   return fault.affected.length === 0 || (self !== null && fault.affected.includes(self));
 }
 
-/** A silent neighbour by which nothing goes. */
+/** A silent neighbour, or an interface outside the mesh, by which nothing goes (any more). */
 function isIdle({ class: kind, interfaceIndex, peer }: Fault, around: Surroundings): boolean {
-  return kind === 'link-silent' && peer !== null && broken(around, interfaceIndex ?? 0, peer).length === 0;
+  if (kind === 'link-silent') return peer !== null && broken(around, interfaceIndex ?? 0, peer).length === 0;
+  return kind === 'interface-fell-out' && broken(around, interfaceIndex ?? 0).length === 0;
 }
 
 function insistence(fault: Fault, does: string, { knowledge, now }: Scene): string | null {

@@ -11,22 +11,25 @@ const HEAD = 8;
 /** The helper's bounds. */
 export const UNDO_SLOTS = 64;
 export const UNDO_MESSAGE_MAX = 4096;
+const LONGEST_WAIT_MS = 0xffff;
 
-function record(type: number, protocol: number, id: number, message: Uint8Array): Uint8Array {
+function record(type: number, protocol: number, id: number, message: Uint8Array, waitMs = 0): Uint8Array {
   const out = new Uint8Array(4 + HEAD + message.length);
   const view = new DataView(out.buffer);
   view.setUint32(0, HEAD + message.length, true);
   view.setUint8(4, type);
   view.setUint8(5, protocol);
+  view.setUint16(6, Math.min(waitMs, LONGEST_WAIT_MS), true);
   view.setUint32(8, id, true);
   out.set(message, 4 + HEAD);
   return out;
 }
 
-export function encodeArm(id: number, protocol: number, message: Uint8Array): Uint8Array {
+/** `waitMs`: from the agent's end until the message goes, 65.5 s at most. */
+export function encodeArm(id: number, protocol: number, message: Uint8Array, waitMs = 0): Uint8Array {
   if (message.length > UNDO_MESSAGE_MAX)
     throw new AgentError('E_USAGE', `an undo message has at most ${UNDO_MESSAGE_MAX} bytes`);
-  return record(ARM, protocol, id, message);
+  return record(ARM, protocol, id, message, waitMs);
 }
 
 export function encodeDisarm(id: number): Uint8Array {
@@ -44,7 +47,7 @@ export interface UndoHelper {
    * agent: the bytes lie in the kernel's pipe. false: they are written as soon as the pipe has room.
    * Throws E_USAGE above 64 armed, E_SOCKET when the helper is gone.
    */
-  arm(id: number, protocol: number, message: Uint8Array): boolean;
+  arm(id: number, protocol: number, message: Uint8Array, waitMs: number): boolean;
   disarm(id: number): void;
   /** Ends the helper without sending anything. */
   dismiss(): Promise<void>;
@@ -90,11 +93,11 @@ export function startUndoHelper(onLine: ((line: string) => void) | null, onGone:
   };
   return {
     pid: child.pid ?? 0,
-    arm(id, protocol, message) {
+    arm(id, protocol, message, waitMs) {
       if (!armed.has(id) && armed.size >= UNDO_SLOTS)
         throw new AgentError('E_USAGE', `at most ${UNDO_SLOTS} undo messages are held`);
       if (!alive) throw new AgentError('E_SOCKET', 'the undo helper does not run');
-      const written = write(encodeArm(id, protocol, message));
+      const written = write(encodeArm(id, protocol, message, waitMs));
       armed.add(id);
       return written;
     },

@@ -16,14 +16,14 @@ test('no helper: nothing is thrown but what arm says, and it is tried again unti
   const { lines, log, told, install } = scene(t);
   const undo = startUndo(log);
   assert.equal(undo.alive(), false);
-  assert.throws(() => undo.arm('a', 0, MESSAGE), { code: 'E_SOCKET' });
+  assert.throws(() => undo.arm('a', 0, MESSAGE, 0), { code: 'E_SOCKET' });
   assert.deepEqual(undo.armed(), [], 'what was refused is not held');
   await until('tried again', () => lines.length >= 3);
   const pauses = lines.map((line) => Number(/again_ms=(\d+)/.exec(line)?.[1]));
   assert.ok(pauses[0]! < pauses[1]! && pauses[1]! < pauses[2]!, pauses.join());
   install();
   await until('alive', () => undo.alive());
-  undo.arm('a', 0, MESSAGE);
+  undo.arm('a', 0, MESSAGE, 0);
   await until('told', () => told(1).length > 0);
   undo.disarm('a');
   undo.close();
@@ -33,13 +33,13 @@ test('a helper that is killed: arm refuses until another one is there, which is 
   const { log, told, pid, install } = scene(t);
   install();
   const undo = startUndo(log);
-  undo.arm('a', 0, MESSAGE);
-  undo.arm('b', 0, MESSAGE);
-  undo.arm('a', 0, MESSAGE);
+  undo.arm('a', 0, MESSAGE, 0);
+  undo.arm('b', 0, MESSAGE, 0);
+  undo.arm('a', 0, MESSAGE, 0);
   await until('three records', () => told(1).length === 3 * (12 + MESSAGE.length));
   process.kill(pid(1), 'SIGKILL');
   await until('gone', () => !undo.alive());
-  assert.throws(() => undo.arm('c', 0, MESSAGE), { code: 'E_SOCKET' });
+  assert.throws(() => undo.arm('c', 0, MESSAGE, 0), { code: 'E_SOCKET' });
   await until('another', () => told(2).length === 2 * (12 + MESSAGE.length));
   assert.deepEqual(undo.armed(), ['b', 'a']);
   const ids = [8, 8 + 12 + MESSAGE.length].map((at) => told(2).readUInt32LE(at));
@@ -54,7 +54,7 @@ test('a program that cannot be run is no helper', async (t) => {
   // There, and not to be executed: the system says so only after the start.
   writeFileSync(program, 'no program', { mode: 0o644 });
   const undo = startUndo(log);
-  assert.throws(() => undo.arm('a', 0, MESSAGE), { code: 'E_SOCKET' });
+  assert.throws(() => undo.arm('a', 0, MESSAGE, 0), { code: 'E_SOCKET' });
   await until('said', () => lines.length >= 2);
   assert.equal(undo.alive(), false);
   assert.match(lines[0]!, /EACCES/);

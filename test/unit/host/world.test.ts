@@ -139,14 +139,14 @@ test('what a creation made is told before its outcome, since the next step names
   const { script, undo, heard, open, want, done } = scene(t);
   undo.install();
   await open();
-  want({ type: 'change', id: 'c', change: { kind: 'create-bridge', interface: 'primary0' }, undo: null });
+  want({ type: 'change', id: 'c', change: { kind: 'create-bridge', interface: 'primary0', mac: null }, undo: null });
   (await script.next(RTM_NEWLINK)).errno(0);
   (await script.next(RTM_GETLINK)).rows(linkOf(9, 'primary0', { kind: 'bridge' }));
   assert.equal(await done(), null);
   const told = heard.at(-2)!;
   assert.ok(told.type === 'link' && told.link.name === 'primary0');
   // Somebody else was faster: then that one is the next step's.
-  want({ type: 'change', id: 'm', change: { kind: 'create-bridge', interface: 'br9' }, undo: null });
+  want({ type: 'change', id: 'm', change: { kind: 'create-bridge', interface: 'br9', mac: null }, undo: null });
   (await script.next(RTM_NEWLINK)).errno(EEXIST);
   (await script.next(RTM_GETLINK)).rows(linkOf(10, 'br9', { kind: 'bridge' }));
   assert.match((await done())!, /EEXIST/);

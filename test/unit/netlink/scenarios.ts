@@ -411,11 +411,11 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       () => {},
       () => {},
     );
-    assert.ok(helper.arm(1, NETLINK_ROUTE, rt.encodeSetMtu('a0', 1400)));
+    assert.ok(helper.arm(1, NETLINK_ROUTE, rt.encodeSetMtu('a0', 1400), 0));
     await rt.change(route, rt.encodeSetMtu('a0', 1300), 'repair');
-    assert.ok(helper.arm(2, NETLINK_ROUTE, rt.encodeSetUp('a0', true)));
+    assert.ok(helper.arm(2, NETLINK_ROUTE, rt.encodeSetUp('a0', true), 0));
     await rt.change(route, rt.encodeSetUp('a0', false), 'repair');
-    helper.arm(3, NETLINK_ROUTE, rt.encodeSetUp('b0', false));
+    helper.arm(3, NETLINK_ROUTE, rt.encodeSetUp('b0', false), 0);
     helper.disarm(3);
     process.stdout.write('armed\n');
     setInterval(() => {}, 1000);
@@ -468,6 +468,20 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.deepEqual(await helper([encodeArm(1, 0, mtu(1408)), encodeDismiss()]), { code: 0, said: [] });
     assert.equal(await now(), 1407);
 
+    // What waits goes last, whenever it was armed.
+    const began = performance.now();
+    const waited = await helper([
+      encodeArm(1, 0, mtu(1408)),
+      encodeArm(2, 0, mtu(1412), 300),
+      encodeArm(3, 0, mtu(1413)),
+    ]);
+    assert.deepEqual(
+      waited.said.map((line) => line.match(/step (\d+)/)?.[1]),
+      ['3', '1', '2'],
+    );
+    assert.ok(performance.now() - began >= 300);
+    assert.equal(await now(), 1412);
+
     const signalled = await helper([encodeArm(1, 0, mtu(1409))], async (pid) => {
       await pause(50);
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid, signal);
@@ -483,6 +497,8 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     wrongType[4] = 77;
     const wrongLength = encodeArm(2, 0, mtu(1410));
     wrongLength[12]! += 4;
+    const idle = encodeDisarm(1);
+    idle[6] = 1;
     const many = Array.from({ length: 65 }, (_, i) => encodeArm(i, 0, mtu(1411)));
     for (const [bad, value] of [
       [[long], 1420],
@@ -491,6 +507,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       [[encodeArm(2, 0, mtu(1410)).subarray(0, 30)], 1423],
       [[Uint8Array.of(1, 2, 3)], 1424],
       [[encodeArm(2, 200, mtu(1410))], 1425],
+      [[idle], 1426],
     ] as const) {
       const { code, said } = await helper([encodeArm(1, 0, mtu(value)), ...bad]);
       assert.equal(code, 2, said.join());
