@@ -84,7 +84,7 @@ export class Analyse implements Machine {
   #failed({ fault, step, action }: Decision, now: Nanos): Effect[] {
     const { lasting = false, safe } = specOf(fault.class);
     const isRefused = safe && step === 'planned' && action !== 'reattach' && action !== 'recreate-mesh';
-    const isFailed = step === 'failed' || (!safe && (step === 'rolled-back' || step === 'dropped'));
+    const isFailed = step === 'failed' || step === 'dropped' || (!safe && step === 'rolled-back');
     if (!(lasting || !safe) || !(isFailed || isRefused)) return [];
     const key = this.#keyOfOpen(fault.id);
     if (key === undefined) return [];
