@@ -6,7 +6,9 @@ import { Bench } from './help.ts';
 
 const skip = sqliteRefusal() ?? false;
 
-test('what was learned is there after a restart; the newest word counts, and what is forgotten stays so', { skip }, (t) => {
+test('what was learned is there after a restart; the newest word counts, and what is forgotten stays so', {
+  skip,
+}, (t) => {
   const bench = new Bench(t);
   const first = bench.open();
   first.remember('repair', 'link-down kick', '[1,1,5,0]');
