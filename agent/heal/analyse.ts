@@ -202,8 +202,7 @@ export class Analyse implements Machine {
     remedy?: Remedy,
   ): Fault {
     this.#count += 1;
-    return {
-      ...(remedy === undefined ? {} : { remedy }),
+    const found: Fault = {
       id: `e${this.#around.epoch}-f${this.#count}`,
       class: fault,
       at: now,
@@ -214,6 +213,7 @@ export class Analyse implements Machine {
       evidence: [evidence],
       affected,
     };
+    return remedy === undefined ? found : { ...found, remedy };
   }
 
   #tell(fault: Fault): Effect {

@@ -356,7 +356,11 @@ export class Mend implements Machine {
 
   #giveBack(job: Job, now: Nanos): Effect[] {
     if (job.action === 'cycle') return this.#end(job);
-    if (job.action === 'ease') return [{ type: 'emit', event: { type: 'ease', on: false } }, ...this.#end(job)];
+    if (job.action === 'ease') {
+      const isLast = ![...this.#jobs.values()].some((other) => other !== job && other.action === 'ease');
+      const off: Effect[] = isLast ? [{ type: 'emit', event: { type: 'ease', on: false } }] : [];
+      return [...off, ...this.#end(job)];
+    }
     this.#knowledge.force(job.plan.fault, job.action, false);
     job.state = 'returning';
     job.steps = [];

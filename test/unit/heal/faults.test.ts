@@ -360,7 +360,7 @@ const CASES: readonly Case[] = [
     is: 'overload',
     does: (story) => {
       vitals(story, { busy: 1 });
-      story.run(40);
+      story.run(70);
     },
   },
   {
@@ -384,7 +384,7 @@ const CASES: readonly Case[] = [
     is: null,
     does: (story) => {
       vitals(story, { busy: 1 });
-      story.run(15);
+      story.run(40);
       vitals(story, { busy: 0.4 });
       story.run(60);
     },

@@ -250,7 +250,7 @@ test('overload: the agent asks less of the router until it is over', () => {
   };
   const usual = polls(60);
   story.kernel.vitals = { ...story.kernel.vitals, busy: 1 };
-  story.run(60);
+  story.run(80);
   assert.ok(polls(60) < usual / 2);
   story.kernel.vitals = { ...story.kernel.vitals, busy: 0.1 };
   story.run(300);
