@@ -332,3 +332,24 @@ test('a change that the kernel refuses is taken back, and the next repair is tri
   assert.equal(story.armed.size, 0);
   assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
 });
+
+test('a class that is told to act repairs what is open already; what was left to a person is looked at again', () => {
+  const story = new Story().settle();
+  drift(story);
+  story.run(20);
+  assert.deepEqual(story.steps('config-drift'), ['observed restore']);
+  story.act('config-drift');
+  story.run(3);
+  assert.equal(story.kernel.settings.hopPenalty, 30);
+  const alone = new Story();
+  const other = alone.kernel.ports.pop()!;
+  alone.settle();
+  alone.act('link-one-way');
+  oneWay(alone, 60);
+  alone.kernel.ports[0]!.tq = 20;
+  alone.run(30);
+  assert.ok(alone.steps('link-one-way').includes('done tell'));
+  alone.kernel.ports.push({ ...other, beyond: 0.01, heardAt: alone.now });
+  alone.run(1900);
+  assert.equal(alone.kernel.ports[0]!.hopPenalty, 240);
+});
