@@ -116,8 +116,10 @@ export class Mend implements Machine {
     const mending = action === undefined ? undefined : repairOf(action).mend;
     if (action === undefined || mending === undefined || !plan.act) return [];
     const { fault } = plan;
-    // The same fault, seen more clearly, changes nothing about what is under way.
-    if (this.#jobOf(fault.id) !== undefined) return [];
+    // The same fault, seen more clearly, changes nothing about what is under way; what has not begun gives way.
+    const known = this.#jobOf(fault.id);
+    if (known !== undefined && (known.state !== 'waiting' || known.action === action)) return [];
+    if (known !== undefined) this.#jobs.delete(fault.id);
     const parting = [...this.#jobs.values()].find(
       (job) => job.state === 'parting' && job.action === action && aboutOf(job.plan.fault) === aboutOf(fault),
     );
