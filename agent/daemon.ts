@@ -12,6 +12,7 @@ import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import { type Heal, heal } from './heal/heal.ts';
 import { rehearse } from './heal/rehearsal.ts';
+import type { Alerts } from './host/alerts.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { type Control, type ControlOptions, isTaken, serveControl } from './host/control.ts';
 import { Flusher } from './host/flusher.ts';
@@ -181,7 +182,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       log.warning('the agent restarts itself', { why });
       stop('SIGTERM');
     },
-    onBook: (book) => keep(book, { log, metrics, state, flusher }),
+    onBook: (book) => keep(book, { log, metrics, state, flusher, alerts }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
   const machines = [...room.machines, mesh];
@@ -215,6 +216,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     () => shim.now(),
     () => room.execute.busy().length > 0,
   );
+  let alerts: Alerts | null = null;
   let control: Controlled | null = null;
   /** What the kernel lacks, while that is waited for. */
   let missing: string | null = null;
@@ -246,6 +248,16 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     }
     config = next;
     log.level = next.log.level;
+    if (live.has('alert')) void settleAlerts();
+  }
+
+  async function settleAlerts(): Promise<void> {
+    const { command, url, timeout: timeoutNs } = config.alert;
+    alerts?.close();
+    alerts = null;
+    if (command.length === 0 && url === '') return;
+    const { Alerts } = await import('./host/alerts.ts');
+    alerts = new Alerts({ command, url, timeoutNs, node, log, wall: () => Date.now() });
   }
 
   let ending = false;
@@ -305,6 +317,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
     ask: (event) => host.feed(event),
   };
+  void settleAlerts();
   // Before the machines may act: two agents on one router would fight.
   control = controlled(
     {
@@ -404,7 +417,10 @@ function controlled(options: ControlOptions, log: Log): Controlled {
 }
 
 /** What is carried out after the turn: everything that only people read. */
-function keep(book: Book, into: { log: Log; metrics: Metrics; state: State; flusher: Flusher }): void {
+function keep(
+  book: Book,
+  into: { log: Log; metrics: Metrics; state: State; flusher: Flusher; alerts: Alerts | null },
+): void {
   switch (book.type) {
     case 'log':
       into.log.at(book.level, book.message, book.fields);
@@ -414,6 +430,7 @@ function keep(book: Book, into: { log: Log; metrics: Metrics; state: State; flus
       return;
     case 'journal':
       into.state.append(book.decision);
+      into.alerts?.take(book.decision);
       break;
     case 'remember':
       into.state.remember(book.kind, book.key, book.value);

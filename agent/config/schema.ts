@@ -168,6 +168,16 @@ const ADDRESS: Form = {
     (/^[0-9A-Fa-f:.]+$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`)),
 };
 
+const ARGUMENT: Form = {
+  expected: 'an argument of 1 to 1024 characters without control characters',
+  test: (text) => text.length >= 1 && text.length <= 1024 && !CONTROL.test(text),
+};
+
+const HOOK: Form = {
+  expected: 'an http: or https: address (empty for none)',
+  test: (text) => text === '' || (/^https?:\/\/[^\s]{1,1000}$/.test(text) && URL.canParse(text)),
+};
+
 function string(value: string, form: Form, apply: Apply, help: string): Option<string> {
   return {
     kind: 'string',
@@ -368,6 +378,19 @@ export const SECTIONS = {
       socket: path('/var/run/x0tta6bl4/ctl.sock', 'restart', 'The unix socket that x0ctl talks to.'),
     },
   },
+  alert: {
+    help: 'Who is told of each entry of the journal, as JSON; nobody by default.',
+    options: {
+      command: list(
+        [],
+        ARGUMENT,
+        'live',
+        'A program, by its absolute path, and its arguments, without a shell; the entry comes on its standard input.',
+      ),
+      url: string('', HOOK, 'live', 'An address that gets the entry by HTTP POST.'),
+      timeout: duration(10, 's', [1, 300], 'live', 'The time that a handler may take; then it is killed.'),
+    },
+  },
   state: {
     help: 'What is kept on flash.',
     options: {
@@ -465,6 +488,11 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
     paths: ['report.metrics_port', 'report.http_port'],
     expected: 'report.http_port and report.metrics_port to be different ports',
     holds: ({ report }) => report.metrics_port !== report.http_port,
+  },
+  {
+    paths: ['alert.command'],
+    expected: 'the first item of alert.command to be an absolute path',
+    holds: ({ alert }) => alert.command.length === 0 || alert.command[0]!.startsWith('/'),
   },
   {
     paths: ['heal.reattach_damping', 'heal.flap_damping'],

@@ -8,7 +8,7 @@ import type { Decision, Plan } from './words.ts';
 export type Level = 'debug' | 'info' | 'warning' | 'error';
 
 /** 'air' ('overheard'): which routing protocols are spoken on interfaces where nobody is heard. */
-export type Survey = 'counters' | 'vitals' | 'stations' | 'upstream' | 'air';
+export type Survey = 'counters' | 'vitals' | 'stations' | 'upstream' | 'netifd' | 'air';
 
 export type Effect =
   /** Told to every machine in the same turn, after the event that caused it. */

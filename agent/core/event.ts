@@ -153,6 +153,8 @@ export type WorldEvent =
   | { readonly type: 'vitals'; readonly vitals: Vitals }
   | { readonly type: 'stations'; readonly stations: Stations }
   | { readonly type: 'upstream'; readonly upstream: Upstream }
+  /** The devices that netifd has declared; asked for as 'netifd', and answered only where it runs. */
+  | { readonly type: 'declared'; readonly interfaces: readonly string[] }
   | { readonly type: 'overheard'; readonly interface: IfIndex; readonly heard: readonly Overheard[] }
   | { readonly type: 'tick' };
 

@@ -12,6 +12,7 @@ import type { Surroundings } from './surroundings.ts';
 
 const FIRST_RETRY: Nanos = 30 * SECOND;
 const SLOWEST_RETRY: Nanos = 600 * SECOND;
+const LEFT_RETRY: Nanos = 1800 * SECOND;
 /** Of what was seen of one fault, the first and the newest are kept. */
 const MOST_EVIDENCE = 6;
 
@@ -67,6 +68,11 @@ export class Analyse implements Machine {
       case 'settings':
       case 'mode-asked':
         return this.#reconsider(now);
+      case 'class-mode-asked':
+        if (this.#earned.acts(event.class))
+          for (const [key, fault] of this.#open)
+            if (fault.class === event.class && this.#isRetried(fault)) this.#retries.set(key, { at: now, tries: 0 });
+        return [];
       case 'tick':
         return [...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : []));
       default:
@@ -82,14 +88,20 @@ export class Analyse implements Machine {
 
   /** What stays broken until somebody repairs it is tried again, ever more slowly. Lost links batman-adv routes around. */
   #failed({ fault, step, action }: Decision, now: Nanos): Effect[] {
-    const { lasting = false, safe } = specOf(fault.class);
+    const { safe } = specOf(fault.class);
     const isRefused = safe && step === 'planned' && action !== 'reattach' && action !== 'recreate-mesh';
-    const isFailed = step === 'failed' || (!safe && (step === 'rolled-back' || step === 'dropped'));
-    if (!(lasting || !safe) || !(isFailed || isRefused)) return [];
+    const isFailed = step === 'failed' || step === 'dropped' || (!safe && step === 'rolled-back');
+    // A person was told, or nothing could be done: what stands against a repair may change.
+    const isLeft = !safe && (step === 'planned' ? action === 'none' : step === 'done' && action === 'tell');
+    if (!this.#isRetried(fault) || !(isFailed || isRefused || isLeft)) return [];
     const key = this.#keyOfOpen(fault.id);
     if (key === undefined) return [];
     const tries = (this.#retries.get(key)?.tries ?? 0) + 1;
-    const pause = isRefused ? SLOWEST_RETRY : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
+    const pause = isLeft
+      ? LEFT_RETRY
+      : isRefused
+        ? SLOWEST_RETRY
+        : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
     this.#retries.set(key, { at: now + pause, tries });
     return [];
   }
@@ -163,6 +175,12 @@ export class Analyse implements Machine {
     return this.#end(keyOf(kind, name, peer, part), what, right);
   }
 
+  /** Nobody else repairs it, or there are further repairs. */
+  #isRetried({ class: kind }: Fault): boolean {
+    const { lasting = false, safe } = specOf(kind);
+    return lasting || !safe;
+  }
+
   #keyOfOpen(id: string): string | undefined {
     for (const [key, fault] of this.#open) if (fault.id === id) return key;
     return undefined;
@@ -202,8 +220,7 @@ export class Analyse implements Machine {
     remedy?: Remedy,
   ): Fault {
     this.#count += 1;
-    return {
-      ...(remedy === undefined ? {} : { remedy }),
+    const found: Fault = {
       id: `e${this.#around.epoch}-f${this.#count}`,
       class: fault,
       at: now,
@@ -214,6 +231,7 @@ export class Analyse implements Machine {
       evidence: [evidence],
       affected,
     };
+    return remedy === undefined ? found : { ...found, remedy };
   }
 
   #tell(fault: Fault): Effect {

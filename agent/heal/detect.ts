@@ -14,11 +14,14 @@ import type { Detector } from './faults/spec.ts';
 import { COUNTERS_EVERY, STATIONS_EVERY } from './faults/traffic.ts';
 import type { Surroundings } from './surroundings.ts';
 
+/** What is declared changes when a person changes it. */
+const NETIFD_EVERY: Nanos = 300 * SECOND;
 const EVERY: readonly (readonly [Survey, Nanos])[] = [
   ['counters', COUNTERS_EVERY],
   ['vitals', VITALS_EVERY],
   ['upstream', UPSTREAM_EVERY],
   ['stations', STATIONS_EVERY],
+  ['netifd', NETIFD_EVERY],
 ];
 /** What a detector wants looked at out of turn comes no sooner after the last look. */
 const SOONEST: Nanos = 5 * SECOND;
@@ -75,7 +78,7 @@ export class Detect implements Machine {
     const { settings, mesh, tables } = this.#around;
     if (settings.mode === 'off') return false;
     if (survey === 'upstream') return tables?.mesh?.settings.gwMode === 'server';
-    return survey === 'vitals' || mesh !== null;
+    return survey === 'vitals' || survey === 'netifd' || mesh !== null;
   }
 
   #wish(of: Survey, interfaces: readonly IfIndex[], now: Nanos): Effect[] {

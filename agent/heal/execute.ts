@@ -32,6 +32,8 @@ const STEP_TIMEOUT: Nanos = 5 * SECOND;
 /** The longest kick that can be configured is over sooner. */
 const KICK_TIMEOUT: Nanos = 10 * SECOND;
 const NO_ANSWER = 'the kernel did not answer';
+/** A mesh without bat0 does not wait longer for a rehearsal. */
+const REHEARSAL: Nanos = 500 * MS;
 
 interface Job {
   readonly plan: Plan;
@@ -75,6 +77,8 @@ export class Execute implements Machine {
       }
       case 'change-done':
         return this.#stepped(event.id, event.error, now);
+      case 'rehearsed':
+        return this.#rehearsed(event.id, event.verdict, event.detail, now);
       case 'tables':
         return this.#verify(now);
       case 'fault-over':
@@ -122,6 +126,8 @@ export class Execute implements Machine {
       return [planned];
     }
     const lost = this.#broken(fault);
+    const isWide = plan.radius !== 'link';
+    const delayNs = isWide ? Math.max(plan.delayNs, REHEARSAL) : plan.delayNs;
     const job: Job = {
       plan,
       action,
@@ -129,8 +135,8 @@ export class Execute implements Machine {
       without: lost.filter(({ other }) => other === 'none').length,
       steps: this.#stepsOf(plan),
       waiting: null,
-      state: plan.delayNs > 0 ? 'delayed' : plan.actions.includes('kick') ? 'kicking' : 'changing',
-      until: now + (plan.delayNs > 0 ? plan.delayNs : KICK_TIMEOUT),
+      state: delayNs > 0 ? 'delayed' : plan.actions.includes('kick') ? 'kicking' : 'changing',
+      until: now + (delayNs > 0 ? delayNs : KICK_TIMEOUT),
       began: now,
       kicked: !plan.actions.includes('kick'),
       looks: 0,
@@ -151,6 +157,8 @@ export class Execute implements Machine {
       // Whose routes did not break has nothing to verify.
       this.#jobs.delete(fault.id);
       effects.push({ type: 'emit', event: { type: 'clear-way', fault: fault.id } });
+    } else if (isWide) {
+      effects.push({ type: 'rehearse', id: rehearsalId(fault.id), plan, deadline: job.until });
     } else if (job.state !== 'delayed') {
       effects.push(...this.#next(job, now));
     }
@@ -194,9 +202,14 @@ export class Execute implements Machine {
     const name = plan.fault.interface ?? '';
     if (plan.actions.includes('detach')) return [{ kind: 'set-master', interface: name, master: null }];
     if (plan.actions.includes('reattach'))
-      return [{ kind: 'set-master', interface: name, master: settings.meshInterface }];
+      return [...this.#declared(name), { kind: 'set-master', interface: name, master: settings.meshInterface }];
     if (plan.actions.includes('recreate-mesh')) return this.#meshSteps();
     return [];
+  }
+
+  /** What netifd has declared it brings up as declared; what is missing after that is ours. */
+  #declared(name: string): Change[] {
+    return this.#around.declared.has(name) ? [{ kind: 'netifd-up', interface: name }] : [];
   }
 
   /** bat0 from nothing: its MAC and settings as they were, the primary first (who is first is the primary). */
@@ -204,6 +217,7 @@ export class Execute implements Machine {
     const { settings, lastMesh, lastMeshUp, members, addresses, links } = this.#around;
     const mesh = settings.meshInterface;
     const steps: Change[] = [
+      ...this.#declared(mesh),
       {
         kind: 'create-mesh',
         mesh,
@@ -297,6 +311,15 @@ export class Execute implements Machine {
     return { type: 'change', id: detachId(change.interface), change, undo };
   }
 
+  /** Nothing above one link is changed where the twin has shown that it makes things worse. */
+  #rehearsed(id: string, verdict: string, detail: string, now: Nanos): Effect[] {
+    const job = [...this.#jobs.values()].find(({ plan }) => rehearsalId(plan.fault.id) === id);
+    if (job?.state !== 'delayed') return [];
+    if (verdict !== 'worse') return job.plan.delayNs > 0 ? [] : this.#next(job, now);
+    this.#jobs.delete(job.plan.fault.id);
+    return [this.#write(job.plan, 'dropped', job.action, now, `rehearsed, it made things worse: ${detail}`)];
+  }
+
   #stepped(id: string, error: string | null, now: Nanos): Effect[] {
     for (const job of this.#jobs.values()) {
       if (job.waiting === null) continue;
@@ -305,7 +328,8 @@ export class Execute implements Machine {
       job.waiting = null;
       if (error === null) return this.#next(job, now);
       // Making bat0 anew goes on where single steps fail: half a mesh is better than none, and verification judges.
-      if (job.action === 'recreate-mesh' && job.steps.length > 0) {
+      // And what netifd cannot do is done without it.
+      if ((job.action === 'recreate-mesh' || job.action === 'reattach') && job.steps.length > 0) {
         return [
           log('warning', `step failed, going on: ${error}`, { fault: job.plan.fault.id }),
           ...this.#next(job, now),
@@ -454,6 +478,10 @@ function primaryMac({ links, settings }: Surroundings): Mac | null {
 
 function isUniversal(mac: Mac): boolean {
   return (Number.parseInt(mac.slice(0, 2), 16) & 0x03) === 0;
+}
+
+function rehearsalId(fault: string): string {
+  return `execute-${fault}`;
 }
 
 /** Names the taking out of an interface, to the kernel and to the undo helper. */

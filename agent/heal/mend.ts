@@ -116,8 +116,10 @@ export class Mend implements Machine {
     const mending = action === undefined ? undefined : repairOf(action).mend;
     if (action === undefined || mending === undefined || !plan.act) return [];
     const { fault } = plan;
-    // The same fault, seen more clearly, changes nothing about what is under way.
-    if (this.#jobOf(fault.id) !== undefined) return [];
+    // The same fault, seen more clearly, changes nothing about what is under way; what has not begun gives way.
+    const known = this.#jobOf(fault.id);
+    if (known !== undefined && (known.state !== 'waiting' || known.action === action)) return [];
+    if (known !== undefined) this.#jobs.delete(fault.id);
     const parting = [...this.#jobs.values()].find(
       (job) => job.state === 'parting' && job.action === action && aboutOf(job.plan.fault) === aboutOf(fault),
     );
@@ -356,7 +358,11 @@ export class Mend implements Machine {
 
   #giveBack(job: Job, now: Nanos): Effect[] {
     if (job.action === 'cycle') return this.#end(job);
-    if (job.action === 'ease') return [{ type: 'emit', event: { type: 'ease', on: false } }, ...this.#end(job)];
+    if (job.action === 'ease') {
+      const isLast = ![...this.#jobs.values()].some((other) => other !== job && other.action === 'ease');
+      const off: Effect[] = isLast ? [{ type: 'emit', event: { type: 'ease', on: false } }] : [];
+      return [...off, ...this.#end(job)];
+    }
     this.#knowledge.force(job.plan.fault, job.action, false);
     job.state = 'returning';
     job.steps = [];

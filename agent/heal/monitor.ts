@@ -39,6 +39,7 @@ export class Monitor implements Machine, Surroundings {
   lastMesh: MeshInfo | null = null;
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
+  declared: ReadonlySet<string> = new Set();
   #nextPoll: Nanos = NEVER;
   #slower = 1;
   /** What is known of each neighbour, by interface and address. */
@@ -77,6 +78,9 @@ export class Monitor implements Machine, Surroundings {
       }
       case 'alarm':
         this.#nextPoll = Math.min(this.#nextPoll, now + AFTER_ALARM);
+        return [];
+      case 'declared':
+        this.declared = new Set(event.interfaces);
         return [];
       case 'ease':
         this.#slower = event.on ? EASED : 1;

@@ -43,9 +43,11 @@ export class Returns implements Machine {
       case 'mode-asked':
         this.#modeIs(this.#around.settings.mode, now);
         return [];
-      case 'give-back':
-        this.#schedule(event.interface, this.#knowledge.protectedUntil(event.interface, now));
-        return [];
+      case 'give-back': {
+        const at = this.#knowledge.protectedUntil(event.interface, now);
+        this.#schedule(event.interface, at);
+        return at > now ? [] : this.#return(event.interface, now);
+      }
       case 'renamed':
         this.#rename(event.from, event.to, now);
         return [];

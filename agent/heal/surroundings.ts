@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly lastMesh: MeshInfo | null;
   readonly lastMeshUp: { readonly mac: Mac; readonly master: IfIndex } | null;
   readonly addresses: readonly InterfaceAddress[];
+  /** Devices that netifd has declared, where it runs: they are repaired through it. */
+  readonly declared: ReadonlySet<string>;
 }
 
 export const NO_SETTINGS: HealSettings = {

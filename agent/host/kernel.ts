@@ -232,6 +232,8 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
               change.settings,
             ),
           };
+        case 'netifd-up':
+          throw new AgentError('E_BUG', 'netifd is not asked over netlink');
         case 'set-mtu':
           return { protocol: NETLINK_ROUTE, message: encodeSetMtu(change.interface, change.mtu) };
         case 'create-mesh':

@@ -99,6 +99,15 @@ export class Surveyor {
     }, 'the default route');
   }
 
+  /** Nothing is said where netifd does not run. */
+  netifd(): void {
+    this.#later(async () => {
+      const { declaredDevices } = await import('./netifd.ts');
+      const interfaces = await declaredDevices();
+      if (interfaces !== null) this.#options.feed({ type: 'declared', interfaces });
+    }, 'what netifd declares');
+  }
+
   /** What batman-adv frames come in on these interfaces, for a while. */
   air(interfaces: readonly IfIndex[]): void {
     const { native, feed, log } = this.#options;

@@ -218,6 +218,12 @@ export class Host implements World {
       this.#changed(id, 'the kernel is not open');
       return;
     }
+    if (change.kind === 'netifd-up') {
+      void import('./netifd.ts')
+        .then(({ bringUp }) => bringUp(change.interface))
+        .then((error) => this.#changed(id, error));
+      return;
+    }
     // What is out already has to be undone, whatever becomes of this change; and so has what a later one does.
     const isFirst = !helper.armed().includes(id);
     if (undo !== null) this.#armedBy.set(id, effect);

@@ -33,38 +33,52 @@ export const SELF_FAULTS: readonly FaultSpec[] = [
 ];
 
 export const VITALS_EVERY: Nanos = 10 * SECOND;
-/** Of three readings in a row. */
-const BUSY = 0.98;
+/** A download or an upgrade keeps a small router busy for half a minute, and is no fault. */
+const TIME = { part: 'time', after: 55 * SECOND, readings: 6, clear: 25 * SECOND } as const;
+const SPACE = { after: 18 * SECOND, readings: 3, clear: 25 * SECOND } as const;
+const BUSY = 0.99;
 const OWN_BUSY = 0.5;
-const LATE: Nanos = 1000 * MS;
+const LATE: Nanos = 2000 * MS;
 const MEMORY_SHARE = 0.04;
 const MEMORY_LEAST_KIB = 6 * 1024;
+const MEMORY_MOST_KIB = 32 * 1024;
 const FLASH_LEAST_KIB = 512;
 
 export class OverloadDetector implements Detector {
   readonly wants: readonly Event['type'][] = ['vitals'];
-  readonly #overload = new Steady('overload', 18 * SECOND, 3, 25 * SECOND);
+  readonly #watched = [TIME, { ...SPACE, part: 'memory' }, { ...SPACE, part: 'flash' }].map(
+    ({ part, after, readings, clear }) => ({ part, steady: new Steady('overload', after, readings, clear) }),
+  );
 
   on(event: Event, now: Nanos): readonly Finding[] {
     if (event.type !== 'vitals') return [];
-    const reasons = overloads(event.vitals);
-    if (reasons.length === 0) return this.#overload.read(NOTHING, 'there is enough of everything again', now);
-    return this.#overload.read(NOTHING, { confidence: 0.9, source: 'vitals', what: reasons.join('; ') }, now);
+    const lacks = lacking(event.vitals);
+    return this.#watched.flatMap(({ part, steady }) => {
+      const about: About = { ...NOTHING, part };
+      const what = lacks[part]!;
+      return steady.read(
+        about,
+        what === '' ? `enough ${part} again` : { confidence: 0.9, source: 'vitals', what },
+        now,
+      );
+    });
   }
 }
 
-function overloads({ busy, ownBusy, lateNs, availableKib, totalKib, flashKib }: Vitals): string[] {
-  const reasons: string[] = [];
-  if (busy !== null && busy > BUSY) reasons.push(`the CPUs are busy to ${percent(busy)}`);
-  if (ownBusy > OWN_BUSY) reasons.push(`the agent itself takes ${percent(ownBusy)} of a CPU`);
-  if (lateNs > LATE) reasons.push(`a timer came ${Math.round(lateNs / MS)} ms late`);
-  if (availableKib !== null && totalKib !== null) {
-    const least = Math.min(Math.max(MEMORY_LEAST_KIB, MEMORY_SHARE * totalKib), 32 * 1024);
-    if (availableKib < least)
-      reasons.push(`${Math.round(availableKib / 1024)} of ${Math.round(totalKib / 1024)} MiB of memory are available`);
-  }
-  if (flashKib !== null && flashKib < FLASH_LEAST_KIB) reasons.push(`${Math.round(flashKib)} KiB of flash are free`);
-  return reasons;
+/** What there is too little of, in words; '' where there is enough. */
+function lacking(vitals: Vitals): Readonly<Record<string, string>> {
+  const { busy, ownBusy, lateNs, availableKib, totalKib, flashKib } = vitals;
+  const time: string[] = [];
+  if (busy !== null && busy > BUSY) time.push(`the CPUs are busy to ${percent(busy)}`);
+  if (ownBusy > OWN_BUSY) time.push(`the agent itself takes ${percent(ownBusy)} of a CPU`);
+  if (lateNs > LATE) time.push(`a timer came ${Math.round(lateNs / MS)} ms late`);
+  const least = Math.min(Math.max(MEMORY_LEAST_KIB, MEMORY_SHARE * (totalKib ?? 0)), MEMORY_MOST_KIB);
+  const isFull = availableKib !== null && totalKib !== null && availableKib < least;
+  return {
+    time: time.join('; '),
+    memory: isFull ? `${Math.round(availableKib / 1024)} of ${Math.round(totalKib / 1024)} MiB are available` : '',
+    flash: flashKib !== null && flashKib < FLASH_LEAST_KIB ? `${Math.round(flashKib)} KiB of flash are free` : '',
+  };
 }
 
 /** NTP slews by half a millisecond a second; more than this is a step. */

@@ -230,8 +230,6 @@ function costRefusal(fault: Fault, scene: Scene): string | null {
   const key = isV(around) ? 'throughputOverride' : 'hopPenalty';
   if (hard?.[key] === undefined) return 'this batman-adv cannot make one interface cost more';
   if ((hard.hopPenalty ?? 0) >= COSTLY) return 'it costs as much as is of use';
-  // What another router says is a reason to look, and to nothing else.
-  if (fault.evidence.every(({ source }) => source === 'alarm')) return 'there is only another router’s word for it';
   return otherWay(fault, scene);
 }
 

@@ -119,6 +119,10 @@ as seen from here; links between others are not known
 `,
   'heal mode': 'act\n',
   'heal mode observe': 'heal.mode is observe until the next start\n',
+  'heal mode classes': `CLASS       MODE  NOW       SAFE  RIGHT
+link-lossy  auto  observed        19.5 of 20.5, at least 80 %
+`,
+  'heal mode link-lossy act': 'link-lossy is act from now on\n',
 };
 
 test('tables for people', async (t) => {
@@ -227,6 +231,8 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     [['heal', 'log', '--limit', '1'], shapes.log],
     [['heal', 'explain', FAULT.id], shapes.explanation],
     [['heal', 'mode', 'off'], shapes.done],
+    [['heal', 'mode', 'classes'], shapes.classes],
+    [['heal', 'mode', 'link-lossy', 'auto'], shapes.done],
     [['heal', 'kick', '02:00:00:00:01:0B'], shapes.done],
   ];
   for (const [line, { schema }] of table) {
@@ -255,6 +261,8 @@ test('exit statuses', async (t) => {
     [['heal', 'explain', '--socket', socket], EXIT.usage, /usage: x0ctl heal explain FAULT/],
     [['heal', 'explain', '../x', '--socket', socket], EXIT.usage, /is no fault/],
     [['heal', 'mode', 'maybe', '--socket', socket], EXIT.usage, /is no mode/],
+    [['heal', 'mode', 'link-lossy', 'auto', '--socket', socket], EXIT.refused, /may not change anything/],
+    [['heal', 'mode', 'link-lossy', 'maybe', '--socket', socket], EXIT.usage, /is no mode: off, observe, act or auto/],
     [['heal', 'kick', 'x', '--socket', socket], EXIT.usage, /is no MAC address/],
     [['heal', 'log', '--limit', 'many', '--socket', socket], EXIT.usage, /expected a whole number/],
     [['status', 'more', '--socket', socket], EXIT.usage, /usage: x0ctl status/],

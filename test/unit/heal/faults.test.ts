@@ -360,7 +360,7 @@ const CASES: readonly Case[] = [
     is: 'overload',
     does: (story) => {
       vitals(story, { busy: 1 });
-      story.run(40);
+      story.run(70);
     },
   },
   {
@@ -384,7 +384,7 @@ const CASES: readonly Case[] = [
     is: null,
     does: (story) => {
       vitals(story, { busy: 1 });
-      story.run(15);
+      story.run(40);
       vitals(story, { busy: 0.4 });
       story.run(60);
     },
@@ -452,7 +452,10 @@ test('a neighbour’s word that it does not hear us is a reason to look, and no 
   story.router.runtime.feed({ type: 'frame', interface: 22, frame }, story.now);
   story.run(8);
   assert.ok(story.classes().includes('link-one-way'));
-  assert.ok(!story.changed.some(({ kind }) => kind === 'set-hard'));
+  const { alternatives } = story.decisions.find(({ fault }) => fault.class === 'link-one-way')!;
+  for (const { action, refused } of alternatives)
+    assert.equal(refused !== null, action !== 'tell', `${action}: ${refused}`);
+  assert.ok(!story.changed.some(({ kind }) => kind === 'set-hard' || kind === 'set-master'));
 });
 
 test('translation tables that do not fit what a router announces, three times in a row', () => {

@@ -146,7 +146,7 @@ class Sequence {
       echoNs: this.#is(0.5) ? 10 * SECOND : 0,
     };
     const links = [...this.#devices.map((device) => this.#link(device)), this.#bridge];
-    this.#router = new Router(settings, links, this.#tables(1e12), { machines: [new MeshRoom()] });
+    this.#router = new Router(settings, links, this.#tables(1e12), { machines: [new MeshRoom()], carryOut() {} });
     // In half of the sequences all that else has to be earned is repaired.
     if (this.#is(0.5))
       for (const { class: kind } of CATALOGUE)
@@ -425,6 +425,8 @@ class Sequence {
         if (mesh === null) return 'No such device';
         Object.assign(mesh.settings, change.settings);
         return null;
+      case 'netifd-up':
+        return 'netifd does not run';
       case 'set-hard':
       case 'set-mtu': {
         const device = this.#byName(change.interface);
@@ -777,6 +779,8 @@ class Sequence {
 
   #plug(device: Device, up: boolean, cable: boolean): void {
     device.index = this.#nextIndex++;
+    device.hopPenalty = 0;
+    device.mtu = 1532;
     device.present = true;
     device.up = up;
     device.cable = cable;

@@ -126,7 +126,10 @@ export class Router {
   ) {
     const carryOut = (effect: Effect) => {
       this.effects.push(effect);
-      more.carryOut?.(effect);
+      if (more.carryOut !== undefined) more.carryOut(effect);
+      // As the host does where there is no twin.
+      else if (effect.type === 'rehearse')
+        this.runtime.feed({ type: 'rehearsed', id: effect.id, verdict: 'unknown', detail: '' }, this.now);
     };
     this.runtime = new Runtime([...this.room.machines, ...(more.machines ?? [])], { carryOut });
     this.feed({ type: 'settings', settings: { ...NO_SETTINGS, mode: 'act', key: KEY, ...settings } });

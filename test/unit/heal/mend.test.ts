@@ -250,7 +250,7 @@ test('overload: the agent asks less of the router until it is over', () => {
   };
   const usual = polls(60);
   story.kernel.vitals = { ...story.kernel.vitals, busy: 1 };
-  story.run(60);
+  story.run(80);
   assert.ok(polls(60) < usual / 2);
   story.kernel.vitals = { ...story.kernel.vitals, busy: 0.1 };
   story.run(300);
@@ -331,4 +331,25 @@ test('a change that the kernel refuses is taken back, and the next repair is tri
   story.run(200);
   assert.equal(story.armed.size, 0);
   assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+});
+
+test('a class that is told to act repairs what is open already; what was left to a person is looked at again', () => {
+  const story = new Story().settle();
+  drift(story);
+  story.run(20);
+  assert.deepEqual(story.steps('config-drift'), ['observed restore']);
+  story.act('config-drift');
+  story.run(3);
+  assert.equal(story.kernel.settings.hopPenalty, 30);
+  const alone = new Story();
+  const other = alone.kernel.ports.pop()!;
+  alone.settle();
+  alone.act('link-one-way');
+  oneWay(alone, 60);
+  alone.kernel.ports[0]!.tq = 20;
+  alone.run(30);
+  assert.ok(alone.steps('link-one-way').includes('done tell'));
+  alone.kernel.ports.push({ ...other, beyond: 0.01, heardAt: alone.now });
+  alone.run(1900);
+  assert.equal(alone.kernel.ports[0]!.hopPenalty, 240);
 });

@@ -1,0 +1,55 @@
+/**
+ * netifd, OpenWrt's network daemon, asked over ubus by its command line tool: which devices it has declared, and to bring
+ * one up as declared. What it owns it would otherwise change back, or not know of.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+const UBUS = '/bin/ubus';
+const NETIFD = '/sbin/netifd';
+const TIMEOUT_MS = 4000;
+
+/** One row of `ubus call network.interface dump`, as far as it matters here. */
+interface Declared {
+  readonly name: string;
+  readonly devices: readonly string[];
+}
+
+/** null where netifd does not run. Throws where ubus does not answer. */
+export async function declaredDevices(): Promise<string[] | null> {
+  if (!existsSync(UBUS) || !existsSync(NETIFD)) return null;
+  return parseDump(await ubus(['call', 'network.interface', 'dump'])).flatMap(({ devices }) => [...devices]);
+}
+
+/** Answers what went wrong, or null. */
+export async function bringUp(device: string): Promise<string | null> {
+  try {
+    const all = parseDump(await ubus(['call', 'network.interface', 'dump']));
+    const found = all.find(({ devices }) => devices.includes(device));
+    if (found === undefined) return `netifd does not declare ${device}`;
+    await ubus(['call', `network.interface.${found.name}`, 'up']);
+    return null;
+  } catch (thrown) {
+    return `netifd: ${thrown instanceof Error ? thrown.message.split('\n', 1)[0] : String(thrown)}`;
+  }
+}
+
+/** Interfaces that a person stopped (autostart off) are left alone. */
+export function parseDump(text: string): Declared[] {
+  const dump: unknown = JSON.parse(text);
+  const rows = (dump as { interface?: unknown } | null)?.interface;
+  if (!Array.isArray(rows)) return [];
+  return rows.flatMap((row: Record<string, unknown> | null) => {
+    if (typeof row?.interface !== 'string' || row.autostart === false) return [];
+    const devices = [row.device, row.l3_device].filter((name): name is string => typeof name === 'string');
+    return [{ name: row.interface, devices: [...new Set(devices)] }];
+  });
+}
+
+function ubus(words: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(UBUS, words, { timeout: TIMEOUT_MS, maxBuffer: 1 << 20 }, (error, stdout) =>
+      error === null ? resolve(stdout) : reject(error),
+    );
+  });
+}

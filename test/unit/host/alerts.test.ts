@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Log } from '../../../agent/core/log.ts';
+import { MS, SECOND } from '../../../agent/core/time.ts';
+import type { Decision } from '../../../agent/core/words.ts';
+import { type AlertOptions, Alerts, MOST_WAITING } from '../../../agent/host/alerts.ts';
+
+const decision = (id: string): Decision => ({
+  fault: {
+    id,
+    class: 'link-down',
+    at: 0,
+    interface: 'eth1',
+    interfaceIndex: 5,
+    peer: null,
+    confidence: 1,
+    evidence: [{ source: 'rtnetlink', what: 'the carrier is gone $(reboot)', at: 0 }],
+    affected: [],
+  },
+  step: 'planned',
+  at: 0,
+  action: 'kick',
+  alternatives: [],
+  why: 'because',
+  result: null,
+});
+
+function scene(t: TestContext, over: Partial<AlertOptions>) {
+  const logged: string[] = [];
+  const log = new Log('info', (line) => void logged.push(line));
+  const alerts = new Alerts({ command: [], url: '', timeoutNs: 10 * SECOND, node: 'r1', log, wall: () => 0, ...over });
+  t.after(() => alerts.close());
+  return { alerts, logged };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !holds(); i++) await sleep(10);
+  assert.ok(holds());
+}
+
+function folder(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'x0-alerts-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
+
+test('a command gets each entry on its standard input, one at a time, in their order, without a shell', async (t) => {
+  const dir = folder(t);
+  const [out, script] = [join(dir, 'out'), join(dir, 'handler.sh')];
+  writeFileSync(out, '');
+  writeFileSync(script, 'echo "begin $2" >> "$1"; cat >> "$1"; echo end >> "$1"\n');
+  const { alerts, logged } = scene(t, { command: ['/bin/sh', script, out, '$(id)'] });
+  for (const id of ['e1-f1', 'e1-f2']) alerts.take(decision(id));
+  await until(() => readFileSync(out, 'utf8').split('end\n').length === 3);
+  const lines = readFileSync(out, 'utf8').trim().split('\n');
+  assert.deepEqual([lines[0], lines[2], lines[3], lines[5]], ['begin $(id)', 'end', 'begin $(id)', 'end']);
+  assert.deepEqual(
+    [lines[1], lines[4]].map((line) => JSON.parse(line!).fault),
+    ['e1-f1', 'e1-f2'],
+  );
+  assert.equal(JSON.parse(lines[1]!).evidence[0].what, 'the carrier is gone $(reboot)');
+  assert.deepEqual(logged, []);
+});
+
+test('a handler that hangs, fails or is not there is named, and the next entry comes to its turn', async (t) => {
+  const slow = scene(t, { command: ['/bin/sleep', '60'], timeoutNs: 100 * MS });
+  for (let i = 0; i < 2; i++) slow.alerts.take(decision(`e1-f${i}`));
+  await until(() => slow.logged.filter((line) => line.includes('took longer than 100 ms')).length === 2);
+  const bad = scene(t, { command: ['/bin/false'] });
+  bad.alerts.take(decision('e1-f1'));
+  await until(() => bad.logged.some((line) => line.includes('ended with 1')));
+  const none = scene(t, { command: ['/no/such/program'] });
+  none.alerts.take(decision('e1-f1'));
+  await until(() => none.logged.some((line) => line.includes('cannot be run')));
+});
+
+test('a hook is posted to; what it answers with trouble is named', async (t) => {
+  const got: string[] = [];
+  let status = 200;
+  const server = createServer((asked, answer) => {
+    let body = '';
+    asked.on('data', (part) => {
+      body += part;
+    });
+    asked.on('end', () => {
+      got.push(body);
+      answer.writeHead(status).end('fine');
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=secret`;
+  const { alerts, logged } = scene(t, { url });
+  alerts.take(decision('e1-f1'));
+  await until(() => got.length === 1);
+  assert.equal(JSON.parse(got[0]!).class, 'link-down');
+  status = 500;
+  alerts.take(decision('e1-f2'));
+  await until(() => logged.some((line) => line.includes('answered 500')));
+  assert.ok(!logged.join().includes('secret'));
+});
+
+test('what waits is bounded: the oldest are dropped, counted, and said once', async (t) => {
+  const { alerts, logged } = scene(t, { command: ['/bin/sleep', '60'], timeoutNs: 300 * SECOND });
+  for (let i = 0; i < MOST_WAITING + 11; i++) alerts.take(decision(`e1-f${i}`));
+  assert.equal(alerts.dropped, 10);
+  assert.equal(logged.length, 1);
+});

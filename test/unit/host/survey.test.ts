@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseDump } from '../../../agent/host/netifd.ts';
+import { cpuTimes, defaultRoute, parseCounters } from '../../../agent/host/survey.ts';
+
+test('/proc/net/dev: counters by name, and nothing of what is no line of it', () => {
+  const head = 'Inter-|   Receive                     |  Transmit\n face |bytes packets ...|bytes ...\n';
+  const lines =
+    '    lo:  100    2    0    0    0     0          0         0      100       2    0    0    0     0       0          0\n' +
+    'eth0.1: 4000   40    1    2    0     0          0         7     8000      80    0    0    0     0       0          0\n' +
+    'short: 1 2 3\n';
+  assert.deepEqual(parseCounters(head + lines), [
+    { name: 'lo', rxBytes: 100, rxPackets: 2, rxMulticast: 0, txBytes: 100, txPackets: 2 },
+    { name: 'eth0.1', rxBytes: 4000, rxPackets: 40, rxMulticast: 7, txBytes: 8000, txPackets: 80 },
+  ]);
+  for (const bad of ['', 'x', `${head}eth0: a b`, head]) assert.deepEqual(parseCounters(bad), []);
+});
+
+test('/proc/stat: idle and waiting is not busy', () => {
+  assert.deepEqual(cpuTimes('cpu  10 0 20 60 5 1 2 2 0 0\ncpu0 1 2 3 4\n'), { busy: 35, total: 100 });
+  assert.equal(cpuTimes(''), null);
+});
+
+test('/proc/net/route: the best default route that leads out of the mesh', () => {
+  const head = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n';
+  const row = (name: string, to: string, by: string, metric: number, flags = '0003') =>
+    `${name}\t${to}\t${by}\t${flags}\t0\t0\t${metric}\t00000000\t0\t0\t0\n`;
+  const table = head + row('br-lan', '00000000', '0101A8C0', 0) + row('wan', '00000000', '0100000A', 5);
+  assert.deepEqual(defaultRoute(table, ['bat0', 'br-lan']), { metric: 5, interface: 'wan', gateway: '10.0.0.1' });
+  assert.equal(defaultRoute(table, [])!.interface, 'br-lan');
+  assert.equal(defaultRoute(head + row('ppp0', '00000000', '00000000', 0), [])!.gateway, '', 'a point-to-point link');
+  assert.equal(defaultRoute(head + row('wan', '00000000', '0100000A', 5, '0000'), []), null, 'a route that is down');
+  assert.equal(defaultRoute(head + row('wan', '0000A8C0', '0100000A', 5), []), null);
+  for (const bad of ['', 'x\ty', `${head}a\tb`]) assert.equal(defaultRoute(bad, []), null);
+});
+
+test('netifd: what it declares by device; what a person stopped is left alone', () => {
+  const dump = {
+    interface: [
+      { interface: 'bat0_lan0', up: true, autostart: true, l3_device: 'lan0', device: 'lan0', proto: 'batadv_hardif' },
+      { interface: 'bat0', autostart: true, device: 'bat0', proto: 'batadv' },
+      { interface: 'wan6', autostart: false, device: 'wan' },
+      { interface: 'loopback' },
+      null,
+      { device: 'x' },
+    ],
+  };
+  assert.deepEqual(parseDump(JSON.stringify(dump)), [
+    { name: 'bat0_lan0', devices: ['lan0'] },
+    { name: 'bat0', devices: ['bat0'] },
+    { name: 'loopback', devices: [] },
+  ]);
+  for (const odd of ['{}', 'null', '[]', '{"interface":{}}']) assert.deepEqual(parseDump(odd), []);
+  assert.throws(() => parseDump('no'));
+});

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SECOND } from '../../../agent/core/time.ts';
+import { sqliteRefusal } from '../../../agent/host/state.ts';
+import { Bench } from './help.ts';
+
+const skip = sqliteRefusal() ?? false;
+
+test('what was learned is there after a restart; the newest word counts, and what is forgotten stays so', {
+  skip,
+}, (t) => {
+  const bench = new Bench(t);
+  const first = bench.open();
+  first.remember('repair', 'link-down kick', '[1,1,5,0]');
+  first.remember('class-mode', 'link-lossy', 'act');
+  first.remember('class-mode', 'link-slow', 'observe');
+  assert.equal(first.memories().length, 3, 'at once');
+  bench.pass(first, 600 * SECOND);
+  first.remember('repair', 'link-down kick', '[2,2,9,0]');
+  first.remember('class-mode', 'link-slow', null);
+  first.close();
+  const again = bench.open();
+  assert.deepEqual(again.memories(), [
+    { kind: 'class-mode', key: 'link-lossy', value: 'act' },
+    { kind: 'repair', key: 'link-down kick', value: '[2,2,9,0]' },
+  ]);
+  // The same again is nothing to write.
+  again.remember('class-mode', 'link-lossy', 'act');
+  assert.equal(again.flushDue(), Number.POSITIVE_INFINITY);
+  again.close();
+});
+
+test('memories are bounded, in memory as on the medium', { skip }, (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ directory: null });
+  for (let i = 0; i < 2000; i++) state.remember('repair', `x ${i}`, '[]');
+  assert.equal(state.memories().length, 1024);
+  state.remember('repair', 'x 5', '[7]');
+  assert.equal(state.memories().find(({ key }) => key === 'x 5')!.value, '[7]');
+});
