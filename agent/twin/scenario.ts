@@ -346,12 +346,19 @@ export const EXPECTATIONS = {
     help: 'An agent names the fault rightly.',
     fields: {
       fault: faultRef,
-      as: optional(list(text(64, 'A class.'), 16, 'The classes that are right; else those of tools/lab/README.md.', 1)),
+      as: optional(
+        list(
+          text(64, 'A class.'),
+          16,
+          'The classes that are right, wherever they are said; else those of the last table.',
+          1,
+        ),
+      ),
       within_s: optional(seconds(0.001, 'From the fault on.')),
     },
   },
   repaired: {
-    help: 'After the fault packets flow again, the mesh is as it was, and this while the fault was not taken back.',
+    help: 'The fault is repaired before a person takes it back; the last table says how that shows.',
     fields: { fault: faultRef, within_s: optional(seconds(0.001, 'From the fault on.')) },
   },
   'no-actions': { help: 'No agent changed or sent anything.', fields: {} },

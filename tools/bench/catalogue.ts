@@ -75,7 +75,8 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
   'clock-stepped': (turn) => ({ node: 'r0', step_s: turn % 2 === 0 ? 3600 : -7200 }),
 };
 
-function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
+/** So many faults of a kind, one after the other; `turn` says where the first one strikes. */
+export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
   const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
   const document = {
     format: 1,

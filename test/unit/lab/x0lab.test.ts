@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { JsonSchema } from '../../../agent/twin/fields.ts';
 import { FAULTS, parseScenario, type Scenario, scenarioSchema } from '../../../agent/twin/scenario.ts';
+import { scenarioOf as trialOf } from '../../../tools/bench/catalogue.ts';
 import { x0lab as command } from '../../../tools/lab/cli.ts';
 import { asHtml, escaped } from '../../../tools/lab/html.ts';
 import { unplayableStandin } from '../../../tools/lab/netns.ts';
@@ -386,6 +387,11 @@ function misfit(schema: JsonSchema, value: unknown, at = '$'): string | null {
   }
   return null;
 }
+
+test('the bench has a trial for every fault, which the lab can play', () => {
+  for (const fault of Object.keys(FAULTS) as (keyof typeof FAULTS)[])
+    for (const turn of [0, 1, 4]) assert.deepEqual(unplayable(trialOf(fault, 5, turn)), []);
+});
 
 // ---- what this lab cannot do ----
 
