@@ -381,6 +381,7 @@ const expectField = variants(
 
 const scenarioField = object(
   {
+    $schema: optional(text(256, 'Where an editor finds the schema; nobody else reads it.')),
     format: oneOf([FORMAT], 'Version of this format.'),
     name: text(64, 'How reports call it.'),
     description: optional(text(1000, 'One line for people.')),
