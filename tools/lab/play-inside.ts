@@ -313,11 +313,18 @@ async function watch(one: Struck, repaired: () => Promise<boolean>, endNs: numbe
   }
 }
 
-function costsOf(one: Struck, untilNs: number, probes: readonly { name: string; records: ProbeRecord[] }[]): Cost[] {
+interface Watched {
+  readonly name: string;
+  readonly ends: readonly number[];
+  readonly records: readonly ProbeRecord[];
+}
+
+function costsOf(one: Struck, untilNs: number, probes: readonly Watched[]): Cost[] {
   const { entry, made } = one;
   // A packet that a slow link held up counts as one that did not come.
   const lateMs = entry.fault === 'delay' ? Math.min(LATE_MS, entry.delay_ms / 2) : LATE_MS;
-  return probes.flatMap(({ name, records }) => {
+  return probes.flatMap(({ name, ends, records }) => {
+    if (ends.some((end) => made.dead?.includes(end))) return [];
     try {
       const { outageMs, lost, runs, recovered } = outage(records, made.ns, { untilNs, lateMs });
       return [{ probe: name, outageMs, lost, runs, recovered }];
@@ -414,6 +421,7 @@ async function play({ scenario, agent, logs }: Play): Promise<Played> {
   const watched = await Promise.all(
     probes.map(async (probe) => ({
       ...probe,
+      ends: [numberOf(probe.from), numberOf(probe.to)],
       records: (await probe.running.records(startNs - 1e9)).filter(({ sent }) => sent < endNs),
     })),
   );
