@@ -174,7 +174,7 @@ const IN_USE = 'in-use';
 const linkTarget = textOr(
   oneOf([IN_USE], "The link in the middle of a probe's way, as it is when the fault comes."),
   pair(nodeName, 'Both ends. Where the fault has a direction or a side, it is from the first, or at the first.'),
-  'The link that is hit.',
+  "The link that is hit: both its ends, the first being the side or the direction where there is one; or in-use, the link in the middle of a probe's way as it is then, in that direction.",
 );
 const nodeTarget = described(
   nodeName,
