@@ -1,7 +1,7 @@
 /**
  * What a JSON document written by a person may hold: each field is written once and gives the TypeScript type, the
- * check, and the JSON Schema. A member that begins with // is a comment. A check names every departure with a code and a path; it never throws, and what is read
- * is a copy with nothing in it that the fields do not know.
+ * check, and the JSON Schema. A member that begins with // is a comment. A check names every departure with a code and
+ * a path; it never throws, and what is read is a copy with nothing in it that the fields do not know.
  */
 import type { ErrorCode } from '../core/errors.ts';
 

@@ -174,7 +174,7 @@ const IN_USE = 'in-use';
 const linkTarget = textOr(
   oneOf([IN_USE], "The link in the middle of a probe's way, as it is when the fault comes."),
   pair(nodeName, 'Both ends. Where the fault has a direction or a side, it is from the first, or at the first.'),
-  'The link that is hit.',
+  "The link that is hit: both its ends, the first being the side or the direction where there is one; or in-use, the link in the middle of a probe's way as it is then, in that direction.",
 );
 const nodeTarget = described(
   nodeName,
@@ -346,12 +346,19 @@ export const EXPECTATIONS = {
     help: 'An agent names the fault rightly.',
     fields: {
       fault: faultRef,
-      as: optional(list(text(64, 'A class.'), 16, 'The classes that are right; else those of tools/lab/README.md.', 1)),
+      as: optional(
+        list(
+          text(64, 'A class.'),
+          16,
+          'The classes that are right, wherever they are said; else those of the last table.',
+          1,
+        ),
+      ),
       within_s: optional(seconds(0.001, 'From the fault on.')),
     },
   },
   repaired: {
-    help: 'After the fault packets flow again, the mesh is as it was, and this while the fault was not taken back.',
+    help: 'The fault is repaired before a person takes it back; the last table says how that shows.',
     fields: { fault: faultRef, within_s: optional(seconds(0.001, 'From the fault on.')) },
   },
   'no-actions': { help: 'No agent changed or sent anything.', fields: {} },
@@ -374,6 +381,7 @@ const expectField = variants(
 
 const scenarioField = object(
   {
+    $schema: optional(text(256, 'Where an editor finds the schema; nobody else reads it.')),
     format: oneOf([FORMAT], 'Version of this format.'),
     name: text(64, 'How reports call it.'),
     description: optional(text(1000, 'One line for people.')),

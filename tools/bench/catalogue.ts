@@ -24,26 +24,27 @@ const RUNS = 5;
 const WIDTH = Number(process.env.X0_BENCH_WIDTH ?? 3);
 const ALONE = Number(process.env.X0_BENCH_ALONE ?? 2);
 const ONLY = process.env.X0_BENCH_ONLY?.split(',');
-/** From one fault to the next: as long as an agent keeps an eye on an interface that has failed. */
-const EVERY_S = 65;
+/** From one fault's end to the next: an agent keeps an eye on an interface that has failed. */
+const REST_S = 40;
 const FIRST_S = 5;
 
 /** What a fault is made of here, but for its name and its time. `turn` moves it round the ring. */
-type Trial = (turn: number) => Readonly<Record<string, unknown>>;
+type Trial = (turn: number) => Readonly<Record<string, unknown>> & { readonly for_s?: number };
 
 const inUse =
-  (more: Readonly<Record<string, unknown>> = {}): Trial =>
+  (more: Readonly<Record<string, unknown>> & { readonly for_s?: number } = {}): Trial =>
   (turn) => ({ link: 'in-use', along: `p${(turn % 4) + 1}`, for_s: 25, ...more });
 const atNode =
-  (more: Readonly<Record<string, unknown>> = {}): Trial =>
+  (more: Readonly<Record<string, unknown>> & { readonly for_s?: number } = {}): Trial =>
   (turn) => ({ node: `r${(turn + 1) % 4}`, for_s: 25, ...more });
 const onTheWay: Trial = (turn) => ({ node: 'in-use', along: `p${(turn % 4) + 1}`, for_s: 35 });
 
 const TRIALS: Readonly<Record<FaultName, Trial>> = {
   'carrier-loss': inUse(),
   'silent-loss': inUse(),
-  'partial-loss': inUse({ loss_pct: 35, for_s: 35 }),
-  delay: inUse({ delay_ms: 150, jitter_ms: 20, for_s: 35 }),
+  // What is told by a window of 64 OGMs, by echoes every ten seconds, or by looks every fifteen, takes its time.
+  'partial-loss': inUse({ loss_pct: 35, for_s: 120 }),
+  delay: inUse({ delay_ms: 150, jitter_ms: 20, for_s: 150 }),
   'one-way': inUse(),
   flapping: inUse({ down_s: 1.5, up_s: 3, for_s: 30 }),
   partition: (turn) => ({ nodes: [`r${turn % 4}`, `r${(turn + 1) % 4}`], for_s: 25 }),
@@ -67,16 +68,18 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
     ][turn % 5],
   }),
   // The gateways are r0 and r2.
-  'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 35 }),
-  'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 35 }),
+  'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 60 }),
+  'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 90 }),
   'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 25 }),
   'cpu-hog': atNode({ processes: 3 }),
   'memory-pressure': atNode({ mib: 400 }),
   'clock-stepped': (turn) => ({ node: 'r0', step_s: turn % 2 === 0 ? 3600 : -7200 }),
 };
 
-function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
+/** So many faults of a kind, one after the other; `turn` says where the first one strikes. */
+export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
   const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
+  const every = (TRIALS[fault](turn).for_s ?? 0) + REST_S;
   const document = {
     format: 1,
     name: fault,
@@ -90,11 +93,11 @@ function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
     // Every router is the start of a way, so that the link in use is another one each time.
     probes: [0, 1, 2, 3].map((n) => ({ from: `r${n}`, to: `r${(n + 2) % 4}`, interval_ms: 5 })),
     timeline: Array.from({ length: runs }, (_, i) => ({
-      at_s: FIRST_S + i * EVERY_S,
+      at_s: FIRST_S + i * every,
       fault,
       ...TRIALS[fault](turn + i),
     })),
-    duration_s: FIRST_S + runs * EVERY_S,
+    duration_s: FIRST_S + runs * every,
   };
   const parsed = parseScenario(JSON.stringify(document));
   if (!parsed.ok) throw new Error(`${fault}: ${JSON.stringify(parsed.problems)}`);

@@ -115,7 +115,7 @@ async function run(name: string, values: Values, { out, err, signal }: Terminal)
   if (kernel === 'netns') {
     const { playStandin, unplayableStandin } = await import('./netns.ts');
     refuse(unplayableStandin(scenario, agent));
-    played.push(await playStandin(scenario, onSay('on')));
+    played.push(await playStandin(scenario, onSay('on'), signal));
   } else {
     const { play, unplayable } = await import('./play.ts');
     const { prepareLab, umlMissing } = await import('./uml.ts');

@@ -404,7 +404,7 @@ function runSection(played: Played, run: RunReport, names: readonly string[]): s
     if (axis === undefined) return [];
     const span = shortMs(axis.to - fault.atMs);
     return [
-      `<details open><summary>${escaped(fault.name)}, the first ${escaped(span)}</summary>${picture(played, names, axis, `${fault.name}, close up`)}</details>`,
+      `<details${played.faults.length > 6 ? '' : ' open'}><summary>${escaped(fault.name)}, the first ${escaped(span)}</summary>${picture(played, names, axis, `${fault.name}, close up`)}</details>`,
     ];
   });
   const journal =

@@ -42,17 +42,24 @@ export function unplayableStandin(scenario: Scenario, agent: 'on' | 'off' | 'bot
   return found;
 }
 
-export async function playStandin(scenario: Scenario, onSay: (text: string) => void): Promise<Played> {
+export async function playStandin(
+  scenario: Scenario,
+  onSay: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Played> {
   const { graph, timeline, settle_s, duration_s } = scenario;
   onSay('bundling the agent and the stand-in');
   await prepare();
   const rig = new Rig({ ports: graph.nodes.length - 1, originators: 20 });
-  process.once('exit', () => rig.close());
-  const agent = await rig.agent({ flags: NODE_FLAGS });
+  const agent = await rig.agent({ flags: NODE_FLAGS }).catch((thrown) => {
+    rig.close();
+    throw thrown;
+  });
   const witness = rig.witness();
+  const wait = (ms: number) => sleep(Math.max(0, ms), undefined, { signal });
   const now = () => Number(process.hrtime.bigint());
   try {
-    await sleep(3000 + settle_s * 1000);
+    await wait(3000 + settle_s * 1000);
     const startNs = now();
     const faults: PlayedFault[] = [];
     const steps = timeline.flatMap((entry) => {
@@ -61,7 +68,7 @@ export async function playStandin(scenario: Scenario, onSay: (text: string) => v
       const down = async () => {
         await witness.dump();
         witness.set(rig.far[port]!, false);
-        await sleep(20);
+        await wait(20);
         const struck = (await witness.dump()).find(({ what }) => what === 'F')!;
         const atMs = (struck.ns - startNs) / 1e6;
         const mendedMs = entry.for_s === undefined ? null : (entry.at_s + entry.for_s) * 1000;
@@ -83,10 +90,10 @@ export async function playStandin(scenario: Scenario, onSay: (text: string) => v
       return [{ at: entry.at_s, run: down }, ...(entry.for_s ? [{ at: entry.at_s + entry.for_s, run: up }] : [])];
     });
     for (const { at, run } of steps.sort((x, y) => x.at - y.at)) {
-      await sleep(Math.max(0, at * 1000 - (now() - startNs) / 1e6));
+      await wait(at * 1000 - (now() - startNs) / 1e6);
       await run();
     }
-    await sleep(Math.max(0, duration_s * 1000 - (now() - startNs) / 1e6));
+    await wait(duration_s * 1000 - (now() - startNs) / 1e6);
     const control = new Control(`${rig.dir}/ctl.sock`);
     const { entries } = await control.get<{
       entries: (Omit<JournalRow, 'router' | 'atMs'> & { afterMs: number; faultAtNs: number })[];

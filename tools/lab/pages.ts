@@ -82,12 +82,17 @@ function verdictTable(): string[] {
     state: 'what was changed is as before',
     none: 'there is nothing to repair',
   };
+  const own: Readonly<Record<string, string>> = {
+    'gateway-gone': 'no other router chooses it any more',
+    'upstream-gone': 'no other router chooses it any more',
+    'bridge-loop': 'the storm is over',
+  };
   return [
     '| Fault | Right names | Repaired when |',
     '| --- | --- | --- |',
     ...Object.entries(VERDICTS).map(
       ([fault, { names, repair }]) =>
-        `| \`${fault}\` | ${names.map((name) => `\`${name}\``).join(', ') || 'none'} | ${how[repair]} |`,
+        `| \`${fault}\` | ${names.map((name) => `\`${name}\``).join(', ') || 'none'} | ${own[fault] ?? how[repair]} |`,
     ),
   ];
 }

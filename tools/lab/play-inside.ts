@@ -39,6 +39,9 @@ const LOOK_MS = 150;
 /** Stretches of a probe in a report: as many as a page has room for. */
 const STRETCHES = 600;
 const MOST_LOSSES = 3000;
+/** Entries of a journal that are asked for at once, and in all that a report holds. */
+const PAGE = 1000;
+const MOST_ENTRIES = 20_000;
 /** For so long the mesh may settle before what is left of a fault counts as left. */
 const SETTLED_MS = 20_000;
 /** What arrives later is of no use any more. */
@@ -124,37 +127,16 @@ class Stage {
       if (agent === undefined || this.#stopped.has(router)) continue;
       const control = new Control(agent.socket);
       try {
-        const { entries } = await control.get<{ entries: (Omit<JournalRow, 'router' | 'atMs'> & Told)[] }>(
-          '/heal/log?limit=1000&since=0',
-        );
-        for (const {
-          id,
-          afterMs,
-          faultAtNs,
-          fault,
-          interface: on,
-          peer,
-          step,
-          action,
-          why,
-          result,
-          ...rest
-        } of entries) {
-          const atNs = faultAtNs + afterMs * 1e6;
-          const row = {
-            router,
-            atMs: 0,
-            atNs,
-            fault,
-            class: rest.class,
-            interface: on,
-            peer,
-            step,
-            action,
-            why,
-            result,
-          };
-          this.#journal.set(JSON.stringify([router, fault, step, action, Math.round(atNs)]), row);
+        for (let since = 0, more = true; more; ) {
+          const { entries } = await control.get<{ entries: Told[] }>(`/heal/log?limit=${PAGE}&since=${since}`);
+          for (const { id, afterMs, faultAtNs, class: kind, interface: on, ...told } of entries) {
+            const { fault, peer, step, action, why, result } = told;
+            const atNs = faultAtNs + afterMs * 1e6;
+            const row = { router, atMs: 0, atNs, fault, class: kind, interface: on, peer, step, action, why, result };
+            this.#journal.set(JSON.stringify([router, fault, step, action, Math.round(atNs)]), row);
+            since = id;
+          }
+          more = entries.length === PAGE && this.#journal.size < MOST_ENTRIES;
         }
       } catch (thrown) {
         say(`r${router} does not answer: ${(thrown as Error).message}`);
@@ -195,7 +177,7 @@ class Stage {
   }
 }
 
-interface Told {
+interface Told extends Omit<JournalRow, 'router' | 'atMs'> {
   readonly id: number;
   readonly afterMs: number;
   readonly faultAtNs: number;
@@ -331,11 +313,18 @@ async function watch(one: Struck, repaired: () => Promise<boolean>, endNs: numbe
   }
 }
 
-function costsOf(one: Struck, untilNs: number, probes: readonly { name: string; records: ProbeRecord[] }[]): Cost[] {
+interface Watched {
+  readonly name: string;
+  readonly ends: readonly number[];
+  readonly records: readonly ProbeRecord[];
+}
+
+function costsOf(one: Struck, untilNs: number, probes: readonly Watched[]): Cost[] {
   const { entry, made } = one;
   // A packet that a slow link held up counts as one that did not come.
   const lateMs = entry.fault === 'delay' ? Math.min(LATE_MS, entry.delay_ms / 2) : LATE_MS;
-  return probes.flatMap(({ name, records }) => {
+  return probes.flatMap(({ name, ends, records }) => {
+    if (ends.some((end) => made.dead?.includes(end))) return [];
     try {
       const { outageMs, lost, runs, recovered } = outage(records, made.ns, { untilNs, lateMs });
       return [{ probe: name, outageMs, lost, runs, recovered }];
@@ -432,6 +421,7 @@ async function play({ scenario, agent, logs }: Play): Promise<Played> {
   const watched = await Promise.all(
     probes.map(async (probe) => ({
       ...probe,
+      ends: [numberOf(probe.from), numberOf(probe.to)],
       records: (await probe.running.records(startNs - 1e9)).filter(({ sent }) => sent < endNs),
     })),
   );

@@ -295,7 +295,10 @@ function judge(expectation: Expectation, scenario: Scenario, played: Played, run
     case 'found':
       return found(expectation, played, run);
     case 'repaired': {
-      const faults = about(run.faults, expectation.fault);
+      // Of all faults only those count that have a repair; one that is named has to be repaired.
+      const faults = about(run.faults, expectation.fault).filter(
+        ({ repairable }) => repairable || expectation.fault !== undefined,
+      );
       const limit = (expectation.within_s ?? Number.POSITIVE_INFINITY) * 1000;
       const said = ({ name, repair_ms, repairable }: FaultReport) =>
         repair_ms !== null
@@ -304,7 +307,7 @@ function judge(expectation: Expectation, scenario: Scenario, played: Played, run
             ? `${name} was not repaired`
             : `${name} is no fault that a router could repair`;
       const isWrong = ({ repair_ms }: FaultReport) => repair_ms === null || repair_ms > limit;
-      if (faults.length === 0) return { held: false, why: 'the fault was not made' };
+      if (faults.length === 0) return { held: false, why: 'no such fault was made' };
       return all(faults.filter(isWrong).map(said), faults.map(said).join('; '));
     }
     case 'no-actions':
@@ -334,7 +337,8 @@ function found(expectation: Extract<Expectation, { expect: 'found' }>, played: P
   const wrong: string[] = [];
   const right: string[] = [];
   for (const [i, fault] of played.faults.entries()) {
-    if (only !== undefined && fault.name !== only) continue;
+    // Of all faults only those count that have a name; one that is asked for has to be found.
+    if (only === undefined ? !as && !run.faults[i]!.nameable : fault.name !== only) continue;
     // Classes that the scenario itself calls right, wherever they are said.
     const named = as
       ? played.journal.find(
@@ -349,6 +353,6 @@ function found(expectation: Extract<Expectation, { expect: 'found' }>, played: P
       wrong.push(`${fault.name} was found after ${shownMs(ms)}`);
     else right.push(`${fault.name} was found after ${shownMs(ms)}`);
   }
-  if (wrong.length + right.length === 0) return { held: false, why: 'the fault was not made' };
+  if (wrong.length + right.length === 0) return { held: false, why: 'no such fault was made' };
   return all(wrong, right.join('; '));
 }

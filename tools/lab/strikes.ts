@@ -34,6 +34,8 @@ export interface Made {
   /** Their interfaces that it is about, by router; whatever interface where a router is not there. */
   readonly interfaces: Readonly<Record<number, readonly string[]>>;
   readonly links: readonly number[];
+  /** Routers that are dead: a probe from or to them tells nothing of the mesh. */
+  readonly dead?: readonly number[];
   mend(): Promise<void>;
   /** Of a fault whose repair shows in a state: is all as before? */
   readonly repaired?: () => Promise<boolean>;
@@ -426,7 +428,8 @@ export class Striker {
       await mesh.reviveRouter(router);
       if (withAgents) await startAgent(router);
     };
-    const made = { what: `router ${this.#name(router)}`, ns, routers: others, interfaces: {}, links, mend };
+    const what = `router ${this.#name(router)}`;
+    const made = { what, ns, routers: others, interfaces: {}, links, dead: [router], mend };
     return isGateway ? { ...made, repaired: () => this.#chosenElse(router, others) } : made;
   }
 
@@ -526,11 +529,18 @@ export class Striker {
   async #changeSetting(router: number, name: SettingName, value: string | number | boolean): Promise<Made> {
     const { mesh } = this.#stage;
     const before = await readSetting(mesh, router, name);
+    const mtu = async () => /mtu (\d+)/.exec(await inside(router, 'ip', '-o', 'link', 'show', 'bat0'))![1]!;
+    const usual = await mtu();
     await sleep(200);
     const ns = monotonicNs();
     await setSetting(mesh, router, name, value);
-    const mend = async () => void (await setSetting(mesh, router, name, before));
     const repaired = async () => (await readSetting(mesh, router, name)) === before;
+    const mend = async () => {
+      if (await repaired()) return;
+      await setSetting(mesh, router, name, before);
+      // Without fragmentation the kernel makes bat0's MTU smaller, and does not take that back.
+      if ((await mtu()) !== usual) await inside(router, 'ip', 'link', 'set', 'bat0', 'mtu', usual);
+    };
     return { ...this.#at(router, `${name} of ${this.#name(router)}`), ns, mend, repaired };
   }
 

@@ -40,7 +40,7 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   'interface-deleted': { names: ['interface-vanished'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
   'interface-taken': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
   'interface-bridged': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
-  'mtu-lowered': { names: ['mtu-trouble'], follows: LINK, repair: 'state' },
+  'mtu-lowered': { names: ['mtu-trouble', 'config-drift'], follows: LINK, repair: 'state' },
   'bat0-deleted': {
     names: ['mesh-vanished'],
     follows: [...LINK, ...ELSEWHERE, ...GATEWAY, 'interface-fell-out', 'mesh-misconfigured', 'config-drift'],
@@ -48,7 +48,8 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   },
   'setting-changed': {
     names: ['config-drift', 'mesh-misconfigured'],
-    follows: ['mesh-mismatch', ...GATEWAY],
+    // Rarer OGMs look like silence to others.
+    follows: ['mesh-mismatch', 'translation-inconsistent', ...LINK, ...ELSEWHERE, ...GATEWAY],
     repair: 'state',
   },
   'gateway-gone': {

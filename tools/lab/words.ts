@@ -1,5 +1,7 @@
 /** A report as lines for a terminal. */
+import type { FaultName } from '../../agent/twin/scenario.ts';
 import type { FaultReport, Report, RunReport } from './report.ts';
+import { VERDICTS } from './verdicts.ts';
 
 /** Names come from people: what a terminal would obey is taken out. (A scenario's own cannot have any.) */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not pass.
@@ -15,8 +17,9 @@ export function foundText({ detection_ms, nameable, named }: FaultReport): strin
   return detection_ms === null ? 'not found' : `${shortMs(detection_ms)} ${named!.class}`;
 }
 
-export function repairText({ repair_ms, repairable }: FaultReport): string {
+export function repairText({ fault, repair_ms, repairable, probes }: FaultReport): string {
   if (!repairable) return 'no repair';
+  if (probes.length === 0 && VERDICTS[fault as FaultName].repair === 'traffic') return 'nobody watched';
   if (repair_ms === 0) return 'no outage';
   return repair_ms === null ? 'not repaired' : shortMs(repair_ms);
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { JsonSchema } from '../../../agent/twin/fields.ts';
 import { FAULTS, parseScenario, type Scenario, scenarioSchema } from '../../../agent/twin/scenario.ts';
+import { scenarioOf as trialOf } from '../../../tools/bench/catalogue.ts';
 import { x0lab as command } from '../../../tools/lab/cli.ts';
 import { asHtml, escaped } from '../../../tools/lab/html.ts';
 import { unplayableStandin } from '../../../tools/lab/netns.ts';
@@ -196,6 +197,9 @@ const EXPECTATIONS: readonly [expectation: object, over: Partial<Played>, held: 
   [{ expect: 'repaired', within_s: 0.05 }, {}, true],
   [{ expect: 'repaired', within_s: 0.03 }, {}, false],
   [{ expect: 'repaired' }, { faults: [{ ...CUT, fault: 'clock-stepped' }] }, false],
+  [{ expect: 'repaired' }, { faults: [CUT, { ...CUT, name: 'f2', fault: 'clock-stepped' }] }, true],
+  [{ expect: 'found' }, { faults: [CUT, { ...CUT, name: 'f2', fault: 'agent-killed' }], journal: [row({})] }, true],
+  [{ expect: 'found', fault: 'f1' }, { faults: [{ ...CUT, fault: 'agent-killed' }] }, false],
   [{ expect: 'no-actions' }, { journal: [row({})] }, true],
   [{ expect: 'no-actions' }, { journal: [row({ step: 'done', action: 'kick' })] }, false],
   [{ expect: 'no-false-actions' }, { journal: [row({ step: 'done', action: 'kick' })] }, true],
@@ -386,6 +390,11 @@ function misfit(schema: JsonSchema, value: unknown, at = '$'): string | null {
   }
   return null;
 }
+
+test('the bench has a trial for every fault, which the lab can play', () => {
+  for (const fault of Object.keys(FAULTS) as (keyof typeof FAULTS)[])
+    for (const turn of [0, 1, 4]) assert.deepEqual(unplayable(trialOf(fault, 5, turn)), []);
+});
 
 // ---- what this lab cannot do ----
 
