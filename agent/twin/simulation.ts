@@ -359,7 +359,10 @@ export class Simulation implements Watcher, Routes {
     if (medium.kind === 'cable' && this.#router_(a).on && this.#router_(b).on) medium.carrier(true);
   }
 
-  /** Everything outside is whole again; what fell out of a mesh is for its agent to mend, where there is one. */
+  /**
+   * Everything outside is whole again. What fell out of a mesh is for its agent to mend, where there is one that has
+   * seen it in: in an adopted mesh one that started later cannot know that it belongs there.
+   */
   mendAll(): void {
     for (const router of this.routers) this.#power('router-on', router);
     for (const key of this.#between.keys()) {
@@ -374,13 +377,17 @@ export class Simulation implements Watcher, Routes {
         kernel.setUp(device, true);
         if (device.master === bridge) kernel.setMaster(device, 0);
       }
-      if (this.story.agents.includes(number)) {
-        world.pause(false);
-        world.start();
-      } else if (kernel.mesh === null) this.#makeMesh(this.routers[number]!);
-      else
+      const { agent } = world;
+      const known = agent?.room.monitor;
+      if (kernel.mesh === null && (known === undefined || known.lastMesh === null))
+        this.#makeMesh(this.routers[number]!);
+      if (kernel.mesh !== null)
         for (const device of kernel.devices)
-          if (device.master === 0 && device.name !== 'br-lan') kernel.setMaster(device, kernel.mesh.index);
+          if (device.master === 0 && device.name !== 'br-lan' && !known?.members.has(device.name))
+            kernel.setMaster(device, kernel.mesh.index);
+      if (!this.story.agents.includes(number)) continue;
+      world.pause(false);
+      world.start();
     }
   }
 
