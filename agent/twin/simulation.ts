@@ -398,7 +398,7 @@ export class Simulation implements Watcher, Routes {
     for (let at = this.#router_(from); at.number !== to; ) {
       const next: { device: Device; neighbour: number } | null =
         target === null ? null : (at.kernel.mesh?.protocol.route(target, by) ?? null);
-      if (next === null || way.length > TTL) return [];
+      if (next === null || way.length > TTL || !isAlive(next.device, next.neighbour)) return [];
       const owner = this.#owners.get(next.neighbour);
       if (owner === undefined) return [];
       at = owner.router;
@@ -477,4 +477,9 @@ export class Simulation implements Watcher, Routes {
 
 function keyOf(a: number, b: number): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
+
+function isAlive({ port, up, present }: Device, neighbour: Address): boolean {
+  const way = port?.ways.find(({ to }) => to.address === neighbour);
+  return up && present && port?.carrier === true && way?.open === true && way.to.carrier;
 }
