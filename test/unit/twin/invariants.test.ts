@@ -95,65 +95,68 @@ const setInterval = (ms: number): Effect => ({
   change: { kind: 'set-mesh', mesh: 'bat0', settings: { origInterval: ms } },
   undo: null,
 });
+const PUT_BACK: Effect = {
+  type: 'change',
+  id: 'return',
+  change: { kind: 'set-master', interface: 'eth1', master: 'bat0' },
+  undo: null,
+};
 const CUT: Fault = { kind: 'cut', a: 0, b: 1, silent: false };
 
+/** A mesh in which an agent, or who plays one, does `what`. */
+function after(what: (bad: Bad) => void, bad = new Bad()): Bad {
+  what(bad);
+  return bad;
+}
+
 const BREAKS: Readonly<Record<Invariant, (() => Bad) | null>> = {
-  evidence: () => ((bad) => (bad.ask(0, decision()), bad))(new Bad()),
-  'last way': () => ((bad) => (bad.ask(0, takeOut('eth0')), bad))(new Bad()),
-  undo: () => ((bad) => (bad.ask(1, takeOut('eth0', false)), bad))(new Bad()),
+  evidence: () => after((bad) => bad.ask(0, decision())),
+  'last way': () => after((bad) => bad.ask(0, takeOut('eth0'))),
+  undo: () => after((bad) => bad.ask(1, takeOut('eth0', false))),
   loop: () =>
-    ((bad) => {
-      for (let i = 0; i < 12; i++) bad.ask(0, decision());
-      return bad;
-    })(new Bad([CUT])),
+    after(
+      (bad) => {
+        for (let i = 0; i < 12; i++) bad.ask(0, decision());
+      },
+      new Bad([CUT]),
+    ),
   numbers: () =>
-    ((bad) => {
+    after((bad) => {
       const ogm = parseOgms(fromHex(bad.ogm))[0]!;
       const frame = toHex(continueOgm(ogm, ogm.seqno + 60, ogm.originator));
       bad.ask(0, { type: 'send', frames: [{ interface: 11, frame }] });
-      return bad;
-    })(new Bad()),
+    }),
   errors: () =>
-    ((bad) => {
-      bad.ask(0, { type: 'log', level: 'error', message: 'machine plan failed', fields: { code: 'E_BUG' } });
-      return bad;
-    })(new Bad()),
+    after((bad) =>
+      bad.ask(0, { type: 'log', level: 'error', message: 'machine plan failed', fields: { code: 'E_BUG' } }),
+    ),
   // What an agent keeps cannot be made too much from here without as many routers.
   memory: null,
   owed: () =>
-    ((bad) => {
+    after((bad) => {
       const plan = { fault: (decision() as Extract<Effect, { type: 'journal' }>).decision.fault };
       bad.world(0).agent!.room.knowledge.detached.set('eth9', { plan: plan as never, undo: 'detach-eth9' });
-      return bad;
-    })(new Bad()),
-  armed: () =>
-    ((bad) => {
-      bad.ask(1, takeOut('eth1'), {
-        type: 'change',
-        id: 'return',
-        change: { kind: 'set-master', interface: 'eth1', master: 'bat0' },
-        undo: null,
-      });
-      return bad;
-    })(new Bad()),
-  settings: () => ((bad) => (bad.ask(0, setInterval(60)), bad))(new Bad()),
+    }),
+  armed: () => after((bad) => bad.ask(1, takeOut('eth1'), PUT_BACK)),
+  settings: () => after((bad) => bad.ask(0, setInterval(60))),
   members: () =>
-    ((bad) => {
+    after((bad) => {
       bad.world(1).pause(true);
       bad.simulation.inject({ kind: 'taken', router: 1, towards: 0 });
       bad.pass(1);
-      return bad;
-    })(new Bad()),
+    }),
   busy: () => new Bad([CUT], 7.05),
-  outcome: () => ((bad) => (bad.ask(0, decision()), bad))(new Bad([CUT])),
+  outcome: () => after((bad) => bad.ask(0, decision()), new Bad([CUT])),
   open: () =>
-    ((bad) => {
-      bad.world(0).pause(true);
-      const { kernel } = bad.simulation.routers[0]!;
-      const { index } = kernel.createMesh('BATMAN_IV', null);
-      for (const device of kernel.devices) kernel.setMaster(device, index);
-      return bad;
-    })(new Bad([{ kind: 'mesh-deleted', router: 0 }], 7.5)),
+    after(
+      (bad) => {
+        bad.world(0).pause(true);
+        const { kernel } = bad.simulation.routers[0]!;
+        const { index } = kernel.createMesh('BATMAN_IV', null);
+        for (const device of kernel.devices) kernel.setMaster(device, index);
+      },
+      new Bad([{ kind: 'mesh-deleted', router: 0 }], 7.5),
+    ),
   whole: () => new Bad([{ kind: 'cut', a: 0, b: 1, silent: true }]),
 };
 
