@@ -10,17 +10,21 @@ const folder = mkdtempSync(join(tmpdir(), 'x0-twin-'));
 after(() => rmSync(folder, { recursive: true }));
 
 async function x0ctl(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
+  const said = { out: '', err: '' };
   const to = {
-    out: (text: string) => void (out += text),
-    err: (text: string) => void (err += text),
+    out: (text: string) => {
+      said.out += text;
+    },
+    err: (text: string) => {
+      said.err += text;
+    },
     columns: 120,
     rows: 40,
     color: false,
     environment: {},
   } as unknown as Terminal;
   const status = await main(argv, to);
-  return { status, out, err };
+  return { status, ...said };
 }
 
 function file(name: string, content: unknown): string {
