@@ -204,7 +204,7 @@ export class Simulation implements Watcher, Routes {
   }
 
   #radios(): void {
-    const air = new Air(this.#random.split('air'));
+    const air = new Air(this.#random.split('air'), this.story.interferers ?? []);
     const options = {
       kind: 'air',
       rate: AIR_RATE,
@@ -226,13 +226,13 @@ export class Simulation implements Watcher, Routes {
   }
 
   #plug(number: number, port: Port, prefix: string, towards: readonly number[]): void {
-    const router = this.#router_(number);
+    const router = this.#at(number);
     const count = router.kernel.devices.filter(({ name }) => name.startsWith(prefix)).length;
     const device = router.kernel.addDevice(`${prefix}${count}`, prefix === 'wlan' ? 'wlan' : 'veth', port);
     for (const other of towards) router.towards.set(other, device);
   }
 
-  #router_(number: number): Router {
+  #at(number: number): Router {
     const router = this.routers[number];
     invariant(router, `there is a router ${number}`);
     return router;
@@ -277,7 +277,7 @@ export class Simulation implements Watcher, Routes {
 
   /** One datagram; `probe` is told when it has come. */
   send(from: number, to: number, probe: Probe): void {
-    const [source, target] = [this.#router_(from), this.#router_(to)];
+    const [source, target] = [this.#at(from), this.#at(to)];
     // Translation tables follow the name once there is a way to it.
     const { mesh } = source.kernel;
     const { name } = target.kernel;
@@ -286,7 +286,7 @@ export class Simulation implements Watcher, Routes {
     const id = this.#packets++;
     this.#flying.set(id, probe);
     this.scheduler.after(SECOND, () => this.#flying.delete(id));
-    source.kernel.sendPacket({ id, target: target.name, ttl: TTL, sentAt: this.now });
+    source.kernel.sendPacket({ id, target: target.name, ttl: TTL });
   }
 
   #arrived(id: number): void {
@@ -316,24 +316,24 @@ export class Simulation implements Watcher, Routes {
         for (const way of this.ways(fault.a, fault.b)) way.delayNs = fault.delayNs;
         return;
       case 'setting':
-        this.#router_(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
+        this.#at(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
         return;
       case 'busy':
-        this.#router_(fault.router).world.slowness = fault.factor;
+        this.#at(fault.router).world.slowness = fault.factor;
         return;
       case 'mesh-deleted':
-        this.#router_(fault.router).kernel.deleteMesh();
+        this.#at(fault.router).kernel.deleteMesh();
         return;
       default:
-        if ('towards' in fault) this.#meddle(fault.kind, this.#router_(fault.router), fault.towards);
-        else this.#power(fault.kind, this.#router_(fault.router));
+        if ('towards' in fault) this.#meddle(fault.kind, this.#at(fault.router), fault.towards);
+        else this.#power(fault.kind, this.#at(fault.router));
     }
   }
 
   /** The ways of frames from one router to another. */
   ways(from: number, to: number): Way[] {
-    const device = this.#router_(from).towards.get(to);
-    const there = this.#router_(to).towards.get(from);
+    const device = this.#at(from).towards.get(to);
+    const there = this.#at(to).towards.get(from);
     return device?.port?.ways.filter((way) => way.to === there?.port) ?? [];
   }
 
@@ -356,7 +356,7 @@ export class Simulation implements Watcher, Routes {
         way.loss = link?.loss?.[side] ?? 0;
         way.delayNs = link?.delayNs?.[side] ?? DELAY;
       }
-    if (medium.kind === 'cable' && this.#router_(a).on && this.#router_(b).on) medium.carrier(true);
+    if (medium.kind === 'cable' && this.#at(a).on && this.#at(b).on) medium.carrier(true);
   }
 
   /**
@@ -392,10 +392,10 @@ export class Simulation implements Watcher, Routes {
   }
 
   route(from: number, to: number): number[] {
-    const target = this.#router_(to).kernel.name;
+    const target = this.#at(to).kernel.name;
     const way = [from];
     let by: Device | null = null;
-    for (let at = this.#router_(from); at.number !== to; ) {
+    for (let at = this.#at(from); at.number !== to; ) {
       const next: { device: Device; neighbour: number } | null =
         target === null ? null : (at.kernel.mesh?.protocol.route(target, by) ?? null);
       if (next === null || way.length > TTL || !isAlive(next.device, next.neighbour)) return [];
@@ -466,7 +466,7 @@ export class Simulation implements Watcher, Routes {
           device.master = 0;
         }
         for (const [other, { port }] of router.towards)
-          if (port?.medium.kind === 'cable' && this.#router_(other).on) port.medium.carrier(true);
+          if (port?.medium.kind === 'cable' && this.#at(other).on) port.medium.carrier(true);
         this.#makeMesh(router);
         if (this.story.agents.includes(router.number)) this.scheduler.after(10 * SECOND, () => world.start());
         return;

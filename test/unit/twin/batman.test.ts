@@ -138,6 +138,18 @@ test('by radio near routers hear each other and far ones do not', () => {
   assert.deepEqual(simulation.route(0, 3), []);
 });
 
+test('an interferer that is on drowns a weak link, and lets go of it when it is off', () => {
+  const places = [0, 110].map((x) => ({ x, y: 0 }));
+  const interferers = [{ x: 55, y: 20, powerDbm: 20, onNs: 30 * SECOND, offNs: 60 * SECOND }];
+  const heardAt = (until: Nanos) => {
+    const simulation = played({ routers: 2, links: [], places, interferers }, [], until);
+    return Math.min(...simulation.routers[0]!.kernel.tables().neighbours.map(({ lastSeenMs }) => lastSeenMs));
+  };
+  assert.equal(heardAt(28 * SECOND), Number.POSITIVE_INFINITY);
+  assert.ok(heardAt(80 * SECOND) < 3000);
+  assert.ok(heardAt(118 * SECOND) > 20_000);
+});
+
 test('an outage is what the lab calls one', () => {
   const random = new Random(1, 'outage');
   for (let round = 0; round < 300; round++) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import type { Mac } from '../../../agent/core/ids.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import type { Action, Plan } from '../../../agent/core/words.ts';
@@ -85,6 +86,24 @@ test('the same state and plan give the same verdict, also as JSON from another t
   const { state } = known(RING, 4);
   const copy = JSON.parse(JSON.stringify(dead(state, 'eth1'))) as RehearsalState;
   assert.deepEqual(rehearse(dead(state, 'eth1'), plan('detach', 'eth1')), rehearse(copy, plan('detach', 'eth1')));
+});
+
+test('a worker thread answers the same, and says what it could not take', async () => {
+  const worker = new Worker(new URL('../../../agent/twin/worker.ts', import.meta.url));
+  const answers = new Map<number, { verdict?: unknown; error?: { code: string } }>();
+  const both = new Promise<void>((resolve) => {
+    worker.on('message', (answer: { id: number; verdict?: unknown; error?: { code: string } }) => {
+      answers.set(answer.id, answer);
+      if (answers.size === 2) resolve();
+    });
+  });
+  const { state } = known(RING, 4);
+  worker.postMessage({ id: 1, state: dead(state, 'eth0'), plan: plan('detach', 'eth0') });
+  worker.postMessage({ id: 2, state: null, plan: null });
+  await both;
+  await worker.terminate();
+  assert.deepEqual(answers.get(1)!.verdict, rehearse(dead(state, 'eth0'), plan('detach', 'eth0')));
+  assert.equal(answers.get(2)!.error!.code, 'E_BUG');
 });
 
 test('hops are read off the hop penalty: a line is drawn as a line, a ring as a ring', () => {
