@@ -202,13 +202,12 @@ export class Invariants implements Watcher {
     return wanted;
   }
 
-  /** Is there anything of that kind now? Word of dead routers ends by itself, much later. */
+  /** Is there anything of that kind now? What is told by tables, of loss or silence, ends by itself, much later. */
   #isReal(world: TwinWorld, fault: FaultClass, name: string | null): boolean {
     const device = world.kernel.byName(name ?? '');
     switch (fault) {
-      case 'router-dead':
-      case 'link-silent':
-        return true;
+      case 'link-down':
+        return device === undefined || !world.kernel.hasCarrier(device);
       case 'mesh-vanished':
         return world.kernel.mesh === null;
       case 'interface-vanished':
@@ -216,7 +215,7 @@ export class Invariants implements Watcher {
       case 'interface-fell-out':
         return device === undefined || device.master !== world.kernel.mesh?.index;
       default:
-        return device === undefined || !world.kernel.hasCarrier(device);
+        return true;
     }
   }
 
