@@ -66,6 +66,8 @@ export interface MeshView {
   /** When the tables were last read; -1 for never. */
   readonly tablesAt: Nanos;
   readonly edges: readonly TopologyEdge[];
+  /** The originator table as it was read last. */
+  readonly paths: readonly OriginatorPath[];
 }
 
 interface Neighbourhood {
@@ -186,6 +188,7 @@ export class Mesh implements Machine {
       gateways: this.#tables?.gateways.length ?? 0,
       tablesAt: this.#tablesAt,
       edges: this.#edges(links),
+      paths: this.#tables?.originators ?? [],
     };
   }
 

@@ -271,6 +271,22 @@ export const CALLS: readonly Call[] = [
   }),
   call({
     method: 'GET',
+    path: '/mesh/paths',
+    help: 'Every way to every router, the worse ones too: batman-adv’s originator table.',
+    shape: shapes.paths,
+    answer: ({ sources }) => ({
+      paths: sources.mesh().paths.map(({ originator, neighbour, interfaceName, best, tq, throughput }) => ({
+        originator,
+        neighbour,
+        interface: interfaceName,
+        best,
+        tq: tq ?? null,
+        throughput: throughput ?? null,
+      })),
+    }),
+  }),
+  call({
+    method: 'GET',
     path: '/heal/log',
     help: 'The journal of decisions, oldest first: the newest ones, or those after an entry.',
     query: [

@@ -190,6 +190,21 @@ export const links = object({
   ),
 });
 
+export const paths = object({
+  version,
+  paths: array(
+    object({
+      originator: mac,
+      neighbour: text('the next hop on this way'),
+      interface: text('our hard interface'),
+      best: flag('batman-adv takes this one'),
+      tq,
+      throughput,
+    }),
+    'one row for each way to each router',
+  ),
+});
+
 export const topology = object({
   version,
   algorithm: orNull(text('BATMAN_IV or BATMAN_V, which says what a cost is; null for a map from a file')),

@@ -3,7 +3,7 @@ import type { Nanos } from '../core/time.ts';
 
 export class Clock {
   readonly #rate: number;
-  #offset: Nanos;
+  readonly #offset: Nanos;
 
   /** `ppm`: how much it is too fast, in millionths. `offset`: what it shows at virtual time 0. */
   constructor(ppm = 0, offset: Nanos = 0) {
@@ -18,15 +18,5 @@ export class Clock {
   /** The first virtual nanosecond at which it shows `local` or more. */
   time(local: Nanos): Nanos {
     return Math.ceil((local - this.#offset) / this.#rate) + 1;
-  }
-
-  /** How long it takes, in virtual time, until this clock has counted so much. */
-  span(local: Nanos): Nanos {
-    return local / this.#rate;
-  }
-
-  /** It jumps: what CLOCK_MONOTONIC never should, and a suspended machine shows. */
-  step(by: Nanos): void {
-    this.#offset += by;
   }
 }

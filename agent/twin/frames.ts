@@ -4,7 +4,6 @@
  */
 import { fromHex, toHex } from '../core/hex.ts';
 import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
-import type { Nanos } from '../core/time.ts';
 import { ETH_P_BATMAN, IV_OGM } from '../heal/ogm.ts';
 
 /** A MAC address as a small number: one book serves a whole simulation. */
@@ -67,7 +66,6 @@ export interface Packet {
   readonly id: number;
   readonly target: Address;
   readonly ttl: number;
-  readonly sentAt: Nanos;
 }
 
 export type Frame =

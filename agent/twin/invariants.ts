@@ -69,8 +69,6 @@ interface Record {
   readonly pending: Map<string, { readonly decision: Decision; readonly at: Nanos }>;
   /** The kernel's own newest number by originator, as it was on the air. */
   readonly numbers: Map<Mac, number>;
-  /** What the settings may be without the agent having forgotten something. */
-  readonly allowed: { [K in (typeof LENDABLE)[number]]: Set<MeshSettings[K]> };
   readonly taken: Set<Device>;
 }
 
@@ -91,6 +89,8 @@ export class Invariants implements Watcher {
   }
 
   onEvent(world: TwinWorld, event: WorldEvent): void {
+    // A new agent knows nothing of what the one before it left unfinished.
+    if (event.type === 'started') this.#of(world).pending.clear();
     if (event.type !== 'ogm-sent') return;
     const { numbers } = this.#of(world);
     for (const { originator, seqno, continued } of parseOgms(fromHex(event.frame)))
@@ -142,13 +142,6 @@ export class Invariants implements Watcher {
       this.#break('undo', world, `${device.name} is taken out, and no undo is armed`);
   }
 
-  /** Somebody outside changed a setting: that is what it has to be from now on. */
-  allow(world: TwinWorld, settings: Partial<MeshSettings>): void {
-    const { allowed } = this.#of(world);
-    if (settings.origInterval !== undefined) allowed.origInterval.add(settings.origInterval);
-    if (settings.aggregatedOgms !== undefined) allowed.aggregatedOgms.add(settings.aggregatedOgms);
-  }
-
   /** Now and then, and at the end: what is kept is bounded. */
   checkMemory(): void {
     for (const { world, kernel } of this.#simulation.routers) {
@@ -174,7 +167,8 @@ export class Invariants implements Watcher {
     this.#checkWhole();
   }
 
-  #checkAgent({ world, kernel }: Router): void {
+  #checkAgent(router: Router): void {
+    const { world, kernel } = router;
     const { room } = world.agent!;
     const record = this.#of(world);
     const owed = [...room.knowledge.detached.keys()];
@@ -189,7 +183,7 @@ export class Invariants implements Watcher {
       return;
     }
     for (const name of LENDABLE)
-      if (!(record.allowed[name] as Set<unknown>).has(mesh.settings[name]))
+      if (!this.#wanted(router, name).has(mesh.settings[name]))
         this.#break('settings', world, `${name} is left at ${mesh.settings[name]}`);
     for (const device of kernel.devices)
       if (device.kind !== 'bridge' && kernel.hasCarrier(device) && device.master === 0)
@@ -199,13 +193,21 @@ export class Invariants implements Watcher {
         this.#break('open', world, `${fault.class} ${fault.interface ?? ''} ${fault.peer ?? ''} is open`);
   }
 
-  /** Is there anything of that kind now? Word of dead routers ends by itself, much later. */
+  /** What a setting may be: as the story began, or as somebody set it. */
+  #wanted({ number }: Router, name: (typeof LENDABLE)[number]): Set<unknown> {
+    const { story, happened } = this.#simulation;
+    const wanted = new Set<unknown>([{ origInterval: 1000, aggregatedOgms: true, ...story.mesh }[name]]);
+    for (const { fault } of happened)
+      if (fault.kind === 'setting' && fault.router === number) wanted.add(fault.settings[name]);
+    return wanted;
+  }
+
+  /** Is there anything of that kind now? What is told by tables, of loss or silence, ends by itself, much later. */
   #isReal(world: TwinWorld, fault: FaultClass, name: string | null): boolean {
     const device = world.kernel.byName(name ?? '');
     switch (fault) {
-      case 'router-dead':
-      case 'link-silent':
-        return true;
+      case 'link-down':
+        return device === undefined || !world.kernel.hasCarrier(device);
       case 'mesh-vanished':
         return world.kernel.mesh === null;
       case 'interface-vanished':
@@ -213,12 +215,14 @@ export class Invariants implements Watcher {
       case 'interface-fell-out':
         return device === undefined || device.master !== world.kernel.mesh?.index;
       default:
-        return device === undefined || !world.kernel.hasCarrier(device);
+        return true;
     }
   }
 
   #checkWhole(): void {
-    const { routers } = this.#simulation;
+    const { routers, story } = this.#simulation;
+    // BATMAN_V may ignore a router begun anew, to which it has lost all ways, until it forgets it after 400 s.
+    if (story.algorithm === 'BATMAN_V') return;
     for (const from of routers)
       for (const to of routers) {
         if (from === to || !from.on || !to.on) continue;
@@ -283,17 +287,12 @@ export class Invariants implements Watcher {
   #of(world: TwinWorld): Record {
     let record = this.#records.get(world);
     if (record === undefined) {
-      const { mesh } = this.#simulation.story;
       record = {
         plans: [],
         byFault: new Map(),
         changes: [],
         pending: new Map(),
         numbers: new Map(),
-        allowed: {
-          origInterval: new Set([mesh.origInterval ?? 1000]),
-          aggregatedOgms: new Set([mesh.aggregatedOgms ?? true]),
-        },
         taken: new Set(),
       };
       this.#records.set(world, record);

@@ -75,8 +75,6 @@ export class Kernel {
   onPacket: (packet: Packet) => void = () => {};
   /** The interface whose own OGMs are listened to. */
   tapped: IfIndex | null = null;
-  /** Frames sent, and bytes, over its interfaces. */
-  sent = 0;
   readonly #options: KernelOptions;
   #nextIndex = 10;
 
@@ -354,7 +352,6 @@ export class Kernel {
     if (frame.kind === 'ogm' && device.index === this.tapped)
       this.listener?.onOgm(ogmFrameHex(frame.source, frame.ogms, this.#options.book));
     if (device.port === null || !device.port.carrier) return;
-    this.sent += 1;
     device.port.medium.send(device.port, frame, one);
   }
 

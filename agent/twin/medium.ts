@@ -97,17 +97,18 @@ export class Medium {
     if (isAir) begins = Math.max(begins, from.hearsUntil) + this.#random.int(16) * 9 * US;
     const ends = begins + takes;
     from.sendsUntil = ends;
-    for (const way of from.ways) {
-      if (isAir) this.#drown(from, way, begins, ends);
-      else this.#pass(from, way, frame, one, ends);
+    if (!isAir) {
+      for (const way of from.ways) this.#pass(from, way, frame, one, ends);
+      return;
     }
-    if (!isAir) return;
+    const heard: Way[] = [];
+    for (const way of from.ways) {
+      const isDrowned = !this.#hears(from, way.to, begins, ends);
+      if (one === null ? !isDrowned : way.to.address === one) heard.push(way);
+    }
     // All hear it in the same instant: one event.
     this.#scheduler.at(ends, () => {
-      for (const way of from.ways) {
-        if (one !== null && way.to.address !== one) continue;
-        if (this.#arrives(from, way, one !== null)) way.to.onFrame(frame);
-      }
+      for (const way of heard) if (this.#arrives(from, way, one !== null)) way.to.onFrame(frame);
     });
   }
 
@@ -120,7 +121,6 @@ export class Medium {
 
   #arrives(from: Port, way: Way, isUnicast: boolean): boolean {
     if (!way.open || !from.carrier || !way.to.carrier) return false;
-    if (this.kind === 'air' && way.to.hears !== from) return false;
     const loss = this.#options.lossAt?.(from, way, this.#scheduler.now) ?? way.loss;
     if (loss <= 0) return true;
     for (let tries = isUnicast ? 1 + (this.#options.retries ?? 0) : 1; tries > 0; tries--)
@@ -128,10 +128,14 @@ export class Medium {
     return false;
   }
 
-  /** Who listens to somebody already, whom this sender cannot hear, goes on listening to that one. */
-  #drown(from: Port, way: Way, begins: Nanos, ends: Nanos): void {
-    if (way.to.hears !== null && way.to.hears !== from && way.to.hearsUntil > begins) return;
-    way.to.hears = from;
-    way.to.hearsUntil = ends;
+  /**
+   * Who listens to somebody already, whom this sender cannot hear, goes on listening to that one. What is for one
+   * receiver only is sent again until it is heard.
+   */
+  #hears(from: Port, to: Port, begins: Nanos, ends: Nanos): boolean {
+    if (to.hears !== from && to.hearsUntil > begins) return false;
+    to.hears = from;
+    to.hearsUntil = ends;
+    return true;
   }
 }

@@ -14,7 +14,8 @@ export interface Place {
   readonly y: number;
 }
 
-interface Interferer extends Place {
+/** Somebody else's transmitter. */
+export interface Interferer extends Place {
   readonly powerDbm: number;
   /** How long it is on, and how long off. */
   readonly onNs: Nanos;
@@ -50,11 +51,12 @@ export class Air {
   readonly #numbers = new Map<Port, number>();
   /** Of each way, without fading and interference. */
   readonly #ratios = new Map<Way, number>();
-  readonly #interferers: Interferer[] = [];
+  readonly #interferers: readonly Interferer[];
   readonly #random: Random;
 
-  constructor(random: Random) {
+  constructor(random: Random, interferers: readonly Interferer[]) {
     this.#random = random;
+    this.#interferers = interferers;
     this.#seed = random.uint32();
   }
 
@@ -70,10 +72,6 @@ export class Air {
     }
     this.#numbers.set(port, this.#radios.length);
     this.#radios.push(radio);
-  }
-
-  interfere(one: Interferer): void {
-    this.#interferers.push(one);
   }
 
   /** What Medium asks. */

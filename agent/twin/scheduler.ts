@@ -9,8 +9,6 @@ interface Entry {
 
 export class Scheduler {
   now: Nanos = 0;
-  /** Events run so far. */
-  count = 0;
   readonly #heap: Entry[] = [];
   #order = 0;
 
@@ -38,7 +36,6 @@ export class Scheduler {
     for (let next = this.#heap[0]; next !== undefined && next.at <= end; next = this.#heap[0]) {
       this.#drop();
       this.now = next.at;
-      this.count += 1;
       next.run();
       if (stop()) return;
     }

@@ -204,7 +204,7 @@ export class Simulation implements Watcher, Routes {
   }
 
   #radios(): void {
-    const air = new Air(this.#random.split('air'));
+    const air = new Air(this.#random.split('air'), this.story.interferers ?? []);
     const options = {
       kind: 'air',
       rate: AIR_RATE,
@@ -226,13 +226,13 @@ export class Simulation implements Watcher, Routes {
   }
 
   #plug(number: number, port: Port, prefix: string, towards: readonly number[]): void {
-    const router = this.#router_(number);
+    const router = this.#at(number);
     const count = router.kernel.devices.filter(({ name }) => name.startsWith(prefix)).length;
     const device = router.kernel.addDevice(`${prefix}${count}`, prefix === 'wlan' ? 'wlan' : 'veth', port);
     for (const other of towards) router.towards.set(other, device);
   }
 
-  #router_(number: number): Router {
+  #at(number: number): Router {
     const router = this.routers[number];
     invariant(router, `there is a router ${number}`);
     return router;
@@ -277,7 +277,7 @@ export class Simulation implements Watcher, Routes {
 
   /** One datagram; `probe` is told when it has come. */
   send(from: number, to: number, probe: Probe): void {
-    const [source, target] = [this.#router_(from), this.#router_(to)];
+    const [source, target] = [this.#at(from), this.#at(to)];
     // Translation tables follow the name once there is a way to it.
     const { mesh } = source.kernel;
     const { name } = target.kernel;
@@ -286,7 +286,7 @@ export class Simulation implements Watcher, Routes {
     const id = this.#packets++;
     this.#flying.set(id, probe);
     this.scheduler.after(SECOND, () => this.#flying.delete(id));
-    source.kernel.sendPacket({ id, target: target.name, ttl: TTL, sentAt: this.now });
+    source.kernel.sendPacket({ id, target: target.name, ttl: TTL });
   }
 
   #arrived(id: number): void {
@@ -316,24 +316,24 @@ export class Simulation implements Watcher, Routes {
         for (const way of this.ways(fault.a, fault.b)) way.delayNs = fault.delayNs;
         return;
       case 'setting':
-        this.#router_(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
+        this.#at(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
         return;
       case 'busy':
-        this.#router_(fault.router).world.slowness = fault.factor;
+        this.#at(fault.router).world.slowness = fault.factor;
         return;
       case 'mesh-deleted':
-        this.#router_(fault.router).kernel.deleteMesh();
+        this.#at(fault.router).kernel.deleteMesh();
         return;
       default:
-        if ('towards' in fault) this.#meddle(fault.kind, this.#router_(fault.router), fault.towards);
-        else this.#power(fault.kind, this.#router_(fault.router));
+        if ('towards' in fault) this.#meddle(fault.kind, this.#at(fault.router), fault.towards);
+        else this.#power(fault.kind, this.#at(fault.router));
     }
   }
 
   /** The ways of frames from one router to another. */
   ways(from: number, to: number): Way[] {
-    const device = this.#router_(from).towards.get(to);
-    const there = this.#router_(to).towards.get(from);
+    const device = this.#at(from).towards.get(to);
+    const there = this.#at(to).towards.get(from);
     return device?.port?.ways.filter((way) => way.to === there?.port) ?? [];
   }
 
@@ -356,10 +356,13 @@ export class Simulation implements Watcher, Routes {
         way.loss = link?.loss?.[side] ?? 0;
         way.delayNs = link?.delayNs?.[side] ?? DELAY;
       }
-    if (medium.kind === 'cable' && this.#router_(a).on && this.#router_(b).on) medium.carrier(true);
+    if (medium.kind === 'cable' && this.#at(a).on && this.#at(b).on) medium.carrier(true);
   }
 
-  /** Everything outside is whole again; what fell out of a mesh is for its agent to mend, where there is one. */
+  /**
+   * Everything outside is whole again. What fell out of a mesh is for its agent to mend, where there is one that has
+   * seen it in: in an adopted mesh one that started later cannot know that it belongs there.
+   */
   mendAll(): void {
     for (const router of this.routers) this.#power('router-on', router);
     for (const key of this.#between.keys()) {
@@ -374,24 +377,28 @@ export class Simulation implements Watcher, Routes {
         kernel.setUp(device, true);
         if (device.master === bridge) kernel.setMaster(device, 0);
       }
-      if (this.story.agents.includes(number)) {
-        world.pause(false);
-        world.start();
-      } else if (kernel.mesh === null) this.#makeMesh(this.routers[number]!);
-      else
+      const { agent } = world;
+      const known = agent?.room.monitor;
+      if (kernel.mesh === null && (known === undefined || known.lastMesh === null))
+        this.#makeMesh(this.routers[number]!);
+      if (kernel.mesh !== null)
         for (const device of kernel.devices)
-          if (device.master === 0 && device.name !== 'br-lan') kernel.setMaster(device, kernel.mesh.index);
+          if (device.master === 0 && device.name !== 'br-lan' && !known?.members.has(device.name))
+            kernel.setMaster(device, kernel.mesh.index);
+      if (!this.story.agents.includes(number)) continue;
+      world.pause(false);
+      world.start();
     }
   }
 
   route(from: number, to: number): number[] {
-    const target = this.#router_(to).kernel.name;
+    const target = this.#at(to).kernel.name;
     const way = [from];
     let by: Device | null = null;
-    for (let at = this.#router_(from); at.number !== to; ) {
+    for (let at = this.#at(from); at.number !== to; ) {
       const next: { device: Device; neighbour: number } | null =
         target === null ? null : (at.kernel.mesh?.protocol.route(target, by) ?? null);
-      if (next === null || way.length > TTL) return [];
+      if (next === null || way.length > TTL || !isAlive(next.device, next.neighbour)) return [];
       const owner = this.#owners.get(next.neighbour);
       if (owner === undefined) return [];
       at = owner.router;
@@ -459,7 +466,7 @@ export class Simulation implements Watcher, Routes {
           device.master = 0;
         }
         for (const [other, { port }] of router.towards)
-          if (port?.medium.kind === 'cable' && this.#router_(other).on) port.medium.carrier(true);
+          if (port?.medium.kind === 'cable' && this.#at(other).on) port.medium.carrier(true);
         this.#makeMesh(router);
         if (this.story.agents.includes(router.number)) this.scheduler.after(10 * SECOND, () => world.start());
         return;
@@ -470,4 +477,9 @@ export class Simulation implements Watcher, Routes {
 
 function keyOf(a: number, b: number): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
+
+function isAlive({ port, up, present }: Device, neighbour: Address): boolean {
+  const way = port?.ways.find(({ to }) => to.address === neighbour);
+  return up && present && port?.carrier === true && way?.open === true && way.to.carrier;
 }

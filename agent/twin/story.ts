@@ -2,7 +2,7 @@
 import type { HealSettings } from '../core/event.ts';
 import type { MeshSettings, RoutingAlgorithm } from '../core/kernel.ts';
 import type { Nanos } from '../core/time.ts';
-import type { Place } from './radio.ts';
+import type { Interferer, Place } from './radio.ts';
 
 /** Routers are known by their number, from 0. */
 export interface Link {
@@ -68,6 +68,7 @@ export interface Story {
   readonly medium: 'cable' | 'shared';
   /** Where each router stands, if all have a radio. */
   readonly places: readonly Place[];
+  readonly interferers?: readonly Interferer[];
   /** Routers with the agent. */
   readonly agents: readonly number[];
   readonly settings: Partial<HealSettings>;

@@ -27,10 +27,10 @@ const READ: readonly [Nanos, Nanos] = [500 * US, 3 * MS];
 /** What a turn takes of the CPU, by what it is about: in user-mode Linux, where a system call costs 50 us. */
 const TURNS: Readonly<Partial<Record<WorldEvent['type'], Nanos>>> = {
   link: MS,
-  frame: 800 * US,
+  frame: 1500 * US,
   tables: 2 * MS,
   'ogm-sent': 200 * US,
-  tick: 600 * US,
+  tick: 800 * US,
 };
 const TURN: Nanos = 600 * US;
 const ADDRESSES_EVERY = 10;

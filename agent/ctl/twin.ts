@@ -1,0 +1,160 @@
+/** `x0ctl twin`: scenarios in the twin, and questions about the mesh of a running agent. */
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { AgentError } from '../core/errors.ts';
+import type * as shapes from '../report/shapes.ts';
+import type { Of } from '../report/shapes.ts';
+import type { Document } from '../twin/chance.ts';
+import type { Invariant } from '../twin/invariants.ts';
+import { playSeed, type SeedReport } from '../twin/report.ts';
+import { type ParseOptions, parseScenario, type Scenario } from '../twin/scenario.ts';
+import { shrink } from '../twin/shrink.ts';
+import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
+import type { Client } from './client.ts';
+import { clean, plainJson, type Terminal, table } from './terminal.ts';
+
+const MOST_FILE = 8 << 20;
+
+export interface RunOptions {
+  readonly file: string;
+  readonly seed: number | undefined;
+  readonly seeds: number;
+  readonly agents: 'on' | 'off';
+}
+
+/** Plays a scenario under one seed or more. Answers whether nothing was broken. Throws E_SCENARIO_*, E_NOT_FOUND, E_USAGE. */
+export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Terminal, json: boolean): boolean {
+  const source = read(file);
+  const first = seed ?? parsed(source, file, {}).seed;
+  const reports: SeedReport[] = [];
+  let shortest: Document | null = null;
+  for (let n = 0; n < seeds; n++) {
+    const scenario = parsed(source, file, { seed: first + n });
+    const report = playSeed(scenario, agents, true);
+    reports.push(report);
+    const breach = report.broken[0];
+    if (breach === undefined) continue;
+    shortest = shortestOf(source, scenario, breach.invariant as Invariant, agents);
+    break;
+  }
+  const broken = reports.filter((report) => report.broken.length > 0);
+  if (json) to.out(`${plainJson({ version: 1, agents, reports, shortest })}\n`);
+  else to.out(asText(reports, shortest, to));
+  return broken.length === 0;
+}
+
+function parsed(source: string, file: string, options: ParseOptions): Scenario {
+  const readFile = (name: string) => {
+    const path = resolve(dirname(file), name);
+    try {
+      const { size } = statSync(path);
+      return size > MOST_FILE ? size : readFileSync(path, 'utf8');
+    } catch {
+      return undefined;
+    }
+  };
+  const result = parseScenario(source, { ...options, readFile });
+  if (result.ok) return result.scenario;
+  const { code, path, message } = result.problems[0]!;
+  const more = result.problems.length > 1 ? ` (and ${result.problems.length - 1} more)` : '';
+  throw new AgentError(code, `${file}: ${path} ${message}${more}`, { file, problems: result.problems });
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (thrown) {
+    throw new AgentError('E_NOT_FOUND', `${file} cannot be read: ${(thrown as Error).message}`, { file });
+  }
+}
+
+/** The same scenario with every link by name, made as short as can be. */
+function shortestOf(source: string, scenario: Scenario, invariant: Invariant, agents: 'on' | 'off'): Document {
+  const { graph, seed } = scenario;
+  const links = graph.links.map(({ a, b }) => [graph.nodes[a]!, graph.nodes[b]!] as const);
+  const raw = JSON.parse(source) as Document;
+  const document: Document = {
+    ...raw,
+    seed,
+    topology: { kind: 'links', links, medium: graph.medium },
+    timeline: raw.timeline ?? [],
+  };
+  return shrink(document, invariant, (one) => {
+    const result = parseScenario(JSON.stringify(one));
+    if (!result.ok) return false;
+    return playSeed(result.scenario, agents, true).broken.some((breach) => breach.invariant === invariant);
+  }).document;
+}
+
+function asText(reports: readonly SeedReport[], shortest: Document | null, to: Terminal): string {
+  const lines: string[] = [];
+  const [first, last] = [reports[0]!, reports.at(-1)!];
+  const span = first === last ? `seed ${first.seed}` : `seeds ${first.seed} to ${last.seed}`;
+  lines.push(`${span}: ${reports.reduce((sum, { virtualS }) => sum + virtualS, 0)} virtual seconds`);
+  const rows = new Map<string, { fault: string; probe: string; times: number[]; gone: number }>();
+  for (const { outages } of reports)
+    for (const { fault, probe, ms, back } of outages) {
+      const row = rows.get(`${fault} ${probe}`) ?? { fault, probe, times: [], gone: 0 };
+      row.times.push(ms);
+      if (!back) row.gone += 1;
+      rows.set(`${fault} ${probe}`, row);
+    }
+  if (rows.size > 0) {
+    const cells = [...rows.values()].map(({ fault, probe, times, gone }) => {
+      const sorted = times.sort((a, b) => a - b);
+      return [fault, probe, `${sorted[sorted.length >> 1]}`, `${sorted.at(-1)}`, gone === 0 ? '' : `${gone} not back`];
+    });
+    lines.push('', ...tableOf(['FAULT', 'PROBE', 'OUTAGE MS', 'LONGEST', ''], cells, to));
+  }
+  const repairs = new Map<string, number>();
+  for (const report of reports)
+    for (const [what, count] of Object.entries(report.repairs)) repairs.set(what, (repairs.get(what) ?? 0) + count);
+  lines.push('', ...[...repairs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${count} × ${what}`));
+  for (const { seed, broken } of reports)
+    for (const { invariant, atS, what } of broken)
+      lines.push('', `BROKEN with seed ${seed} after ${atS.toFixed(3)} s: ${clean(invariant)}: ${clean(what)}`);
+  if (shortest === null) lines.push('', 'no invariant was broken');
+  else lines.push('the shortest scenario that still shows it:', JSON.stringify(shortest));
+  return `${lines.join('\n')}\n`;
+}
+
+function tableOf(titles: readonly string[], rows: readonly string[][], to: Terminal): string[] {
+  const columns = titles.map((title, i) => ({ title, of: (row: string[]) => row[i]! }));
+  return table(columns, rows, to).trimEnd().split('\n');
+}
+
+/** Asks the running agent for its mesh, and the twin what would happen to it. Throws E_USAGE and E_NOT_FOUND. */
+export async function whatIf(words: string, agent: Client, to: Terminal, json: boolean): Promise<void> {
+  const question = questionOf(words);
+  const [status, links, paths] = (await Promise.all([
+    agent.get('/mesh/status'),
+    agent.get('/mesh/links'),
+    agent.get('/mesh/paths'),
+  ])) as [Of<typeof shapes.status>, Of<typeof shapes.links>, Of<typeof shapes.paths>];
+  const answer = askWhatIf({ status, links: links.links, paths: paths.paths }, question);
+  to.out(json ? `${plainJson({ version: 1, ...answer })}\n` : answerText(answer, to));
+}
+
+function questionOf(words: string): Question {
+  const [verb, a, b, ...rest] = words.trim().split(/\s+/);
+  if (verb === 'cut' && a !== undefined && b !== undefined && rest.length === 0) return { what: 'cut', a, b };
+  if (verb === 'kill' && a !== undefined && b === undefined) return { what: 'kill', a };
+  throw new AgentError('E_USAGE', `'${clean(words)}' is no question: "cut A B" for a link, "kill A" for a router`);
+}
+
+function answerText(answer: Answer, to: Terminal): string {
+  const { routers, question, rows, cutOff } = answer;
+  const lines = [`${question}: ${routers} routers as far as this one's tables tell`, ''];
+  const way = (hops: readonly string[]) => (hops.length === 0 ? 'none' : hops.slice(1).join(' '));
+  const cells = rows.map(({ router, before, after, withAgentsMs, withoutMs }) => [
+    router,
+    way(before),
+    way(after),
+    withAgentsMs === null ? 'cut off' : `${withAgentsMs}`,
+    withoutMs === null ? 'cut off' : `${withoutMs}`,
+  ]);
+  if (cells.length === 0) lines.push('No way of this router leads there: nothing would change for it.');
+  else lines.push(...tableOf(['ROUTER', 'WAY NOW', 'AFTERWARDS', 'OUTAGE MS', 'WITHOUT AGENTS'], cells, to));
+  lines.push('', cutOff.length === 0 ? 'Nobody would be cut off.' : `Cut off: ${cutOff.join(' ')}`);
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { main } from '../../../agent/ctl/main.ts';
+import type { Terminal } from '../../../agent/ctl/terminal.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'x0-twin-'));
+after(() => rmSync(folder, { recursive: true }));
+
+async function x0ctl(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
+  const said = { out: '', err: '' };
+  const to = {
+    out: (text: string) => {
+      said.out += text;
+    },
+    err: (text: string) => {
+      said.err += text;
+    },
+    columns: 120,
+    rows: 40,
+    color: false,
+    environment: {},
+  } as unknown as Terminal;
+  const status = await main(argv, to);
+  return { status, ...said };
+}
+
+function file(name: string, content: unknown): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+const RING = file('ring.json', {
+  format: 1,
+  name: 'ring',
+  topology: { kind: 'ring', nodes: 4 },
+  settle_s: 0,
+  probes: [{ from: 'r0', to: 'r2', interval_ms: 5 }],
+  timeline: [{ at_s: 1, fault: 'carrier-loss', link: 'in-use', for_s: 3 }],
+  duration_s: 8,
+});
+
+test('twin run plays a scenario, and the same again for the same seed', async () => {
+  const first = await x0ctl('twin', 'run', RING, '--seeds', '2', '--json');
+  assert.equal(first.status, 0, first.err);
+  const { reports, shortest } = JSON.parse(first.out);
+  assert.equal(reports.length, 2);
+  assert.equal(shortest, null);
+  assert.equal(reports[0].outages[0].fault, 'f1');
+  assert.ok(reports[0].outages[0].ms < 300);
+  const again = JSON.parse((await x0ctl('twin', 'run', RING, '--seed', '2', '--json')).out);
+  assert.deepEqual(again.reports[0], reports[1]);
+  assert.notEqual(reports[0].digest, reports[1].digest);
+});
+
+test('twin run without agents shows what batman-adv alone needs, in words', async () => {
+  const { status, out } = await x0ctl('twin', 'run', RING, '--agents', 'off');
+  assert.equal(status, 0);
+  assert.match(out, /FAULT +PROBE +OUTAGE MS/);
+  const [, ms] = /f1 +p1 +(\d+)/.exec(out)!;
+  assert.ok(Number(ms) > 2000, out);
+  assert.match(out, /no invariant was broken/);
+});
+
+test('what is wrong with a scenario or a question is named', async () => {
+  const wrong = await x0ctl('twin', 'run', file('wrong.json', { format: 1, name: 'x', topolgy: {} }));
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.err, /\$\.topolgy no such key/);
+  const none = await x0ctl('twin', 'run', join(folder, 'none.json'));
+  assert.equal(none.status, 4);
+  const loop = file('loop.json', {
+    format: 1,
+    name: 'loop',
+    topology: { kind: 'ring', nodes: 3 },
+    timeline: [{ at_s: 1, fault: 'bridge-loop', nodes: ['r0', 'r1'] }],
+  });
+  const unplayable = await x0ctl('twin', 'run', loop);
+  assert.equal(unplayable.status, 2);
+  assert.match(unplayable.err, /the twin cannot play this: bridge-loop/);
+  const question = await x0ctl('twin', 'what-if', 'burn r1');
+  assert.equal(question.status, 2);
+  assert.match(question.err, /'burn r1' is no question/);
+  assert.equal((await x0ctl('twin', 'run', RING, '--agents', 'half')).status, 2);
+});

@@ -1,0 +1,176 @@
+/** Each invariant against an agent that breaks it: what the worlds are asked here no agent asks. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Effect } from '../../../agent/core/effect.ts';
+import { fromHex, toHex } from '../../../agent/core/hex.ts';
+import { SECOND } from '../../../agent/core/time.ts';
+import type { Decision } from '../../../agent/core/words.ts';
+import { continueOgm, parseOgms } from '../../../agent/heal/ogm.ts';
+import { INVARIANTS, type Invariant, Invariants } from '../../../agent/twin/invariants.ts';
+import { Simulation } from '../../../agent/twin/simulation.ts';
+import { type Fault, story } from '../../../agent/twin/story.ts';
+import type { TwinWorld } from '../../../agent/twin/world.ts';
+
+const LINE = [
+  { a: 0, b: 1 },
+  { a: 1, b: 2 },
+];
+
+class Bad {
+  readonly simulation: Simulation;
+  invariants!: Invariants;
+  ogm = '';
+
+  constructor(faults: readonly Fault[] = [], ends = 8) {
+    this.simulation = new Simulation(
+      story({
+        seed: 1,
+        routers: 3,
+        links: LINE,
+        lengthNs: ends * SECOND,
+        faults: faults.map((fault) => ({ at: 7e9, fault })),
+      }),
+      (of) => {
+        this.invariants = new Invariants(of);
+        const tap = {
+          onEvent: (world: TwinWorld, event: { type: string; frame?: string }) => {
+            if (world.node === 'r0' && event.type === 'ogm-sent') this.ogm = event.frame!;
+          },
+          onEffect: () => {},
+        };
+        return [this.invariants, tap];
+      },
+    );
+    this.simulation.run();
+  }
+
+  world(n: number): TwinWorld {
+    return this.simulation.routers[n]!.world;
+  }
+
+  ask(n: number, ...effects: Effect[]): void {
+    for (const effect of effects) this.world(n).carryOut(effect);
+    this.pass(1);
+  }
+
+  pass(seconds: number): void {
+    this.simulation.run(this.simulation.now + seconds * SECOND);
+  }
+}
+
+function decision(over: Partial<Decision> = {}, evidence = true): Effect {
+  const fault = {
+    id: 'e1-f9',
+    class: 'link-down',
+    at: 1,
+    interface: 'eth0',
+    interfaceIndex: 11,
+    peer: null,
+    confidence: 1,
+    evidence: evidence ? [{ source: 'test', what: 'invented', at: 1 }] : [],
+    affected: [],
+  } as const;
+  const made: Decision = {
+    fault,
+    step: 'planned',
+    at: 1,
+    action: 'kick',
+    alternatives: [],
+    why: '',
+    result: null,
+    ...over,
+  };
+  return { type: 'journal', decision: made };
+}
+
+const takeOut = (name: string, undo = true): Effect => ({
+  type: 'change',
+  id: `detach-${name}`,
+  change: { kind: 'set-master', interface: name, master: null },
+  undo: undo ? { kind: 'set-master', interface: name, master: 'bat0' } : null,
+});
+const setInterval = (ms: number): Effect => ({
+  type: 'change',
+  id: 'loan-origInterval',
+  change: { kind: 'set-mesh', mesh: 'bat0', settings: { origInterval: ms } },
+  undo: null,
+});
+const PUT_BACK: Effect = {
+  type: 'change',
+  id: 'return',
+  change: { kind: 'set-master', interface: 'eth1', master: 'bat0' },
+  undo: null,
+};
+const CUT: Fault = { kind: 'cut', a: 0, b: 1, silent: false };
+
+/** A mesh in which an agent, or who plays one, does `what`. */
+function after(what: (bad: Bad) => void, bad = new Bad()): Bad {
+  what(bad);
+  return bad;
+}
+
+const BREAKS: Readonly<Record<Invariant, (() => Bad) | null>> = {
+  evidence: () => after((bad) => bad.ask(0, decision())),
+  'last way': () => after((bad) => bad.ask(0, takeOut('eth0'))),
+  undo: () => after((bad) => bad.ask(1, takeOut('eth0', false))),
+  loop: () =>
+    after(
+      (bad) => {
+        for (let i = 0; i < 12; i++) bad.ask(0, decision());
+      },
+      new Bad([CUT]),
+    ),
+  numbers: () =>
+    after((bad) => {
+      const ogm = parseOgms(fromHex(bad.ogm))[0]!;
+      const frame = toHex(continueOgm(ogm, ogm.seqno + 60, ogm.originator));
+      bad.ask(0, { type: 'send', frames: [{ interface: 11, frame }] });
+    }),
+  errors: () =>
+    after((bad) =>
+      bad.ask(0, { type: 'log', level: 'error', message: 'machine plan failed', fields: { code: 'E_BUG' } }),
+    ),
+  // What an agent keeps cannot be made too much from here without as many routers.
+  memory: null,
+  owed: () =>
+    after((bad) => {
+      const plan = { fault: (decision() as Extract<Effect, { type: 'journal' }>).decision.fault };
+      bad.world(0).agent!.room.knowledge.detached.set('eth9', { plan: plan as never, undo: 'detach-eth9' });
+    }),
+  armed: () => after((bad) => bad.ask(1, takeOut('eth1'), PUT_BACK)),
+  settings: () => after((bad) => bad.ask(0, setInterval(60))),
+  members: () =>
+    after((bad) => {
+      bad.world(1).pause(true);
+      bad.simulation.inject({ kind: 'taken', router: 1, towards: 0 });
+      bad.pass(1);
+    }),
+  busy: () => new Bad([CUT], 7.05),
+  outcome: () => after((bad) => bad.ask(0, decision()), new Bad([CUT])),
+  open: () =>
+    after(
+      (bad) => {
+        bad.world(0).pause(true);
+        const { kernel } = bad.simulation.routers[0]!;
+        const { index } = kernel.createMesh('BATMAN_IV', null);
+        for (const device of kernel.devices) kernel.setMaster(device, index);
+      },
+      new Bad([{ kind: 'mesh-deleted', router: 0 }], 7.5),
+    ),
+  whole: () => new Bad([{ kind: 'cut', a: 0, b: 1, silent: true }]),
+};
+
+for (const [invariant, breaks] of Object.entries(BREAKS) as [Invariant, (() => Bad) | null][])
+  test(`found when broken: ${INVARIANTS[invariant]}`, { skip: breaks === null && 'needs thousands of routers' }, () => {
+    const bad = breaks!();
+    bad.invariants.checkEnd();
+    const found = bad.invariants.breaches.map((breach) => breach.invariant);
+    assert.ok(found.includes(invariant), `found ${found.join() || 'nothing'}`);
+  });
+
+test('a quiet mesh breaks none', () => {
+  const quiet = new Bad();
+  quiet.pass(5);
+  quiet.invariants.checkEnd();
+  assert.deepEqual(quiet.invariants.breaches, []);
+});

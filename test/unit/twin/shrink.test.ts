@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Document, scenarioOf } from '../../../agent/twin/chance.ts';
+import { parseScenario } from '../../../agent/twin/scenario.ts';
+import { shrink } from '../../../agent/twin/shrink.ts';
+
+const valid = (document: Document) => parseScenario(JSON.stringify(document)).ok;
+
+test('what remains is the shortest that still shows it', () => {
+  const document: Document = {
+    format: 1,
+    name: 'long',
+    topology: {
+      kind: 'links',
+      links: [
+        ['r0', 'r1'],
+        ['r1', 'r2'],
+        ['r2', 'r3'],
+        ['r3', 'r0'],
+        ['r0', 'r2'],
+      ],
+      medium: 'cable',
+    },
+    link: { loss_pct: 3 },
+    timeline: [
+      { at_s: 3, fault: 'carrier-loss', link: ['r0', 'r1'], for_s: 8 },
+      { at_s: 9, fault: 'bat0-deleted', node: 'r2' },
+      { at_s: 12, fault: 'router-killed', node: 'r3', for_s: 4 },
+    ],
+    duration_s: 60,
+  };
+  const { document: shortest, tries } = shrink(
+    document,
+    'whole',
+    (one) => valid(one) && one.timeline.some(({ fault }) => fault === 'bat0-deleted'),
+  );
+  assert.deepEqual(shortest.timeline, [{ at_s: 0, fault: 'bat0-deleted', node: 'r2' }]);
+  assert.equal(shortest.topology.links.length, 1);
+  assert.equal('link' in shortest, false);
+  assert.equal(shortest.duration_s, 1);
+  assert.ok(tries < 100);
+});
+
+test('what cannot be made shorter stays, and the tries are bounded', () => {
+  const document = scenarioOf(10);
+  const same = JSON.stringify(document);
+  assert.deepEqual(shrink(document, 'loop', (one) => JSON.stringify(one) === same).document, document);
+  let tries = 0;
+  shrink(document, 'loop', () => {
+    tries += 1;
+    return true;
+  });
+  assert.ok(tries <= 400);
+});
+
+test('scenarios by chance are scenarios, and all the same for the same seed', () => {
+  for (let seed = 1; seed <= 500; seed++) {
+    const parsed = parseScenario(JSON.stringify(scenarioOf(seed)));
+    assert.ok(parsed.ok, JSON.stringify(parsed));
+  }
+  assert.deepEqual(scenarioOf(3), scenarioOf(3));
+  assert.notDeepEqual(scenarioOf(3), scenarioOf(4));
+});

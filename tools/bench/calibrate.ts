@@ -1,0 +1,121 @@
+/**
+ * Bench `calibrate`: the cuts of bench `heal` made in the twin (a link in use, hops in turn, one probe each 2 ms), and how
+ * far its medians are from those measured on real kernels, which are written down here with what they were measured on.
+ * `*_ms`: the twin's median outage; `*_off_pct`: how far from the kernels' (below 0: the twin is quicker).
+ */
+import { MS, type Nanos, SECOND } from '../../agent/core/time.ts';
+import { outage } from '../../agent/twin/outage.ts';
+import { Random } from '../../agent/twin/random.ts';
+import { Simulation } from '../../agent/twin/simulation.ts';
+import { type Link, story } from '../../agent/twin/story.ts';
+import { type BenchResult, median, type Progress } from './stats.ts';
+import { runsOr } from './trials.ts';
+
+const RUNS = 100;
+const SETTLED: Nanos = 20 * SECOND;
+const WATCH: Nanos = 10 * SECOND;
+
+interface Variant {
+  readonly name: string;
+  readonly topology: 'ring' | 'grid';
+  readonly agents: boolean;
+  readonly origInterval: number;
+  readonly algorithm?: 'BATMAN_V';
+  /** Of bench `heal` in user-mode Linux (kernel 6.1, batman-adv 2022.3): README, Measured. */
+  readonly measuredMs: number;
+}
+
+const VARIANTS: readonly Variant[] = [
+  { name: 'stock_ring', topology: 'ring', agents: false, origInterval: 1000, measuredMs: 4799 },
+  { name: 'stock_grid', topology: 'grid', agents: false, origInterval: 1000, measuredMs: 4560 },
+  { name: 'tuned_ring', topology: 'ring', agents: false, origInterval: 200, measuredMs: 906 },
+  { name: 'tuned_grid', topology: 'grid', agents: false, origInterval: 200, measuredMs: 969 },
+  { name: 'agent_ring', topology: 'ring', agents: true, origInterval: 1000, measuredMs: 42 },
+  { name: 'agent_grid', topology: 'grid', agents: true, origInterval: 1000, measuredMs: 59 },
+  {
+    name: 'stock_v_ring',
+    topology: 'ring',
+    agents: false,
+    origInterval: 1000,
+    algorithm: 'BATMAN_V',
+    measuredMs: 4679,
+  },
+  {
+    name: 'stock_v_grid',
+    topology: 'grid',
+    agents: false,
+    origInterval: 1000,
+    algorithm: 'BATMAN_V',
+    measuredMs: 4348,
+  },
+];
+
+const SHAPES: Readonly<Record<Variant['topology'], { readonly routers: number; readonly width: number }>> = {
+  ring: { routers: 4, width: 2 },
+  grid: { routers: 9, width: 3 },
+};
+
+export async function run(progress: Progress): Promise<BenchResult> {
+  const runs = runsOr(RUNS);
+  const figures: Record<string, number> = {};
+  for (const variant of VARIANTS) {
+    const times = Array.from({ length: runs }, (_, n) => trial(variant, n + 1));
+    const ms = median(times);
+    figures[`${variant.name}_ms`] = ms;
+    figures[`${variant.name}_off_pct`] = (100 * (ms - variant.measuredMs)) / variant.measuredMs;
+    progress(`${variant.name}: ${ms.toFixed(0)} ms in the twin, ${variant.measuredMs} ms on kernels, ${runs} cuts`);
+  }
+  return { figures, baseline: {}, targets: [] };
+}
+
+/** The outage of one cut, in milliseconds. */
+function trial({ topology, agents, origInterval, algorithm }: Variant, seed: number): number {
+  const { routers, width } = SHAPES[topology];
+  const random = new Random(seed, 'calibrate');
+  const [from, to] = farApart(random, topology);
+  const all = Array.from({ length: routers }, (_, n) => n);
+  const simulation = new Simulation(
+    story({
+      seed,
+      routers,
+      algorithm: algorithm ?? 'BATMAN_IV',
+      links: linksOf(routers, width, topology),
+      agents: agents ? all : [],
+      mesh: { origInterval },
+      probes: [{ from, to, everyNs: 2 * MS, fromNs: SETTLED - SECOND }],
+      lengthNs: SETTLED + WATCH + SECOND,
+      // All of them are one machine, in the lab.
+      together: true,
+    }),
+  );
+  simulation.run(SETTLED + random.unit() * SECOND);
+  const way = simulation.route(from, to);
+  const hop = seed % (way.length - 1);
+  const fault = simulation.now;
+  simulation.inject({ kind: 'cut', a: way[hop]!, b: way[hop + 1]!, silent: false });
+  simulation.run(fault + WATCH);
+  return outage(simulation.probes[0]!, fault, fault + WATCH).ns / MS;
+}
+
+/** Opposite corners of the ring; three hops or four in the grid. */
+function farApart(random: Random, topology: Variant['topology']): [number, number] {
+  if (topology === 'ring') {
+    const from = random.int(4);
+    return [from, (from + 2) % 4];
+  }
+  for (;;) {
+    const [from, to] = [random.int(9), random.int(9)];
+    const hops = Math.abs((from % 3) - (to % 3)) + Math.abs(Math.floor(from / 3) - Math.floor(to / 3));
+    if (hops >= 3) return [from, to];
+  }
+}
+
+function linksOf(routers: number, width: number, topology: Variant['topology']): Link[] {
+  if (topology === 'ring') return Array.from({ length: routers }, (_, n) => ({ a: n, b: (n + 1) % routers }));
+  const links: Link[] = [];
+  for (let n = 0; n < routers; n++) {
+    if ((n + 1) % width !== 0) links.push({ a: n, b: n + 1 });
+    if (n + width < routers) links.push({ a: n, b: n + width });
+  }
+  return links;
+}
