@@ -434,14 +434,15 @@ export class Mesh {
   }
 
   /**
-   * Brings the mesh together with an OGM every 60 ms, fills batman-adv's window of 64 OGMs with them, then sets the
-   * interval to be measured and waits until it has settled. Answers the milliseconds until traffic flowed. Throws when
+   * Brings the mesh together with an OGM every 60 ms, fills batman-adv's window of 64 OGMs with them (radios, which are
+   * emulated, get one every 250 ms and a quarter of the window), then sets the interval to be measured and waits until it has settled. Answers the milliseconds until traffic flowed. Throws when
    * that takes longer than `timeoutMs`.
    */
   async warm(timeoutMs = 60_000): Promise<number> {
     const start = monotonicNs();
     const elapsed = () => (monotonicNs() - start) / 1e6;
-    await this.setInterval(60);
+    const quick = this.topology.medium === 'radio' ? 250 : 60;
+    await this.setInterval(quick);
     const wait = async (condition: () => Promise<boolean>, what: string) => {
       while (!(await condition())) {
         if (elapsed() > timeoutMs) throw new Error(`${this.topology.name}: ${what} after ${Math.round(elapsed())} ms`);
@@ -454,7 +455,7 @@ export class Mesh {
     const flowing = elapsed();
     await sleep(Math.max(0, 64 * 60 - flowing));
     const interval = this.options.origIntervalMs ?? 1000;
-    if (interval !== 60) {
+    if (interval !== quick) {
       await this.setInterval(interval);
       await sleep(Math.min(3 * interval, 3000));
     }
