@@ -40,7 +40,6 @@ class Scene {
   get planned() {
     return this.router.decisions.filter(({ step }) => step === 'planned');
   }
-
 }
 
 describe('our radio has dropped a neighbour', () => {

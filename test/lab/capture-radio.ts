@@ -1,9 +1,9 @@
 /**
- * What nl80211 answers and tells in this network namespace, as test/data/netlink/nl80211-*.json holds it:
+ * What nl80211 answers and tells in this network namespace, as test/data/netlink/radio-*.json holds it:
  *
- *     ip netns exec r0 node test/lab/watch-radio.ts FILE [INTERFACE]
+ *     ip netns exec r0 node test/lab/capture-radio.ts FILE [INTERFACE]
  *
- * Reads radios and stations with what `iw` prints of them, then every event until stdin says a line.
+ * Reads radios and stations with what `iw` prints of them (of stations before and after: counters move on), then every event until stdin says a line.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -36,16 +36,10 @@ const family = taken();
 const radios = await nl80211.interfaces();
 const interfaces = { datagrams: taken(), iw: execFileSync('iw', ['dev'], { encoding: 'utf8' }) };
 const index = radios.find((radio) => radio.name === name)!.index;
-let stations = { datagrams: [] as string[], iw: '' };
-// The same before and after: then nothing moved while we looked.
-for (let tries = 0; tries < 20; tries++) {
-  const dump = (): string => execFileSync('iw', ['dev', name, 'station', 'dump'], { encoding: 'utf8' });
-  const still = (text: string): string => text.replace(/(inactive|connected|current|associated at) .*/g, '');
-  const before = dump();
-  await nl80211.stations(index);
-  stations = { datagrams: taken(), iw: before };
-  if (still(dump()) === still(before)) break;
-}
+const dump = (): string => execFileSync('iw', ['dev', name, 'station', 'dump'], { encoding: 'utf8' });
+const before = dump();
+await nl80211.stations(index);
+const stations = { datagrams: taken(), before, after: dump() };
 nl80211.subscribe({
   onStation: (station) => say('new', station),
   onGone: (station) => say('gone', station),
