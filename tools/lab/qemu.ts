@@ -179,7 +179,10 @@ export function bootQemu(options: GuestOptions): Guest {
       ...['-accel', 'tcg,thread=multi', '-cpu', 'max,-la57', '-smp', '2', '-m', `${options.memMb ?? 1500}M`],
       ...['-kernel', join(CACHE, `vmlinuz-${version}`), '-initrd', join(work, 'initramfs')],
       // The emulated TSC is calibrated once at the start: on a busy machine wrongly, and time then runs at a wrong pace.
-      ...['-append', 'console=ttyS0 quiet loglevel=2 panic=-1 mitigations=off audit=0 apparmor=0 tsc=unstable clocksource=hpet'],
+      ...[
+        '-append',
+        'console=ttyS0 quiet loglevel=2 panic=-1 mitigations=off audit=0 apparmor=0 tsc=unstable clocksource=hpet',
+      ],
       ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
       ...['-chardev', 'socket,id=lines,fd=3', '-device', 'virtio-serial', '-device', 'virtconsole,chardev=lines'],
       ...share('host', '/', ',readonly=on'),

@@ -28,7 +28,16 @@ import { ipBytes, ipText } from './rtnetlink.ts';
 
 const VERSION = 1;
 const CMD = { GET_DEVICE: 0, SET_DEVICE: 1 } as const;
-const D = { IFINDEX: 1, IFNAME: 2, PRIVATE_KEY: 3, PUBLIC_KEY: 4, FLAGS: 5, LISTEN_PORT: 6, FWMARK: 7, PEERS: 8 } as const;
+const D = {
+  IFINDEX: 1,
+  IFNAME: 2,
+  PRIVATE_KEY: 3,
+  PUBLIC_KEY: 4,
+  FLAGS: 5,
+  LISTEN_PORT: 6,
+  FWMARK: 7,
+  PEERS: 8,
+} as const;
 const P = {
   PUBLIC_KEY: 1,
   PRESHARED_KEY: 2,
@@ -344,9 +353,7 @@ export function encodeSetDevice(family: number, name: string, change: DeviceChan
   for (const peer of change.peers ?? []) {
     const stays = peer.updateOnly === true ? UPDATE_ONLY : 0;
     const flags =
-      stays |
-      (peer.remove === true ? REMOVE_ME : 0) |
-      (peer.replaceAllowedIps === true ? REPLACE_ALLOWED_IPS : 0);
+      stays | (peer.remove === true ? REMOVE_ME : 0) | (peer.replaceAllowedIps === true ? REPLACE_ALLOWED_IPS : 0);
     let attributes = peerAttributes(peer, flags);
     let ips: Uint8Array[] = [];
     let length = 0;

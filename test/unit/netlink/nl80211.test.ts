@@ -60,7 +60,9 @@ describe(`recorded on kernel ${capture.kernel}`, () => {
     for (const hex of capture.events.datagrams) {
       const bytes = Buffer.from(hex, 'hex');
       eachMessage(bytes, (_type, _flags, _sequence, start, end) => {
-        const decode = { 19: nl80211.decodeStation, 20: nl80211.decodeStation, 64: nl80211.decodePacketsLost }[bytes[start]!];
+        const decode = { 19: nl80211.decodeStation, 20: nl80211.decodeStation, 64: nl80211.decodePacketsLost }[
+          bytes[start]!
+        ];
         const row = (decode ?? nl80211.decodePeerCandidate)(bytes, start, end);
         commands.set(bytes[start]!, [...(commands.get(bytes[start]!) ?? []), row]);
       });
@@ -80,7 +82,13 @@ describe(`recorded on kernel ${capture.kernel}`, () => {
   test('cut off anywhere and with any byte changed, it never does worse than E_NETLINK_DECODE', () => {
     const all = [capture.interfaces, capture.stations, capture.events].flatMap(({ datagrams }) => datagrams);
     const datagrams = all.map((hex) => Buffer.from(hex, 'hex'));
-    const damage = fc.tuple(fc.constantFrom(...datagrams), fc.nat(), fc.nat(), fc.nat(255), fc.constantFrom(...DECODERS));
+    const damage = fc.tuple(
+      fc.constantFrom(...datagrams),
+      fc.nat(),
+      fc.nat(),
+      fc.nat(255),
+      fc.constantFrom(...DECODERS),
+    );
     fc.assert(
       fc.property(damage, ([datagram, cut, place, value, decode]) => {
         const bytes = Buffer.from(datagram.subarray(0, cut % (datagram.length + 1)));
@@ -99,9 +107,17 @@ describe('a station', () => {
 
   for (const [name, info, expected] of [
     ['of which nothing is said', [], {}],
-    ['with signals, which are negative', [u8Attribute(7, 0xce), u8Attribute(13, 0xb5)], { signal: -50, signalAverage: -75 }],
+    [
+      'with signals, which are negative',
+      [u8Attribute(7, 0xce), u8Attribute(13, 0xb5)],
+      { signal: -50, signalAverage: -75 },
+    ],
     ['with a 16-bit bitrate', [nest(8, u16Attribute(1, 540))], { txBitrate: 54_000 }],
-    ['with both bitrates: the wider counts', [nest(14, u16Attribute(1, 1), u32Attribute(5, 98_000))], { rxBitrate: 9_800_000 }],
+    [
+      'with both bitrates: the wider counts',
+      [nest(14, u16Attribute(1, 1), u32Attribute(5, 98_000))],
+      { rxBitrate: 9_800_000 },
+    ],
     ['with a bitrate of which nothing is said', [nest(8)], {}],
     ['with a peer link', [u8Attribute(6, 4)], { peerLink: 'established' }],
     ['with a state of its peer link that is not known here', [u8Attribute(6, 40)], {}],
@@ -135,7 +151,9 @@ test('attributes with any content: an answer or E_NETLINK_DECODE', () => {
       fc.uint8Array({ maxLength: 24 }),
       fc.array(tie('attribute') as fc.Arbitrary<Uint8Array>, { maxLength: 6 }).map(join),
     ),
-    attribute: fc.tuple(numbers, tie('payload') as fc.Arbitrary<Uint8Array>).map(([type, data]) => bytesAttribute(type, data)),
+    attribute: fc
+      .tuple(numbers, tie('payload') as fc.Arbitrary<Uint8Array>)
+      .map(([type, data]) => bytesAttribute(type, data)),
   }));
   fc.assert(
     fc.property(fc.array(tree.attribute, { maxLength: 10 }), fc.constantFrom(...DECODERS), (list, decode) =>

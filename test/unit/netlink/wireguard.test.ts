@@ -96,9 +96,12 @@ describe('what does not fit into one message', () => {
   });
 
   test('what replaces, does so once: flags and keys stand in the first message of a peer and of the device', () => {
-    const peers = [{ publicKey: key(1), allowedIps: many(3000, 1), replaceAllowedIps: true, presharedKey: secret(0xa5) }];
+    const peers = [
+      { publicKey: key(1), allowedIps: many(3000, 1), replaceAllowedIps: true, presharedKey: secret(0xa5) },
+    ];
     const messages = encodeSetDevice(FAMILY, 'wg0', { replacePeers: true, privateKey: secret(0x5a), peers });
-    const holding = (bytes: Uint8Array) => messages.filter((message) => Buffer.from(message).includes(Buffer.from(bytes))).length;
+    const holding = (bytes: Uint8Array) =>
+      messages.filter((message) => Buffer.from(message).includes(Buffer.from(bytes))).length;
     assert.equal(holding(new Uint8Array(32).fill(0xa5)), 1, 'the preshared key');
     assert.equal(holding(new Uint8Array(32).fill(0x5a)), 1, 'the private key');
     assert.equal(holding(u32Attribute(5, 1)), 1, 'replace all peers');
@@ -114,7 +117,10 @@ describe('secrets', () => {
   test('what is read keeps none: they are overwritten in the message itself', () => {
     const [message] = encodeSetDevice(FAMILY, 'wg0', {
       privateKey: secret(0x5a),
-      peers: [{ publicKey: key(1), presharedKey: secret(0xa5) }, { publicKey: key(2), presharedKey: null }],
+      peers: [
+        { publicKey: key(1), presharedKey: secret(0xa5) },
+        { publicKey: key(2), presharedKey: null },
+      ],
     });
     const bytes = join([message!, u32Attribute(1, 7)]);
     const part = decodeDevicePart(bytes, NLMSG_HEADER, bytes.length);
@@ -171,7 +177,12 @@ describe('what the kernel says that is strange', () => {
 
   test('an endpoint or allowed address of another family is passed over', () => {
     assert.equal(peer(bytesAttribute(4, new Uint8Array(16).fill(9)))?.endpoint, null);
-    const foreign = nest(0, u16Attribute(1, 1), bytesAttribute(2, new Uint8Array(4)), bytesAttribute(3, Uint8Array.of(0)));
+    const foreign = nest(
+      0,
+      u16Attribute(1, 1),
+      bytesAttribute(2, new Uint8Array(4)),
+      bytesAttribute(3, Uint8Array.of(0)),
+    );
     assert.deepEqual(peer(nest(9, foreign))?.allowedIps, []);
   });
 
