@@ -117,7 +117,11 @@ export function disagreements({ interfaces, stations }: RadioCapture): {
   for (const radio of radios) compare(`radio ${radio.name}`, radio, byIndex(radio.index), byIndex(radio.index), wrong);
   if (theirs.length !== radios.length) wrong.push(`iw has ${theirs.length} radios, we ${radios.length}`);
 
-  const rows: Row[] = rowsOf(stations.datagrams, decodeStation).map((row) => ({ ...row }));
+  // iw takes the kernel's kilobit for 1024 bits.
+  const rows: Row[] = rowsOf(stations.datagrams, decodeStation).map(({ expectedThroughput: expected, ...row }) => ({
+    ...row,
+    ...(expected !== undefined && { expectedThroughput: Math.floor((expected * 1000) / 1024) }),
+  }));
   const [before, after] = [iwStations(stations.before), iwStations(stations.after)];
   const of = (list: readonly Row[], station: unknown): Row => list.find((row) => row.station === station) ?? {};
   for (const row of rows)
