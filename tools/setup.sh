@@ -126,7 +126,8 @@ fi
 if [ "$need" = lab ] || [ "$need" = test ]; then
   build tools/lab
   if [ "$need" = test ] && have qemu-system-x86_64 && [ ! -d .cache/qemu/lib/modules ]; then
-    tools/node -e 'import("./tools/lab/qemu.ts").then((qemu) => qemu.fetchKernel((text) => console.error(`setup: ${text}`)))' ||
+    tools/node -e 'import("./tools/lab/qemu.ts").then((qemu) => qemu.fetchKernel((text) => console.error(`setup: ${text}`)))
+      .catch((error) => { console.error(`setup: ${error.message.split("\n")[0]}`); process.exit(1); })' ||
       say "going on without Debian's kernel for QEMU: the suites that need it are skipped"
   fi
   for modules in /usr/lib/uml/modules/*; do

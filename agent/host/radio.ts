@@ -14,6 +14,8 @@ import { openNl80211 } from './netlink/nl80211.ts';
 
 /** People and machines look at signals in minutes. */
 const LOOK_MS = 10_000;
+/** An interface that goes down loses its stations a moment before we are told: that is another fault, and told as such. */
+const SETTLE_MS = 20;
 /** Of one interface, at most: what others can make us remember is bounded. */
 const MOST_STATIONS = 256;
 
@@ -68,8 +70,10 @@ export async function watchRadios(options: RadioOptions): Promise<Radios | null>
       onStation() {},
       onCandidate() {},
       onGone({ interface: index, station }) {
-        if (options.interfaces().includes(index))
-          options.onEvidence({ interface: index, neighbour: station, what: 'station-gone' });
+        setTimeout(() => {
+          if (!closed && options.interfaces().includes(index))
+            options.onEvidence({ interface: index, neighbour: station, what: 'station-gone' });
+        }, SETTLE_MS).unref();
       },
       onPacketsLost({ interface: index, station, count }) {
         if (options.interfaces().includes(index))

@@ -20,7 +20,7 @@ export const run = (report: Report) =>
   inKernels(report, import.meta.filename, [{ name: 'mesh' }, { name: 'ibss' }], 1, 'qemu');
 
 /** Everything here is emulated, and the machine may be busy: a wait that is over sooner costs nothing. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 /** batman-adv alone needs four to five seconds. */
 const LIMIT_MS = 15_000;
 /** A probe each 10 ms: each frame of it passes through emulated radios and our medium twice. */

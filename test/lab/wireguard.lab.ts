@@ -182,7 +182,8 @@ async function inside(): Promise<void> {
 
   await check('its own private key is taken away, and the link', async () => {
     await wireguard.set('wg0', { privateKey: null });
-    assert.equal((await agrees('wg0')).publicKey, null);
+    assert.equal((await wireguard.device('wg0'))?.publicKey, null);
+    assert.equal((await wg('show', 'wg0', 'public-key')).trim(), '(none)');
     await change(route, encodeDeleteLink('wg0'), 'delete');
     assert.equal(await wireguard.device('wg0'), undefined);
   });
