@@ -44,7 +44,7 @@ async function links(watched: Watched): Promise<Map<string, LinkRow['radio']>> {
 
 /** What the journal holds of a neighbour's loss: the evidence, in words. */
 async function evidence(watched: Watched, peer: string, since: number): Promise<string> {
-  const wanted: Partial<Entry> = { class: 'neighbour-lost', peer, step: 'planned' };
+  const wanted: Partial<Entry> = { class: 'link-silent', peer, step: 'planned' };
   const { fault } = await watched.entry(wanted, since, PATIENCE_MS);
   const told = await watched.control.get<{ evidence: { source: string; what: string }[] }>(`/heal/explain/${fault}`);
   return told.evidence.map(({ source, what }) => `${source}: ${what}`).join('; ');

@@ -47,7 +47,7 @@ describe('our radio has dropped a neighbour', () => {
     const scene = new Scene();
     scene.says('station-gone');
     const [decision] = scene.planned;
-    assert.equal(decision?.fault.class, 'neighbour-lost');
+    assert.equal(decision?.fault.class, 'link-silent');
     assert.equal(decision.fault.interface, 'eth1');
     assert.equal(decision.fault.peer, NEIGHBOUR);
     assert.deepEqual(
