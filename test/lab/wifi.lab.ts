@@ -12,7 +12,7 @@ import type { RadioType } from '../../tools/lab/radio.ts';
 import { Probe, startAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
 import { disagreements, type RadioCapture } from './iw-agreement.ts';
-import { check, type Entry, eventually, inKernels, insideOf, say, Watched } from './suite.ts';
+import { check, type Entry, eventually, inKernels, insideOf, say, skip, Watched } from './suite.ts';
 
 export const name = 'wifi';
 
@@ -23,6 +23,8 @@ export const run = (report: Report) =>
 const PATIENCE_MS = 120_000;
 /** batman-adv alone needs four to five seconds. */
 const LIMIT_MS = 15_000;
+/** A medium that stands still for so long measures the machine, not the mesh. */
+const STALLED_NS = 1e9;
 /** A probe each 10 ms: each frame of it passes through emulated radios and our medium twice. */
 const PACE_US = 10_000;
 
@@ -96,6 +98,7 @@ async function inside(radioType: RadioType): Promise<void> {
   await sleep(3000);
   const via = (await mesh.route(0, 2))![0]!.to;
   const since = await watched[0]!.newest();
+  await mesh.radioCount();
   const struck = await mesh.killRouter(via);
   say(`r${via}, on the way from r0 to r2, has fallen silent`);
   await check(`${silent}: r0 says so, on what evidence`, async () => {
@@ -103,13 +106,20 @@ async function inside(radioType: RadioType): Promise<void> {
     if (radioType === 'ibss' && !told.includes('not acknowledged')) throw new Error(told);
     return told;
   });
-  await check(`${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`, async () => {
-    await sleep(Math.max(0, LIMIT_MS - (monotonicNs() - struck.ns) / 1e6));
-    const cost = outage(await probe.records(struck.ns - 1e9), struck.ns, { untilNs: monotonicNs() - 1e9 });
-    const figures = `${cost.outageMs.toFixed(0)} ms, ${cost.lost} packets lost in ${cost.runs} runs`;
-    if (!cost.recovered || (await mesh.route(0, 2))?.[0]?.to === via) throw new Error(figures);
-    return figures;
-  });
+  await sleep(Math.max(0, LIMIT_MS - (monotonicNs() - struck.ns) / 1e6));
+  const cost = outage(await probe.records(struck.ns - 1e9), struck.ns, { untilNs: monotonicNs() - 1e9 });
+  const around = (await mesh.route(0, 2))?.[0]?.to;
+  const { longestNs } = await mesh.radioCount();
+  const figures = `${cost.outageMs.toFixed(0)} ms, ${cost.lost} packets lost in ${cost.runs} runs`;
+  const detour = `${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`;
+  const isIn = cost.recovered && cost.outageMs <= LIMIT_MS && around !== via;
+  if (!isIn && longestNs > STALLED_NS)
+    skip(detour, `frames stood still for ${(longestNs / 1e9).toFixed(1)} s: the machine is too busy`);
+  else
+    await check(detour, () => {
+      if (!isIn) throw new Error(`${figures}, now by r${around}`);
+      return figures;
+    });
   await probe.stop();
   await mesh.reviveRouter(via);
   await check(`${silent}: it is heard again when it is back`, () =>
@@ -127,10 +137,8 @@ async function inside(radioType: RadioType): Promise<void> {
     if (!told.startsWith('nl80211: our radio has dropped it')) throw new Error(told);
     return told;
   });
-  const { frames, delivered, busyNs, longestNs } = await mesh.radioCount();
-  say(
-    `medium: ${frames} frames, ${delivered} deliveries, ${(busyNs / frames / 1e3).toFixed(0)} us each, the longest ${(longestNs / 1e6).toFixed(0)} ms`,
-  );
+  const { frames, delivered, busyNs } = await mesh.radioCount();
+  say(`medium: ${frames} frames, ${delivered} deliveries, ${(busyNs / frames / 1e3).toFixed(0)} us each`);
 }
 
 await insideOf(import.meta.filename, { mesh: () => inside('mesh'), ibss: () => inside('ibss') });

@@ -8,7 +8,7 @@
  * Before anybody says otherwise nobody hears anybody. stdin: one change a line, as JSON; stdout: what became of each:
  *
  *     {"set":[{"from":0,"to":1,"signal":-50,"loss":0.1}]}     from now on 1 hears 0 so; signal null: not at all
- *     {"count":true}                                          frames so far, and how long they waited for us
+ *     {"count":true}                                          frames so far; the longest wait for us since this was asked last
  *
  * Family MAC80211_HWSIM, drivers/net/wireless/mac80211_hwsim.h of Linux 6.1. The kernel hands over each frame once; a
  * unicast one is repeated here as often as its rate table allows, until it and its acknowledgement have come through.
@@ -183,6 +183,7 @@ async function main([radioCount = '4', seed = '1']: readonly string[]): Promise<
     const ns = shim.now();
     for (const way of asked.set ?? []) ways[way.from]![way.to] = way.signal === null ? undefined : way;
     say(asked.set === undefined ? count : { ns, doneNs: shim.now() });
+    if (asked.set === undefined) count.longestNs = 0;
   }
   process.exit(0);
 }

@@ -22,7 +22,7 @@ export interface MediumCount {
   readonly delivered: number;
   /** Unicast frames that nobody acknowledged. */
   readonly failed: number;
-  /** Of the medium: working in all, and the longest that frames waited for it. */
+  /** Of the medium: working in all, and the longest that frames waited for it since this was asked last. */
   readonly busyNs: number;
   readonly longestNs: number;
 }
