@@ -54,7 +54,7 @@ async function evidence(watched: Watched, peer: string, since: number): Promise<
 
 async function inside(radioType: RadioType): Promise<void> {
   const mesh = await Mesh.build('radio-ring4', { radioType });
-  say(`radios are up; traffic flowed after ${Math.round(await mesh.warm(120_000))} ms`);
+  say(`radios are up; traffic flowed after ${Math.round(await mesh.warm(300_000))} ms`);
 
   await check('every radio and station is read as iw prints it', async () => {
     const file = '/tmp/radio.json';
