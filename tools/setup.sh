@@ -3,7 +3,8 @@
 #
 #     tools/setup.sh base    a C compiler, Node, the npm packages, the native part, the bundles
 #     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
-#     tools/setup.sh test    lab, and what the tests compare with (promtool) and compile BPF objects with (clang)
+#     tools/setup.sh test    lab, and what the tests compare with (promtool), compile BPF objects with (clang), and boot
+#                            Debian's own kernel with (QEMU), for radios and WireGuard
 #     tools/setup.sh native  base, and the compilers and checkers that tools/native.ts runs over the native part
 #
 # Debian packages come through apt, as root or with sudo where it asks for no password. Says on stderr what it is doing;
@@ -79,6 +80,13 @@ may_have /usr/include/bpf/libbpf.h 'the native part will not load BPF objects' l
 if [ "$need" = test ] || [ "$need" = native ]; then
   may_have clang 'the tests compile no BPF objects' clang
 fi
+if [ "$need" = test ]; then
+  lost='the suites that need radios or WireGuard are skipped'
+  may_have qemu-system-x86_64 "$lost" qemu-system-x86
+  may_have busybox "$lost" busybox-static
+  may_have iw "$lost" iw
+  may_have wg "$lost" wireguard-tools
+fi
 if [ "$need" = native ]; then
   lost='tools/native.ts skips it'
   may_have musl-gcc "$lost" musl-tools
@@ -117,6 +125,11 @@ fi
 
 if [ "$need" = lab ] || [ "$need" = test ]; then
   build tools/lab
+  if [ "$need" = test ] && have qemu-system-x86_64 && [ ! -d .cache/qemu/lib/modules ]; then
+    tools/node -e 'import("./tools/lab/qemu.ts").then((qemu) => qemu.fetchKernel((text) => console.error(`setup: ${text}`)))
+      .catch((error) => { console.error(`setup: ${error.message.split("\n")[0]}`); process.exit(1); })' ||
+      say "going on without Debian's kernel for QEMU: the suites that need it are skipped"
+  fi
   for modules in /usr/lib/uml/modules/*; do
     [ -e ".cache/uml/lib/modules/${modules##*/}/modules.dep.bin" ] || { say "indexing the lab kernel's modules" &&
       tools/node -e 'import("./tools/lab/uml.ts").then((uml) => uml.prepareLab())'; } || fail 'the kernel modules could not be indexed.'

@@ -17,6 +17,7 @@ import type {
   Neighbour,
   OriginatorPath,
   Overheard,
+  RadioStation,
   Stations,
   Upstream,
   Vitals,
@@ -87,6 +88,9 @@ export interface Memory {
   readonly value: string;
 }
 
+/** Heard; its deadline expired without a frame; the radio lost the station; frames to it were not acknowledged. */
+export type NeighbourEvidence = 'heard' | 'deadline' | 'station-gone' | 'packets-lost';
+
 /** One reading of batman-adv's tables. */
 export interface Tables {
   readonly mesh: MeshInfo | null;
@@ -135,6 +139,18 @@ export type WorldEvent =
   | { readonly type: 'ogm-sent'; readonly frame: string }
   /** A frame of our ethertype came in. */
   | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string }
+  /** What the kernel's programs (XDP) or a radio (nl80211) know of a neighbour's hard interface. */
+  | {
+      readonly type: 'neighbour-evidence';
+      readonly interface: IfIndex;
+      readonly neighbour: Mac;
+      readonly what: NeighbourEvidence;
+      readonly at: Nanos;
+      /** Of 'packets-lost': how many in a row. */
+      readonly count?: number;
+    }
+  /** A rare look at the stations of all radios that are hard interfaces. */
+  | { readonly type: 'radio-stations'; readonly stations: readonly RadioStation[] }
   /** What became of a 'change' effect. */
   | { readonly type: 'change-done'; readonly id: string; readonly error: string | null }
   /** A person asked for a kick (x0ctl heal kick), naming a lost neighbour or nothing. */

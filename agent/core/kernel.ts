@@ -214,6 +214,39 @@ export interface MulticastFlags {
   readonly flags?: number;
 }
 
+/** enum nl80211_plink_state: how far two mesh points have got with each other. */
+export const PEER_LINK_STATES = [
+  'listen',
+  'open-sent',
+  'open-received',
+  'confirm-received',
+  'established',
+  'holding',
+  'blocked',
+] as const;
+
+/** A neighbour's hard interface as a radio of ours knows it (nl80211, NEW_STATION). What its driver does not say is absent. */
+export interface RadioStation {
+  readonly interface: IfIndex;
+  readonly station: Mac;
+  /** dBm: of the last frame, averaged, and of acknowledgements averaged. */
+  readonly signal?: number;
+  readonly signalAverage?: number;
+  readonly ackSignal?: number;
+  /** kbit/s; the last is what rate control expects to come through. */
+  readonly txBitrate?: number;
+  readonly rxBitrate?: number;
+  readonly expectedThroughput?: number;
+  /** Milliseconds since the last frame from it. */
+  readonly inactiveMs?: number;
+  readonly connectedSeconds?: number;
+  readonly rxPackets?: number;
+  readonly txPackets?: number;
+  readonly txRetries?: number;
+  readonly txFailed?: number;
+  readonly peerLink?: (typeof PEER_LINK_STATES)[number];
+}
+
 /** The settings of one VLAN on a mesh (GET_VLAN). */
 export interface MeshVlan {
   readonly mesh: IfIndex;

@@ -4,7 +4,7 @@ import type { Way } from '../mesh/alternatives.ts';
 import { writeNetjson } from '../mesh/netjson.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Of } from '../report/shapes.ts';
-import { age, type Color, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
+import { age, type Color, type Column, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'color'>;
 
@@ -103,12 +103,23 @@ export function linksText({ links }: Of<typeof shapes.links>, to: Screen): strin
       { title: 'METRIC', of: metric, right: true },
       { title: 'DELAY', of: ({ latencyMs }) => (latencyMs === null ? '-' : milliseconds(latencyMs)), right: true },
       { title: 'LOSS', of: ({ loss }) => (loss === null ? '-' : `${(loss * 100).toFixed(1)}%`), right: true },
+      // Where no link is a radio's, nobody looks for what radios say.
+      ...(links.some(({ radio }) => radio !== null) ? RADIO : []),
       { title: 'SEEN', of: ({ lastSeenSeconds }) => age(lastSeenSeconds), right: true },
     ],
     links,
     to,
   );
 }
+
+const RADIO: readonly Column<Of<typeof shapes.links>['links'][number]>[] = [
+  { title: 'SIGNAL', of: ({ radio }) => (radio?.signalDbm == null ? '-' : `${radio.signalDbm} dBm`), right: true },
+  {
+    title: 'RATE',
+    of: ({ radio }) => (radio?.bitrateKbits == null ? '-' : `${radio.bitrateKbits / 1000}M`),
+    right: true,
+  },
+];
 
 /** TQ as n/255, or throughput in Mbit/s. */
 function metric({ tq, throughput }: { readonly tq: number | null; readonly throughput: number | null }): string {

@@ -130,7 +130,8 @@ export class Analyse implements Machine {
   #begins(symptom: Symptom, now: Nanos): Effect[] {
     const spec = BEGINS.get(symptom.what);
     if (spec === undefined || !this.#concerns(symptom, now)) return [];
-    const [, confidence, source] = spec.begins!;
+    const [, confidence, usual] = spec.begins!;
+    const source = symptom.source ?? usual;
     const key = keyOf(spec.class, symptom.interface, symptom.peer);
     if (this.#open.has(key) || this.#earned.modeOf(spec.class) === 'off') return [];
     const evidence: Evidence = { source, what: symptom.detail, at: now };

@@ -1,12 +1,12 @@
 /** M of MAPE-K: keeps the surroundings and turns what changed in them into symptoms. It explains nothing. */
 import type { Effect } from '../core/effect.ts';
-import type { Event, HealSettings, Tables } from '../core/event.ts';
+import type { Event, HealSettings, Tables, WorldEvent } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { InterfaceAddress, Link, MeshInfo, MeshSettings, Neighbour } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
-import { expectedEveryMs, silentAfterMs } from '../mesh/silence.ts';
+import { expectedEveryMs, silentAfterMs, unheardAfterMs } from '../mesh/silence.ts';
 import { attached, broken, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
@@ -24,6 +24,24 @@ const FORGETTING = 0.999;
 const LONGEST_USUAL_MS = 30_000;
 /** A router short of time looks so many times less often. */
 const EASED = 4;
+/** For so long what a radio says of frames that nobody acknowledged counts. */
+const UNHEARD: Nanos = 5 * SECOND;
+/** A reading reaches us a little later than it was made: what it calls heard just after a loss was heard before. */
+const READING_TAKES: Nanos = 200 * MS;
+
+type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
+
+/** What is known of one neighbour. Times by our clock, 0 for never. */
+interface Known {
+  row: Neighbour;
+  silent: boolean;
+  usualMs: number;
+  /** Our radio has dropped it: nothing heard before that counts. */
+  goneAt: Nanos;
+  /** Frames to it were not acknowledged, and how many in a row. */
+  unheardAt: Nanos;
+  unheard: number;
+}
 
 export class Monitor implements Machine, Surroundings {
   readonly name = 'monitor';
@@ -43,7 +61,7 @@ export class Monitor implements Machine, Surroundings {
   #nextPoll: Nanos = NEVER;
   #slower = 1;
   /** What is known of each neighbour, by interface and address. */
-  readonly #neighbourhood = new Map<string, { row: Neighbour; silent: boolean; usualMs: number }>();
+  readonly #neighbourhood = new Map<string, Known>();
   /** Originators with when they were last heard of, by our clock. */
   readonly #heard = new Map<Mac, Nanos>();
   readonly #dead = new Set<Mac>();
@@ -70,6 +88,8 @@ export class Monitor implements Machine, Surroundings {
         // An empty answer while bat0 is away must not make us forget what it had.
         if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
         return [];
+      case 'neighbour-evidence':
+        return this.#radio(event, now);
       case 'lent': {
         // A reading that is on its way may have seen the setting before it was returned.
         const until = event.returned ? now + SECOND : NEVER;
@@ -207,7 +227,7 @@ export class Monitor implements Machine, Surroundings {
     if (!this.started) return [];
     // What would break with each interface, found now, while nobody waits for it.
     for (const { index } of attached(this)) broken(this, index);
-    return [...this.#neighbours(tables), ...this.#originators(tables, now)];
+    return [...this.#neighbours(tables, now), ...this.#originators(tables, now)];
   }
 
   /** Settings as the mesh has them by itself: what a repair changed for a moment is nothing to reckon with. */
@@ -219,7 +239,28 @@ export class Monitor implements Machine, Surroundings {
     return { ...tables, mesh: { ...tables.mesh, settings } };
   }
 
-  #neighbours(tables: Tables): Effect[] {
+  /** What a radio says of a neighbour. That it is gone is certain; unacknowledged frames only make its silence count sooner. */
+  #radio({ interface: index, neighbour, what, count = 0 }: Evidence, now: Nanos): Effect[] {
+    const known = this.#neighbourhood.get(`${index} ${neighbour}`);
+    if (known === undefined || !this.started) return [];
+    if (what === 'packets-lost') {
+      known.unheardAt = now;
+      known.unheard = count;
+      return known.silent ? [] : [{ type: 'poll' }];
+    }
+    if (what !== 'station-gone') return [];
+    known.goneAt = now;
+    const link = attached(this).find((one) => one.index === index);
+    // With the carrier all stations go: that is another fault.
+    if (known.silent || link === undefined || !link.up || !link.carrier) return [];
+    known.silent = true;
+    const heard = `last heard ${known.row.lastSeenMs} ms before the last look at the tables`;
+    return [
+      this.#say('neighbour-silent', link.name, index, neighbour, `our radio has dropped it; ${heard}`, 'nl80211'),
+    ];
+  }
+
+  #neighbours(tables: Tables, now: Nanos): Effect[] {
     const said: Effect[] = [];
     const links = new Map(attached(this).map((link) => [link.index, link]));
     const gone = new Map(this.#neighbourhood);
@@ -231,22 +272,28 @@ export class Monitor implements Machine, Surroundings {
       let known = this.#neighbourhood.get(key);
       if (known === undefined) {
         if (this.#neighbourhood.size >= MOST_NEIGHBOURS) continue;
-        known = { row, silent: false, usualMs: 0 };
+        known = { row, silent: false, usualMs: 0, goneAt: 0, unheardAt: 0, unheard: 0 };
         this.#neighbourhood.set(key, known);
       }
       if (row.lastSeenMs < known.row.lastSeenMs) {
         known.usualMs = Math.min(LONGEST_USUAL_MS, Math.max(known.row.lastSeenMs, known.usualMs * FORGETTING));
       }
       known.row = row;
-      const limit = Math.max(silentAfterMs(tables, row.interface), UNUSUAL * known.usualMs);
-      const silent = row.lastSeenMs > limit;
+      const slow = Math.max(silentAfterMs(tables, row.interface), UNUSUAL * known.usualMs);
+      const unheard = known.unheardAt > 0 && now - known.unheardAt < UNHEARD;
+      const limit = unheard ? Math.min(slow, unheardAfterMs(tables, row.interface)) : slow;
+      const silent =
+        row.lastSeenMs > limit || (known.goneAt > 0 && now - row.lastSeenMs * MS <= known.goneAt + READING_TAKES);
+      if (!silent) known.goneAt = 0;
       const carrier = links.get(row.interface)?.carrier ?? false;
       if (silent && !known.silent && carrier && said.length < MOST_SAID) {
         known.silent = true;
         const every = expectedEveryMs(tables, row.interface);
         const usual = known.usualMs > every ? `, at times only after ${Math.round(known.usualMs)} ms` : '';
-        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}`;
-        said.push(this.#say('neighbour-silent', nameOf(row), row.interface, row.neighbour, detail));
+        const lost = unheard ? `; ${known.unheard} frames in a row to it were not acknowledged` : '';
+        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}${lost}`;
+        const source = unheard ? 'batadv tables, nl80211' : undefined;
+        said.push(this.#say('neighbour-silent', nameOf(row), row.interface, row.neighbour, detail, source));
       }
       if (!silent && known.silent) {
         known.silent = false;
@@ -291,8 +338,16 @@ export class Monitor implements Machine, Surroundings {
     return said;
   }
 
-  #say(what: Symptom['what'], iface: string, index: IfIndex, peer: Mac | null, detail: string): Effect {
-    return { type: 'emit', event: { type: 'symptom', symptom: { what, interface: iface, index, peer, detail } } };
+  #say(
+    what: Symptom['what'],
+    iface: string,
+    index: IfIndex,
+    peer: Mac | null,
+    detail: string,
+    source?: string,
+  ): Effect {
+    const symptom = { what, interface: iface, index, peer, detail, ...(source !== undefined && { source }) };
+    return { type: 'emit', event: { type: 'symptom', symptom } };
   }
 }
 

@@ -4,11 +4,13 @@
  * What the air and the kernel wait for is done inside the turn; what only people read (log, journal, metrics) is done
  * a moment later, when the burst is over, so that no repair waits for a line of text.
  */
+import { existsSync } from 'node:fs';
 import type { Effect } from '../core/effect.ts';
 import { type AgentError, asAgentError } from '../core/errors.ts';
 import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
-import type { Link } from '../core/kernel.ts';
+import type { IfIndex } from '../core/ids.ts';
+import type { HardInterface, Link } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { World } from '../core/machine.ts';
 import type { Runtime } from '../core/runtime.ts';
@@ -18,6 +20,7 @@ import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import type { Native } from './native.ts';
 import { isRefusal } from './netlink/message.ts';
+import type { Radios } from './radio.ts';
 import type { Surveyor } from './survey.ts';
 import { startUndo, type Undo } from './undo.ts';
 
@@ -56,6 +59,10 @@ export class Host implements World {
   #air: Air | null = null;
   #undo: Undo | null = null;
   #carrier: CarrierWatch | null = null;
+  #radios: Radios | null = null;
+  /** The hard interfaces, and those of them that are radios', as the last reading had them. */
+  #hardNames = '';
+  #radioIndexes: readonly IfIndex[] = [];
   /** The newest change that armed an undo, by its id. */
   readonly #armedBy = new Map<string, ChangeEffect>();
   #timer: NodeJS.Timeout | null = null;
@@ -191,11 +198,13 @@ export class Host implements World {
 
   #shut(): void {
     this.#carrier?.close();
+    this.#radios?.close();
     this.#undo?.close();
     this.#air?.close();
     this.#kernel?.close();
     this.#surveyor?.close();
-    this.#carrier = this.#undo = this.#air = this.#kernel = this.#surveyor = null;
+    this.#carrier = this.#radios = this.#undo = this.#air = this.#kernel = this.#surveyor = null;
+    this.#hardNames = '';
   }
 
   /** Hands over at once what waits to be kept and shown: before that changes which it is kept under. */
@@ -291,6 +300,7 @@ export class Host implements World {
     const tables = await kernel.tables(this.#settings.meshInterface);
     if (this.#closed) return;
     this.feed({ type: 'tables', tables });
+    this.#findRadios(tables.hardInterfaces);
     const { mesh } = tables;
     const primary = mesh?.primary?.index;
     if (mesh !== null) this.#air?.tap(primary !== undefined && mesh.algorithm === 'BATMAN_IV' ? primary : null);
@@ -325,6 +335,39 @@ export class Host implements World {
     for (const survey of of) {
       if (survey === 'air') this.#surveyor.air(interfaces);
       else this.#surveyor[survey](meshInterface);
+    }
+  }
+
+  /** Where a hard interface is a radio's, what it knows of its stations is worth the memory that this takes. */
+  #findRadios(hard: readonly HardInterface[]): void {
+    const names = hard.map(({ name, index }) => `${name} ${index}`).join();
+    if (names === this.#hardNames) return;
+    this.#hardNames = names;
+    this.#radioIndexes = hard
+      .filter(({ name }) => existsSync(`/sys/class/net/${name}/phy80211`))
+      .map(({ index }) => index);
+    if (this.#radioIndexes.length === 0) return;
+    if (this.#radios !== null) this.#radios.look();
+    else void this.#watchRadios();
+  }
+
+  async #watchRadios(): Promise<void> {
+    const { native, log } = this.#options;
+    try {
+      const { watchRadios } = await import('./radio.ts');
+      const radios = await watchRadios({
+        native,
+        log,
+        interfaces: () => this.#radioIndexes,
+        onEvidence: (evidence) => this.feed({ type: 'neighbour-evidence', ...evidence, at: native.now() }),
+        onStations: (stations) => this.feed({ type: 'radio-stations', stations }),
+      });
+      if (this.#kernel === null || this.#radios !== null) radios?.close();
+      else this.#radios = radios;
+      this.#radios?.look();
+    } catch (thrown) {
+      const error = asAgentError(thrown, 'E_NETLINK');
+      log.warning('radios cannot be watched', { code: error.code, error: error.message });
     }
   }
 

@@ -11,7 +11,7 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event, HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { HardInterface, Link, MeshInfo, OriginatorPath, RoutingAlgorithm } from '../core/kernel.ts';
+import type { HardInterface, Link, MeshInfo, OriginatorPath, RadioStation, RoutingAlgorithm } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import { Addresses } from './addresses.ts';
@@ -41,6 +41,8 @@ export interface LinkView {
   /** 0..1 one way: what echoes say, or TQ where they are too few. null also while the kernel's OGM window is filling. */
   readonly loss: number | null;
   readonly lastSeen: Nanos;
+  /** What our radio knows of it; null where it is none, or does not know it. */
+  readonly radio: RadioStation | null;
 }
 
 /**
@@ -110,6 +112,8 @@ export class Mesh implements Machine {
   readonly #nodes = new Nodes();
   readonly #addresses = new Addresses();
   readonly #disturbance = new Disturbance();
+  /** By the keys of links: the newest look at the stations of our radios. */
+  #stations: ReadonlyMap<string, RadioStation> = new Map();
   #readings = 0;
   #tables: Tables | null = null;
   #tablesAt: Nanos = -1;
@@ -148,6 +152,9 @@ export class Mesh implements Machine {
         if (over === undefined || usable(over)) this.#links.get(keyOf(event.interface, event.neighbour))?.echoes.lost();
         return [];
       }
+      case 'radio-stations':
+        this.#stations = new Map(event.stations.map((row) => [keyOf(row.interface, row.station), row]));
+        return [];
       case 'lent':
         this.#lent(event.settings.origInterval, event.returned, now);
         return [];
@@ -461,6 +468,7 @@ export class Mesh implements Machine {
       latencyNs: link.echoes.latencyNs,
       loss: lossOf(link),
       lastSeen: link.lastSeen,
+      radio: this.#stations.get(keyOf(link.index, link.neighbour)) ?? null,
     };
   }
 

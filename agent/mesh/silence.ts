@@ -4,6 +4,8 @@ import type { IfIndex } from '../core/ids.ts';
 
 /** So many missed OGMs (BATMAN_IV) or ELP probes (BATMAN_V). */
 const MISSED = 3.5;
+/** The same where frames to it are not acknowledged either. */
+const MISSED_UNHEARD = 2.2;
 /** What we have need not be what the neighbour has: nobody is called silent sooner than the default interval allows. */
 const SLOWEST_MS = 1000;
 /** The default ELP interval; GET_HARDIF tells the real one where the kernel has it. */
@@ -18,4 +20,9 @@ export function expectedEveryMs({ mesh, hardInterfaces }: Tables, index: IfIndex
 /** After so many milliseconds without one it is silent. */
 export function silentAfterMs(tables: Tables, index: IfIndex): number {
   return MISSED * Math.max(expectedEveryMs(tables, index), SLOWEST_MS);
+}
+
+/** The same while our radio says that nothing it sends to the neighbour is acknowledged. */
+export function unheardAfterMs(tables: Tables, index: IfIndex): number {
+  return (silentAfterMs(tables, index) * MISSED_UNHEARD) / MISSED;
 }

@@ -188,6 +188,8 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   addresses: { interface: 'string', addresses: 'list' },
   'ogm-sent': { frame: 'string' },
   frame: { interface: 'number', frame: 'string' },
+  'neighbour-evidence': { interface: 'number', neighbour: 'string', what: 'string', at: 'number' },
+  'radio-stations': { stations: 'list' },
   'change-done': { id: 'string', error: 'any' },
   'kick-asked': { by: 'string', lost: 'any' },
   'mode-asked': { by: 'string', mode: 'string' },

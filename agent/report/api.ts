@@ -6,6 +6,7 @@ import { settle } from '../config/load.ts';
 import { PACKAGE } from '../config/schema.ts';
 import { AgentError, type ErrorCode } from '../core/errors.ts';
 import { isMac, type Mac } from '../core/ids.ts';
+import type { RadioStation } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND, toMs } from '../core/time.ts';
 import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
 import { isFaultClass } from '../heal/faults/catalogue.ts';
@@ -258,6 +259,7 @@ export const CALLS: readonly Call[] = [
         latencyMs: link.latencyNs === null ? null : toMs(link.latencyNs),
         loss: link.loss === null ? null : Math.round(link.loss * 1e4) / 1e4,
         lastSeenSeconds: seconds(now - link.lastSeen),
+        radio: link.radio === null ? null : radioOf(link.radio),
       }));
       return { links };
     },
@@ -629,6 +631,18 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       budgets: heal.budgets.map(({ name, left, capacity }) => ({ name, left: Math.round(left * 100) / 100, capacity })),
       undoArmed: heal.undoArmed,
     },
+  };
+}
+
+function radioOf(station: RadioStation) {
+  return {
+    signalDbm: station.signalAverage ?? station.signal ?? null,
+    bitrateKbits: station.txBitrate ?? null,
+    expectedKbits: station.expectedThroughput ?? null,
+    retries: station.txRetries ?? null,
+    failed: station.txFailed ?? null,
+    inactiveMs: station.inactiveMs ?? null,
+    peerLink: station.peerLink ?? null,
   };
 }
 

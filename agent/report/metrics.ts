@@ -51,6 +51,21 @@ export const FAMILIES = {
     help: 'Transmit quality of a neighbour as BATMAN_IV has it, 0 to 255.',
     labels: ['interface', 'neighbour'],
   },
+  mesh_link_signal_dbm: {
+    type: 'gauge',
+    help: 'Signal of a neighbour at our radio, averaged by its driver.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_bitrate_bits_per_second: {
+    type: 'gauge',
+    help: 'Bitrate at which our radio sends to a neighbour.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_link_expected_throughput_bits_per_second: {
+    type: 'gauge',
+    help: 'Throughput that the rate control of our radio expects towards a neighbour.',
+    labels: ['interface', 'neighbour'],
+  },
   mesh_link_quality_changes_total: { type: 'counter', help: 'Changes of link quality classes.', labels: ['to'] },
   mesh_interface_up: { type: 'gauge', help: '1 while the mesh interface is there.' },
   mesh_hard_interface_up: { type: 'gauge', help: '1 while a hard interface has a carrier.', labels: ['interface'] },
@@ -280,6 +295,22 @@ export function collect(metrics: Metrics, sources: Sources): void {
   metrics.replace(
     'mesh_link_tq',
     links.map(({ link, labels }) => [labels, link.tq]),
+  );
+  const radios = links.flatMap(({ link: { radio }, labels }) => (radio === null ? [] : [{ radio, labels }]));
+  metrics.replace(
+    'mesh_link_signal_dbm',
+    radios.map(({ radio, labels }) => [labels, radio.signalAverage ?? radio.signal ?? null]),
+  );
+  metrics.replace(
+    'mesh_link_bitrate_bits_per_second',
+    radios.map(({ radio, labels }) => [labels, radio.txBitrate === undefined ? null : radio.txBitrate * 1000]),
+  );
+  metrics.replace(
+    'mesh_link_expected_throughput_bits_per_second',
+    radios.map(({ radio: { expectedThroughput: expected }, labels }) => [
+      labels,
+      expected === undefined ? null : expected * 1000,
+    ]),
   );
   one('mesh_interface_up', Number(mesh.mesh !== null));
   metrics.replace(

@@ -185,6 +185,17 @@ export const links = object({
       latencyMs: orNull(number('one way: half of the round trip')),
       loss: orNull(number('0 to 1, one way')),
       lastSeenSeconds: age,
+      radio: orNull(
+        object({
+          signalDbm: orNull(number('of what we hear of it, averaged')),
+          bitrateKbits: orNull(number('at which we send to it')),
+          expectedKbits: orNull(number('that rate control expects to come through')),
+          retries: orNull(integer('repeated frames to it')),
+          failed: orNull(integer('frames to it that nobody acknowledged')),
+          inactiveMs: orNull(integer('since the last frame of it, at the last look')),
+          peerLink: orNull(text('how far two mesh points have got with each other')),
+        }),
+      ),
     }),
     'neighbours, one row for each on each hard interface',
   ),

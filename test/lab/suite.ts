@@ -9,10 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readRecording } from '../../agent/record/format.ts';
 import { replay } from '../../agent/twin/replay.ts';
 import { Control } from '../../tools/lab/ask.ts';
+import { KERNELS, type KernelName } from '../../tools/lab/kernels.ts';
 import { type Mesh, monotonicNs, nsOf, run } from '../../tools/lab/mesh.ts';
 import type { Agent } from '../../tools/lab/scenario.ts';
 import { differences, type Snapshot, snapshots } from '../../tools/lab/snapshot.ts';
-import { bootUml, prepareLab, umlMissing } from '../../tools/lab/uml.ts';
 import type { Report } from '../../tools/test.ts';
 
 export { snapshot, snapshots } from '../../tools/lab/snapshot.ts';
@@ -35,23 +35,31 @@ export interface Part {
 }
 
 /** Runs parts of a suite, each in a kernel of its own, at most `width` side by side. */
-export async function inKernels(report: Report, file: string, parts: readonly Part[], width = 2): Promise<void> {
-  const missing = umlMissing();
+export async function inKernels(
+  report: Report,
+  file: string,
+  parts: readonly Part[],
+  width = 2,
+  kernel: KernelName = 'uml',
+): Promise<void> {
+  const missing = KERNELS[kernel].missing();
   if (missing !== undefined) {
     for (const { name } of parts) report.skip(name, missing);
     return;
   }
-  prepareLab();
+  KERNELS[kernel].prepare();
   const waiting = [...parts];
   const worker = async (): Promise<void> => {
-    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) await inKernel(report, file, part);
+    for (let part = waiting.shift(); part !== undefined; part = waiting.shift())
+      await inKernel(report, file, part, kernel);
   };
   await Promise.all(Array.from({ length: Math.min(width, parts.length) }, worker));
 }
 
-async function inKernel(report: Report, file: string, { name, args = [] }: Part): Promise<void> {
+async function inKernel(report: Report, file: string, { name, args = [] }: Part, kernel: KernelName): Promise<void> {
   const console: string[] = [];
-  const uml = bootUml({
+  if (kernel === 'qemu') process.stdout.write(`           ${name}: boots Debian's kernel in QEMU, some ten seconds\n`);
+  const guest = KERNELS[kernel].boot({
     script: file,
     args: [name, ...args],
     onConsole: (line) => console.push(line),
@@ -69,9 +77,9 @@ async function inKernel(report: Report, file: string, { name, args = [] }: Part)
       if (said !== '') process.stdout.write(`           ${name}: ${said}\n`);
     },
   });
-  const onExit = (): void => uml.kill();
+  const onExit = (): void => guest.kill();
   process.once('exit', onExit);
-  const code = await uml.exited;
+  const code = await guest.exited;
   process.off('exit', onExit);
   if (code !== 0) report.fail(`${name}: ran to its end`, `exit code ${code}\n${console.slice(-30).join('\n')}`);
 }

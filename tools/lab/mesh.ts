@@ -13,6 +13,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoutingAlgorithm } from '../../agent/core/kernel.ts';
+import type { Way } from './medium.ts';
+import { Air, type MediumCount, placeRadio, type RadioType } from './radio.ts';
 
 const BUILD = join(import.meta.dirname, 'build');
 /** What a hard interface needs for a full Ethernet frame inside a batman-adv unicast frame. */
@@ -25,13 +27,13 @@ export interface Topology {
   readonly routers: number;
   /** The pairs of routers that hear each other. */
   readonly links: readonly Pair[];
-  /** Cable: one interface per link. Air: one interface per router on one shared medium. */
-  readonly medium: 'cable' | 'air';
+  /** Cable: one interface per link. Air: one per router on one shared medium. Radio: that as real Wi-Fi (qemu.ts only). */
+  readonly medium: 'cable' | 'air' | 'radio';
 }
 
-/** A topology by its name: ring4, line5, star5, grid3x3, full4; with `air-` before it on a shared medium. */
+/** A topology by its name: ring4, line5, star5, grid3x3, full4; with `air-` before it on a shared medium, `radio-` on Wi-Fi. */
 export function topology(name: string): Topology {
-  const match = /^(air-)?(ring|line|star|full|grid)(\d+)(?:x(\d+))?$/.exec(name);
+  const match = /^(air-|radio-)?(ring|line|star|full|grid)(\d+)(?:x(\d+))?$/.exec(name);
   if (!match) throw new Error(`no such topology: ${name} (ring4, line5, star5, full4, grid3x3, air-ring4, ...)`);
   const [, air, kind, first, second] = match;
   const width = Number(first);
@@ -56,7 +58,7 @@ export function topology(name: string): Topology {
         if ((n + 1) % width !== 0) links.push([n, n + 1]);
         if (n + width < routers) links.push([n, n + width]);
     }
-  return { name, routers, links, medium: air ? 'air' : 'cable' };
+  return { name, routers, links, medium: air === undefined ? 'cable' : air === 'air-' ? 'air' : 'radio' };
 }
 
 export interface MeshOptions {
@@ -74,6 +76,8 @@ export interface MeshOptions {
   readonly stablePrimary?: boolean;
   /** Routers, by number, that route by another algorithm than the rest. */
   readonly otherAlgorithm?: Readonly<Record<number, RoutingAlgorithm>>;
+  /** How radios make a network: mesh points (without 802.11s forwarding), or IBSS. */
+  readonly radioType?: RadioType;
 }
 
 /** What one direction of a link is like. */
@@ -91,7 +95,7 @@ export interface MeshLink {
   readonly a: number;
   readonly b: number;
   readonly ends: readonly [string, string];
-  readonly medium: 'cable' | 'air';
+  readonly medium: Topology['medium'];
 }
 
 export interface Hop {
@@ -150,6 +154,18 @@ const hex = (value: number) => value.toString(16).padStart(2, '0');
 /** 02:00:00:00:<router>:<port>; port 0 is primary0, b0 is bat0. */
 export const macOf = (router: number, port: number) => `02:00:00:00:${hex(router)}:${hex(port)}`;
 
+/** How two radios hear each other where nothing is wrong, in dBm. */
+const SIGNAL = -50;
+const oneWay = ({ a, b }: MeshLink, from: number, signal: number | null = SIGNAL): Way => ({
+  from,
+  to: a === from ? b : a,
+  signal,
+});
+const bothWays = ({ a, b }: MeshLink, signal: number | null = SIGNAL): Way[] => [
+  { from: a, to: b, signal },
+  { from: b, to: a, signal },
+];
+
 /** The instant of a fault and how long it took to make, in nanoseconds. */
 export interface Struck {
   readonly ns: number;
@@ -193,6 +209,8 @@ export class Mesh {
   /** Whose MAC it is, of every hard interface: originator addresses (primary0's) and next hops alike. */
   readonly #routerOfMac = new Map<string, number>();
   readonly #wire = new Wire();
+  /** Where the medium is radio. */
+  #air: Air | null = null;
   readonly #muted = new Set<MeshLink>();
   readonly #ports: Map<string, { port: number; index: number }>[] = [];
 
@@ -202,7 +220,9 @@ export class Mesh {
     for (let n = 0; n < shape.routers; n++) this.#ports.push(new Map());
     this.links = shape.links.map(([a, b], id) => {
       const ends =
-        shape.medium === 'air' ? (['air0', 'air0'] as const) : ([this.#name(a, b), this.#name(b, a)] as const);
+        shape.medium === 'cable'
+          ? ([this.#name(a, b), this.#name(b, a)] as const)
+          : ([`${shape.medium}0`, `${shape.medium}0`] as const);
       for (const [router, name] of [
         [a, ends[0]],
         [b, ends[1]],
@@ -276,6 +296,13 @@ export class Mesh {
     for (const scope of ['all', 'default']) writeFileSync(`/proc/sys/net/ipv6/conf/${scope}/disable_ipv6`, '1');
     const routers = Array.from({ length: this.size }, (_, n) => n);
     await ipBatch(['cable', ...routers.map(nsOf)].map((ns) => `netns add ${ns}`));
+    if (this.topology.medium === 'radio') {
+      this.#air = await Air.open(this.size);
+      for (const n of routers) await placeRadio(n, 'radio0', macOf(n, 1), HARD_MTU, this.options.radioType ?? 'mesh');
+      await this.#air.set(this.links.flatMap((link) => bothWays(link)));
+      for (const n of routers) await this.#buildRouter(n);
+      return;
+    }
     await ipBatch(routers.flatMap((n) => this.interfacesOf(n).map((name) => this.#veth(n, name))));
     const bridges =
       this.topology.medium === 'air'
@@ -407,14 +434,15 @@ export class Mesh {
   }
 
   /**
-   * Brings the mesh together with an OGM every 60 ms, fills batman-adv's window of 64 OGMs with them, then sets the
-   * interval to be measured and waits until it has settled. Answers the milliseconds until traffic flowed. Throws when
+   * Brings the mesh together with an OGM every 60 ms, fills batman-adv's window of 64 OGMs with them (radios, which are
+   * emulated, get one every 250 ms and a quarter of the window), then sets the interval to be measured and waits until it has settled. Answers the milliseconds until traffic flowed. Throws when
    * that takes longer than `timeoutMs`.
    */
   async warm(timeoutMs = 60_000): Promise<number> {
     const start = monotonicNs();
     const elapsed = () => (monotonicNs() - start) / 1e6;
-    await this.setInterval(60);
+    const quick = this.topology.medium === 'radio' ? 250 : 60;
+    await this.setInterval(quick);
     const wait = async (condition: () => Promise<boolean>, what: string) => {
       while (!(await condition())) {
         if (elapsed() > timeoutMs) throw new Error(`${this.topology.name}: ${what} after ${Math.round(elapsed())} ms`);
@@ -427,7 +455,7 @@ export class Mesh {
     const flowing = elapsed();
     await sleep(Math.max(0, 64 * 60 - flowing));
     const interval = this.options.origIntervalMs ?? 1000;
-    if (interval !== 60) {
+    if (interval !== quick) {
       await this.setInterval(interval);
       await sleep(Math.min(3 * interval, 3000));
     }
@@ -461,15 +489,26 @@ export class Mesh {
     return [this.#far(link.a, link.ends[0]), this.#far(link.b, link.ends[1])];
   }
 
-  /** Cable: both routers lose the carrier. Air: the two no longer hear each other, and nobody tells them. */
+  /** Radio: how they hear each other from now on, one way each. */
+  hear(...ways: Way[]): Promise<Struck> {
+    return this.#air!.set(ways);
+  }
+
+  /** Radio: what went over the air so far. */
+  radioCount(): Promise<MediumCount> {
+    return this.#air!.count();
+  }
+
+  /** Cable: both routers lose the carrier. Else: the two no longer hear each other, and nobody tells them. */
   cut(link: MeshLink): Promise<Struck> {
-    if (link.medium === 'air') return this.cutSilently(link);
+    if (link.medium !== 'cable') return this.cutSilently(link);
     const [a, b] = this.#ends(link);
     return this.#wire.change(`down cable ${a}`, `down cable ${b}`);
   }
 
   /** Undoes `cut` and `cutSilently`. */
   mend(link: MeshLink): Promise<Struck> {
+    if (link.medium === 'radio') return this.hear(...bothWays(link));
     if (link.medium === 'air') return this.#wire.change(this.#unblock(link.a, link.b), this.#unblock(link.b, link.a));
     const [a, b] = this.#ends(link);
     // The bridge refuses a state for a port without carrier; a port that comes up forwards by itself.
@@ -479,6 +518,7 @@ export class Mesh {
 
   /** Frames are lost in both directions; the carrier stays. */
   cutSilently(link: MeshLink): Promise<Struck> {
+    if (link.medium === 'radio') return this.hear(...bothWays(link, null));
     if (link.medium === 'air') return this.#wire.change(this.#block(link.a, link.b), this.#block(link.b, link.a));
     const [a, b] = this.#ends(link);
     this.#muted.add(link);
@@ -487,17 +527,20 @@ export class Mesh {
 
   /** Frames from `from` to the other end are lost, those back arrive; the carrier stays. */
   cutOneWay(link: MeshLink, from: number): Promise<Struck> {
+    if (link.medium === 'radio') return this.hear(oneWay(link, from, null));
     const { port, prio, mac } = this.#direction(link, from);
     return this.#wire.change(`block cable ${port} ${mac} ${prio}`);
   }
 
   mendOneWay(link: MeshLink, from: number): Promise<Struck> {
+    if (link.medium === 'radio') return this.hear(oneWay(link, from));
     const { port, prio } = this.#direction(link, from);
     return this.#wire.change(`unblock cable ${port} ${prio}`);
   }
 
   /** Several links at once, as `cut` (or `cutSilently`) does one. */
   cutAll(links: readonly MeshLink[], silently: boolean): Promise<Struck> {
+    if (this.#air !== null) return this.hear(...links.flatMap((link) => bothWays(link, null)));
     const changes = links.flatMap((link) => {
       if (link.medium === 'air') return [this.#block(link.a, link.b), this.#block(link.b, link.a)];
       if (silently) this.#muted.add(link);
@@ -548,11 +591,17 @@ export class Mesh {
 
   /** A router without power: nobody hears it, and whoever is cabled to it loses the carrier. Its agent: scenario.ts. */
   killRouter(router: number): Promise<Struck> {
+    if (this.#air !== null) return this.hear(...this.#linksOf(router).flatMap((link) => bothWays(link, null)));
     return this.#wire.change(...this.#around(router).map((port) => `down cable ${port}`));
   }
 
   reviveRouter(router: number): Promise<Struck> {
+    if (this.#air !== null) return this.hear(...this.#linksOf(router).flatMap((link) => bothWays(link)));
     return this.#wire.change(...this.#around(router).map((port) => `up cable ${port}`));
+  }
+
+  #linksOf(router: number): MeshLink[] {
+    return this.links.filter(({ a, b }) => a === router || b === router);
   }
 
   /** Both ends of every cable of a router, its own first. */
@@ -630,6 +679,7 @@ export class Mesh {
   /** Takes everything down; another mesh may be built afterwards. */
   async close(): Promise<void> {
     this.#wire.close();
+    this.#air?.close();
     const all = ['cable', ...Array.from({ length: this.size }, (_, n) => nsOf(n))];
     await ipBatch(all.map((ns) => `netns delete ${ns}`));
   }

@@ -18,36 +18,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
+import { follow, type Guest, type GuestOptions, quote, runScript, sayStart } from './guest.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const MODULE_SOURCE = '/usr/lib/uml/modules';
 /** The module tree with its index, as modprobe wants it. */
 export const MODULE_DIR = join(ROOT, '.cache/uml');
 const BUILD = join(import.meta.dirname, 'build');
-
-export interface UmlOptions {
-  /** The Node script that runs inside. */
-  readonly script: string;
-  readonly args?: readonly string[];
-  /** Memory of the guest in MiB; only what it touches is taken from the host. */
-  readonly memMb?: number;
-  /** A line that the script wrote to stdout, without its end. */
-  readonly onLine?: (line: string) => void;
-  /** A line of the script's stderr or of the kernel; goes to this process's stderr by default. */
-  readonly onConsole?: (line: string) => void;
-  readonly env?: Readonly<Record<string, string>>;
-  /** A directory of the host that the guest may write to; it finds it in the environment as LAB_RESULTS. */
-  readonly results?: string;
-}
-
-export interface Uml {
-  /** Writes one line to the script's stdin. */
-  send(line: string): void;
-  /** Resolves with the script's exit code, or with 255 where the kernel ended without handing one out. */
-  readonly exited: Promise<number>;
-  kill(): void;
-}
 
 /** Why a lab kernel cannot run here, in one sentence; undefined when it can. Tests skip with this as their reason. */
 export function umlMissing(): string | undefined {
@@ -86,17 +63,11 @@ export function prepareLab(): void {
   rmSync(draft, { recursive: true });
 }
 
-const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
-/** First and last on the serial line, behind a control character that no JSON has: the script begins, its exit code. */
-const START_MARK = '\u001elab-start';
-const EXIT_MARK = '\u001elab-exit ';
-
 /** The guest's first process. */
-function initScript(options: UmlOptions, work: string): string {
+function initScript(options: GuestOptions, work: string): string {
   const results = resolve(options.results ?? work);
   const env = { HOME: '/tmp', LAB_RESULTS: '/run/results', NO_COLOR: '1', ...options.env };
-  const exports = Object.entries(env).map(([key, value]) => `export ${key}=${quote(value)}`);
-  const command = [process.execPath, resolve(options.script), ...(options.args ?? [])].map(quote).join(' ');
+  const script = resolve(options.script);
   return `#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -110,21 +81,15 @@ mount -t tmpfs tmp /tmp
 mkdir -p /run/netns /run/results
 mount -t hostfs -o ${quote(results)} none /run/results
 # What a fresh tmpfs has just hidden comes back: a checkout or a node under /tmp works like any other.
-for dir in ${quote(ROOT)} ${quote(dirname(process.execPath))} ${quote(dirname(resolve(options.script)))}; do
+for dir in ${quote(ROOT)} ${quote(dirname(process.execPath))} ${quote(dirname(script))}; do
   [ -e "$dir/." ] || { mkdir -p "$dir" && mount -t hostfs -o "ro,$dir" none "$dir"; }
 done
-stty -F /dev/ttyS0 raw -echo
-printf '\\036lab-start\\n' >/dev/ttyS0
+${sayStart('/dev/ttyS0')}
 ip link set lo up
 for module in veth bridge sch_netem sch_htb sch_ingress cls_flower cls_u32 cls_matchall act_gact batman-adv; do
   modprobe -d ${quote(MODULE_DIR)} $module || echo "lab: no kernel module $module"
 done
-${exports.join('\n')}
-cd ${quote(ROOT)}
-${command} </dev/ttyS0 >/dev/ttyS0
-code=$?
-printf '\\036lab-exit %d\\n' $code >/dev/ttyS0
-sleep 5
+${runScript({ ...options, script, env }, ROOT, '/dev/ttyS0')}
 halt -f
 `;
 }
@@ -139,7 +104,7 @@ function memoryDir(memMb: number): string {
 }
 
 /** Starts a kernel; it is up, with the script running, after about two seconds. */
-export function bootUml(options: UmlOptions): Uml {
+export function bootUml(options: GuestOptions): Guest {
   const memMb = options.memMb ?? 1500;
   const work = mkdtempSync(join(tmpdir(), 'x0-uml-'));
   const init = join(work, 'init');
@@ -175,41 +140,6 @@ export function bootUml(options: UmlOptions): Uml {
     NodeJS.WritableStream,
     NodeJS.ReadableStream,
   ];
-  const onConsole = options.onConsole ?? ((line) => process.stderr.write(`${line}\n`));
   // User-mode Linux itself says a few things about its ptrace and memory checks before the kernel is quiet.
-  let started = false;
-  for (const stream of [stdout, stderr])
-    createInterface({ input: stream }).on('line', (line) => {
-      const text = line.trimEnd();
-      if (started && text !== '') onConsole(text);
-      else early.push(text);
-    });
-  const early: string[] = [];
-  let code = 255;
-  createInterface({ input: output }).on('line', (line) => {
-    if (line === START_MARK) started = true;
-    else {
-      // The mark may follow output that had no line end.
-      const mark = line.indexOf(EXIT_MARK);
-      const text = mark === -1 ? line : line.slice(0, mark);
-      if (mark === -1 || text !== '') options.onLine?.(text);
-      if (mark === -1) return;
-      code = Number(line.slice(mark + EXIT_MARK.length));
-      child.kill('SIGTERM');
-    }
-  });
-  // A guest that is gone reads no more: its end is told by `exited`.
-  input.on('error', () => {});
-  const exited = new Promise<number>((settle, fail) => {
-    child.once('error', fail);
-    child.once('close', () => {
-      if (!started && code !== 0) for (const line of early) onConsole(line);
-      settle(code);
-    });
-  });
-  return {
-    send: (line) => void input.write(`${line}\n`),
-    exited,
-    kill: () => void child.kill('SIGTERM'),
-  };
+  return follow(child, [stdout, stderr], output, input, options);
 }

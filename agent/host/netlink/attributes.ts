@@ -156,6 +156,22 @@ export function reader(policy: Policy): Reader {
   };
 }
 
+/** Every attribute of bytes[start, end) in order, for lists whose types say nothing. Throws E_NETLINK_DECODE. */
+export function eachAttribute(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  visit: (type: number, start: number, end: number) => void,
+): void {
+  for (let at = start; at < end; ) {
+    const length = end - at < HEADER ? 0 : u16At(bytes, at);
+    if (length < HEADER || at + length > end)
+      throw new AgentError('E_NETLINK_DECODE', `attribute of ${length} bytes where ${end - at} are left`);
+    visit(u16At(bytes, at + 2) & 0x3fff, at + HEADER, at + length);
+    at += (length + 3) & ~3;
+  }
+}
+
 // ---- writing: small pure functions that answer bytes ----
 
 export function bytesAttribute(type: number, payload: Uint8Array): Uint8Array {

@@ -167,6 +167,10 @@ export function encodeCreateVeth(
   return encodeCreate(name, 'veth', mac, [bytesAttribute(VETH_INFO_PEER | 0x8000, other)]);
 }
 
+export function encodeCreateWireguard(name: string): Uint8Array {
+  return encodeCreate(name, 'wireguard', null);
+}
+
 export function encodeDeleteLink(which: Which): Uint8Array {
   return encodeMessage(RTM_DELLINK, 0, ifinfomsg(which), ...named(which));
 }

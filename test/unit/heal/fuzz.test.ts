@@ -692,9 +692,15 @@ class Sequence {
       const frame = this.#alarm();
       does(`alarm on ${name}`);
       this.#feed({ type: 'frame', interface: device.index, frame });
-    } else if (x < 0.78) {
+    } else if (x < 0.76) {
       device.silent = !device.silent;
       does(`the neighbour on ${name} is ${device.silent ? 'silent' : 'heard'}`);
+    } else if (x < 0.78) {
+      // True or not.
+      const what = this.#is(0.5) ? 'station-gone' : 'packets-lost';
+      const { index } = device;
+      does(`the radio of ${name} says ${what}`);
+      this.#feed({ type: 'neighbour-evidence', interface: index, neighbour: neighbourOf(device), what, at: this.now });
     } else if (x < 0.81) {
       const originator = ROUTERS[this.#int(ROUTERS.length)]!;
       if (!this.#dead.delete(originator)) this.#dead.add(originator);

@@ -55,7 +55,7 @@ function replay(capture: Capture): decode.Batadv {
 const sortKeys = (row: object) =>
   JSON.stringify(Object.fromEntries(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1))));
 
-for (const file of readdirSync(DATA).filter((name) => name.endsWith('.json'))) {
+for (const file of readdirSync(DATA).filter((name) => /^(batman|rtnetlink)-.*\.json$/.test(name))) {
   const capture = JSON.parse(readFileSync(new URL(file, DATA), 'utf8')) as Capture;
   describe(`${file}, kernel ${capture.kernel}`, () => {
     const batadv = replay(capture);
