@@ -199,6 +199,9 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   vitals: { vitals: 'object' },
   stations: { stations: 'object' },
   upstream: { upstream: 'object' },
+  declared: { interfaces: 'list' },
+  'neighbour-evidence': { interface: 'number', neighbour: 'string', what: 'string', at: 'number' },
+  'radio-stations': { stations: 'list' },
   overheard: { interface: 'number', heard: 'list' },
   tick: {},
 };

@@ -30,6 +30,7 @@ const VERSION = '2022.3';
 const MIN_INTERVAL_MS = 40;
 const NO_DEVICE = 'No such device';
 const EXISTS = 'File exists';
+const NO_NETIFD = 'netifd does not run here';
 
 interface Mesh {
   readonly index: IfIndex;
@@ -236,6 +237,8 @@ export class Kernel {
         }
         return null;
       }
+      case 'netifd-up':
+        return NO_NETIFD;
       case 'create-mesh':
         if (mesh !== null) return EXISTS;
         this.createMesh(change.algorithm, change.mac);
