@@ -2,6 +2,7 @@
 import type { Event } from './event.ts';
 import type { IfIndex, Mac } from './ids.ts';
 import type { Change } from './kernel.ts';
+import type { Nanos } from './time.ts';
 import type { Decision } from './words.ts';
 
 export type Level = 'debug' | 'info' | 'warning' | 'error';
@@ -23,6 +24,11 @@ export type Effect =
    */
   | { readonly type: 'change'; readonly id: string; readonly change: Change; readonly undo: Change | null }
   | { readonly type: 'disarm'; readonly id: string }
+  /**
+   * From now on a neighbour counts as silent after so long without any frame from it (the 'liveness' event); 0: never.
+   * Nothing happens for who is no neighbour.
+   */
+  | { readonly type: 'deadline'; readonly neighbour: Mac; readonly interface: IfIndex; readonly silenceNs: Nanos }
   /** Read batman-adv's tables now; the answer is a 'tables' event. */
   | { readonly type: 'poll' }
   | { readonly type: 'journal'; readonly decision: Decision }

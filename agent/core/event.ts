@@ -88,6 +88,18 @@ export type WorldEvent =
   | { readonly type: 'ogm-sent'; readonly frame: string }
   /** A frame of our ethertype came in. */
   | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string }
+  /**
+   * A neighbour's deadline ran out without a frame from it, or a frame came from one that had not been heard: at once for
+   * the first, again after a silence. `at` is the kernel's word for when, `last` when the frame before the silence came.
+   */
+  | {
+      readonly type: 'liveness';
+      readonly neighbour: Mac;
+      readonly interface: IfIndex;
+      readonly silent: boolean;
+      readonly at: Nanos;
+      readonly last: Nanos;
+    }
   /** What became of a 'change' effect. */
   | { readonly type: 'change-done'; readonly id: string; readonly error: string | null }
   /** A person asked for a kick (x0ctl heal kick), naming a lost neighbour or nothing. */

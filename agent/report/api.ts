@@ -54,6 +54,56 @@ export interface Degraded {
   readonly why: string;
 }
 
+/** What came in from one neighbour, as XDP or the packet socket saw it, since it was first known. */
+export interface NeighbourXdp {
+  /** Our hard interface. */
+  readonly interface: string;
+  readonly neighbour: Mac;
+  readonly frames: number;
+  readonly bytes: number;
+  /** Beyond its deadline. */
+  readonly silent: boolean;
+  /** null: never. */
+  readonly lastSeenNs: Nanos | null;
+  /** batman-adv's sequence numbers: those that came, and those that were jumped over. */
+  readonly received: number;
+  readonly lost: number;
+  /** 0 to 1; null while none has come. */
+  readonly lossOnAir: number | null;
+  /** How often its numbers began anew. */
+  readonly restarts: number;
+  /** Half of its frames came no further apart than this. */
+  readonly medianGapNs: Nanos | null;
+}
+
+/** How the measuring of what comes in works, and what it counted. Only what comes in is seen. */
+export interface XdpView {
+  readonly level: 'native' | 'generic' | 'packet-socket' | 'off';
+  /** Why not native; null where it is. */
+  readonly why: string | null;
+  /** With the kernel's timer, or without; null where no program is loaded. */
+  readonly variant: string | null;
+  readonly jit: boolean;
+  readonly interfaces: readonly { readonly name: string; readonly level: string; readonly why: string | null }[];
+  readonly neighbours: readonly NeighbourXdp[];
+  /** By name; all 0 where no program is loaded. */
+  readonly totals: Readonly<Record<string, number>>;
+  /** Senders who are no neighbours, told apart by keyed hashes; at least so many. */
+  readonly strangers: number;
+  /** Half of the TCP handshakes took no longer than this; null while there was none. */
+  readonly medianHandshakeNs: Nanos | null;
+  readonly programs: readonly {
+    readonly name: string;
+    readonly verified: number;
+    /** Counted only while somebody has the kernel's statistics on: x0ctl bpf profile. */
+    readonly runs: number;
+    readonly ns: number;
+  }[];
+  readonly lockedBytes: number;
+  /** With noise: what may leave this router. */
+  readonly shared: { readonly opened: number; readonly established: number };
+}
+
 /** All that the calls rest on. The daemon provides it; every function answers at once and does not throw. */
 export interface Sources {
   readonly version: string;
@@ -63,6 +113,8 @@ export interface Sources {
   mesh(): MeshView;
   heal(): HealView;
   readonly journal: JournalReader;
+  /** null where the section bpf is off. */
+  xdp?(): XdpView | null;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };
