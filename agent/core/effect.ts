@@ -25,7 +25,7 @@ export type Effect =
   | { readonly type: 'change'; readonly id: string; readonly change: Change; readonly undo: Change | null }
   | { readonly type: 'disarm'; readonly id: string }
   /**
-   * From now on a neighbour counts as silent after so long without any frame from it (the 'liveness' event); 0: never.
+   * From now on the kernel says so ('neighbour-evidence': 'deadline') when no frame of a neighbour came for so long; 0: never.
    * Nothing happens for who is no neighbour.
    */
   | { readonly type: 'deadline'; readonly neighbour: Mac; readonly interface: IfIndex; readonly silenceNs: Nanos }

@@ -56,6 +56,9 @@ export interface Mark {
   readonly counter: number;
 }
 
+/** Heard; its deadline expired without a frame; the radio lost the station; frames to it were not acknowledged. */
+export type NeighbourEvidence = 'heard' | 'deadline' | 'station-gone' | 'packets-lost';
+
 /** One reading of batman-adv's tables. */
 export interface Tables {
   readonly mesh: MeshInfo | null;
@@ -88,17 +91,13 @@ export type WorldEvent =
   | { readonly type: 'ogm-sent'; readonly frame: string }
   /** A frame of our ethertype came in. */
   | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string }
-  /**
-   * A neighbour's deadline ran out without a frame from it, or a frame came from one that had not been heard: at once for
-   * the first, again after a silence. `at` is the kernel's word for when, `last` when the frame before the silence came.
-   */
+  /** What the kernel's programs (XDP) or a radio (nl80211) know of a neighbour's hard interface. */
   | {
-      readonly type: 'liveness';
-      readonly neighbour: Mac;
+      readonly type: 'neighbour-evidence';
       readonly interface: IfIndex;
-      readonly silent: boolean;
+      readonly neighbour: Mac;
+      readonly what: NeighbourEvidence;
       readonly at: Nanos;
-      readonly last: Nanos;
     }
   /** What became of a 'change' effect. */
   | { readonly type: 'change-done'; readonly id: string; readonly error: string | null }

@@ -2,7 +2,7 @@
 
 import type * as shapes from '../report/shapes.ts';
 import type { Of } from '../report/shapes.ts';
-import { age, type Color, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
+import { age, type Color, type Column, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'color'>;
 
@@ -86,6 +86,30 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
   );
 }
 
+type LinkRow = Of<typeof shapes.links>['links'][number];
+
+/** What came in, as XDP or the packet socket saw it. */
+const INCOMING: readonly Column<LinkRow>[] = [
+  { title: 'IN', of: ({ incoming }) => (incoming === null ? '-' : `${incoming.frames}`), right: true },
+  {
+    title: 'AIR LOSS',
+    of: ({ incoming }) =>
+      incoming === null || incoming.lossOnAir === null ? '-' : `${(incoming.lossOnAir * 100).toFixed(1)}%`,
+    right: true,
+  },
+  {
+    title: 'HEARD',
+    of: ({ incoming }) =>
+      incoming === null || incoming.lastSeenMs === null
+        ? '-'
+        : incoming.silent
+          ? 'silent'
+          : milliseconds(incoming.lastSeenMs),
+    color: ({ incoming }) => (incoming?.silent ? 'red' : null),
+    right: true,
+  },
+];
+
 export function linksText({ links }: Of<typeof shapes.links>, to: Screen): string {
   if (links.length === 0) return 'No neighbour is heard on any hard interface.\n';
   return table(
@@ -101,9 +125,63 @@ export function linksText({ links }: Of<typeof shapes.links>, to: Screen): strin
       { title: 'METRIC', of: metric, right: true },
       { title: 'DELAY', of: ({ latencyMs }) => (latencyMs === null ? '-' : milliseconds(latencyMs)), right: true },
       { title: 'LOSS', of: ({ loss }) => (loss === null ? '-' : `${(loss * 100).toFixed(1)}%`), right: true },
+      ...(links.some(({ incoming }) => incoming !== null) ? INCOMING : []),
       { title: 'SEEN', of: ({ lastSeenSeconds }) => age(lastSeenSeconds), right: true },
     ],
     links,
+    to,
+  );
+}
+
+export function xdpText(xdp: Of<typeof shapes.xdp>, to: Screen): string {
+  const { level, why, variant, jit, interfaces, totals, strangers, lockedBytes, medianHandshakeMs } = xdp;
+  const out = [`${level}${why === null ? '' : ` (${clean(why)})`}`];
+  if (variant !== null)
+    out.push(
+      `programs: ${jit ? 'compiled' : 'interpreted'}, ${variant === 'timer' ? 'the kernel says who fell silent' : 'no kernel timer: silence is looked for'}, maps take ${Math.round(lockedBytes / 1024)} KiB`,
+    );
+  if (interfaces.length > 0)
+    out.push(
+      table(
+        [
+          { title: 'INTERFACE', of: ({ name }) => name, flexible: true },
+          { title: 'COUNTS', of: (one) => one.level },
+          { title: 'WHY', of: (one) => one.why ?? '', flexible: true },
+        ],
+        interfaces,
+        to,
+      ).trimEnd(),
+    );
+  const counted = Object.entries(totals);
+  if (counted.length > 0)
+    out.push(
+      'what came in:',
+      ...counted.map(([name, count]) => `  ${clean(name).padEnd(14)} ${count}`),
+      `  ${strangers} senders at least are no neighbours`,
+    );
+  if (medianHandshakeMs !== null) out.push(`half of the TCP handshakes took at most ${milliseconds(medianHandshakeMs)}`);
+  return `${out.join('\n')}\n`;
+}
+
+interface ProfileRow {
+  readonly name: string;
+  readonly runs: number;
+  readonly nsARun: number;
+  readonly runsASecond: number;
+  readonly share: number;
+}
+
+export function profileText(programs: readonly ProfileRow[], to: Screen): string {
+  if (programs.length === 0) return 'No BPF program is loaded.\n';
+  return table(
+    [
+      { title: 'PROGRAM', of: ({ name }) => name },
+      { title: 'RUNS', of: ({ runs }) => `${runs}`, right: true },
+      { title: 'NS A FRAME', of: ({ runs, nsARun }) => (runs === 0 ? '-' : nsARun.toFixed(0)), right: true },
+      { title: 'FRAMES/S', of: ({ runsASecond }) => runsASecond.toFixed(1), right: true },
+      { title: 'CPU', of: ({ share }) => `${(share * 100).toFixed(3)}%`, right: true },
+    ],
+    programs,
     to,
   );
 }

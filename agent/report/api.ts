@@ -84,7 +84,11 @@ export interface XdpView {
   /** With the kernel's timer, or without; null where no program is loaded. */
   readonly variant: string | null;
   readonly jit: boolean;
-  readonly interfaces: readonly { readonly name: string; readonly level: string; readonly why: string | null }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly level: XdpView['level'];
+    readonly why: string | null;
+  }[];
   readonly neighbours: readonly NeighbourXdp[];
   /** By name; all 0 where no program is loaded. */
   readonly totals: Readonly<Record<string, number>>;
@@ -244,6 +248,7 @@ export const CALLS: readonly Call[] = [
     shape: shapes.links,
     answer: ({ sources }) => {
       const now = sources.now();
+      const seen = new Map(sources.xdp?.()?.neighbours.map((one) => [`${one.interface} ${one.neighbour}`, one]));
       const links = sources.mesh().links.map((link) => ({
         interface: link.interface,
         neighbour: link.neighbour,
@@ -255,9 +260,17 @@ export const CALLS: readonly Call[] = [
         latencyMs: link.latencyNs === null ? null : toMs(link.latencyNs),
         loss: link.loss === null ? null : Math.round(link.loss * 1e4) / 1e4,
         lastSeenSeconds: seconds(now - link.lastSeen),
+        incoming: incomingOf(seen.get(`${link.interface} ${link.neighbour}`)),
       }));
       return { links };
     },
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/xdp',
+    help: 'How what comes in is measured, and what was counted over all neighbours.',
+    shape: shapes.xdp,
+    answer: ({ sources, caller }) => xdpOf(sources.xdp?.() ?? null, caller.mayChange),
   }),
   call({
     method: 'GET',
@@ -519,6 +532,46 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       budgets: heal.budgets.map(({ name, left, capacity }) => ({ name, left: Math.round(left * 100) / 100, capacity })),
       undoArmed: heal.undoArmed,
     },
+  };
+}
+
+function incomingOf(seen: NeighbourXdp | undefined): shapes.Of<typeof shapes.links>['links'][number]['incoming'] {
+  if (seen === undefined) return null;
+  const { frames, bytes, silent, lastSeenNs, received, lost, lossOnAir, restarts, medianGapNs } = seen;
+  return {
+    frames,
+    bytes,
+    silent,
+    lastSeenMs: lastSeenNs === null ? null : toMs(lastSeenNs),
+    received,
+    lost,
+    lossOnAir: lossOnAir === null ? null : Math.round(lossOnAir * 1e4) / 1e4,
+    restarts,
+    medianGapMs: medianGapNs === null ? null : toMs(medianGapNs),
+  };
+}
+
+/** What users' connections did is exact for who may change this router, and not shown to others. */
+const OF_CONNECTIONS = new Set(['segments', 'opened', 'answered', 'established', 'closed', 'reset', 'retransmitted']);
+
+function xdpOf(xdp: XdpView | null, exact: boolean): Unversioned<shapes.Of<typeof shapes.xdp>> {
+  if (xdp === null) {
+    const none = { interfaces: [], totals: {}, strangers: 0, programs: [], lockedBytes: 0, medianHandshakeMs: null };
+    return { level: 'off', why: 'bpf.enabled is 0', variant: null, jit: false, ...none };
+  }
+  const { level, why, variant, jit, interfaces, totals, strangers, programs, lockedBytes, medianHandshakeNs } = xdp;
+  const shown = Object.entries(totals).filter(([name]) => exact || !OF_CONNECTIONS.has(name));
+  return {
+    level,
+    why,
+    variant,
+    jit,
+    interfaces: interfaces.map((one) => ({ ...one })),
+    totals: Object.fromEntries(shown),
+    strangers,
+    medianHandshakeMs: medianHandshakeNs === null || !exact ? null : toMs(medianHandshakeNs),
+    programs: programs.map(({ name, verified, runs, ns }) => ({ name, verified, runs, ns })),
+    lockedBytes,
   };
 }
 

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { asAgentError } from '../../core/errors.ts';
-import type { Tables, WorldEvent } from '../../core/event.ts';
+import type { NeighbourEvidence, Tables, WorldEvent } from '../../core/event.ts';
 import type { IfIndex, Mac } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
@@ -115,7 +115,7 @@ export class Xdp {
         onRecords: (records) => {
           for (const record of records) {
             const event = decodeEvent(record);
-            if (event !== null) this.#tell(event, event.silent, event.at, event.last);
+            if (event !== null) this.#tell(event, event.silent ? 'deadline' : 'heard', event.at);
           }
           if (!loaded.features.timer) this.#look();
         },
@@ -133,8 +133,8 @@ export class Xdp {
     for (const ring of this.#rings) ring.unref();
   }
 
-  #tell({ neighbour, index }: Who, silent: boolean, at: Nanos, last: Nanos): void {
-    this.#options.feed({ type: 'liveness', neighbour, interface: index, silent, at, last });
+  #tell({ neighbour, index }: Who, what: NeighbourEvidence, at: Nanos): void {
+    this.#options.feed({ type: 'neighbour-evidence', neighbour, interface: index, what, at });
   }
 
   #writeSettings({ object }: Loaded): void {
@@ -205,7 +205,7 @@ export class Xdp {
           this.#tally,
           (index) => this.#isBare(index),
           (who, at) => {
-            this.#tell(who, false, at, at);
+            this.#tell(who, 'heard', at);
             this.#look();
           },
         );
@@ -296,7 +296,7 @@ export class Xdp {
       }
       if (isKernels) this.#loaded?.object.testRun('control', encodeCommand(row, 'silent', row.last), 1);
       else this.#tally.row(row)!.state = 'silent';
-      this.#tell(row, true, now, row.last);
+      this.#tell(row, 'deadline', now);
     }
     if (next === NEVER || (this.#timer !== null && this.#timerAt <= next)) return;
     if (this.#timer !== null) clearTimeout(this.#timer);

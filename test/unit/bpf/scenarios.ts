@@ -17,13 +17,13 @@ import { attachXdp, native } from '../../../agent/host/native.ts';
 import { openConnection } from '../../../agent/host/netlink/connection.ts';
 import { NETLINK_ROUTE } from '../../../agent/host/netlink/message.ts';
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
-import { until, veth } from '../netlink/scenarios.ts';
+import { SLOW, until, veth } from '../netlink/scenarios.ts';
 import { elp, ether, ogm, ogm2, tcp } from './frames.ts';
 
 const A = '02:00:00:00:00:0a';
 const STRANGER = '02:00:00:00:00:5a';
 
-type Liveness = Extract<WorldEvent, { type: 'liveness' }>;
+type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
 
 const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], beaconEthertype: 0x88b5, epsilon: 1 };
 
@@ -31,13 +31,13 @@ const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], beaconEthertype: 0x
 async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = {}) {
   const { a, b, route } = await veth();
   const shim = native();
-  const told: Liveness[] = [];
+  const told: Evidence[] = [];
   const said: string[] = [];
   const xdp = new Xdp({
     native: shim,
     log: new Log('debug', (line) => said.push(line)),
     settings: { ...SETTINGS, ...more },
-    feed: (event) => told.push(event as Liveness),
+    feed: (event) => told.push(event as Evidence),
     ...(variant && { variant }),
   });
   const mesh: MeshInfo = {
@@ -190,29 +190,36 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
   async 'says by itself that a neighbour fell silent, and that it is heard again'(variant) {
     const { xdp, told, send, b, row, close } = await setUp(variant, { deadlineNs: 60e6 });
     const shim = native();
+    // The kernel's timer owes nothing to how busy this process is.
+    const slack = variant === 'timer' ? 30e6 : 100e6 * SLOW;
+    const last = () => shim.now() - row().lastSeenNs!;
     send(ogm(A, 1));
     await until('heard', () => told.length === 1);
     const { at, ...first } = told[0]!;
-    assert.deepEqual(first, { type: 'liveness', neighbour: A, interface: b.index, silent: false, last: at });
+    assert.deepEqual(first, { type: 'neighbour-evidence', neighbour: A, interface: b.index, what: 'heard' });
+    assert.ok(Math.abs(at - last()) < 1e6);
     // Any frame pushes the deadline back.
     for (let i = 0; i < 8; i++) {
       await pause(20);
       send(ether(A, 0x9999, Buffer.alloc(50)));
     }
     assert.equal(told.length, 1);
-    const last = shim.now();
     await until('silent', () => told.length === 2);
-    const silent = told[1]!;
-    assert.ok(silent.silent && silent.at - silent.last >= 60e6, `${silent.at - silent.last}`);
-    assert.ok(silent.at - last < 90e6, `after ${(silent.at - last) / 1e6} ms`);
+    assert.equal(told[1]!.what, 'deadline');
+    const took = told[1]!.at - last();
+    assert.ok(took >= 59e6 && took < 60e6 + slack, `after ${took / 1e6} ms`);
     assert.ok(row().silent);
     await pause(100);
     assert.equal(told.length, 2, 'said once');
     xdp.setDeadline({ neighbour: A, index: b.index }, 20e6);
     send(ogm(A, 2));
     await until('heard again and silent again', () => told.length === 4);
-    assert.ok(!told[2]!.silent && told[3]!.silent);
-    assert.ok(told[3]!.at - told[3]!.last < 50e6, `${told[3]!.at - told[3]!.last}`);
+    assert.deepEqual(
+      told.slice(2).map(({ what }) => what),
+      ['heard', 'deadline'],
+    );
+    const sooner = told[3]!.at - told[2]!.at;
+    assert.ok(sooner >= 19e6 && sooner < 20e6 + slack, `after ${sooner / 1e6} ms`);
     // Sooner, while it is heard; then never.
     xdp.setDeadline({ neighbour: A, index: b.index }, 10e9);
     send(ogm(A, 3));
@@ -294,8 +301,8 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     assert.deepEqual([one!.frames, one!.lost], [2, 2]);
     await until('silent by the clock', () => again.told.length === 2);
     assert.deepEqual(
-      again.told.map(({ silent }) => silent),
-      [false, true],
+      again.told.map(({ what }) => what),
+      ['heard', 'deadline'],
     );
     again.close();
     theirs.close();
@@ -366,12 +373,12 @@ function bpfFds(): number {
 
 /** As setUp, on a pair that is there, without a mesh's tables for more. */
 async function setUpOn(variant: Variant, from: number, to: number) {
-  const told: Liveness[] = [];
+  const told: Evidence[] = [];
   const xdp = new Xdp({
     native: native(),
     log: new Log('error', () => {}),
     settings: { ...SETTINGS, deadlineNs: 60e6 },
-    feed: (event) => told.push(event as Liveness),
+    feed: (event) => told.push(event as Evidence),
     variant,
   });
   xdp.tables({
