@@ -161,7 +161,7 @@ struct stamp {
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 65536);
+  __uint(max_entries, 16384);
 } stamps SEC(".maps");
 
 /* A neighbour fell silent, or was heard (again). Apart from the stamps, which could crowd it out. */
@@ -174,7 +174,7 @@ struct event {
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 16384);
+  __uint(max_entries, 4096);
 } events SEC(".maps");
 
 #endif

@@ -159,7 +159,8 @@ export function xdpText(xdp: Of<typeof shapes.xdp>, to: Screen): string {
       ...counted.map(([name, count]) => `  ${clean(name).padEnd(14)} ${count}`),
       `  ${strangers} senders at least are no neighbours`,
     );
-  if (medianHandshakeMs !== null) out.push(`half of the TCP handshakes took at most ${milliseconds(medianHandshakeMs)}`);
+  if (medianHandshakeMs !== null)
+    out.push(`half of the TCP handshakes took at most ${milliseconds(medianHandshakeMs)}`);
   return `${out.join('\n')}\n`;
 }
 

@@ -208,7 +208,9 @@ export const xdp = object({
   version,
   level: xdpLevel,
   why: orNull(text('why it is not native')),
-  variant: orNull(text('timer or no-timer: whether the kernel itself says who fell silent; null where nothing is loaded')),
+  variant: orNull(
+    text('timer or no-timer: whether the kernel itself says who fell silent; null where nothing is loaded'),
+  ),
   jit: flag('the programs are compiled, not interpreted'),
   interfaces: array(
     object({ name: text('hard interface'), level: xdpLevel, why: orNull(text('why it is not native')) }),

@@ -42,9 +42,12 @@ async function agent(): Promise<void> {
     assert.deepEqual([xdp.variant, xdp.jit, xdp.level, xdp.why], ['no-timer', false, 'native', null]);
     const links = await eventually('OGMs of both neighbours', 10_000, async () => {
       const found = await watched.control.get<shapes.Of<typeof shapes.links>>('/mesh/links');
-      return found.links.length === 2 && found.links.every(({ incoming }) => (incoming?.received ?? 0) > 8) && found.links;
+      return (
+        found.links.length === 2 && found.links.every(({ incoming }) => (incoming?.received ?? 0) > 8) && found.links
+      );
     });
-    for (const { incoming } of links) assert.ok(incoming!.lossOnAir! <= 0.1, `${incoming!.lost} of ${incoming!.received} lost`);
+    for (const { incoming } of links)
+      assert.ok(incoming!.lossOnAir! <= 0.1, `${incoming!.lost} of ${incoming!.received} lost`);
     return links.map(({ interface: via, incoming }) => `${via} ${incoming!.received}`).join(', ');
   });
   await check('its figures stand in the metrics', async () => {

@@ -33,7 +33,10 @@ export function explain(
   const only = isObject ? null : name;
   if (only !== null && !units.some((unit) => unit.name === only)) {
     const known = [...units.map((unit) => unit.name), ...new Set(manifest.objects.map((one) => one.name))];
-    throw new AgentError('E_NOT_FOUND', `there is no BPF program or object of that name; there are ${known.join(', ')}`);
+    throw new AgentError(
+      'E_NOT_FOUND',
+      `there is no BPF program or object of that name; there are ${known.join(', ')}`,
+    );
   }
   return {
     text: dot ? explainDot(object, only) : explainText(entry, object, only),

@@ -34,7 +34,8 @@ export interface ProgramFacts {
   readonly name: string;
   readonly instructions: number;
   readonly worstCase: number;
-  readonly loops: number;
+  /** Of each loop, at most; null where that cannot be read off. */
+  readonly rounds: readonly (number | null)[];
   readonly maps: Readonly<Record<string, readonly string[]>>;
   readonly helpers: readonly string[];
   readonly readsFrame: boolean;
@@ -49,7 +50,7 @@ export function factsOf(object: BpfObject, only: string | null): ProgramFacts[] 
       name: program.name,
       instructions: program.instructions.length,
       worstCase: flow.longest,
-      loops: flow.loops.length,
+      rounds: flow.loops.map(({ rounds }) => rounds),
       maps: Object.fromEntries([...flow.maps].map(([name, uses]) => [name, [...uses].sort()])),
       helpers: flow.helpers.map((id) => HELPERS[id]?.name ?? `helper ${id}`),
       readsFrame: flow.readsPacket,
@@ -79,7 +80,10 @@ function explainProgram(program: Program, whole: boolean): string[] {
   if (whole)
     out.push(
       '  control flow',
-      ...flow.blocks.map((block) => `    ${blockLine(block, flow)}`),'  disassembly', ...program.instructions.map((insn) => `    ${String(insn.at).padStart(4)}: ${disassemble(insn)}`));
+      ...flow.blocks.map((block) => `    ${blockLine(block, flow)}`),
+      '  disassembly',
+      ...program.instructions.map((insn) => `    ${String(insn.at).padStart(4)}: ${disassemble(insn)}`),
+    );
   return out;
 }
 
@@ -101,10 +105,13 @@ export function sentences(program: Program, flow: Flow): string[] {
   if (names.length > 0)
     out.push(`maps: ${names.map((name) => `${name} (${[...flow.maps.get(name)!].sort().join(', ')})`).join('; ')}`);
   const changed = names.filter((name) => flow.maps.get(name)!.has('written'));
-  out.push(`changes: ${changed.length > 0 ? `values of ${changed.join(', ')}` : 'nothing'}${flow.writesUnknown ? ', and what could not be told' : ''}`);
+  out.push(
+    `changes: ${changed.length > 0 ? `values of ${changed.join(', ')}` : 'nothing'}${flow.writesUnknown ? ', and what could not be told' : ''}`,
+  );
   if (flow.helpers.length > 0) {
     out.push('helpers');
-    for (const id of flow.helpers) out.push(`  ${HELPERS[id]?.name ?? `helper ${id}`}: ${HELPERS[id]?.does ?? 'not known'}`);
+    for (const id of flow.helpers)
+      out.push(`  ${HELPERS[id]?.name ?? `helper ${id}`}: ${HELPERS[id]?.does ?? 'not known'}`);
   }
   if (flow.functions.length > 0) out.push(`functions of its own: ${flow.functions.join(', ')}`);
   if (program.section === 'xdp') out.push(`answers: ${actionsOf(flow).join(', ') || 'nothing'}`);

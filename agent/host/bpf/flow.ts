@@ -4,7 +4,19 @@
  * origin is not known counts as 'unknown'.
  */
 import type { Program } from './elf.ts';
-import { CALL, CALL_HELPER, CALL_LOCAL, CLASS, classOf, EXIT, type Instruction, isJump, JA, LD_IMM64, target } from './isa.ts';
+import {
+  CALL,
+  CALL_HELPER,
+  CALL_LOCAL,
+  CLASS,
+  classOf,
+  EXIT,
+  type Instruction,
+  isJump,
+  JA,
+  LD_IMM64,
+  target,
+} from './isa.ts';
 
 export interface Block {
   readonly id: number;
@@ -28,7 +40,10 @@ export interface Flow {
   /** Instructions on the longest way, loops at their most; where a loop's rounds are not known it counts once. */
   readonly longest: number;
   /** Maps by what is done with them. */
-  readonly maps: ReadonlyMap<string, ReadonlySet<'looked up' | 'written' | 'read' | 'sent to' | 'called through' | 'timed'>>;
+  readonly maps: ReadonlyMap<
+    string,
+    ReadonlySet<'looked up' | 'written' | 'read' | 'sent to' | 'called through' | 'timed'>
+  >;
   /** Helper numbers. */
   readonly helpers: readonly number[];
   /** Functions of its own that it calls, or hands out as callbacks. */
@@ -123,7 +138,9 @@ export function analyse(program: Program): Flow {
         const first = insn.immediate === TAIL_CALL || insn.immediate === TIMER_INIT ? reg(2) : reg(1);
         if (insn.immediate === LOOKUP || insn.immediate === RESERVE) {
           note(first, insn.immediate === LOOKUP ? 'looked up' : 'sent to');
-          answer = new Set([...first].map((origin) => (typeof origin === 'string' ? origin.replace(/^map /, 'value ') : origin)));
+          answer = new Set(
+            [...first].map((origin) => (typeof origin === 'string' ? origin.replace(/^map /, 'value ') : origin)),
+          );
         } else if (insn.immediate === TAIL_CALL) note(first, 'called through');
         else if (insn.immediate === TIMER_INIT) note(first, 'timed');
       }
@@ -175,7 +192,11 @@ export function analyse(program: Program): Flow {
     ['r10', new Set<Origin>(['stack'])],
   ]);
   // A callback gets a map, and a key and value of it; which map is not in its code.
-  if (program.section === '.text') entry.set('r1', UNKNOWN).set('r2', UNKNOWN).set('r3', new Set(['value of its map']));
+  if (program.section === '.text')
+    entry
+      .set('r1', UNKNOWN)
+      .set('r2', UNKNOWN)
+      .set('r3', new Set(['value of its map']));
   const states = new Map<number, State>([[0, entry]]);
   const waiting = [0];
   const rounds = new Map<number, number>();
@@ -286,13 +307,17 @@ function roundsOf(blocks: readonly Block[], from: number, to: number): number | 
   const inside = body.flatMap(({ instructions }) => instructions);
   const outside = blocks.filter((block) => !body.includes(block)).flatMap(({ instructions }) => instructions);
   const steps = (by: number): Set<number> =>
-    new Set(inside.filter(({ code, immediate }) => (code === 0x07 || code === 0x04) && immediate === by).map(({ dst }) => dst));
+    new Set(
+      inside
+        .filter(({ code, immediate }) => (code === 0x07 || code === 0x04) && immediate === by)
+        .map(({ dst }) => dst),
+    );
   const tests = inside.filter((insn) => isJump(insn) && (insn.code & 8) === 0);
   const [up, down] = [steps(1), steps(-1)];
   const bounds = tests.filter(({ dst, immediate }) => up.has(dst) && immediate > 1).map(({ immediate }) => immediate);
   for (const { dst, immediate } of tests)
-    if (down.has(dst) && immediate === 0)
+    if ((down.has(dst) || down.size === 1) && immediate === 0)
       for (const { code, dst: into, immediate: start } of outside)
-        if ((code === 0xb7 || code === 0xb4) && into === dst && start > 1) bounds.push(start);
+        if ((code === 0xb7 || code === 0xb4) && down.has(into) && start > 1) bounds.push(start + 1);
   return bounds.length === 0 ? null : Math.max(...bounds);
 }
