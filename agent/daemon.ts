@@ -309,6 +309,7 @@ async function measure(host: Host, { bpf }: Config, log: Log): Promise<void> {
       deadlineNs: bpf.deadline,
       admitted: bpf.admitted,
       beaconEthertype: ETH_P_X0,
+      generic: bpf.generic,
       epsilon: bpf.epsilon / 100,
     },
     feed: (event) => host.feed(event),

@@ -351,6 +351,11 @@ export const SECTIONS = {
         'restart',
         'Measure with XDP programs where the kernel takes them, else with a packet socket.',
       ),
+      generic: bool(
+        true,
+        'restart',
+        'Also where the driver has no XDP of its own, as with most radios: then the kernel may copy each frame first.',
+      ),
       deadline: duration(
         5000,
         'ms',

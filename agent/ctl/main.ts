@@ -94,8 +94,8 @@ export const COMMANDS: readonly Command[] = [
     most: 0,
     help: 'our neighbours, with the quality of each link',
     more: `NEIGHBOUR is the address of the interface at the other end, ROUTER whose it is.
-IN, AIR LOSS and HEARD are what XDP saw come in: frames, the loss that gaps in
-batman-adv's sequence numbers show, and the time since the last frame.`,
+Below it what XDP saw come in. AIR LOSS is what gaps in batman-adv's sequence
+numbers show: lost on the way here, whatever happens to what we send.`,
     example: 'x0ctl links --json | jq \'.links[] | select(.quality == "BAD")\'',
     run: showing<Of<typeof shapes.links>>('/mesh/links', async (answer, to) => (await views()).linksText(answer, to)),
   },
@@ -254,9 +254,9 @@ object is validated first, against its manifest.`,
     least: 0,
     most: 0,
     help: 'what the BPF programs cost now; as root',
-    more: `Switches the kernel's BPF statistics on for so long, which costs every program
-of the kernel some 20 ns a run, and off again. A tail call counts for the program
-that made it.`,
+    more: `Switches the kernel's BPF statistics on for so long, which costs each program of
+the kernel some 20 ns a run, and off again. What a tail call leads to counts for
+the program that made it.`,
     example: 'x0ctl bpf profile --seconds 10',
     options: { seconds: { type: 'string', value: 'N', help: 'how long, 0.1 to 600; 5 without it' } },
     run: async ({ to, json, options, agent }) => {

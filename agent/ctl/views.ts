@@ -2,7 +2,7 @@
 
 import type * as shapes from '../report/shapes.ts';
 import type { Of } from '../report/shapes.ts';
-import { age, type Color, type Column, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
+import { age, type Color, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'color'>;
 
@@ -86,33 +86,9 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
   );
 }
 
-type LinkRow = Of<typeof shapes.links>['links'][number];
-
-/** What came in, as XDP or the packet socket saw it. */
-const INCOMING: readonly Column<LinkRow>[] = [
-  { title: 'IN', of: ({ incoming }) => (incoming === null ? '-' : `${incoming.frames}`), right: true },
-  {
-    title: 'AIR LOSS',
-    of: ({ incoming }) =>
-      incoming === null || incoming.lossOnAir === null ? '-' : `${(incoming.lossOnAir * 100).toFixed(1)}%`,
-    right: true,
-  },
-  {
-    title: 'HEARD',
-    of: ({ incoming }) =>
-      incoming === null || incoming.lastSeenMs === null
-        ? '-'
-        : incoming.silent
-          ? 'silent'
-          : milliseconds(incoming.lastSeenMs),
-    color: ({ incoming }) => (incoming?.silent ? 'red' : null),
-    right: true,
-  },
-];
-
 export function linksText({ links }: Of<typeof shapes.links>, to: Screen): string {
   if (links.length === 0) return 'No neighbour is heard on any hard interface.\n';
-  return table(
+  const quality = table(
     [
       { title: 'VIA', of: (link) => link.interface, flexible: true },
       { title: 'NEIGHBOUR', of: ({ neighbour }) => neighbour },
@@ -125,10 +101,40 @@ export function linksText({ links }: Of<typeof shapes.links>, to: Screen): strin
       { title: 'METRIC', of: metric, right: true },
       { title: 'DELAY', of: ({ latencyMs }) => (latencyMs === null ? '-' : milliseconds(latencyMs)), right: true },
       { title: 'LOSS', of: ({ loss }) => (loss === null ? '-' : `${(loss * 100).toFixed(1)}%`), right: true },
-      ...(links.some(({ incoming }) => incoming !== null) ? INCOMING : []),
       { title: 'SEEN', of: ({ lastSeenSeconds }) => age(lastSeenSeconds), right: true },
     ],
     links,
+    to,
+  );
+  const heard = links.flatMap(({ interface: via, neighbour, incoming }) =>
+    incoming === null ? [] : [{ via, neighbour, ...incoming }],
+  );
+  return heard.length === 0 ? quality : `${quality}\nWhat came in:\n${incomingText(heard, to)}`;
+}
+
+type Incoming = NonNullable<Of<typeof shapes.links>['links'][number]['incoming']>;
+
+/** What XDP saw, or a packet socket. */
+function incomingText(rows: readonly (Incoming & { via: string; neighbour: string })[], to: Screen): string {
+  return table(
+    [
+      { title: 'VIA', of: ({ via }) => via, flexible: true },
+      { title: 'NEIGHBOUR', of: ({ neighbour }) => neighbour },
+      { title: 'FRAMES', of: ({ frames }) => `${frames}`, right: true },
+      { title: 'KIB', of: ({ bytes }) => (bytes / 1024).toFixed(0), right: true },
+      {
+        title: 'AIR LOSS',
+        of: ({ lossOnAir }) => (lossOnAir === null ? '-' : `${(lossOnAir * 100).toFixed(1)}%`),
+        right: true,
+      },
+      {
+        title: 'LAST FRAME',
+        of: ({ lastSeenMs }) => (lastSeenMs === null ? '-' : milliseconds(lastSeenMs)),
+        right: true,
+      },
+      { title: '', of: ({ silent }) => (silent ? 'silent' : ''), color: ({ silent }) => (silent ? 'red' : null) },
+    ],
+    rows,
     to,
   );
 }

@@ -75,12 +75,12 @@ function refuse(code: ErrorCode, message: string, detail: Record<string, unknown
 }
 
 class Reader {
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly view: DataView;
   readonly little: boolean;
 
   constructor(bytes: Uint8Array, little: boolean) {
-    this.bytes = bytes;
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.little = little;
   }
@@ -103,7 +103,7 @@ class Reader {
     const begin = table.offset + at;
     const end = at < table.size ? this.bytes.indexOf(0, begin) : -1;
     if (end < 0 || end >= table.offset + table.size) refuse('E_BPF_ELF', 'a name lies outside of its string table');
-    const name = Buffer.from(this.bytes.subarray(begin, end)).toString('latin1');
+    const name = this.bytes.toString('latin1', begin, end);
     if (!/^[\x20-\x7e]{0,128}$/.test(name)) refuse('E_BPF_ELF', 'a name holds what no name holds');
     return name;
   }
@@ -254,10 +254,11 @@ function readPrograms(
 /** What BTF says of a type: its size in bytes where it has one. */
 interface Type {
   readonly kind: number;
-  readonly name: string;
+  /** Names by their place among the strings: source lines are there too, and few are asked for. */
+  readonly nameAt: number;
   /** `size` or `type`, as the kind has it. */
   readonly word: number;
-  readonly members: readonly { readonly name: string; readonly type: number }[];
+  readonly members: readonly { readonly nameAt: number; readonly type: number }[];
   /** Of an array. */
   readonly element: number;
   readonly count: number;
@@ -287,7 +288,12 @@ const TAIL: Readonly<Record<number, readonly [number, number]>> = {
   19: [0, 12],
 };
 
-function readTypes(reader: Reader, section: Section): Type[] {
+interface Types {
+  readonly types: readonly Type[];
+  nameOf(of: { readonly nameAt: number }): string;
+}
+
+function readTypes(reader: Reader, section: Section): Types {
   const bad = (what: string): never => refuse('E_BPF_ELF', `its types (BTF) ${what}`);
   const base = section.offset;
   if (section.size < 24) bad('have no header');
@@ -298,9 +304,7 @@ function readTypes(reader: Reader, section: Section): Type[] {
   if (header + typesAt + typesSize > section.size || header + stringsAt + stringsSize > section.size || header < 24)
     bad('lie outside of their section');
   const strings = { offset: base + header + stringsAt, size: stringsSize };
-  // Source lines are among the strings, so only names that are asked for are held to what a name is.
-  const nameAt = (at: number): string => (at === 0 ? '' : reader.string(strings, at));
-  const types: Type[] = [{ kind: 0, name: 'void', word: 0, members: [], element: 0, count: 0 }];
+  const types: Type[] = [{ kind: 0, nameAt: 0, word: 0, members: [], element: 0, count: 0 }];
   let at = base + header + typesAt;
   const end = at + typesSize;
   while (at < end) {
@@ -317,14 +321,14 @@ function readTypes(reader: Reader, section: Section): Type[] {
       ? Array.from({ length: vlen }, (_, i) => {
           const from = at + 12 + i * 12;
           return kind === KIND.datasec
-            ? { name: '', type: reader.u32(from) }
-            : { name: nameAt(reader.u32(from)), type: reader.u32(from + 4) };
+            ? { nameAt: 0, type: reader.u32(from) }
+            : { nameAt: reader.u32(from), type: reader.u32(from + 4) };
         })
       : [];
     const isArray = kind === KIND.array;
     types.push({
       kind,
-      name: nameAt(reader.u32(at)),
+      nameAt: reader.u32(at),
       word: reader.u32(at + 8),
       members,
       element: isArray ? reader.u32(at + 12) : 0,
@@ -332,7 +336,7 @@ function readTypes(reader: Reader, section: Section): Type[] {
     });
     at = next;
   }
-  return types;
+  return { types, nameOf: ({ nameAt }) => (nameAt === 0 ? '' : reader.string(strings, nameAt)) };
 }
 
 /** The maps of section .maps, which clang describes by the types of its variables (libbpf's BTF-defined maps). */
@@ -342,7 +346,7 @@ function readMaps(reader: Reader, sections: readonly Section[], symbols: readonl
   const names = symbols.filter(({ type, section: of }) => type === STT_OBJECT && of === section.index);
   const btf = sections.find(({ name }) => name === '.BTF');
   if (btf === undefined) refuse('E_BPF_MAP', 'its maps have no types (BTF)');
-  const types = readTypes(reader, btf);
+  const { types, nameOf } = readTypes(reader, btf);
   const typeOf = (id: number): Type => types[id] ?? refuse('E_BPF_ELF', 'its types (BTF) name one that is not there');
   const sizeOf = (id: number, depth = 0): number => {
     if (depth > 16) refuse('E_BPF_MAP', 'a type of its maps leads nowhere');
@@ -353,7 +357,7 @@ function readMaps(reader: Reader, sections: readonly Section[], symbols: readonl
     if (kind === KIND.typedef || (kind >= 9 && kind <= 11)) return sizeOf(word, depth + 1);
     return refuse('E_BPF_MAP', 'a type of its maps has no size');
   };
-  const variables = new Map(types.filter(({ kind }) => kind === KIND.var).map((type) => [type.name, type]));
+  const variables = new Map(types.filter(({ kind }) => kind === KIND.var).map((type) => [nameOf(type), type]));
   if (names.length === 0 || names.length > SECTIONS_MOST)
     refuse('E_BPF_MAP', `${names.length} maps: 1 to ${SECTIONS_MOST} are sane`);
   return names.map(({ name }) => {
@@ -364,11 +368,12 @@ function readMaps(reader: Reader, sections: readonly Section[], symbols: readonl
     for (const member of members) {
       const pointed = typeOf(member.type).kind === KIND.ptr ? typeOf(member.type).word : 0;
       const number = typeOf(pointed).count;
-      if (member.name === 'type') spec.type = number;
-      else if (member.name === 'max_entries') spec.maxEntries = number;
-      else if (member.name === 'key') spec.keySize = sizeOf(pointed);
-      else if (member.name === 'value') spec.valueSize = sizeOf(pointed);
-      else refuse('E_BPF_MAP', `map ${name} has a ${member.name}, which none of ours has`);
+      const property = nameOf(member);
+      if (property === 'type') spec.type = number;
+      else if (property === 'max_entries') spec.maxEntries = number;
+      else if (property === 'key') spec.keySize = sizeOf(pointed);
+      else if (property === 'value') spec.valueSize = sizeOf(pointed);
+      else refuse('E_BPF_MAP', `map ${name} has a ${property}, which none of ours has`);
     }
     return spec;
   });

@@ -90,10 +90,10 @@ export interface Loaded {
   /** What all maps take of the kernel's memory: none of them grows. */
   readonly lockedBytes: number;
   /**
-   * Native where the driver can, generic otherwise. Throws E_BPF_FOREIGN where somebody else's program sits, and stays;
+   * Native where the driver can, generic otherwise if `generic` says so. Throws E_BPF_FOREIGN where somebody else's program sits, and stays;
    * E_BPF_LOAD for what else the kernel says.
    */
-  attach(index: IfIndex): AttachedXdp;
+  attach(index: IfIndex, generic?: boolean): AttachedXdp;
   close(): void;
 }
 
@@ -125,9 +125,12 @@ export function loadMesh(native: Native, only?: Variant): Loaded {
   for (const variant of variants) {
     const { image } = readValid(folder, entryOf(manifest, 'mesh', variant));
     try {
-      const before = new Set(openMaps().keys());
+      const before = new Set(readdirSync('/proc/self/fd'));
       const object = native.openBpf(image);
-      const bytes = [...openMaps()].reduce((sum, [id, size]) => sum + (before.has(id) ? 0 : size), 0);
+      const bytes = readdirSync('/proc/self/fd')
+        .filter((fd) => !before.has(fd))
+        .map((fd) => fdinfo(Number(fd)))
+        .reduce((sum, info) => sum + (info.has('map_id') ? Number(info.get('memlock') ?? 0) : 0), 0);
       return chained(object, variant, noTimer, bytes);
     } catch (thrown) {
       const error = loadError(thrown);
@@ -156,29 +159,22 @@ function chained(object: NativeBpf, variant: Variant, noTimer: AgentError | null
     features: { jit: jited === 1, timer: variant === 'timer', noTimer: noTimer?.message ?? null },
     neighbourSize: object.maps.find(({ name }) => name === 'neighbours')!.valueSize,
     lockedBytes,
-    attach(index) {
+    attach(index, generic = true) {
       try {
-        return attachXdp(object, 'entry', index);
+        if (generic) return attachXdp(object, 'entry', index);
+        const link = object.attachXdp('entry', index, false);
+        return { mode: 'native', close: () => link.close() };
       } catch (thrown) {
         const { code, message } = thrown as NativeError;
         if (code === 'EBUSY' || code === 'EEXIST')
           throw new AgentError('E_BPF_FOREIGN', "somebody else's XDP program sits there, and stays");
+        if (code === 'EOPNOTSUPP' && !generic)
+          throw new AgentError('E_BPF_LOAD', 'the driver has no XDP of its own, and bpf.generic is 0');
         throw new AgentError('E_BPF_LOAD', message, { errno: code });
       }
     },
     close: () => object.close(),
   };
-}
-
-/** The maps that this process has open: bytes by id. */
-function openMaps(): ReadonlyMap<string, number> {
-  const found = new Map<string, number>();
-  for (const fd of readdirSync('/proc/self/fd')) {
-    const info = fdinfo(Number(fd));
-    const [id, bytes] = [info.get('map_id'), info.get('memlock')];
-    if (id !== undefined && bytes !== undefined) found.set(id, Number(bytes));
-  }
-  return found;
 }
 
 /** What the kernel tells of a descriptor of ours: /proc/self/fdinfo. */

@@ -52,6 +52,8 @@ export interface XdpSettings {
   /** Only batman-adv frames from these pass; empty: from all. */
   readonly admitted: readonly Mac[];
   readonly beaconEthertype: number;
+  /** Also where the driver has no XDP of its own. */
+  readonly generic: boolean;
   /** Of a day; 0 shares nothing. */
   readonly epsilon: number;
 }
@@ -178,7 +180,7 @@ export class Xdp {
     if (this.#loaded === null) return;
     const before = post.why;
     try {
-      post.attached = this.#loaded.attach(index);
+      post.attached = this.#loaded.attach(index, this.#options.settings.generic);
       post.why = post.attached.mode === 'native' ? null : 'the driver has no XDP of its own';
     } catch (thrown) {
       const error = asAgentError(thrown, 'E_BPF_LOAD');

@@ -110,7 +110,10 @@ describe('the explainer', () => {
           assert.ok(!program.changesFrame, program.name);
           const drops = program.answers.includes('XDP_DROP');
           assert.equal(drops, program.name === 'entry' || program.name === 'control', program.name);
-          assert.ok(program.worstCase <= 1500 && !program.rounds.includes(null), `${program.name} ${program.worstCase}`);
+          assert.ok(
+            program.worstCase <= 1500 && !program.rounds.includes(null),
+            `${program.name} ${program.worstCase}`,
+          );
           assert.equal(program.helpers.includes('bpf_timer_start') && variant === 'no-timer', false);
         }
         assert.ok(!/could not be told/.test(text), text);

@@ -25,7 +25,7 @@ const STRANGER = '02:00:00:00:00:5a';
 
 type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
 
-const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], beaconEthertype: 0x88b5, epsilon: 1 };
+const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], beaconEthertype: 0x88b5, generic: true, epsilon: 1 };
 
 /** A veth pair, and what measures its end b0, which a mesh is said to have. */
 async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = {}) {
@@ -343,6 +343,10 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     const bridge = (await rt.getLink(route, 'br0'))!;
     const both = tables(A);
     xdp.tables({ ...both, hardInterfaces: [...both.hardInterfaces, { ...bridge, active: true }] });
+    const strict = loadMesh(native(), variant);
+    xdp.tables(both);
+    assert.throws(() => strict.attach(bridge.index, false), { code: 'E_BPF_LOAD', message: /bpf.generic is 0/ });
+    xdp.tables({ ...both, hardInterfaces: [...both.hardInterfaces, { ...bridge, active: true }] });
     const { level, why, interfaces } = xdp.view();
     assert.equal(level, 'generic');
     assert.match(why!, /^br0: /);
@@ -353,6 +357,7 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     await rt.change(route, rt.encodeDeleteLink('br0'), 'delete');
     xdp.tables(both);
     assert.deepEqual(xdp.standing(), { level: 'native', why: null });
+    assert.throws(() => loadMesh(native(), variant).attach(9999), { code: 'E_BPF_LOAD' });
     xdp.tables({ ...both, mesh: null });
     assert.deepEqual(xdp.standing(), { level: 'off', why: null });
     close();
