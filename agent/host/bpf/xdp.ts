@@ -41,6 +41,11 @@ import type { Variant } from './validator.ts';
 const STAMPS_MOST = 64;
 /** An interface that refused is asked again so much later. */
 const AGAIN: Nanos = 30 * SECOND;
+/**
+ * An interface that left the mesh keeps its program for so long: a repair may have taken it out for a moment, and some
+ * drivers restart a card to attach one.
+ */
+const LINGER: Nanos = 600 * SECOND;
 /** Without the kernel's timer: no look sooner than this after the one before. */
 const LOOK_MS = 5;
 
@@ -72,6 +77,8 @@ interface Post {
   attached: AttachedXdp | null;
   why: string | null;
   triedAt: Nanos;
+  /** When it left the mesh; null while it is in it. */
+  leftAt: Nanos | null;
 }
 
 export class Xdp {
@@ -91,6 +98,7 @@ export class Xdp {
   #ledger: Ledger | null = null;
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Nanos = NEVER;
+  #closed = false;
 
   constructor(options: XdpOptions) {
     this.#options = options;
@@ -156,11 +164,14 @@ export class Xdp {
     const now = this.#options.native.now();
     for (const [index, post] of this.#posts) {
       if (wanted.some((hard) => hard.index === index && hard.name === post.name)) continue;
+      post.leftAt ??= now;
+      if (now < post.leftAt + LINGER) continue;
       post.attached?.close();
       this.#posts.delete(index);
     }
     for (const { index, name } of wanted) {
-      const post = this.#posts.get(index) ?? { name, attached: null, why: this.#why, triedAt: -AGAIN };
+      const post = this.#posts.get(index) ?? { name, attached: null, why: this.#why, triedAt: -AGAIN, leftAt: null };
+      post.leftAt = null;
       this.#posts.set(index, post);
       if (post.attached === null && now >= post.triedAt + AGAIN) this.#attach(index, post, now);
     }
@@ -171,7 +182,7 @@ export class Xdp {
     const early = wanted.flatMap(({ index }) => admitted.map((neighbour) => ({ neighbour, index, lastSeenMs: 0 })));
     const known = admitted.length > 0 ? early : heard;
     this.#settleRoster(
-      known.filter(({ neighbour, index }) => this.#posts.has(index) && !this.#outcasts.has(neighbour)),
+      known.filter(({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour)),
     );
   }
 
@@ -196,7 +207,7 @@ export class Xdp {
 
   /** The packet socket stands while an interface has no program. */
   #settleTally(): void {
-    const bare = [...this.#posts.values()].some(({ attached }) => attached === null);
+    const bare = this.#present().some(({ attached }) => attached === null);
     if (!bare) {
       this.#socket?.close();
       this.#socket = null;
@@ -216,6 +227,11 @@ export class Xdp {
         // Then nothing counts there: view() says so.
       }
     }
+  }
+
+  /** The interfaces that the mesh has now. */
+  #present(): Post[] {
+    return [...this.#posts.values()].filter(({ leftAt }) => leftAt === null);
   }
 
   #isBare(index: IfIndex): boolean {
@@ -283,8 +299,11 @@ export class Xdp {
     return at < 0 ? null : this.#stamps.splice(at, 1)[0]!.at;
   }
 
-  /** Without the kernel's timer: who is beyond its deadline? And when is the next look due? */
-  #look(): void {
+  /**
+   * Without the kernel's timer: when is a look due, and, where it is, who is beyond its deadline? Only a look that was due
+   * says so: whoever else calls may be behind with frames that have come.
+   */
+  #look(isDue = false): void {
     const { native } = this.#options;
     const now = native.now();
     let next = NEVER;
@@ -292,7 +311,7 @@ export class Xdp {
       const isKernels = !this.#isBare(row.index);
       if (row.state !== 'heard' || row.deadline === 0 || (isKernels && this.#loaded?.features.timer)) continue;
       const due = row.last + row.deadline;
-      if (due > now) {
+      if (due > now || !isDue) {
         next = Math.min(next, due);
         continue;
       }
@@ -303,11 +322,15 @@ export class Xdp {
     if (next === NEVER || (this.#timer !== null && this.#timerAt <= next)) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timerAt = next;
-    const wait = Math.max(LOOK_MS, Math.ceil((next - now) / MS));
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#look();
-    }, wait);
+    // Frames that wait on sockets and rings are read between the timer and the look.
+    this.#timer = setTimeout(
+      () =>
+        setImmediate(() => {
+          this.#timer = null;
+          if (!this.#closed) this.#look(true);
+        }),
+      Math.max(LOOK_MS, Math.ceil((next - now) / MS)),
+    );
     this.#timer.unref();
   }
 
@@ -330,7 +353,7 @@ export class Xdp {
 
   /** The worst level of all interfaces, and why it is not native. */
   standing(): Pick<XdpView, 'level' | 'why'> {
-    const posts = [...this.#posts.values()];
+    const posts = this.#present();
     const worst = LEVELS.find((level) => posts.some((post) => this.#levelOf(post) === level));
     if (worst === undefined) return { level: 'off', why: null };
     const weak = posts.find((post) => this.#levelOf(post) === worst && post.why !== null);
@@ -354,7 +377,7 @@ export class Xdp {
       ...this.standing(),
       variant: loaded?.variant ?? null,
       jit: loaded?.features.jit ?? false,
-      interfaces: [...this.#posts.values()].map((post) => ({
+      interfaces: this.#present().map((post) => ({
         name: post.name,
         level: this.#levelOf(post),
         why: post.why,
@@ -374,6 +397,7 @@ export class Xdp {
   }
 
   close(): void {
+    this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const { attached } of this.#posts.values()) attached?.close();
     for (const ring of this.#rings) ring.close();
