@@ -5,12 +5,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Tables, WorldEvent } from '../../../agent/core/event.ts';
 import { type MeshInfo, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { loadMesh } from '../../../agent/host/bpf/loader.ts';
+import { profile } from '../../../agent/host/bpf/profiler.ts';
 import type { Variant } from '../../../agent/host/bpf/validator.ts';
 import { Xdp, type XdpSettings } from '../../../agent/host/bpf/xdp.ts';
 import { attachXdp, native } from '../../../agent/host/native.ts';
@@ -197,13 +198,22 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     await until('heard', () => told.length === 1);
     const { at, ...first } = told[0]!;
     assert.deepEqual(first, { type: 'neighbour-evidence', neighbour: A, interface: b.index, what: 'heard' });
-    assert.ok(Math.abs(at - last()) < 1e6);
-    // Any frame pushes the deadline back.
-    for (let i = 0; i < 8; i++) {
-      await pause(20);
-      send(ether(A, 0x9999, Buffer.alloc(50)));
+    assert.ok(Math.abs(at - last()) < 20e6);
+    // Any frame pushes the deadline back. A machine that is too busy to send them in time proves nothing: then once more.
+    for (let tries = 0, gap = Number.POSITIVE_INFINITY; gap > 50e6; tries++) {
+      assert.ok(tries < 20, 'this machine is too busy');
+      send(ogm(A, 1));
+      await until('heard', () => told.at(-1)!.what === 'heard');
+      told.length = 1;
+      gap = 0;
+      for (let i = 0, before = shim.now(); i < 8; i++) {
+        await pause(20);
+        send(ether(A, 0x9999, Buffer.alloc(50)));
+        gap = Math.max(gap, shim.now() - before);
+        before = shim.now();
+      }
+      if (gap <= 50e6) assert.equal(told.length, 1);
     }
-    assert.equal(told.length, 1);
     await until('silent', () => told.length === 2);
     assert.equal(told[1]!.what, 'deadline');
     const took = told[1]!.at - last();
@@ -307,6 +317,25 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     again.close();
     theirs.close();
     foreign.close();
+  },
+
+  async 'what it costs is counted while somebody asks, and no longer'(variant) {
+    const { xdp, send, passed, close } = await setUp(variant);
+    const read = async () => xdp.view().programs;
+    const [before] = await read();
+    const found = profile(read, 0.2);
+    await pause(50);
+    send(...Array.from({ length: 100 }, (_, i) => ogm(A, i)));
+    const [entry] = await found;
+    assert.deepEqual([entry!.name, entry!.runs], ['entry', 100]);
+    assert.ok(entry!.nsARun > 10 && entry!.nsARun < 1e6 && entry!.runsASecond > 0 && entry!.share > 0);
+    assert.ok(before!.verified > 100);
+    if (readFileSync('/proc/sys/kernel/bpf_stats_enabled', 'utf8').trim() === '0') {
+      send(ogm(A, 200));
+      await until('passed', () => passed.length === 101);
+      assert.equal((await read())[0]!.runs, before!.runs + 100);
+    }
+    close();
   },
 
   async 'lets go of the interface on close, and when killed'(variant) {
