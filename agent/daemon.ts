@@ -427,7 +427,8 @@ function degraded(
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
   const xdp = host.xdp?.standing();
-  if (xdp?.why) found.push({ part: 'xdp', level: xdp.level, why: xdp.why });
+  // The generic one is slower, and counts the same: status shows it, and it is no lack.
+  if (xdp?.why && xdp.level !== 'generic') found.push({ part: 'xdp', level: xdp.level, why: xdp.why });
   if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });
   if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
   return found;

@@ -43,6 +43,7 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
         `${name.padEnd(15)} ${mac} ${carrier ? 'up' : 'no carrier'}${active ? '' : ', not active'}${primary ? ', primary' : ''}`,
     ),
   );
+  if (status.xdp !== null) row('xdp', `${status.xdp.level}${status.xdp.why === null ? '' : `: ${status.xdp.why}`}`);
   row('healing', `${heal.mode}${heal.authenticated ? '' : '; no mesh key: this router heals by itself only'}`);
   if (heal.budgets.length > 0)
     row(

@@ -483,6 +483,7 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
   const heal = sources.heal();
   const now = sources.now();
   const { status, reasons } = healthOf(sources);
+  const xdp = sources.xdp?.() ?? null;
   const last: shapes.Of<typeof shapes.status>['heal']['last'][number][] = [];
   for (const { wall, decision } of sources.journal.query({ limit: 50 }).toReversed()) {
     if (!['verified', 'failed', 'rolled-back'].includes(decision.step) || last.length >= 5) continue;
@@ -515,6 +516,7 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       carrier,
       primary,
     })),
+    xdp: xdp === null ? null : { level: xdp.level, why: xdp.why },
     heal: {
       mode: heal.mode,
       authenticated: heal.authenticated,

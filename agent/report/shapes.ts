@@ -94,6 +94,8 @@ export const health = object({
   uptimeSeconds: number('of the agent'),
 });
 
+const xdpLevel = oneOf(['native', 'generic', 'packet-socket', 'off'], 'what counts');
+
 export const status = object({
   version,
   agent: object({
@@ -127,6 +129,7 @@ export const status = object({
     }),
     'interfaces under the mesh interface',
   ),
+  xdp: orNull(object({ level: xdpLevel, why: orNull(text('why it is not native')) }, 'null where bpf.enabled is 0')),
   heal: object({
     mode,
     authenticated: flag('alarms travel under a key; without one the agent heals locally only'),
@@ -203,7 +206,6 @@ export const links = object({
   ),
 });
 
-const xdpLevel = oneOf(['native', 'generic', 'packet-socket', 'off'], 'what counts');
 export const xdp = object({
   version,
   level: xdpLevel,

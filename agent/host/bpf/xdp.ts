@@ -158,8 +158,16 @@ export class Xdp {
     object.update('settings', encodeU32(0), value);
   }
 
-  /** batman-adv's tables were read. */
-  tables({ mesh, hardInterfaces, neighbours }: Tables): void {
+  /** batman-adv's tables were read. Does not throw: what measures must not keep others from healing. */
+  tables(tables: Tables): void {
+    try {
+      this.#follow(tables);
+    } catch (thrown) {
+      this.#options.log.warning('XDP cannot follow the mesh', { why: asAgentError(thrown).message });
+    }
+  }
+
+  #follow({ mesh, hardInterfaces, neighbours }: Tables): void {
     const wanted = mesh === null ? [] : hardInterfaces;
     const now = this.#options.native.now();
     for (const [index, post] of this.#posts) {
@@ -264,12 +272,20 @@ export class Xdp {
     return this.#deadlines.get(keyOf(who)) ?? this.#options.settings.deadlineNs;
   }
 
+  #command(who: Who, what: 'deadline' | 'silent', value: Nanos): void {
+    try {
+      this.#loaded?.object.testRun('control', encodeCommand(who, what, value), 1);
+    } catch (thrown) {
+      this.#options.log.warning('XDP takes no command', { what, why: asAgentError(thrown).message });
+    }
+  }
+
   /** The effect 'deadline'. */
   setDeadline(who: Who, silenceNs: Nanos): void {
     if (!this.#roster.some((one) => keyOf(one) === keyOf(who))) return;
     const deadline = Math.max(0, Math.min(Math.round(silenceNs), 3600 * SECOND));
     this.#deadlines.set(keyOf(who), deadline);
-    this.#loaded?.object.testRun('control', encodeCommand(who, 'deadline', deadline), 1);
+    this.#command(who, 'deadline', deadline);
     const row = this.#tally.row(who);
     if (row !== undefined) row.deadline = deadline;
     this.#look();
@@ -315,7 +331,7 @@ export class Xdp {
         next = Math.min(next, due);
         continue;
       }
-      if (isKernels) this.#loaded?.object.testRun('control', encodeCommand(row, 'silent', row.last), 1);
+      if (isKernels) this.#command(row, 'silent', row.last);
       else this.#tally.row(row)!.state = 'silent';
       this.#tell(row, 'deadline', now);
     }
@@ -351,9 +367,12 @@ export class Xdp {
     return this.#loaded === null ? null : decodeTotals(this.#loaded.object.read('totals')[1]);
   }
 
-  /** The worst level of all interfaces, and why it is not native. */
+  /** The worst level of all interfaces, and why it is not native. A bridge that nobody is behind is no radio. */
   standing(): Pick<XdpView, 'level' | 'why'> {
-    const posts = this.#present();
+    const busy = new Set(this.#roster.map(({ index }) => this.#posts.get(index)));
+    const present = this.#present();
+    const heard = present.filter((post) => this.#levelOf(post) !== 'generic' || busy.has(post));
+    const posts = heard.length > 0 ? heard : present;
     const worst = LEVELS.find((level) => posts.some((post) => this.#levelOf(post) === level));
     if (worst === undefined) return { level: 'off', why: null };
     const weak = posts.find((post) => this.#levelOf(post) === worst && post.why !== null);

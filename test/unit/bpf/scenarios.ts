@@ -328,7 +328,9 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     send(...Array.from({ length: 100 }, (_, i) => ogm(A, i)));
     const [entry] = await found;
     assert.deepEqual([entry!.name, entry!.runs], ['entry', 100]);
-    assert.ok(entry!.nsARun > 10 && entry!.nsARun < 1e6 && entry!.runsASecond > 0 && entry!.share > 0);
+    // User-mode Linux counts by its tick of 10 ms.
+    if (SLOW === 1) assert.ok(entry!.nsARun > 10 && entry!.nsARun < 1e6 && entry!.share > 0);
+    assert.ok(entry!.runsASecond > 0);
     assert.ok(before!.verified > 100);
     if (readFileSync('/proc/sys/kernel/bpf_stats_enabled', 'utf8').trim() === '0') {
       send(ogm(A, 200));
@@ -374,6 +376,13 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     const strict = loadMesh(native(), variant);
     assert.throws(() => strict.attach(bridge.index, false), { code: 'E_BPF_LOAD', message: /bpf.generic is 0/ });
     xdp.tables({ ...both, hardInterfaces: [...both.hardInterfaces, { ...bridge, active: true }] });
+    assert.deepEqual(xdp.standing(), { level: 'native', why: null }, 'nobody is behind the bridge');
+    const behind = { neighbour: STRANGER, interface: bridge.index, interfaceName: 'br0', lastSeenMs: 0 };
+    xdp.tables({
+      ...both,
+      hardInterfaces: [...both.hardInterfaces, { ...bridge, active: true }],
+      neighbours: [...both.neighbours, behind],
+    });
     const { level, why, interfaces } = xdp.view();
     assert.equal(level, 'generic');
     assert.match(why!, /^br0: /);

@@ -1,7 +1,7 @@
 /** What XDP measured, as the API, the metrics and x0ctl show it; and what of it they do not show to everybody. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linksText, profileText, xdpText } from '../../../agent/ctl/views.ts';
+import { linksText, profileText, statusText, xdpText } from '../../../agent/ctl/views.ts';
 import { answer, type Caller, type XdpView } from '../../../agent/report/api.ts';
 import { collect, Metrics } from '../../../agent/report/metrics.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
@@ -88,6 +88,15 @@ test('what users did is exact for who may change the router alone', () => {
   assert.equal(root.medianHandshakeMs, 2.097);
   assert.deepEqual(guest.totals, { strangers: 7, isolated: 1, unadmitted: 0, fragments: 2, unstamped: 0 });
   assert.equal(guest.medianHandshakeMs, null);
+});
+
+test('status says which level is in use', () => {
+  const status = ask<shapes.Of<typeof shapes.status>>('/mesh/status');
+  assert.equal(shapes.mismatch(shapes.status.schema, status), null);
+  assert.match(statusText(status, SCREEN), /\n {2}xdp +generic: wlan0: the driver has no XDP of its own\n/);
+  const off = ask<shapes.Of<typeof shapes.status>>('/mesh/status', ROOT, null);
+  assert.equal(off.xdp, null);
+  assert.ok(!statusText(off, SCREEN).includes('xdp'));
 });
 
 test('off says so', () => {
