@@ -2,7 +2,7 @@
 NODE := tools/node
 
 .DEFAULT_GOAL := help
-.PHONY: run test check native bench lint format build clean help
+.PHONY: run test check native bpf bench lint format build clean help
 
 run:    ## boot five routers, each with its agent; cut a link in use; show the repair
 	@tools/setup.sh lab
@@ -19,6 +19,10 @@ check:  ## the quick part: types, lint, direction of imports, generated files, u
 native: ## the native part under every compiler, sanitizers and valgrind (minutes)
 	@tools/setup.sh native
 	@$(NODE) tools/native.ts
+
+bpf:    ## the XDP programs, for both byte orders, with and without timers (takes clang)
+	@tools/setup.sh bpf
+	@$(NODE) tools/bpf.ts
 
 bench:  ## every figure of the README, measured here (half an hour and more)
 	@tools/setup.sh lab
@@ -40,7 +44,7 @@ build:  ## native part and the bundles dist/x0d.mjs, dist/x0ctl.mjs
 	@$(NODE) tools/build.ts
 
 clean:  ## what was built; packages and Node stay
-	@rm -rf dist native/build tools/lab/build .cache
+	@rm -rf dist bpf/build native/build tools/lab/build .cache
 
 help:   ## this
 	@sed -n 's/^\([a-z]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16

@@ -12,6 +12,7 @@ import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import { type Heal, heal } from './heal/heal.ts';
 import { rehearse } from './heal/rehearsal.ts';
+import { ETH_P_X0 } from './heal/wire.ts';
 import type { Alerts } from './host/alerts.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { type Control, type ControlOptions, isTaken, serveControl } from './host/control.ts';
@@ -313,6 +314,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
         return id === null ? recorder.export() : state.recording(id);
       },
     },
+    xdp: () => host.xdp?.view() ?? null,
     config: () => asTable(config),
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
     ask: (event) => host.feed(event),
@@ -359,6 +361,24 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   process.stdout.write(
     `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
   );
+  if (config.bpf.enabled) await measure(host, config, log);
+}
+
+/** After the start: no repair waits for it. */
+async function measure(host: Host, { bpf }: Config, log: Log): Promise<void> {
+  const { Xdp } = await import('./host/bpf/xdp.ts');
+  host.xdp = new Xdp({
+    native: native(),
+    log,
+    settings: {
+      deadlineNs: bpf.deadline,
+      admitted: bpf.admitted,
+      beaconEthertype: ETH_P_X0,
+      generic: bpf.generic,
+      epsilon: bpf.epsilon / 100,
+    },
+    feed: (event) => host.feed(event),
+  });
 }
 
 /** Rehearsals: some dozen soon after the start, while nobody waits, then one a minute. */
@@ -481,6 +501,9 @@ function degraded(
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
+  const xdp = host.xdp?.standing();
+  // The generic one is slower, and counts the same: status shows it, and it is no lack.
+  if (xdp?.why && xdp.level !== 'generic') found.push({ part: 'xdp', level: xdp.level, why: xdp.why });
   if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });
   if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
   const foreign = config.mesh.own ? foreignMesh(config, around.lastMesh) : null;

@@ -13,7 +13,7 @@
 
 #include "libbpf.h"
 
-enum { IMAGE_MAX = 16 << 20, NAME_SIZE = 128 };
+enum { IMAGE_MAX = 16 << 20, NAME_SIZE = 128, FRAME_MAX = 3072 };
 
 typedef struct {
   watch watch; /* without a descriptor */
@@ -76,6 +76,52 @@ static napi_value attach(napi_env env, napi_callback_info info) {
   return watch_open(env, w, fd, NULL, none, NULL, 0);
 }
 
+/*
+ * testRun(program, frame, repeat): [what it answered, nanoseconds a round], by the kernel's test-run facility. Nothing
+ * is sent or received; the maps are the real ones. Blocks this thread for as long as it takes.
+ */
+static napi_value test_run(napi_env env, napi_callback_info info) {
+  size_t argc = 3, length;
+  napi_value argv[3], out, part;
+  char name[NAME_SIZE];
+  uint8_t *frame;
+  uint32_t repeat;
+  struct bpf_object *object = object_this(env, info, &argc, argv);
+  if (!object) return NULL;
+  if (argc < 3 || !name_of(env, argv[0], name) || !bytes_of(env, argv[1], &frame, &length) || length > FRAME_MAX ||
+      napi_get_value_uint32(env, argv[2], &repeat) != napi_ok || repeat > INT32_MAX)
+    return throw_type(env, "testRun takes a program's name, a frame and how often");
+  struct bpf_program *program = libbpf.bpf_object__find_program_by_name(object, name);
+  if (!program) return throw_errno(env, "program", ENOENT);
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)length, .repeat = (int)repeat);
+  int error = -libbpf.bpf_prog_test_run_opts(libbpf.bpf_program__fd(program), &options);
+  if (error) return throw_errno(env, "bpf_prog_test_run", error);
+  if (napi_create_array_with_length(env, 2, &out) != napi_ok ||
+      napi_create_uint32(env, options.retval, &part) != napi_ok || napi_set_element(env, out, 0, part) != napi_ok ||
+      napi_create_uint32(env, options.duration, &part) != napi_ok || napi_set_element(env, out, 1, part) != napi_ok)
+    return NULL;
+  return out;
+}
+
+/* What every program of the kernel costs is counted until close(). Throws EPERM without CAP_SYS_ADMIN. */
+napi_value bpf_statistics(napi_env env, napi_callback_info info) {
+  static const char *const none[CALLBACKS] = {NULL};
+  (void)info;
+  const char *missing = libbpf_obstacle();
+  if (missing) {
+    napi_throw_error(env, "ENOSYS", missing);
+    return NULL;
+  }
+  int fd = libbpf.bpf_enable_stats(BPF_STATS_RUN_TIME);
+  if (fd < 0) return throw_errno(env, "bpf_enable_stats", -fd);
+  watch *w = calloc(1, sizeof *w);
+  if (!w) {
+    close(fd);
+    return throw_errno(env, "calloc", ENOMEM);
+  }
+  return watch_open(env, w, fd, NULL, none, NULL, 0);
+}
+
 static bool set_u32(napi_env env, napi_value object, const char *name, uint32_t number) {
   napi_value value;
   return napi_create_uint32(env, number, &value) == napi_ok &&
@@ -117,7 +163,7 @@ napi_value bpf_open(napi_env env, napi_callback_info info) {
   static const char *const none[CALLBACKS] = {NULL};
   static const napi_property_descriptor methods[] = {METHOD("attachXdp", attach), METHOD("read", map_read),
                                                      METHOD("update", map_update), METHOD("remove", map_remove),
-                                                     METHOD("openRing", ring_open)};
+                                                     METHOD("openRing", ring_open), METHOD("testRun", test_run)};
   size_t argc = 1, length;
   napi_value argv[1];
   uint8_t *image;

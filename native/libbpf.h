@@ -11,11 +11,11 @@
 #include "shim.h"
 
 #define LIBBPF(X)                                                                                                      \
-  X(bpf_link_create) X(bpf_map__fd) X(bpf_map__key_size) X(bpf_map__max_entries) X(bpf_map__name) X(bpf_map__type)     \
+  X(bpf_enable_stats) X(bpf_link_create) X(bpf_map__fd) X(bpf_map__key_size) X(bpf_map__max_entries) X(bpf_map__name) X(bpf_map__type)     \
   X(bpf_map__value_size) X(bpf_map_delete_elem) X(bpf_map_get_next_key) X(bpf_map_lookup_batch)                        \
   X(bpf_map_lookup_elem) X(bpf_map_update_batch) X(bpf_map_update_elem) X(bpf_object__close)                           \
   X(bpf_object__find_map_by_name) X(bpf_object__find_program_by_name) X(bpf_object__load) X(bpf_object__next_map)      \
-  X(bpf_object__next_program) X(bpf_object__open_mem) X(bpf_program__fd) X(bpf_program__name)                          \
+  X(bpf_object__next_program) X(bpf_object__open_mem) X(bpf_prog_test_run_opts) X(bpf_program__fd) X(bpf_program__name)                          \
   X(bpf_program__section_name) X(bpf_program__type) X(libbpf_num_possible_cpus) X(libbpf_set_print) X(libbpf_strerror) \
   X(ring_buffer__consume) X(ring_buffer__free) X(ring_buffer__new)
 

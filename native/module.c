@@ -297,6 +297,8 @@ static napi_value bpf_open(napi_env env, napi_callback_info info) {
   napi_throw_error(env, "ENOSYS", libbpf_obstacle());
   return NULL;
 }
+
+static napi_value bpf_statistics(napi_env env, napi_callback_info info) { return bpf_open(env, info); }
 #endif
 
 /* Why openBpf cannot work here, a sentence; null where it can. */
@@ -321,6 +323,7 @@ NAPI_MODULE_INIT() {
       METHOD("listenUnix", unix_listen),
       METHOD("now", now),
       METHOD("openBpf", bpf_open),
+      METHOD("bpfStatistics", bpf_statistics),
       METHOD("bpfObstacle", bpf_obstacle),
   };
   if (napi_define_properties(env, exports, sizeof all / sizeof all[0], all) != napi_ok) return NULL;

@@ -73,6 +73,7 @@ napi_value unix_listen(napi_env env, napi_callback_info info);
 
 #ifdef X0_BPF
 napi_value bpf_open(napi_env env, napi_callback_info info);
+napi_value bpf_statistics(napi_env env, napi_callback_info info);
 /* Loads libbpf once a process. NULL, or the sentence that says why it cannot be used. Any thread. */
 const char *libbpf_obstacle(void);
 #endif

@@ -5,6 +5,7 @@
 #     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
 #     tools/setup.sh test    lab, and what the tests compare with (promtool), compile BPF objects with (clang), and boot
 #                            Debian's own kernel with (QEMU), for radios and WireGuard
+#     tools/setup.sh bpf     base, and the compiler of the XDP programs (clang)
 #     tools/setup.sh native  base, and the compilers and checkers that tools/native.ts runs over the native part
 #
 # Debian packages come through apt, as root or with sudo where it asks for no password. Says on stderr what it is doing;
@@ -19,7 +20,7 @@ need=${1:-base}
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { printf 'x0tta6bl4: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null; }
-case $need in base | lab | test | native) ;; *) fail "tools/setup.sh takes base, lab, test or native, not $need." ;; esac
+case $need in base | bpf | lab | test | native) ;; *) fail "tools/setup.sh takes base, bpf, lab, test or native, not $need." ;; esac
 
 # Two of us at once would install into each other.
 mkdir -p .cache
@@ -77,8 +78,9 @@ may_have() {
   say "going on without $*: $lost"
 }
 may_have /usr/include/bpf/libbpf.h 'the native part will not load BPF objects' libbpf-dev
-if [ "$need" = test ] || [ "$need" = native ]; then
-  may_have clang 'the tests compile no BPF objects' clang
+if [ "$need" != base ]; then
+  may_have clang 'there will be no XDP programs, and a packet socket counts instead' clang
+  may_have llvm-objcopy 'there will be no XDP programs, and a packet socket counts instead' llvm
 fi
 if [ "$need" = test ]; then
   lost='the suites that need radios or WireGuard are skipped'
@@ -118,6 +120,12 @@ build() {
   make -q -C "$1" >/dev/null 2>&1 || { say "building $1" && make -s -C "$1" >&2; } || fail "$1 could not be built."
 }
 [ ! -e native/Makefile ] || build native
+# The XDP programs, where there is what compiles them; nothing else needs it.
+if have clang && have llvm-objcopy && [ -e /usr/include/bpf/bpf_helpers.h ] &&
+  { [ ! -e bpf/build/manifest.json ] || [ -n "$(find bpf tools/bpf.ts -newer bpf/build/manifest.json -not -path 'bpf/build*' -type f -print -quit)" ]; }; then
+  say 'compiling the XDP programs'
+  tools/node tools/bpf.ts >&2 || fail 'the XDP programs could not be compiled.'
+fi
 if [ -e tools/build.ts ] && { [ ! -e dist/x0d.mjs ] || [ -n "$(find agent tools/build.ts package-lock.json -newer dist/x0d.mjs -print -quit)" ]; }; then
   say 'bundling the agent'
   tools/node tools/build.ts >&2 || fail 'the agent could not be bundled.'

@@ -156,6 +156,11 @@ const INTERFACE: Form = {
   test: (text) => /^[\x21-\x7e]{1,15}$/.test(text) && !/[/:]/.test(text) && text !== '.' && text !== '..',
 };
 
+const LOWER_MAC: Form = {
+  expected: 'a MAC address in lower case such as 02:12:34:56:78:9a',
+  test: isMac,
+};
+
 const HOST_NAME: Form = {
   expected: 'at most 63 letters, digits, dots, - and _ (empty: the host name)',
   test: (text) => /^[A-Za-z0-9._-]{0,63}$/.test(text),
@@ -365,6 +370,40 @@ export const SECTIONS = {
         [0, 1000],
         'live',
         'One repair in so many tries the gentlest way again, though another has worked better here; 0 never.',
+      ),
+    },
+  },
+  bpf: {
+    help: 'What comes in from the neighbours, measured in the kernel (XDP); only incoming frames are seen.',
+    options: {
+      enabled: bool(
+        true,
+        'restart',
+        'Measure with XDP programs where the kernel takes them, else with a packet socket.',
+      ),
+      generic: bool(
+        true,
+        'restart',
+        'Also where the driver has no XDP of its own, as with most radios: then the kernel may copy each frame first.',
+      ),
+      deadline: duration(
+        5000,
+        'ms',
+        [0, 60000],
+        'restart',
+        'The silence after which a neighbour is reported as silent, where no schedule says otherwise; 0 is never.',
+      ),
+      admitted: list(
+        [],
+        LOWER_MAC,
+        'restart',
+        'Addresses of neighbours whose batman-adv frames pass, all others being dropped; empty lets all pass.',
+      ),
+      epsilon: int(
+        100,
+        [0, 1000],
+        'restart',
+        'How much the shared TCP figures may give away of a connection in a day, in hundredths of an epsilon; 0 shares none.',
       ),
     },
   },

@@ -34,6 +34,11 @@ export type Effect =
       readonly undoAfter?: Nanos;
     }
   | { readonly type: 'disarm'; readonly id: string }
+  /**
+   * From now on the kernel says so ('neighbour-evidence': 'deadline') when no frame of a neighbour came for so long; 0: never.
+   * Nothing happens for who is no neighbour.
+   */
+  | { readonly type: 'deadline'; readonly neighbour: Mac; readonly interface: IfIndex; readonly silenceNs: Nanos }
   /** Read batman-adv's tables now; the answer is a 'tables' event. */
   | { readonly type: 'poll' }
   /** Look at what the kernel does not announce; `interfaces` are for 'air'. Each answer is the event of its name. */

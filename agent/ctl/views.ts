@@ -45,6 +45,7 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
         `${name.padEnd(15)} ${mac} ${carrier ? 'up' : 'no carrier'}${active ? '' : ', not active'}${primary ? ', primary' : ''}`,
     ),
   );
+  if (status.xdp !== null) row('xdp', `${status.xdp.level}${status.xdp.why === null ? '' : `: ${status.xdp.why}`}`);
   row('healing', `${heal.mode}${heal.authenticated ? '' : '; no mesh key: this router heals by itself only'}`);
   if (heal.budgets.length > 0)
     row(
@@ -90,7 +91,7 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
 
 export function linksText({ links }: Of<typeof shapes.links>, to: Screen): string {
   if (links.length === 0) return 'No neighbour is heard on any hard interface.\n';
-  return table(
+  const quality = table(
     [
       { title: 'VIA', of: (link) => link.interface, flexible: true },
       { title: 'NEIGHBOUR', of: ({ neighbour }) => neighbour },
@@ -108,6 +109,91 @@ export function linksText({ links }: Of<typeof shapes.links>, to: Screen): strin
       { title: 'SEEN', of: ({ lastSeenSeconds }) => age(lastSeenSeconds), right: true },
     ],
     links,
+    to,
+  );
+  const heard = links.flatMap(({ interface: via, neighbour, incoming }) =>
+    incoming === null ? [] : [{ via, neighbour, ...incoming }],
+  );
+  return heard.length === 0 ? quality : `${quality}\nWhat came in:\n${incomingText(heard, to)}`;
+}
+
+type Incoming = NonNullable<Of<typeof shapes.links>['links'][number]['incoming']>;
+
+/** What XDP saw, or a packet socket. */
+function incomingText(rows: readonly (Incoming & { via: string; neighbour: string })[], to: Screen): string {
+  return table(
+    [
+      { title: 'VIA', of: ({ via }) => via, flexible: true },
+      { title: 'NEIGHBOUR', of: ({ neighbour }) => neighbour },
+      { title: 'FRAMES', of: ({ frames }) => `${frames}`, right: true },
+      { title: 'KIB', of: ({ bytes }) => (bytes / 1024).toFixed(0), right: true },
+      {
+        title: 'AIR LOSS',
+        of: ({ lossOnAir }) => (lossOnAir === null ? '-' : `${(lossOnAir * 100).toFixed(1)}%`),
+        right: true,
+      },
+      {
+        title: 'LAST FRAME',
+        of: ({ lastSeenMs }) => (lastSeenMs === null ? '-' : milliseconds(lastSeenMs)),
+        right: true,
+      },
+      { title: '', of: ({ silent }) => (silent ? 'silent' : ''), color: ({ silent }) => (silent ? 'red' : null) },
+    ],
+    rows,
+    to,
+  );
+}
+
+export function xdpText(xdp: Of<typeof shapes.xdp>, to: Screen): string {
+  const { level, why, variant, jit, interfaces, totals, strangers, lockedBytes, medianHandshakeMs } = xdp;
+  const out = [`${level}${why === null ? '' : ` (${clean(why)})`}`];
+  if (variant !== null)
+    out.push(
+      `programs: ${jit ? 'compiled' : 'interpreted'}, ${variant === 'timer' ? 'the kernel says who fell silent' : 'no kernel timer: silence is looked for'}, maps take ${Math.round(lockedBytes / 1024)} KiB`,
+    );
+  if (interfaces.length > 0)
+    out.push(
+      table(
+        [
+          { title: 'INTERFACE', of: ({ name }) => name, flexible: true },
+          { title: 'COUNTS', of: (one) => one.level },
+          { title: 'WHY', of: (one) => one.why ?? '', flexible: true },
+        ],
+        interfaces,
+        to,
+      ).trimEnd(),
+    );
+  const counted = Object.entries(totals);
+  if (counted.length > 0)
+    out.push(
+      'what came in:',
+      ...counted.map(([name, count]) => `  ${clean(name).padEnd(14)} ${count}`),
+      `  ${strangers} senders at least are no neighbours`,
+    );
+  if (medianHandshakeMs !== null)
+    out.push(`half of the TCP handshakes took at most ${milliseconds(medianHandshakeMs)}`);
+  return `${out.join('\n')}\n`;
+}
+
+interface ProfileRow {
+  readonly name: string;
+  readonly runs: number;
+  readonly nsARun: number;
+  readonly runsASecond: number;
+  readonly share: number;
+}
+
+export function profileText(programs: readonly ProfileRow[], to: Screen): string {
+  if (programs.length === 0) return 'No BPF program is loaded.\n';
+  return table(
+    [
+      { title: 'PROGRAM', of: ({ name }) => name },
+      { title: 'RUNS', of: ({ runs }) => `${runs}`, right: true },
+      { title: 'NS A FRAME', of: ({ runs, nsARun }) => (runs === 0 ? '-' : nsARun.toFixed(0)), right: true },
+      { title: 'FRAMES/S', of: ({ runsASecond }) => runsASecond.toFixed(1), right: true },
+      { title: 'CPU', of: ({ share }) => `${(share * 100).toFixed(3)}%`, right: true },
+    ],
+    programs,
     to,
   );
 }

@@ -146,6 +146,8 @@ export interface NativeBpf extends NativeSocket {
   openRing(map: string, options: { onRecords(records: Buffer[]): void }): NativeSocket;
   /** In one mode only: see attachXdp() of this file. */
   attachXdp(program: string, interfaceIndex: IfIndex, generic: boolean): NativeSocket;
+  /** Runs a program `repeat` times on a frame of 14 bytes or more, which goes nowhere; the maps are the real ones. */
+  testRun(program: string, frame: Uint8Array, repeat: number): readonly [answer: number, nsARound: number];
 }
 
 /** What openBpf throws beside TypeErrors. `code` is 'EUNKNOWN' and `errno` 4000 or more where libbpf itself refuses. */
@@ -174,6 +176,8 @@ export interface Native {
    * be known to be good (their SHA-256): libbpf trusts them, and of objects with one byte damaged, some crash it.
    */
   openBpf(image: Uint8Array): NativeBpf;
+  /** The kernel counts what every BPF program costs, until close(). Throws EPERM without CAP_SYS_ADMIN, or as openBpf. */
+  bpfStatistics(): NativeSocket;
   /** Why openBpf cannot work here (no libbpf when built, or none to load), a sentence; null where it can. */
   bpfObstacle(): string | null;
   /** CLOCK_MONOTONIC. */

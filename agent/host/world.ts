@@ -16,6 +16,7 @@ import type { World } from '../core/machine.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos } from '../core/time.ts';
 import { type Air, openAir } from './air.ts';
+import type { Xdp } from './bpf/xdp.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import type { Native } from './native.ts';
@@ -76,6 +77,8 @@ export class Host implements World {
   #pollAgain = false;
   #polls = 0;
   #closed = false;
+  /** What measures the hard interfaces, where that is on. */
+  xdp: Xdp | null = null;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -168,6 +171,9 @@ export class Host implements World {
         this.#undo?.disarm(effect.id);
         this.#armedBy.delete(effect.id);
         return;
+      case 'deadline':
+        this.xdp?.setDeadline({ neighbour: effect.neighbour, index: effect.interface }, effect.silenceNs);
+        return;
       case 'poll':
         this.#poll();
         return;
@@ -197,6 +203,7 @@ export class Host implements World {
   }
 
   #shut(): void {
+    this.xdp?.close();
     this.#carrier?.close();
     this.#radios?.close();
     this.#undo?.close();
@@ -301,6 +308,7 @@ export class Host implements World {
     if (this.#closed) return;
     this.feed({ type: 'tables', tables });
     this.#findRadios(tables.hardInterfaces);
+    this.xdp?.tables(tables);
     const { mesh } = tables;
     const primary = mesh?.primary?.index;
     if (mesh !== null) this.#air?.tap(primary !== undefined && mesh.algorithm === 'BATMAN_IV' ? primary : null);

@@ -200,8 +200,6 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   stations: { stations: 'object' },
   upstream: { upstream: 'object' },
   declared: { interfaces: 'list' },
-  'neighbour-evidence': { interface: 'number', neighbour: 'string', what: 'string', at: 'number' },
-  'radio-stations': { stations: 'list' },
   overheard: { interface: 'number', heard: 'list' },
   tick: {},
 };

@@ -101,6 +101,60 @@ export interface Degraded {
   readonly why: string;
 }
 
+/** What came in from one neighbour, as XDP or the packet socket saw it, since it was first known. */
+export interface NeighbourXdp {
+  /** Our hard interface. */
+  readonly interface: string;
+  readonly neighbour: Mac;
+  readonly frames: number;
+  readonly bytes: number;
+  /** Beyond its deadline. */
+  readonly silent: boolean;
+  /** null: never. */
+  readonly lastSeenNs: Nanos | null;
+  /** batman-adv's sequence numbers: those that came, and those that were jumped over. */
+  readonly received: number;
+  readonly lost: number;
+  /** 0 to 1; null while none has come. */
+  readonly lossOnAir: number | null;
+  /** How often its numbers began anew. */
+  readonly restarts: number;
+  /** Half of its frames came no further apart than this. */
+  readonly medianGapNs: Nanos | null;
+}
+
+/** How the measuring of what comes in works, and what it counted. Only what comes in is seen. */
+export interface XdpView {
+  readonly level: 'native' | 'generic' | 'packet-socket' | 'off';
+  /** Why not native; null where it is. */
+  readonly why: string | null;
+  /** With the kernel's timer, or without; null where no program is loaded. */
+  readonly variant: string | null;
+  readonly jit: boolean;
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly level: XdpView['level'];
+    readonly why: string | null;
+  }[];
+  readonly neighbours: readonly NeighbourXdp[];
+  /** By name; all 0 where no program is loaded. */
+  readonly totals: Readonly<Record<string, number>>;
+  /** Senders who are no neighbours, told apart by keyed hashes; at least so many. */
+  readonly strangers: number;
+  /** Half of the TCP handshakes took no longer than this; null while there was none. */
+  readonly medianHandshakeNs: Nanos | null;
+  readonly programs: readonly {
+    readonly name: string;
+    readonly verified: number;
+    /** Counted only while somebody has the kernel's statistics on: x0ctl bpf profile. */
+    readonly runs: number;
+    readonly ns: number;
+  }[];
+  readonly lockedBytes: number;
+  /** With noise: what may leave this router. */
+  readonly shared: { readonly opened: number; readonly established: number };
+}
+
 /** All that the calls rest on. The daemon provides it; every function answers at once and does not throw. */
 export interface Sources {
   readonly version: string;
@@ -111,6 +165,8 @@ export interface Sources {
   heal(): HealView;
   readonly journal: JournalReader;
   readonly recorder: RecordingReader;
+  /** null where the section bpf is off. */
+  xdp?(): XdpView | null;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };
@@ -248,6 +304,7 @@ export const CALLS: readonly Call[] = [
     shape: shapes.links,
     answer: ({ sources }) => {
       const now = sources.now();
+      const seen = new Map(sources.xdp?.()?.neighbours.map((one) => [`${one.interface} ${one.neighbour}`, one]));
       const links = sources.mesh().links.map((link) => ({
         interface: link.interface,
         neighbour: link.neighbour,
@@ -260,9 +317,17 @@ export const CALLS: readonly Call[] = [
         loss: link.loss === null ? null : Math.round(link.loss * 1e4) / 1e4,
         lastSeenSeconds: seconds(now - link.lastSeen),
         radio: link.radio === null ? null : radioOf(link.radio),
+        incoming: incomingOf(seen.get(`${link.interface} ${link.neighbour}`)),
       }));
       return { links };
     },
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/xdp',
+    help: 'How what comes in is measured, and what was counted over all neighbours.',
+    shape: shapes.xdp,
+    answer: ({ sources, caller }) => xdpOf(sources.xdp?.() ?? null, caller.mayChange),
   }),
   call({
     method: 'GET',
@@ -582,6 +647,7 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
   const heal = sources.heal();
   const now = sources.now();
   const { status, reasons } = healthOf(sources);
+  const xdp = sources.xdp?.() ?? null;
   const last: shapes.Of<typeof shapes.status>['heal']['last'][number][] = [];
   for (const { wall, decision } of sources.journal.query({ limit: 50 }).toReversed()) {
     if (!['verified', 'failed', 'rolled-back'].includes(decision.step) || last.length >= 5) continue;
@@ -614,6 +680,7 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       carrier,
       primary,
     })),
+    xdp: xdp === null ? null : { level: xdp.level, why: xdp.why },
     heal: {
       mode: heal.mode,
       authenticated: heal.authenticated,
@@ -631,6 +698,46 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
       budgets: heal.budgets.map(({ name, left, capacity }) => ({ name, left: Math.round(left * 100) / 100, capacity })),
       undoArmed: heal.undoArmed,
     },
+  };
+}
+
+function incomingOf(seen: NeighbourXdp | undefined): shapes.Of<typeof shapes.links>['links'][number]['incoming'] {
+  if (seen === undefined) return null;
+  const { frames, bytes, silent, lastSeenNs, received, lost, lossOnAir, restarts, medianGapNs } = seen;
+  return {
+    frames,
+    bytes,
+    silent,
+    lastSeenMs: lastSeenNs === null ? null : toMs(lastSeenNs),
+    received,
+    lost,
+    lossOnAir: lossOnAir === null ? null : Math.round(lossOnAir * 1e4) / 1e4,
+    restarts,
+    medianGapMs: medianGapNs === null ? null : toMs(medianGapNs),
+  };
+}
+
+/** What users' connections did is exact for who may change this router, and not shown to others. */
+const OF_CONNECTIONS = new Set(['segments', 'opened', 'answered', 'established', 'closed', 'reset', 'retransmitted']);
+
+function xdpOf(xdp: XdpView | null, exact: boolean): Unversioned<shapes.Of<typeof shapes.xdp>> {
+  if (xdp === null) {
+    const none = { interfaces: [], totals: {}, strangers: 0, programs: [], lockedBytes: 0, medianHandshakeMs: null };
+    return { level: 'off', why: 'bpf.enabled is 0', variant: null, jit: false, ...none };
+  }
+  const { level, why, variant, jit, interfaces, totals, strangers, programs, lockedBytes, medianHandshakeNs } = xdp;
+  const shown = Object.entries(totals).filter(([name]) => exact || !OF_CONNECTIONS.has(name));
+  return {
+    level,
+    why,
+    variant,
+    jit,
+    interfaces: interfaces.map((one) => ({ ...one })),
+    totals: Object.fromEntries(shown),
+    strangers,
+    medianHandshakeMs: medianHandshakeNs === null || !exact ? null : toMs(medianHandshakeNs),
+    programs: programs.map(({ name, verified, runs, ns }) => ({ name, verified, runs, ns })),
+    lockedBytes,
   };
 }
 

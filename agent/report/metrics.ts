@@ -66,6 +66,41 @@ export const FAMILIES = {
     help: 'Throughput that the rate control of our radio expects towards a neighbour.',
     labels: ['interface', 'neighbour'],
   },
+  mesh_neighbour_frames_total: {
+    type: 'counter',
+    help: 'Frames that came in from a neighbour, as XDP counted them.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_neighbour_bytes_total: {
+    type: 'counter',
+    help: 'Bytes that came in from a neighbour.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_neighbour_sequence_numbers_total: {
+    type: 'counter',
+    help: "Sequence numbers of a neighbour's OGMs or ELP frames: those that came, and those lost on the air.",
+    labels: ['interface', 'neighbour', 'outcome'],
+  },
+  mesh_neighbour_silent: {
+    type: 'gauge',
+    help: '1 while a neighbour is silent for longer than its deadline.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_xdp_interface: {
+    type: 'gauge',
+    help: '1 for what counts on a hard interface: native, generic, packet-socket or off.',
+    labels: ['interface', 'level'],
+  },
+  mesh_xdp_frames_total: {
+    type: 'counter',
+    help: 'Frames from strangers, and those that XDP dropped, by why.',
+    labels: ['what'],
+  },
+  mesh_tcp_connections_total: {
+    type: 'counter',
+    help: 'TCP connections of forwarded traffic, incoming side: an hourly sum with noise (differential privacy).',
+    labels: ['step'],
+  },
   mesh_link_quality_changes_total: { type: 'counter', help: 'Changes of link quality classes.', labels: ['to'] },
   mesh_interface_up: { type: 'gauge', help: '1 while the mesh interface is there.' },
   mesh_hard_interface_up: { type: 'gauge', help: '1 while a hard interface has a carrier.', labels: ['interface'] },
@@ -311,6 +346,50 @@ export function collect(metrics: Metrics, sources: Sources): void {
       labels,
       expected === undefined ? null : expected * 1000,
     ]),
+  );
+  const xdp = sources.xdp?.() ?? null;
+  const heard = (xdp?.neighbours ?? []).map((seen) => ({
+    seen,
+    labels: { interface: seen.interface, neighbour: seen.neighbour },
+  }));
+  metrics.replace(
+    'mesh_neighbour_frames_total',
+    heard.map(({ seen, labels }) => [labels, seen.frames]),
+  );
+  metrics.replace(
+    'mesh_neighbour_bytes_total',
+    heard.map(({ seen, labels }) => [labels, seen.bytes]),
+  );
+  metrics.replace(
+    'mesh_neighbour_sequence_numbers_total',
+    heard.flatMap(({ seen, labels }): [Labels, number][] => [
+      [{ ...labels, outcome: 'received' }, seen.received],
+      [{ ...labels, outcome: 'lost' }, seen.lost],
+    ]),
+  );
+  metrics.replace(
+    'mesh_neighbour_silent',
+    heard.map(({ seen, labels }) => [labels, Number(seen.silent)]),
+  );
+  metrics.replace(
+    'mesh_xdp_interface',
+    (xdp?.interfaces ?? []).map(({ name, level }) => [{ interface: name, level }, 1]),
+  );
+  metrics.replace(
+    'mesh_xdp_frames_total',
+    ['strangers', 'isolated', 'unadmitted', 'fragments', 'unstamped'].map((what) => [
+      { what },
+      xdp?.totals[what] ?? null,
+    ]),
+  );
+  metrics.replace(
+    'mesh_tcp_connections_total',
+    xdp?.variant == null
+      ? []
+      : [
+          [{ step: 'opened' }, xdp.shared.opened],
+          [{ step: 'established' }, xdp.shared.established],
+        ],
   );
   one('mesh_interface_up', Number(mesh.mesh !== null));
   metrics.replace(

@@ -94,6 +94,8 @@ export const health = object({
   uptimeSeconds: number('of the agent'),
 });
 
+const xdpLevel = oneOf(['native', 'generic', 'packet-socket', 'off'], 'what counts');
+
 export const status = object({
   version,
   agent: object({
@@ -127,6 +129,7 @@ export const status = object({
     }),
     'interfaces under the mesh interface',
   ),
+  xdp: orNull(object({ level: xdpLevel, why: orNull(text('why it is not native')) }, 'null where bpf.enabled is 0')),
   heal: object({
     mode,
     authenticated: flag('alarms travel under a key; without one the agent heals locally only'),
@@ -171,6 +174,18 @@ export const nodes = object({
   ),
 });
 
+const incoming = object({
+  frames: integer("since it was first known; of a packet socket only batman-adv's own"),
+  bytes: integer('of those frames'),
+  silent: flag('beyond its deadline'),
+  lastSeenMs: orNull(number('since its last frame; null for never')),
+  received: integer("of batman-adv's sequence numbers, those that came"),
+  lost: integer('those that were jumped over: lost on the air'),
+  lossOnAir: orNull(number('0 to 1, towards us; null while no number has come')),
+  restarts: integer('how often its numbers began anew'),
+  medianGapMs: orNull(number('half of its frames came no further apart')),
+});
+
 export const links = object({
   version,
   links: array(
@@ -196,8 +211,9 @@ export const links = object({
           peerLink: orNull(text('how far two mesh points have got with each other')),
         }),
       ),
+      incoming: orNull(incoming),
     }),
-    'neighbours, one row for each on each hard interface',
+    'neighbours, one row for each on each hard interface; `incoming` is what XDP saw, or a packet socket',
   ),
 });
 
@@ -214,6 +230,39 @@ export const paths = object({
     }),
     'one row for each way to each router',
   ),
+});
+
+export const xdp = object({
+  version,
+  level: xdpLevel,
+  why: orNull(text('why it is not native')),
+  variant: orNull(
+    text('timer or no-timer: whether the kernel itself says who fell silent; null where nothing is loaded'),
+  ),
+  jit: flag('the programs are compiled, not interpreted'),
+  interfaces: array(
+    object({ name: text('hard interface'), level: xdpLevel, why: orNull(text('why it is not native')) }),
+    'where it looks',
+  ),
+  totals: {
+    schema: {
+      type: 'object',
+      description: 'frames and TCP segments by what they were, since the agent started; only what comes in',
+      additionalProperties: { type: 'integer' },
+    },
+  } as Shape<Readonly<Record<string, number>>>,
+  strangers: integer('senders who are no neighbours, at least'),
+  medianHandshakeMs: orNull(number('half of the TCP handshakes of forwarded traffic took no longer')),
+  programs: array(
+    object({
+      name: text('program'),
+      verified: integer('instructions that the verifier went through'),
+      runs: integer('while statistics are on'),
+      ns: integer('what these runs took'),
+    }),
+    'what is loaded',
+  ),
+  lockedBytes: integer('what the maps take of the kernel'),
 });
 
 export const topology = object({

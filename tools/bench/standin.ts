@@ -214,6 +214,8 @@ export const openNetlink: Native['openNetlink'] = (options) => {
 export const openPacket: Native['openPacket'] = (options) => real.openPacket(options);
 export const listenUnix: Native['listenUnix'] = (options) => real.listenUnix(options);
 export const now: Native['now'] = () => real.now();
+export const openBpf: Native['openBpf'] = (image) => real.openBpf(image);
+export const bpfObstacle: Native['bpfObstacle'] = () => real.bpfObstacle();
 
 // batman-adv sends an OGM of ours each interval, past the agent's tap on the primary interface.
 const air = real.openPacket({ ethertype: 0x88b6, onFrame: () => {}, onError: () => {} });

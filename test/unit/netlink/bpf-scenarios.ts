@@ -208,6 +208,33 @@ export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     route.close();
   },
 
+  async 'bpf: a program is run on a frame of ours, and what it costs is counted while that is asked for'() {
+    const shim = native();
+    const object = shim.openBpf(image('shim'));
+    const [answer, ns] = object.testRun('drop', frame(7), 1000);
+    assert.ok(answer === 1 && ns < 1e6, `${answer} ${ns}`);
+    object.testRun('count', frame(7), 5);
+    assert.equal(counted(object)[7], 5, 'on the real maps');
+    assert.throws(() => object.testRun('nothing', frame(1), 1), { code: 'ENOENT' });
+    assert.throws(() => object.testRun('drop', new Uint8Array(13), 1), { code: 'EINVAL' });
+    for (const bad of [new Uint8Array(4000), 'frame', null])
+      assert.throws(() => object.testRun('drop', bad as never, 1), TypeError);
+    assert.throws(() => object.testRun('drop', frame(1), -1), TypeError);
+
+    const { fd } = object.programs.find(({ name }) => name === 'drop')!;
+    const runs = () => Number(/run_cnt:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]);
+    const before = runs();
+    const statistics = shim.bpfStatistics();
+    object.testRun('drop', frame(1), 100);
+    assert.equal(runs(), before + 100);
+    statistics.close();
+    object.testRun('drop', frame(1), 100);
+    // Somebody else may have them on.
+    if (readFileSync('/proc/sys/kernel/bpf_stats_enabled', 'utf8').trim() === '0') assert.equal(runs(), before + 100);
+    object.close();
+    assert.throws(() => object.testRun('drop', frame(1), 1), { code: 'EBADF' });
+  },
+
   async 'bpf: what cannot be loaded is refused with the words of libbpf and the verifier'() {
     const shim = native();
     const refusal = (bytes: Uint8Array): BpfError => {

@@ -1,0 +1,441 @@
+/**
+ * Measures what comes in on the mesh's hard interfaces: with XDP programs where the kernel takes them, else with a packet
+ * socket. Follows batman-adv's tables: attaches to the interfaces of the mesh, and keeps its neighbours in the maps.
+ *
+ * A deadline is the kernel's own timer where it has one for us; else it is looked at here, when the first could be due.
+ */
+import { randomBytes } from 'node:crypto';
+import { asAgentError } from '../../core/errors.ts';
+import type { NeighbourEvidence, Tables, WorldEvent } from '../../core/event.ts';
+import type { IfIndex, Mac } from '../../core/ids.ts';
+import type { Log } from '../../core/log.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
+import type { XdpView } from '../../report/api.ts';
+import type { AttachedXdp, Native, NativePacket, NativeSocket } from '../native.ts';
+import { figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
+import {
+  decodeEvent,
+  decodeNeighbours,
+  decodeStamp,
+  decodeStrangers,
+  decodeTotals,
+  encodeCommand,
+  encodeKey,
+  encodeNeighbour,
+  encodeOutcast,
+  encodeSettings,
+  encodeU32,
+  HANDSHAKE_NS,
+  NEIGHBOURS_MOST,
+  type NeighbourFigures,
+  OUTCASTS_MOST,
+  type Stamp,
+  type Totals,
+  type Who,
+} from './layout.ts';
+import { fdinfo, type Loaded, loadMesh } from './loader.ts';
+import { openTally, Tally } from './tally.ts';
+import type { Variant } from './validator.ts';
+
+/** Stamps that wait for their frame: the packet socket brings it a moment later. */
+const STAMPS_MOST = 64;
+/** An interface that refused is asked again so much later. */
+const AGAIN: Nanos = 30 * SECOND;
+/**
+ * An interface that left the mesh keeps its program for so long: a repair may have taken it out for a moment, and some
+ * drivers restart a card to attach one.
+ */
+const LINGER: Nanos = 600 * SECOND;
+/** Without the kernel's timer: no look sooner than this after the one before. */
+const LOOK_MS = 5;
+
+const LEVELS = ['off', 'packet-socket', 'generic', 'native'] as const;
+
+export interface XdpSettings {
+  /** The silence after which a neighbour counts as silent, unless a machine says otherwise for it; 0 for never. */
+  readonly deadlineNs: Nanos;
+  /** Only batman-adv frames from these pass; empty: from all. */
+  readonly admitted: readonly Mac[];
+  readonly beaconEthertype: number;
+  /** Also where the driver has no XDP of its own. */
+  readonly generic: boolean;
+  /** Of a day; 0 shares nothing. */
+  readonly epsilon: number;
+}
+
+export interface XdpOptions {
+  readonly native: Native;
+  readonly log: Log;
+  readonly settings: XdpSettings;
+  feed(event: WorldEvent): void;
+  /** For tests. */
+  readonly variant?: Variant;
+}
+
+interface Post {
+  readonly name: string;
+  attached: AttachedXdp | null;
+  why: string | null;
+  triedAt: Nanos;
+  /** When it left the mesh; null while it is in it. */
+  leftAt: Nanos | null;
+}
+
+export class Xdp {
+  readonly #options: XdpOptions;
+  readonly #loaded: Loaded | null;
+  /** Why no program is loaded. */
+  readonly #why: string | null;
+  readonly #rings: NativeSocket[] = [];
+  readonly #posts = new Map<IfIndex, Post>();
+  readonly #tally = new Tally();
+  #socket: NativePacket | null = null;
+  #stamps: Stamp[] = [];
+  #roster: Who[] = [];
+  readonly #deadlines = new Map<string, Nanos>();
+  #outcasts: ReadonlySet<Mac> = new Set();
+  readonly #secret = randomBytes(16);
+  #ledger: Ledger | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAt: Nanos = NEVER;
+  #closed = false;
+
+  constructor(options: XdpOptions) {
+    this.#options = options;
+    let loaded: Loaded | null = null;
+    let why: string | null = null;
+    try {
+      loaded = loadMesh(options.native, options.variant);
+      this.#open(loaded);
+    } catch (thrown) {
+      loaded?.close();
+      loaded = null;
+      why = asAgentError(thrown, 'E_BPF_LOAD').message;
+    }
+    this.#loaded = loaded;
+    this.#why = why;
+    if (loaded === null) options.log.warning('no XDP programs: a packet socket counts instead', { why });
+    else options.log.info('XDP programs loaded', { variant: loaded.variant, jit: loaded.features.jit });
+  }
+
+  #open(loaded: Loaded): void {
+    this.#writeSettings(loaded);
+    this.#rings.push(
+      loaded.object.openRing('events', {
+        onRecords: (records) => {
+          for (const record of records) {
+            const event = decodeEvent(record);
+            if (event !== null) this.#tell(event, event.silent ? 'deadline' : 'heard', event.at);
+          }
+          if (!loaded.features.timer) this.#look();
+        },
+      }),
+      loaded.object.openRing('stamps', {
+        onRecords: (records) => {
+          for (const record of records) {
+            const stamp = decodeStamp(record);
+            if (stamp !== null) this.#stamps.push(stamp);
+          }
+          this.#stamps = this.#stamps.slice(-STAMPS_MOST);
+        },
+      }),
+    );
+    for (const ring of this.#rings) ring.unref();
+  }
+
+  #tell({ neighbour, index }: Who, what: NeighbourEvidence, at: Nanos): void {
+    this.#options.feed({ type: 'neighbour-evidence', neighbour, interface: index, what, at });
+  }
+
+  #writeSettings({ object }: Loaded): void {
+    const { admitted, beaconEthertype } = this.#options.settings;
+    const value = encodeSettings({
+      secret: this.#secret,
+      outcasts: this.#outcasts.size > 0,
+      admittedOnly: admitted.length > 0,
+      beaconEthertype,
+    });
+    object.update('settings', encodeU32(0), value);
+  }
+
+  /** batman-adv's tables were read. Does not throw: what measures must not keep others from healing. */
+  tables(tables: Tables): void {
+    try {
+      this.#follow(tables);
+    } catch (thrown) {
+      this.#options.log.warning('XDP cannot follow the mesh', { why: asAgentError(thrown).message });
+    }
+  }
+
+  #follow({ mesh, hardInterfaces, neighbours }: Tables): void {
+    const wanted = mesh === null ? [] : hardInterfaces;
+    const now = this.#options.native.now();
+    for (const [index, post] of this.#posts) {
+      if (wanted.some((hard) => hard.index === index && hard.name === post.name)) continue;
+      post.leftAt ??= now;
+      if (now < post.leftAt + LINGER) continue;
+      post.attached?.close();
+      this.#posts.delete(index);
+    }
+    for (const { index, name } of wanted) {
+      const post = this.#posts.get(index) ?? { name, attached: null, why: this.#why, triedAt: -AGAIN, leftAt: null };
+      post.leftAt = null;
+      this.#posts.set(index, post);
+      if (post.attached === null && now >= post.triedAt + AGAIN) this.#attach(index, post, now);
+    }
+    this.#settleTally();
+    const { admitted } = this.#options.settings;
+    const heard = neighbours.map(({ neighbour, interface: index, lastSeenMs }) => ({ neighbour, index, lastSeenMs }));
+    // Who was admitted has to be heard before batman-adv can know it.
+    const early = wanted.flatMap(({ index }) => admitted.map((neighbour) => ({ neighbour, index, lastSeenMs: 0 })));
+    const known = admitted.length > 0 ? early : heard;
+    this.#settleRoster(
+      known.filter(({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour)),
+    );
+  }
+
+  #attach(index: IfIndex, post: Post, now: Nanos): void {
+    post.triedAt = now;
+    if (this.#loaded === null) return;
+    const before = post.why;
+    try {
+      post.attached = this.#loaded.attach(index, this.#options.settings.generic);
+      post.why = post.attached.mode === 'native' ? null : 'the driver has no XDP of its own';
+    } catch (thrown) {
+      const error = asAgentError(thrown, 'E_BPF_LOAD');
+      post.why = error.message;
+      if (post.why !== before)
+        this.#options.log.warning('no XDP: a packet socket counts instead', {
+          interface: post.name,
+          code: error.code,
+          why: post.why,
+        });
+    }
+  }
+
+  /** The packet socket stands while an interface has no program. */
+  #settleTally(): void {
+    const bare = this.#present().some(({ attached }) => attached === null);
+    if (!bare) {
+      this.#socket?.close();
+      this.#socket = null;
+    } else if (this.#socket === null) {
+      try {
+        this.#socket = openTally(
+          this.#options.native,
+          this.#tally,
+          (index) => this.#isBare(index),
+          (who, at) => {
+            this.#tell(who, 'heard', at);
+            this.#look();
+          },
+        );
+        this.#socket.unref();
+      } catch {
+        // Then nothing counts there: view() says so.
+      }
+    }
+  }
+
+  /** The interfaces that the mesh has now. */
+  #present(): Post[] {
+    return [...this.#posts.values()].filter(({ leftAt }) => leftAt === null);
+  }
+
+  #isBare(index: IfIndex): boolean {
+    return this.#posts.get(index)?.attached === null;
+  }
+
+  #settleRoster(candidates: Parameters<typeof roster>[1]): void {
+    const { add, remove } = roster(this.#roster, candidates, NEIGHBOURS_MOST);
+    this.#drop(remove);
+    const gone = new Set(remove);
+    this.#roster = this.#roster.filter((one) => !gone.has(one));
+    for (const who of add) {
+      const deadline = this.#deadlineOf(who);
+      if (this.#loaded !== null)
+        this.#loaded.object.update('neighbours', encodeKey(who), encodeNeighbour(deadline, this.#loaded.neighbourSize));
+      this.#tally.add(who, deadline);
+      this.#roster.push(who);
+    }
+  }
+
+  #drop(gone: readonly Who[]): void {
+    for (const who of gone) {
+      this.#loaded?.object.remove('neighbours', encodeKey(who));
+      this.#tally.remove(who);
+      this.#deadlines.delete(keyOf(who));
+    }
+  }
+
+  #deadlineOf(who: Who): Nanos {
+    return this.#deadlines.get(keyOf(who)) ?? this.#options.settings.deadlineNs;
+  }
+
+  #command(who: Who, what: 'deadline' | 'silent', value: Nanos): void {
+    try {
+      this.#loaded?.object.testRun('control', encodeCommand(who, what, value), 1);
+    } catch (thrown) {
+      this.#options.log.warning('XDP takes no command', { what, why: asAgentError(thrown).message });
+    }
+  }
+
+  /** The effect 'deadline'. */
+  setDeadline(who: Who, silenceNs: Nanos): void {
+    if (!this.#roster.some((one) => keyOf(one) === keyOf(who))) return;
+    const deadline = Math.max(0, Math.min(Math.round(silenceNs), 3600 * SECOND));
+    this.#deadlines.set(keyOf(who), deadline);
+    this.#command(who, 'deadline', deadline);
+    const row = this.#tally.row(who);
+    if (row !== undefined) row.deadline = deadline;
+    this.#look();
+  }
+
+  /** Frames from these addresses are dropped from now on, from no others. Where no program is attached nothing is. */
+  isolate(addresses: readonly Mac[]): void {
+    const next = new Set(addresses.slice(0, OUTCASTS_MOST));
+    const before = this.#outcasts;
+    this.#outcasts = next;
+    const out = this.#roster.filter(({ neighbour }) => next.has(neighbour));
+    if (this.#loaded !== null) {
+      const { object } = this.#loaded;
+      for (const mac of before) if (!next.has(mac)) object.remove('outcasts', encodeOutcast(mac));
+      for (const mac of next) object.update('outcasts', encodeOutcast(mac), encodeU32(1));
+      this.#writeSettings(this.#loaded);
+    }
+    this.#drop(out);
+    this.#roster = this.#roster.filter((one) => !out.includes(one));
+  }
+
+  /** When XDP saw this frame of the beacons' ethertype; null where it did not, or has not said so yet. Answers once. */
+  stampOf(index: IfIndex, frame: Uint8Array): Nanos | null {
+    const at = this.#stamps.findIndex(
+      (stamp) => stamp.index === index && stamp.length === frame.length && startsAlike(stamp.head, frame),
+    );
+    return at < 0 ? null : this.#stamps.splice(at, 1)[0]!.at;
+  }
+
+  /**
+   * Without the kernel's timer: when is a look due, and, where it is, who is beyond its deadline? Only a look that was due
+   * says so: whoever else calls may be behind with frames that have come.
+   */
+  #look(isDue = false): void {
+    const { native } = this.#options;
+    const now = native.now();
+    let next = NEVER;
+    for (const row of this.#rows()) {
+      const isKernels = !this.#isBare(row.index);
+      if (row.state !== 'heard' || row.deadline === 0 || (isKernels && this.#loaded?.features.timer)) continue;
+      const due = row.last + row.deadline;
+      if (due > now || !isDue) {
+        next = Math.min(next, due);
+        continue;
+      }
+      if (isKernels) this.#command(row, 'silent', row.last);
+      else this.#tally.row(row)!.state = 'silent';
+      this.#tell(row, 'deadline', now);
+    }
+    if (next === NEVER || (this.#timer !== null && this.#timerAt <= next)) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerAt = next;
+    // Frames that wait on sockets and rings are read between the timer and the look.
+    this.#timer = setTimeout(
+      () =>
+        setImmediate(() => {
+          this.#timer = null;
+          if (!this.#closed) this.#look(true);
+        }),
+      Math.max(LOOK_MS, Math.ceil((next - now) / MS)),
+    );
+    this.#timer.unref();
+  }
+
+  /** What was counted, of each neighbour where it is counted. */
+  #rows(): NeighbourFigures[] {
+    const rows: NeighbourFigures[] = [];
+    if (this.#loaded !== null) {
+      const [keys, values] = this.#loaded.object.read('neighbours');
+      rows.push(
+        ...decodeNeighbours(keys, values, this.#loaded.neighbourSize).filter(({ index }) => !this.#isBare(index)),
+      );
+    }
+    if (this.#socket !== null) rows.push(...this.#tally.rows().filter(({ index }) => this.#isBare(index)));
+    return rows;
+  }
+
+  #totals(): Totals | null {
+    return this.#loaded === null ? null : decodeTotals(this.#loaded.object.read('totals')[1]);
+  }
+
+  /** The worst level of all interfaces, and why it is not native. A bridge that nobody is behind is no radio. */
+  standing(): Pick<XdpView, 'level' | 'why'> {
+    const busy = new Set(this.#roster.map(({ index }) => this.#posts.get(index)));
+    const present = this.#present();
+    const heard = present.filter((post) => this.#levelOf(post) !== 'generic' || busy.has(post));
+    const posts = heard.length > 0 ? heard : present;
+    const worst = LEVELS.find((level) => posts.some((post) => this.#levelOf(post) === level));
+    if (worst === undefined) return { level: 'off', why: null };
+    const weak = posts.find((post) => this.#levelOf(post) === worst && post.why !== null);
+    return { level: worst, why: weak === undefined ? null : `${weak.name}: ${weak.why}` };
+  }
+
+  #levelOf({ attached }: Post): XdpView['level'] {
+    return attached?.mode ?? (this.#socket === null ? 'off' : 'packet-socket');
+  }
+
+  view(): XdpView {
+    const loaded = this.#loaded;
+    const now = this.#options.native.now();
+    const totals = this.#totals();
+    if (totals !== null) {
+      this.#ledger ??= openLedger(totals, now);
+      this.#ledger = release(this.#ledger, totals, now, this.#options.settings.epsilon, uniform);
+    }
+    const { handshakes = [], ...sums } = totals ?? {};
+    return {
+      ...this.standing(),
+      variant: loaded?.variant ?? null,
+      jit: loaded?.features.jit ?? false,
+      interfaces: this.#present().map((post) => ({
+        name: post.name,
+        level: this.#levelOf(post),
+        why: post.why,
+      })),
+      neighbours: this.#rows().map((row) => figuresOf(row, this.#posts.get(row.index)?.name ?? '', now)),
+      totals: sums,
+      strangers: loaded === null ? 0 : decodeStrangers(loaded.object.read('strangers')[1]).length,
+      medianHandshakeNs: quantile(handshakes, HANDSHAKE_NS, 0.5),
+      programs: (loaded?.object.programs ?? []).map(({ name, fd }) => {
+        const info = fdinfo(fd);
+        const count = (key: string) => Number(info.get(key) ?? '0');
+        return { name, verified: count('verified_insns'), runs: count('run_cnt'), ns: count('run_time_ns') };
+      }),
+      lockedBytes: loaded?.lockedBytes ?? 0,
+      shared: { opened: this.#ledger?.shared.opened ?? 0, established: this.#ledger?.shared.established ?? 0 },
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const { attached } of this.#posts.values()) attached?.close();
+    for (const ring of this.#rings) ring.close();
+    this.#posts.clear();
+    this.#socket?.close();
+    this.#socket = null;
+    this.#loaded?.close();
+  }
+}
+
+const keyOf = ({ neighbour, index }: Who): string => `${index} ${neighbour}`;
+
+function startsAlike(head: Uint8Array, frame: Uint8Array): boolean {
+  for (let i = 0; i < head.length; i++) if (head[i] !== (frame[14 + i] ?? 0)) return false;
+  return true;
+}
+
+/** From 0 up to 1, with all of a double's 53 bits. */
+function uniform(): number {
+  const bytes = randomBytes(8);
+  return Number(bytes.readBigUInt64LE() >> 11n) / 2 ** 53;
+}

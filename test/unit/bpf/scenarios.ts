@@ -1,0 +1,469 @@
+/**
+ * The XDP programs on this machine's own kernel, in a network namespace of their own: `unshare -n node scenarios.ts
+ * timer|no-timer [NAME]` runs all of them, or one, and says what came of each in a JSON line. Run by kernel.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Tables, WorldEvent } from '../../../agent/core/event.ts';
+import { type MeshInfo, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
+import { Log } from '../../../agent/core/log.ts';
+import { loadMesh } from '../../../agent/host/bpf/loader.ts';
+import { profile } from '../../../agent/host/bpf/profiler.ts';
+import type { Variant } from '../../../agent/host/bpf/validator.ts';
+import { Xdp, type XdpSettings } from '../../../agent/host/bpf/xdp.ts';
+import { attachXdp, native } from '../../../agent/host/native.ts';
+import { openConnection } from '../../../agent/host/netlink/connection.ts';
+import { NETLINK_ROUTE } from '../../../agent/host/netlink/message.ts';
+import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
+import { SLOW, until, veth } from '../netlink/scenarios.ts';
+import { elp, ether, ogm, ogm2, tcp } from './frames.ts';
+
+const A = '02:00:00:00:00:0a';
+const STRANGER = '02:00:00:00:00:5a';
+
+type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
+
+const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], beaconEthertype: 0x88b5, generic: true, epsilon: 1 };
+
+/** A veth pair, and what measures its end b0, which a mesh is said to have. */
+async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = {}) {
+  const { a, b, route } = await veth();
+  const shim = native();
+  const told: Evidence[] = [];
+  const said: string[] = [];
+  const xdp = new Xdp({
+    native: shim,
+    log: new Log('debug', (line) => said.push(line)),
+    settings: { ...SETTINGS, ...more },
+    feed: (event) => told.push(event as Evidence),
+    ...(variant && { variant }),
+  });
+  const mesh: MeshInfo = {
+    index: 99,
+    name: 'bat0',
+    mac: A,
+    version: '',
+    algorithm: 'BATMAN_IV',
+    settings: STOCK_SETTINGS,
+  };
+  const tables = (...neighbours: readonly string[]): Tables => ({
+    mesh,
+    hardInterfaces: [{ index: b.index, name: 'b0', mac: b.mac, active: true }],
+    originators: [],
+    neighbours: neighbours.map((neighbour) => ({
+      neighbour,
+      interface: b.index,
+      interfaceName: 'b0',
+      lastSeenMs: 0,
+    })),
+    gateways: [],
+  });
+  xdp.tables(tables(A));
+  const sender = shim.openPacket({ ethertype: 0x88b6, onFrame() {}, onError() {} });
+  const passed: number[] = [];
+  const receiver = shim.openPacket({
+    ifindex: b.index,
+    ethertype: 3,
+    rcvbuf: 4 << 20,
+    onFrame: (frame) => passed.push(frame.length),
+    onError() {},
+  });
+  const send = (...frames: readonly Buffer[]) =>
+    assert.deepEqual(sender.sendMany(frames.map((frame) => [frame, a.index] as const)), []);
+  const row = () => xdp.view().neighbours[0]!;
+  const close = () => {
+    for (const open of [sender, receiver, xdp, route]) open.close();
+  };
+  return { a, b, route, xdp, told, said, tables, send, passed, row, close };
+}
+
+export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<void>>> = {
+  async 'counts frames, bytes, gaps in sequence numbers, and TCP, of neighbours alone'(variant) {
+    const { xdp, send, passed, row, close } = await setUp(variant);
+    const { level, why, interfaces } = xdp.view();
+    assert.deepEqual([level, why], ['native', null]);
+    assert.deepEqual(interfaces, [{ name: 'b0', level: 'native', why: null }]);
+    assert.equal(xdp.view().variant, variant);
+    const frames = [
+      ...[100, 101, 104, 104, 103, 105].map((seqno) => ogm(A, seqno)),
+      ogm(A, 900, '02:00:00:00:00:77'), // forwarded: another's number
+      ogm(A, 106).fill(14, 15, 16), // another version
+      ether(A, 0x4305, Buffer.of(0, 15)),
+      Buffer.alloc(14).fill(ether(A, 0x4305, Buffer.alloc(0))),
+    ];
+    send(...frames);
+    await until('all passed', () => passed.length >= frames.length);
+    const bytes = frames.reduce((sum, { length }) => sum + length, 0);
+    const one = row();
+    assert.deepEqual([one.frames, one.bytes], [frames.length, bytes]);
+    assert.deepEqual([one.received, one.lost, one.restarts, one.silent], [4, 2, 0, false]);
+    assert.equal(one.lossOnAir, 2 / 6);
+    assert.ok(one.lastSeenNs! < 1e9 && one.medianGapNs! > 0);
+    send(ogm(A, 5000), ogm(A, 5001));
+    await until('began anew', () => row().restarts === 1);
+    assert.deepEqual([row().received, row().lost], [6, 2]);
+
+    // ELP says more of a link than OGMs, and wraps around.
+    send(elp(A, -2), elp(A, -1), elp(A, 1));
+    await until('ELP', () => row().received === 3 && row().lost === 1);
+    send(ogm2(A, [7, 49], [8, 12], [500, 50]), ogm2(A, [502, 50]), ogm2(A, [7, 49]));
+
+    const flow = { port: 1 };
+    send(
+      tcp(A, { ...flow, flags: 'S', seq: 100 }),
+      tcp(A, { ...flow, flags: 'SA', seq: 900, back: true }),
+      tcp(A, { ...flow, flags: 'A', seq: 101 }),
+      tcp(A, { ...flow, flags: 'PA', seq: 101, length: 50 }),
+      tcp(A, { ...flow, flags: 'PA', seq: 101, length: 50 }),
+      tcp(A, { ...flow, flags: 'FA', seq: 151 }),
+      tcp(A, { port: 2, flags: 'S', seq: 7, ipv6: true, vlan: true }),
+      tcp(A, { port: 2, flags: 'S', seq: 7, ipv6: true, vlan: true }),
+      tcp(A, { port: 2, flags: 'A', seq: 8, ipv6: true, vlan: true }),
+      tcp(A, { port: 3, flags: 'R', seq: 7, fourAddresses: true }),
+      tcp(A, { port: 4, flags: 'S', seq: 7, fragment: 0x2000 }),
+      tcp(A, { port: 5, flags: 'S', seq: 7, kind: 0x41 }),
+      tcp(A, { port: 6, flags: 'S', seq: 7 }).subarray(0, 70),
+      tcp(STRANGER, { port: 7, flags: 'S', seq: 7 }),
+      ether(STRANGER, 0x0800, Buffer.alloc(46)),
+    );
+    const totals = () => xdp.view().totals;
+    await until('strangers', () => totals().strangers === 2);
+    assert.deepEqual(totals(), {
+      strangers: 2,
+      isolated: 0,
+      unadmitted: 0,
+      fragments: 1,
+      segments: 10,
+      opened: 2,
+      answered: 1,
+      established: 1,
+      closed: 1,
+      reset: 1,
+      retransmitted: 2,
+      unstamped: 0,
+    });
+    assert.equal(xdp.view().strangers, 1);
+    assert.ok(xdp.view().medianHandshakeNs! > 0);
+    assert.ok(xdp.view().lockedBytes > 0 && xdp.view().lockedBytes <= 1 << 20);
+    close();
+  },
+
+  async 'drops what outcasts send, and batman-adv of who was not admitted; nothing else'(variant) {
+    const { xdp, tables, send, passed, close } = await setUp(variant);
+    const count = async (frames: readonly Buffer[]) => {
+      const before = passed.length;
+      send(...frames, ether(A, 0x9999, Buffer.alloc(1000)));
+      await until('the last one', () => passed.slice(before).includes(1014));
+      return passed.length - before - 1;
+    };
+    const frames = [ogm(A, 1), ogm(STRANGER, 1), ether(STRANGER, 0x0800, Buffer.alloc(46))];
+    assert.equal(await count(frames), 3);
+    xdp.isolate([STRANGER]);
+    assert.equal(await count(frames), 1);
+    assert.equal(xdp.view().totals.isolated, 2);
+    xdp.isolate([]);
+    assert.equal(await count(frames), 3);
+    // An outcast is a neighbour no longer, whatever batman-adv still says.
+    xdp.tables(tables(A, STRANGER));
+    assert.equal(xdp.view().neighbours.length, 2);
+    xdp.isolate([STRANGER]);
+    xdp.tables(tables(A, STRANGER));
+    assert.equal(xdp.view().neighbours.length, 1);
+    assert.equal(await count(frames), 1);
+    close();
+  },
+
+  async 'admission: batman-adv of the admitted alone'(variant) {
+    const { xdp, send, passed, close } = await setUp(variant, { admitted: [A] });
+    send(ogm(STRANGER, 1), ether(STRANGER, 0x0800, Buffer.alloc(50)), ogm(A, 1), ether(A, 0x9999, Buffer.alloc(1000)));
+    await until('the last one', () => passed.includes(1014));
+    assert.deepEqual(
+      passed.filter((length) => length === 60 || length === 64),
+      [64, 60],
+    );
+    assert.equal(xdp.view().totals.unadmitted, 1);
+    close();
+  },
+
+  async 'says by itself that a neighbour fell silent, and that it is heard again'(variant) {
+    const { xdp, told, send, b, row, close } = await setUp(variant, { deadlineNs: 200e6 });
+    const shim = native();
+    // The kernel's timer owes nothing to how busy this process is.
+    const slack = variant === 'timer' ? 30e6 : 100e6 * SLOW;
+    const last = () => shim.now() - row().lastSeenNs!;
+    send(ogm(A, 1));
+    await until('heard', () => told.length === 1);
+    const { at, ...first } = told[0]!;
+    assert.deepEqual(first, { type: 'neighbour-evidence', neighbour: A, interface: b.index, what: 'heard' });
+    assert.ok(Math.abs(at - last()) < 20e6);
+    // Any frame pushes the deadline back. A machine that is too busy to send them in time proves nothing: then once more.
+    for (let tries = 0, gap = Number.POSITIVE_INFINITY; gap > 100e6; tries++) {
+      assert.ok(tries < 20, 'this machine is too busy');
+      send(ogm(A, 1));
+      await until('heard', () => told.at(-1)!.what === 'heard');
+      told.length = 1;
+      gap = 0;
+      for (let i = 0, before = shim.now(); i < 15; i++) {
+        await pause(20);
+        send(ether(A, 0x9999, Buffer.alloc(50)));
+        gap = Math.max(gap, shim.now() - before);
+        before = shim.now();
+      }
+      if (gap <= 100e6) assert.equal(told.length, 1);
+    }
+    await until('silent', () => told.length === 2);
+    assert.equal(told[1]!.what, 'deadline');
+    const took = told[1]!.at - last();
+    assert.ok(took >= 199e6 && took < 200e6 + slack, `after ${took / 1e6} ms`);
+    assert.ok(row().silent);
+    await pause(100);
+    assert.equal(told.length, 2, 'said once');
+    xdp.setDeadline({ neighbour: A, index: b.index }, 20e6);
+    send(ogm(A, 2));
+    await until('heard again and silent again', () => told.length === 4);
+    assert.deepEqual(
+      told.slice(2).map(({ what }) => what),
+      ['heard', 'deadline'],
+    );
+    const sooner = told[3]!.at - told[2]!.at;
+    assert.ok(sooner >= 19e6 && sooner < 20e6 + slack, `after ${sooner / 1e6} ms`);
+    // Sooner, while it is heard; then never.
+    xdp.setDeadline({ neighbour: A, index: b.index }, 10e9);
+    send(ogm(A, 3));
+    await until('heard', () => told.length === 5);
+    xdp.setDeadline({ neighbour: A, index: b.index }, 30e6);
+    await until('silent', () => told.length === 6);
+    xdp.setDeadline({ neighbour: A, index: b.index }, 0);
+    send(ogm(A, 4));
+    await until('heard', () => told.length === 7);
+    await pause(80);
+    assert.equal(told.length, 7);
+    xdp.setDeadline({ neighbour: STRANGER, index: b.index }, 1e6);
+    close();
+  },
+
+  async 'beacons are stamped on arrival, and no flood of them gets far'(variant) {
+    const { xdp, told, send, b, passed, close } = await setUp(variant);
+    const shim = native();
+    const beacon = (from: string, i: number, length = 80) => {
+      const body = Buffer.alloc(length, 7);
+      body.writeUInt32BE(i, 0);
+      return ether(from, 0x88b5, body);
+    };
+    send(ogm(A, 1));
+    await until('heard', () => told.length === 1);
+    const before = shim.now();
+    const frames = [beacon(A, 1), beacon(A, 2, 20), beacon(STRANGER, 3)];
+    send(...frames);
+    await until('all in', () => passed.length >= 4);
+    const stamps: number[] = [];
+    for (const frame of frames)
+      await until('stamped', () => {
+        const at = xdp.stampOf(b.index, frame);
+        if (at !== null) stamps.push(at);
+        return at !== null;
+      });
+    assert.ok(stamps.every((at, i) => at > before && at < shim.now() && (i === 0 || at > stamps[i - 1]!)));
+    assert.equal(xdp.stampOf(b.index, frames[0]!), null, 'once');
+    assert.equal(xdp.stampOf(b.index + 1, beacon(A, 2)), null);
+    send(...Array.from({ length: 400 }, (_, i) => beacon(STRANGER, 100 + i)));
+    await until('the flood is over', () => xdp.view().totals.unstamped! >= 400 - 64);
+    send(beacon(A, 9));
+    await until('a neighbour is stamped all the same', () => xdp.stampOf(b.index, beacon(A, 9)) !== null);
+    close();
+  },
+
+  async 'a flood of invented addresses evicts nobody and fills no map'(variant) {
+    const { xdp, tables, send, passed, row, close } = await setUp(variant);
+    const mac = (i: number) =>
+      `02:11:${[24, 16, 8, 0].map((by) => ((i >>> by) & 255).toString(16).padStart(2, '0')).join(':')}`;
+    send(ogm(A, 1));
+    for (let round = 0; round < 5; round++) {
+      send(...Array.from({ length: 600 }, (_, i) => ogm(mac(round * 600 + i), i)));
+      await until('passed', () => passed.length >= (round + 1) * 600);
+    }
+    send(ogm(A, 2));
+    await until('still counted', () => row().frames === 2);
+    assert.equal(xdp.view().totals.strangers, 3000);
+    assert.equal(xdp.view().neighbours.length, 1);
+    // More neighbours than there is room for: who was there first stays.
+    xdp.tables(tables(...Array.from({ length: 400 }, (_, i) => mac(i)), A));
+    assert.equal(xdp.view().neighbours.length, 256);
+    assert.ok(xdp.view().neighbours.some(({ neighbour }) => neighbour === A));
+    close();
+  },
+
+  async "somebody else's program stays, and a packet socket counts instead"(variant) {
+    const { a, b, route } = await veth();
+    const foreign = loadMesh(native(), variant);
+    const theirs = attachXdp(foreign.object, 'stamp', b.index);
+    route.close();
+    const again = await setUpOn(variant, a.index, b.index);
+    const { level, why, interfaces } = again.xdp.view();
+    assert.deepEqual([level, interfaces[0]!.level], ['packet-socket', 'packet-socket']);
+    assert.match(why!, /b0: somebody else's XDP program/);
+    again.send(ogm(A, 5), ogm(A, 8), ether(A, 0x9999, Buffer.alloc(60)));
+    await until('counted', () => again.xdp.view().neighbours[0]?.received === 2);
+    const [one] = again.xdp.view().neighbours;
+    assert.deepEqual([one!.frames, one!.lost], [2, 2]);
+    await until('silent by the clock', () => again.told.length === 2);
+    assert.deepEqual(
+      again.told.map(({ what }) => what),
+      ['heard', 'deadline'],
+    );
+    again.close();
+    theirs.close();
+    foreign.close();
+  },
+
+  async 'what it costs is counted while somebody asks, and no longer'(variant) {
+    const { xdp, send, passed, close } = await setUp(variant);
+    const read = async () => xdp.view().programs;
+    const [before] = await read();
+    const found = profile(read, 0.2);
+    await pause(50);
+    send(...Array.from({ length: 100 }, (_, i) => ogm(A, i)));
+    const [entry] = await found;
+    assert.deepEqual([entry!.name, entry!.runs], ['entry', 100]);
+    // User-mode Linux counts by its tick of 10 ms.
+    if (SLOW === 1) assert.ok(entry!.nsARun > 10 && entry!.nsARun < 1e6 && entry!.share > 0);
+    assert.ok(entry!.runsASecond > 0);
+    assert.ok(before!.verified > 100);
+    if (readFileSync('/proc/sys/kernel/bpf_stats_enabled', 'utf8').trim() === '0') {
+      send(ogm(A, 200));
+      await until('passed', () => passed.length === 101);
+      assert.equal((await read())[0]!.runs, before!.runs + 100);
+    }
+    close();
+  },
+
+  async 'lets go of the interface on close, and when killed'(variant) {
+    const before = bpfFds();
+    const { b, xdp, close } = await setUp(variant);
+    const other = loadMesh(native(), variant);
+    assert.throws(() => other.attach(b.index), { code: 'E_BPF_FOREIGN' });
+    xdp.close();
+    other.attach(b.index).close();
+
+    const child = spawn(process.execPath, [import.meta.filename, variant, 'attached for ever', String(b.index)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    assert.throws(() => other.attach(b.index), { code: 'E_BPF_FOREIGN' });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await until('free again', () => {
+      try {
+        other.attach(b.index).close();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    other.close();
+    close();
+    assert.equal(bpfFds(), before, 'nothing left open');
+  },
+
+  async 'a driver without XDP of its own gets the generic one; an interface that goes is forgotten'(variant) {
+    const { route, xdp, tables, close } = await setUp(variant);
+    await rt.change(route, rt.encodeCreateBridge('br0', '02:00:00:00:00:0c'), 'bridge');
+    const bridge = (await rt.getLink(route, 'br0'))!;
+    const both = tables(A);
+    const strict = loadMesh(native(), variant);
+    assert.throws(() => strict.attach(bridge.index, false), { code: 'E_BPF_LOAD', message: /bpf.generic is 0/ });
+    xdp.tables({ ...both, hardInterfaces: [...both.hardInterfaces, { ...bridge, active: true }] });
+    assert.deepEqual(xdp.standing(), { level: 'native', why: null }, 'nobody is behind the bridge');
+    const behind = { neighbour: STRANGER, interface: bridge.index, interfaceName: 'br0', lastSeenMs: 0 };
+    xdp.tables({
+      ...both,
+      hardInterfaces: [...both.hardInterfaces, { ...bridge, active: true }],
+      neighbours: [...both.neighbours, behind],
+    });
+    const { level, why, interfaces } = xdp.view();
+    assert.equal(level, 'generic');
+    assert.match(why!, /^br0: /);
+    assert.deepEqual(
+      interfaces.map((one) => one.level),
+      ['native', 'generic'],
+    );
+    await rt.change(route, rt.encodeDeleteLink('br0'), 'delete');
+    xdp.tables(both);
+    assert.deepEqual(xdp.standing(), { level: 'native', why: null });
+    xdp.tables({ ...both, mesh: null });
+    assert.deepEqual(xdp.standing(), { level: 'off', why: null });
+    // A repair may have taken it out for a moment: the program stays.
+    assert.throws(() => strict.attach(both.hardInterfaces[0]!.index), { code: 'E_BPF_FOREIGN' });
+    strict.close();
+    close();
+  },
+};
+
+/** Descriptors of maps, programs and links. */
+function bpfFds(): number {
+  const names = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+  return names.filter((name) => name.includes('bpf')).length;
+}
+
+/** As setUp, on a pair that is there, without a mesh's tables for more. */
+async function setUpOn(variant: Variant, from: number, to: number) {
+  const told: Evidence[] = [];
+  const xdp = new Xdp({
+    native: native(),
+    log: new Log('error', () => {}),
+    settings: { ...SETTINGS, deadlineNs: 60e6 },
+    feed: (event) => told.push(event as Evidence),
+    variant,
+  });
+  xdp.tables({
+    mesh: { index: 99, name: 'bat0', mac: A, version: '', algorithm: 'BATMAN_IV', settings: STOCK_SETTINGS },
+    hardInterfaces: [{ index: to, name: 'b0', mac: '02:00:00:00:00:0b', active: true }],
+    originators: [],
+    neighbours: [{ neighbour: A, interface: to, interfaceName: 'b0', lastSeenMs: 0 }],
+    gateways: [],
+  });
+  const sender = native().openPacket({ ethertype: 0x88b6, onFrame() {}, onError() {} });
+  return {
+    xdp,
+    told,
+    send: (...frames: readonly Buffer[]) => sender.sendMany(frames.map((frame) => [frame, from] as const)),
+    close: () => {
+      sender.close();
+      xdp.close();
+    },
+  };
+}
+
+async function main([variant, only, index]: readonly string[]): Promise<void> {
+  if (only === 'attached for ever') {
+    loadMesh(native(), variant as Variant).attach(Number(index));
+    process.stdout.write('attached\n');
+    await pause(60_000);
+  }
+  // What IPv6 says by itself when an interface comes up would be counted as well.
+  for (const which of ['all', 'default']) writeFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, '1');
+  for (const [name, run] of Object.entries(SCENARIOS)) {
+    if (only !== undefined && name !== only) continue;
+    const at = performance.now();
+    const why = await run(variant as Variant).then(
+      () => null,
+      (error: Error) => error.stack ?? error.message,
+    );
+    process.stdout.write(`${JSON.stringify({ name, why, ms: Math.round(performance.now() - at) })}\n`);
+    const route = openConnection({ native: native(), protocol: NETLINK_ROUTE });
+    await rt.change(route, rt.encodeDeleteLink('a0'), 'delete').catch(() => {});
+    route.close();
+  }
+  process.exit(0);
+}
+
+if (process.argv[1] === import.meta.filename) await main(process.argv.slice(2));
