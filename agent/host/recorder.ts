@@ -9,7 +9,7 @@
  * writes each: log and file), and only while half of the budget for bursts stays for the journal (state/budget.ts).
  * At 256 KiB that is half a MiB an incident and, by the budget, no more than 8 MiB a day whatever happens.
  */
-import { gzip, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { type Nanos, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { type Header, headerLine, Scribe } from '../record/format.ts';
@@ -17,26 +17,19 @@ import { Known } from '../record/known.ts';
 import type { Turn } from '../record/turns.ts';
 
 const SEGMENTS = 4;
-const RAW = 64 * 1024;
+const RAW = 32 * 1024;
 /** Turns are written down a moment later, and not while a repair is under way. */
 const WAIT_MS = 2000;
 const MOST_WAITING = 2000;
 /** A repair is told together with what came of it, and with what else went wrong beside it. */
 const AFTERMATH: Nanos = 60 * SECOND;
-/** So many times smaller, until it is known. */
-const GUESS = 8;
 const COMPRESSION = { level: 6, memLevel: 7 } as const;
-
-/** One gzip member: its text until it is compressed. */
-interface Member {
-  text: string | null;
-  data: Uint8Array | null;
-}
 
 interface Segment {
   /** Whether it begins where the agent began. */
   readonly isFirst: boolean;
-  readonly members: Member[];
+  /** Of gzip. */
+  readonly members: Uint8Array[];
   bytes: number;
 }
 
@@ -101,8 +94,7 @@ export class Recorder {
     if (first === undefined) return null;
     const begins = first.isFirst ? 'start' : 'later';
     const parts: Uint8Array[] = [gzipSync(`${headerLine({ ...this.#options.header, begins })}\n`, COMPRESSION)];
-    for (const { members } of this.#segments)
-      for (const { data, text } of members) parts.push(data ?? gzipSync(text!, COMPRESSION));
+    for (const { members } of this.#segments) parts.push(...members);
     if (this.#lines.length > 0) parts.push(gzipSync(joined(this.#lines), COMPRESSION));
     return Buffer.concat(parts);
   }
@@ -149,24 +141,16 @@ export class Recorder {
     }
   }
 
-  /** Off this thread; until it is done the text stays. */
+  /** On this thread, a millisecond or a few: the pool of threads that would do it elsewhere takes 2 MiB for ever. */
   #compress(now: Nanos): void {
     const segment = this.#segments.at(-1)!;
-    const text = joined(this.#lines);
-    const member: Member = { text, data: null };
+    const member = gzipSync(joined(this.#lines), COMPRESSION);
     this.#lines = [];
     this.#length = 0;
-    segment.members.push(member);
-    const guess = Math.ceil(text.length / GUESS);
-    segment.bytes += guess;
-    gzip(text, COMPRESSION, (error, data) => {
-      if (error !== null) return;
-      Object.assign(member, { data: Uint8Array.from(data), text: null });
-      segment.bytes += data.length - guess;
-      this.#bound();
-    });
-    if (segment.bytes < (this.#limitKib * 1024) / SEGMENTS) return;
-    this.#begin(now);
+    // A copy: what zlib answers may lie in a larger buffer.
+    segment.members.push(Uint8Array.from(member));
+    segment.bytes += member.length;
+    if (segment.bytes >= (this.#limitKib * 1024) / SEGMENTS) this.#begin(now);
     this.#bound();
   }
 
