@@ -3,7 +3,8 @@
  * repair a copy goes to flash, once what followed is over.
  *
  * Memory: `limitKib` of gzip in SEGMENTS parts, the oldest of which goes when they are full, and up to RAW of text that
- * waits for being compressed. Each part begins with a keyframe, so that a replay can begin with it.
+ * waits for being compressed. Each part begins with a keyframe, so that a replay can begin with it. The first part of all
+ * begins where the agent did.
  *
  * Flash: nothing while nothing is repaired. A recording is at most `limitKib`, goes into the database in pieces (two
  * writes each: log and file), and only while half of the budget for bursts stays for the journal (state/budget.ts).
@@ -22,6 +23,9 @@ const RAW = 32 * 1024;
 const WAIT_MS = 250;
 /** So often it is looked whether the aftermath is over. */
 const LOOK_MS = 2000;
+/** What a repair left behind is written down in small batches: the next fault may come any time. */
+const BATCH = 25;
+const BATCH_MS = 20;
 const MOST_WAITING = 2000;
 /** A repair is told together with what came of it, and with what else went wrong beside it. */
 const AFTERMATH: Nanos = 60 * SECOND;
@@ -54,7 +58,7 @@ export class Recorder {
   #segments: Segment[] = [];
   #lines: string[] = [];
   #length = 0;
-  #waiting: Turn[] = [];
+  readonly #waiting: Turn[] = [];
   #timer: NodeJS.Timeout | null = null;
   /** Faults that were repaired since a recording was last kept, and when the last of that was. */
   readonly #faults = new Set<string>();
@@ -69,9 +73,9 @@ export class Recorder {
   /** What has been recorded goes where there is less room for it now. */
   settle(limitKib: number): void {
     if (limitKib === 0) {
+      for (const { event } of this.#waiting.splice(0)) this.#known.take(event);
       this.#lines = [];
       this.#length = 0;
-      this.#waiting = [];
       this.#faults.clear();
     }
     // What comes after a gap cannot follow from what was before it.
@@ -113,11 +117,12 @@ export class Recorder {
   #wake(): void {
     this.#timer = null;
     if (!this.#options.busy()) {
-      this.#write();
+      this.#write(BATCH);
       if (this.#faults.size > 0 && this.#options.now() >= this.#repairedAt + AFTERMATH) this.#keep();
     }
-    if (this.#waiting.length > 0 || this.#faults.size > 0)
-      this.#timer ??= setTimeout(() => this.#wake(), this.#waiting.length > 0 ? WAIT_MS : LOOK_MS).unref();
+    if (this.#waiting.length === 0 && this.#faults.size === 0) return;
+    const wait = this.#waiting.length === 0 ? LOOK_MS : this.#options.busy() ? WAIT_MS : BATCH_MS;
+    this.#timer = setTimeout(() => this.#wake(), wait).unref();
   }
 
   #keep(): void {
@@ -127,10 +132,16 @@ export class Recorder {
     this.#faults.clear();
   }
 
-  #write(): void {
-    for (const turn of this.#waiting.splice(0)) {
+  #write(most = this.#waiting.length): void {
+    for (const turn of this.#waiting.splice(0, most)) {
+      // It may have been given up at the turn before.
+      if (this.#limitKib === 0) {
+        this.#known.take(turn.event);
+        continue;
+      }
       if (this.#segments.length === 0) this.#begin(turn.now);
       this.#known.take(turn.event);
+      if (this.#segments.length === 0) continue;
       const line = this.#scribe.line(turn);
       if (line === null) continue;
       this.#lines.push(line);
@@ -153,15 +164,16 @@ export class Recorder {
     // A copy: what zlib answers may lie in a larger buffer.
     segment.members.push(Uint8Array.from(member));
     segment.bytes += member.length;
-    if (segment.bytes >= (this.#limitKib * 1024) / SEGMENTS) this.#begin(now);
+    if (segment.bytes >= Math.max((this.#limitKib * 1024) / SEGMENTS, 2 * keyframeOf(segment))) this.#begin(now);
     this.#bound();
   }
 
+  /** Of a part at least half is what happened; a mesh that is too large for that is not recorded. */
   #begin(now: Nanos): void {
-    this.#segments.push({ isFirst: false, members: [], bytes: 0 });
     this.#scribe = new Scribe();
-    this.#lines = [this.#scribe.keyframe(this.#known.keyframe(now))];
-    this.#length = this.#lines[0]!.length;
+    const keyframe = gzipSync(joined([this.#scribe.keyframe(this.#known.keyframe(now))]), COMPRESSION);
+    if (4 * keyframe.length > this.#limitKib * 1024) this.settle(0);
+    else this.#segments.push({ isFirst: false, members: [Uint8Array.from(keyframe)], bytes: keyframe.length });
   }
 
   #bound(): void {
@@ -177,6 +189,10 @@ function isRepair({ step, action, fault }: Decision): boolean {
 }
 
 const ENDS: ReadonlySet<string> = new Set(['verified', 'failed', 'rolled-back']);
+
+function keyframeOf({ isFirst, members }: Segment): number {
+  return isFirst ? 0 : members[0]!.length;
+}
 
 function joined(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`;

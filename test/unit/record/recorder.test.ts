@@ -133,3 +133,29 @@ test('0 records nothing; turned on later it begins with what is known', () => {
   flight.recorder.settle(0);
   assert.equal(flight.recorder.export(), null);
 });
+
+test('a mesh that is too large for the memory is not recorded, and costs nothing', () => {
+  const flight = new Flight(2);
+  flight.router.pass(600 * SECOND);
+  assert.equal(flight.recorder.export(), null);
+  flight.recorder.settle(64);
+  flight.router.pass(150 * SECOND);
+  flight.router.cut();
+  flight.router.pass(20 * SECOND);
+  assert.equal(replay(flight.read()).difference, null);
+});
+
+test('what a repair left behind is written in small batches', (t: TestContext) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let asked = 0;
+  const busy = (): boolean => {
+    asked++;
+    return false;
+  };
+  const flight = new Flight(64, { busy });
+  flight.router.pass(60 * SECOND);
+  const turns = flight.router.turns.length;
+  t.mock.timers.tick(250);
+  for (let n = 0; n < turns / 25 - 1; n++) t.mock.timers.tick(20);
+  assert.ok(asked >= turns / 25, `${asked} looks for ${turns} turns`);
+});
