@@ -73,7 +73,7 @@ export class Recorder {
   /** What has been recorded goes where there is less room for it now. */
   settle(limitKib: number): void {
     if (limitKib === 0) {
-      for (const { event } of this.#waiting.splice(0)) this.#known.take(event);
+      for (const turn of this.#waiting.splice(0)) this.#known.take(turn);
       this.#lines = [];
       this.#length = 0;
       this.#faults.clear();
@@ -86,7 +86,7 @@ export class Recorder {
 
   take(turn: Turn): void {
     if (this.#limitKib === 0) {
-      this.#known.take(turn.event);
+      this.#known.take(turn);
       return;
     }
     this.#waiting.push(turn);
@@ -136,11 +136,11 @@ export class Recorder {
     for (const turn of this.#waiting.splice(0, most)) {
       // It may have been given up at the turn before.
       if (this.#limitKib === 0) {
-        this.#known.take(turn.event);
+        this.#known.take(turn);
         continue;
       }
       if (this.#segments.length === 0) this.#begin(turn.now);
-      this.#known.take(turn.event);
+      this.#known.take(turn);
       if (this.#segments.length === 0) continue;
       const line = this.#scribe.line(turn);
       if (line === null) continue;
