@@ -70,6 +70,7 @@ function reportText(done: Replayed, { agent, begins }: Recording): string {
   const played = `${turns} events over ${seconds(durationNs)}, ${decisions} decisions`;
   if (difference === null) lines.push(`${played}: the same again`);
   else lines.push(`${played} to the first difference:`, ...differenceLines(difference));
+  if (difference !== null && begins === 'later') lines.push('it may rest on what was before the recording');
   return lines.map((line) => `${clean(line)}\n`).join('');
 }
 

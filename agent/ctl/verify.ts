@@ -19,17 +19,23 @@ export interface Verified {
 
 /** Of the running agent, page by page; what it adds meanwhile is verified too. */
 export async function verifyAgent(agent: Client): Promise<Verified> {
-  const rows: SealedRow[] = [];
-  for (let since = 0; ; ) {
-    const page = (await agent.get(`/heal/chain?since=${since}`)) as shapes.Of<typeof shapes.chain>;
+  let at: Checkpoint | null = null;
+  let entries = 0;
+  let first: number | null = null;
+  for (;;) {
+    const page = (await agent.get(`/heal/chain?since=${at?.id ?? 0}`)) as shapes.Of<typeof shapes.chain>;
     const checkpoint = sealed(page.checkpoint);
-    // The beginning was taken off since the first page.
-    while (rows.length > 0 && rows[0]!.id <= checkpoint.id) rows.shift();
-    rows.push(...page.rows.map((row) => ({ ...sealed(row), entry: row.entry })));
-    since = Math.max(since, rows.at(-1)?.id ?? checkpoint.id);
-    if (page.rows.length > 0) continue;
-    const result = ended(verifyChain(checkpoint, rows), sealed(page.head));
-    return { result, checkpoint: checkpoint.id, pending: page.pending };
+    // At the beginning; and where that was taken off further than we are.
+    if (at === null || checkpoint.id > at.id) at = checkpoint;
+    const rows = page.rows.map((row) => ({ ...sealed(row), entry: row.entry }));
+    const seen = verifyChain(at, rows);
+    entries += seen.entries;
+    const of = { checkpoint: checkpoint.id, pending: page.pending };
+    if (!seen.ok) return { result: { ...seen, entries }, ...of };
+    first ??= seen.first;
+    const last = rows.at(-1);
+    if (last === undefined) return { result: ended({ ...seen, entries, first }, sealed(page.head)), ...of };
+    at = last;
   }
 }
 

@@ -3,13 +3,14 @@
  * repair a copy goes to flash, once what followed is over.
  *
  * Memory: `limitKib` of gzip in SEGMENTS parts, the oldest of which goes when they are full, and up to RAW of text that
- * waits for being compressed. Each part begins with a keyframe, so that a replay can begin with it.
+ * waits for being compressed. Each part begins with a keyframe, so that a replay can begin with it. The first part of all
+ * begins where the agent did.
  *
  * Flash: nothing while nothing is repaired. A recording is at most `limitKib`, goes into the database in pieces (two
  * writes each: log and file), and only while half of the budget for bursts stays for the journal (state/budget.ts).
  * At 256 KiB that is half a MiB an incident and, by the budget, no more than 8 MiB a day whatever happens.
  */
-import { gzip, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { type Nanos, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { type Header, headerLine, Scribe } from '../record/format.ts';
@@ -17,26 +18,25 @@ import { Known } from '../record/known.ts';
 import type { Turn } from '../record/turns.ts';
 
 const SEGMENTS = 4;
-const RAW = 64 * 1024;
-/** Turns are written down a moment later, and not while a repair is under way. */
-const WAIT_MS = 2000;
+const RAW = 32 * 1024;
+/** Turns are written down a moment later, before they grow old on the heap, and not while a repair is under way. */
+const WAIT_MS = 250;
+/** So often it is looked whether the aftermath is over. */
+const LOOK_MS = 2000;
+/** What a repair left behind is written down in small batches: the next fault may come any time. */
+const BATCH = 25;
+const BATCH_MS = 20;
 const MOST_WAITING = 2000;
 /** A repair is told together with what came of it, and with what else went wrong beside it. */
 const AFTERMATH: Nanos = 60 * SECOND;
-/** So many times smaller, until it is known. */
-const GUESS = 8;
-const COMPRESSION = { level: 6, memLevel: 7 } as const;
-
-/** One gzip member: its text until it is compressed. */
-interface Member {
-  text: string | null;
-  data: Uint8Array | null;
-}
+/** 48 KiB of working memory in place of 256, for files four per cent larger. */
+const COMPRESSION = { level: 6, windowBits: 13, memLevel: 5 } as const;
 
 interface Segment {
   /** Whether it begins where the agent began. */
   readonly isFirst: boolean;
-  readonly members: Member[];
+  /** Of gzip. */
+  readonly members: Uint8Array[];
   bytes: number;
 }
 
@@ -58,7 +58,7 @@ export class Recorder {
   #segments: Segment[] = [];
   #lines: string[] = [];
   #length = 0;
-  #waiting: Turn[] = [];
+  readonly #waiting: Turn[] = [];
   #timer: NodeJS.Timeout | null = null;
   /** Faults that were repaired since a recording was last kept, and when the last of that was. */
   readonly #faults = new Set<string>();
@@ -73,9 +73,9 @@ export class Recorder {
   /** What has been recorded goes where there is less room for it now. */
   settle(limitKib: number): void {
     if (limitKib === 0) {
+      for (const turn of this.#waiting.splice(0)) this.#known.take(turn);
       this.#lines = [];
       this.#length = 0;
-      this.#waiting = [];
       this.#faults.clear();
     }
     // What comes after a gap cannot follow from what was before it.
@@ -86,7 +86,7 @@ export class Recorder {
 
   take(turn: Turn): void {
     if (this.#limitKib === 0) {
-      this.#known.take(turn.event);
+      this.#known.take(turn);
       return;
     }
     this.#waiting.push(turn);
@@ -101,8 +101,7 @@ export class Recorder {
     if (first === undefined) return null;
     const begins = first.isFirst ? 'start' : 'later';
     const parts: Uint8Array[] = [gzipSync(`${headerLine({ ...this.#options.header, begins })}\n`, COMPRESSION)];
-    for (const { members } of this.#segments)
-      for (const { data, text } of members) parts.push(data ?? gzipSync(text!, COMPRESSION));
+    for (const { members } of this.#segments) parts.push(...members);
     if (this.#lines.length > 0) parts.push(gzipSync(joined(this.#lines), COMPRESSION));
     return Buffer.concat(parts);
   }
@@ -118,11 +117,12 @@ export class Recorder {
   #wake(): void {
     this.#timer = null;
     if (!this.#options.busy()) {
-      this.#write();
+      this.#write(BATCH);
       if (this.#faults.size > 0 && this.#options.now() >= this.#repairedAt + AFTERMATH) this.#keep();
     }
-    if (this.#waiting.length > 0 || this.#faults.size > 0)
-      this.#timer ??= setTimeout(() => this.#wake(), WAIT_MS).unref();
+    if (this.#waiting.length === 0 && this.#faults.size === 0) return;
+    const wait = this.#waiting.length === 0 ? LOOK_MS : this.#options.busy() ? WAIT_MS : BATCH_MS;
+    this.#timer = setTimeout(() => this.#wake(), wait).unref();
   }
 
   #keep(): void {
@@ -132,10 +132,16 @@ export class Recorder {
     this.#faults.clear();
   }
 
-  #write(): void {
-    for (const turn of this.#waiting.splice(0)) {
+  #write(most = this.#waiting.length): void {
+    for (const turn of this.#waiting.splice(0, most)) {
+      // It may have been given up at the turn before.
+      if (this.#limitKib === 0) {
+        this.#known.take(turn);
+        continue;
+      }
       if (this.#segments.length === 0) this.#begin(turn.now);
-      this.#known.take(turn.event);
+      this.#known.take(turn);
+      if (this.#segments.length === 0) continue;
       const line = this.#scribe.line(turn);
       if (line === null) continue;
       this.#lines.push(line);
@@ -149,32 +155,25 @@ export class Recorder {
     }
   }
 
-  /** Off this thread; until it is done the text stays. */
+  /** On this thread, a millisecond or a few: the pool of threads that would do it elsewhere takes 2 MiB for ever. */
   #compress(now: Nanos): void {
     const segment = this.#segments.at(-1)!;
-    const text = joined(this.#lines);
-    const member: Member = { text, data: null };
+    const member = gzipSync(joined(this.#lines), COMPRESSION);
     this.#lines = [];
     this.#length = 0;
-    segment.members.push(member);
-    const guess = Math.ceil(text.length / GUESS);
-    segment.bytes += guess;
-    gzip(text, COMPRESSION, (error, data) => {
-      if (error !== null) return;
-      Object.assign(member, { data: Uint8Array.from(data), text: null });
-      segment.bytes += data.length - guess;
-      this.#bound();
-    });
-    if (segment.bytes < (this.#limitKib * 1024) / SEGMENTS) return;
-    this.#begin(now);
+    // A copy: what zlib answers may lie in a larger buffer.
+    segment.members.push(Uint8Array.from(member));
+    segment.bytes += member.length;
+    if (segment.bytes >= Math.max((this.#limitKib * 1024) / SEGMENTS, 2 * keyframeOf(segment))) this.#begin(now);
     this.#bound();
   }
 
+  /** Of a part at least half is what happened; a mesh that is too large for that is not recorded. */
   #begin(now: Nanos): void {
-    this.#segments.push({ isFirst: false, members: [], bytes: 0 });
     this.#scribe = new Scribe();
-    this.#lines = [this.#scribe.keyframe(this.#known.keyframe(now))];
-    this.#length = this.#lines[0]!.length;
+    const keyframe = gzipSync(joined([this.#scribe.keyframe(this.#known.keyframe(now))]), COMPRESSION);
+    if (4 * keyframe.length > this.#limitKib * 1024) this.settle(0);
+    else this.#segments.push({ isFirst: false, members: [Uint8Array.from(keyframe)], bytes: keyframe.length });
   }
 
   #bound(): void {
@@ -190,6 +189,10 @@ function isRepair({ step, action, fault }: Decision): boolean {
 }
 
 const ENDS: ReadonlySet<string> = new Set(['verified', 'failed', 'rolled-back']);
+
+function keyframeOf({ isFirst, members }: Segment): number {
+  return isFirst ? 0 : members[0]!.length;
+}
 
 function joined(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`;

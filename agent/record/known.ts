@@ -1,15 +1,24 @@
 /** What a fresh set of machines has to be told to know its surroundings: the newest of what only changes are told of. */
-import type { WorldEvent } from '../core/event.ts';
+import type { Memory, WorldEvent } from '../core/event.ts';
 import type { IfIndex } from '../core/ids.ts';
 import type { Nanos } from '../core/time.ts';
 import type { Keyframe } from './format.ts';
+import type { Turn } from './turns.ts';
 
 export class Known {
   readonly #links = new Map<IfIndex, WorldEvent>();
   /** By their type, in the order in which a start tells them. */
   readonly #newest = new Map<WorldEvent['type'], WorldEvent>();
 
-  take(event: WorldEvent): void {
+  /** By kind and key: what was known at the start, and learned since. */
+  readonly #memories = new Map<string, Memory>();
+
+  take({ event, learned = [] }: Pick<Turn, 'event' | 'learned'>): void {
+    if (event.type === 'started') for (const memory of event.memories ?? []) this.#memories.set(nameOf(memory), memory);
+    for (const { kind, key, value } of learned) {
+      if (value === null) this.#memories.delete(nameOf({ kind, key }));
+      else this.#memories.set(nameOf({ kind, key }), { kind, key, value });
+    }
     switch (event.type) {
       case 'link':
         this.#links.set(event.link.index, { ...event, cause: 'resync' });
@@ -39,6 +48,11 @@ export class Known {
       ...this.#links.values(),
       ...of('tables', 'addresses', 'started', 'ogm-sent', 'mode-asked'),
     ];
-    return events.map((event) => [now, event] as const);
+    const memories = [...this.#memories.values()];
+    return events.map((event) => [now, event.type === 'started' ? { ...event, memories } : event] as const);
   }
+}
+
+function nameOf({ kind, key }: Pick<Memory, 'kind' | 'key'>): string {
+  return `${kind} ${key}`;
 }

@@ -2,7 +2,6 @@
  * batman-adv's tables, read every second, are most of what there is to record, and hardly change but for when each row
  * was last heard of. So a recording has them as what differs from the tables before them.
  */
-import { isDeepStrictEqual } from 'node:util';
 import type { Tables } from '../core/event.ts';
 
 type Row = Readonly<Record<string, unknown>>;
@@ -28,10 +27,15 @@ export function packTables(tables: Tables, before: Tables | null): PackedTables 
   return {
     originators: packRows(asRows(tables.originators), asRows(before?.originators ?? [])),
     neighbours: packRows(asRows(tables.neighbours), asRows(before?.neighbours ?? [])),
-    ...(!isDeepStrictEqual(tables.mesh, before?.mesh) && { mesh: tables.mesh }),
-    ...(!isDeepStrictEqual(tables.hardInterfaces, before?.hardInterfaces) && { hardInterfaces: tables.hardInterfaces }),
-    ...(!isDeepStrictEqual(tables.gateways, before?.gateways) && { gateways: tables.gateways }),
+    ...(differs(tables.mesh, before?.mesh) && { mesh: tables.mesh }),
+    ...(differs(tables.hardInterfaces, before?.hardInterfaces) && { hardInterfaces: tables.hardInterfaces }),
+    ...(differs(tables.gateways, before?.gateways) && { gateways: tables.gateways }),
   };
+}
+
+/** Both come from the same decoder, with their members in the same order. */
+function differs(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) !== JSON.stringify(b);
 }
 
 /** Throws a RangeError where it does not follow from what was before. */

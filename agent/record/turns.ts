@@ -25,11 +25,16 @@ export interface Turn {
   /** What the voice told the other machines because of the event. */
   readonly heard: readonly MachineEvent[];
   readonly decided: readonly Output[];
+  /** What was learned, for a keyframe; a recording tells it by what it was learned from. */
+  readonly learned?: readonly Learned[];
 }
+
+export type Learned = Extract<Effect, { type: 'remember' }>;
 
 interface Begun extends Turn {
   readonly heard: MachineEvent[];
   readonly decided: Output[];
+  learned?: Learned[];
 }
 
 export class Turns {
@@ -59,8 +64,13 @@ export class Turns {
   }
 }
 
-function note({ heard, decided }: Begun, machine: string, effect: Effect): void {
+function note(turn: Begun, machine: string, effect: Effect): void {
+  const { heard, decided } = turn;
   switch (effect.type) {
+    case 'remember':
+      turn.learned ??= [];
+      turn.learned.push(effect);
+      return;
     case 'journal':
       decided.push({ journal: effect.decision });
       return;

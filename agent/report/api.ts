@@ -502,7 +502,9 @@ export const CALLS: readonly Call[] = [
       if (recording === null)
         throw new AgentError(
           'E_NOT_FOUND',
-          id === null ? 'nothing is recorded: state.recorder is 0' : `there is no recording ${id}; see record list`,
+          id === null
+            ? 'nothing is recorded: state.recorder is 0, or too small for this mesh'
+            : `there is no recording ${id}; see record list`,
         );
       return { bytes: recording.length, data: Buffer.from(recording).toString('base64') };
     },

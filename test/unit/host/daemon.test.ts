@@ -7,11 +7,14 @@ import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import type { WorldEvent } from '../../../agent/core/event.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import { openState } from '../../../agent/host/state.ts';
+import { readRecording } from '../../../agent/record/format.ts';
+import { replay } from '../../../agent/twin/replay.ts';
 import { folder, until } from './help.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -89,6 +92,7 @@ class Place {
         ),
       isReady: () => until(`ready: ${agent.said}`, () => agent.ready || agent.code !== null, 10_000),
       ended: () => until('the end', () => agent.code !== null, 10_000),
+      recording: () => readFileSync(tape, 'utf8'),
       tape: () =>
         readFileSync(tape, 'utf8')
           .split('\n')
@@ -214,6 +218,29 @@ test('marks go with the key, also with one that comes by SIGHUP while it waits',
     return started[0]!.marks.map(({ sender }) => sender);
   });
   assert.deepEqual(marks, [['02:00:00:00:00:00'], ['02:00:00:00:00:01']]);
+});
+
+test('the flight recorder and the tape of a running agent replay, and tell no key', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure({ mesh: { key: KEYS[0] } });
+  const agent = place.start();
+  await agent.isReady();
+  await place.ask('POST', '/heal/kick', {});
+  const { status, body } = await place.ask('POST', '/record/export', {});
+  assert.equal(status, 200);
+  const text = gunzipSync(Buffer.from(body.data as string, 'base64')).toString('utf8');
+  agent.kill('SIGTERM');
+  await agent.ended();
+  const tape = agent.recording();
+  for (const one of [text, tape]) {
+    assert.ok(!one.includes(KEYS[0]));
+    const recording = readRecording(one);
+    assert.equal(recording.begins, 'start');
+    const done = replay(recording);
+    assert.equal(done.difference, null);
+    assert.deepEqual(done.machines, []);
+    assert.ok(done.decisions > 0, one);
+  }
 });
 
 test('a second agent on the same socket is refused before it may act; the first goes on', { skip }, async (t) => {

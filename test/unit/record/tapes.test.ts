@@ -19,7 +19,7 @@ function cutTo(recording: Recording, seconds: number): Recording {
   const turns = recording.turns as readonly Turn[];
   const begin = turns.findIndex(({ now }) => now >= turns[0]!.now + seconds * SECOND);
   const known = new Known();
-  for (const { event } of turns.slice(0, begin)) known.take(event);
+  for (const turn of turns.slice(0, begin)) known.take(turn);
   const scribe = new Scribe();
   const lines = [headerLine({ ...recording, begins: 'later' }), scribe.keyframe(known.keyframe(turns[begin]!.now))];
   for (const turn of turns.slice(begin)) lines.push(scribe.line(turn) ?? '');
