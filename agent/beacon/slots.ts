@@ -16,16 +16,16 @@ import { MOST_SLOTS } from './frame.ts';
 /** The widest stride: sixteen and more would leave neighbours in the dark for too long. */
 const WIDEST = 8;
 /** Superframes that a newcomer listens before it takes a slot, and by how many more they are spread. */
-const LISTEN = 2;
-const SPREAD = 3;
+const LISTEN = 1;
+const SPREAD = 2;
 /** A slot is on probation for so many superframes. */
 const PROBATION = 12;
 /** So many beacons in a row that do not know of ours make a collision: with a slot on probation, and later. */
 const DOUBT = 2;
 const DOUBT_LATER = 4;
 /** Silent to listen to the own slot once in so many superframes: on probation, and later. */
-const PAUSE = 6;
-const PAUSE_LATER = 64;
+const PAUSE = 4;
+const PAUSE_LATER = 48;
 /** After so many moves in vain, a neighbour that never heard us is deaf: the link is one-way, and nothing to go by. */
 const VAIN = 3;
 /** Where another router sends is known for so many of its beacons; then it may have moved. */
@@ -76,6 +76,8 @@ interface Known extends Said {
 
 export interface SlotOptions {
   readonly slots: number;
+  /** What a beacon says is as old as so many slots. */
+  readonly lead: number;
   /** How wide a stride may be only because the air is busy and stable: 1, 2, 4. */
   readonly ease: number;
 }
@@ -89,6 +91,8 @@ export class Slots {
   #since = 0;
   #changedIn = 0;
   #moves = 0;
+  /** The last sequence number that was sent from another place. */
+  #seqAtTake = 0;
   /** Our sequence numbers: of the last beacon before this superframe, and in it. */
   #seqBefore = 0;
   #seqIn = { superframe: -1, seq: 0 };
@@ -184,9 +188,10 @@ export class Slots {
 
   /** Does the neighbour's beacon know of the last one that we sent before its superframe? */
   #confirm(known: Known, superframe: number): void {
-    if (this.#place === null || superframe <= this.#since) return;
-    const seq = this.#seqIn.superframe >= superframe ? this.#seqBefore : this.#seqIn.seq;
-    if (seq === 0) return;
+    if (this.#place === null) return;
+    const isLater = this.#seqIn.superframe >= superframe && known.slot <= this.#place.slot + this.#options.lead;
+    const seq = isLater ? this.#seqBefore : this.#seqIn.seq;
+    if (seq <= this.#seqAtTake) return;
     const mine = known.reports.find(({ name }) => name === this.#name);
     if (mine === undefined ? known.partial : false) return;
     if (mine !== undefined && mine.seq >= seq) {
@@ -259,18 +264,21 @@ export class Slots {
     if (this.overfull) return;
     this.collisions += 1;
     this.#moves += 1;
+    const left = this.#place!;
     this.#place = null;
-    this.#take(superframe, stride);
+    this.#take(superframe, stride, left);
   }
 
   /** A free place; the first choice is always the one that the router's name gives it. */
-  #take(superframe: number, stride: number): void {
+  #take(superframe: number, stride: number, left: Place | null = null): void {
     const { slots } = this.#options;
     const taken = [...this.#everybody().values()];
     let wanted = Math.max(stride, this.#stride(superframe, stride));
     for (; wanted <= WIDEST; wanted *= 2) {
       const busy = new Uint8Array(slots * wanted);
       for (const place of taken) occupy(busy, place, slots, wanted);
+      // Where two collide nobody hears either: it looks free.
+      if (left !== null) occupy(busy, left, slots, wanted);
       const free: number[] = [];
       for (const [at, used] of busy.entries()) if (used === 0) free.push(at);
       if (free.length === 0) continue;
@@ -290,6 +298,7 @@ export class Slots {
   #settle(place: Place, superframe: number, overfull: boolean): void {
     this.#place = place;
     this.#since = superframe;
+    this.#seqAtTake = this.#seqIn.seq;
     this.#changedIn = superframe;
     this.overfull = overfull;
   }

@@ -2,10 +2,10 @@
  * Bench `slots`: the schedule of beacons in random geometric meshes of 50, 250 and 1000 routers that start within one
  * superframe of each other. The routers' own slot machines run here, on a medium that is worse than the air: two frames in
  * a slot destroy each other wherever both are heard, who sends hears nothing, and one frame in twenty is lost to each
- * listener. What a router says is what it knew at the beginning of the superframe.
+ * listener. A router plans at the beginning of a superframe and says what it knew four slots before its own.
  *
- * `superframes_N`: from the first router's start until nobody within two hops shares a slot with another (the worst and
- * the median of the seeds). `collision_pct_N`: beacons that met another at one listener or more, of all beacons of the ten
+ * `superframes_N`: from the first router's start until nobody within two hops shares a slot with another (the median
+ * of twenty meshes; `_p95`, `_max`). `collision_pct_N`: beacons that met another at one listener or more, of all beacons of the ten
  * minutes afterwards, in superframes of 500 ms, while one router in a hundred leaves each minute, half of them without a
  * word, and comes back ten seconds later. `two_hop_N`: routers within two hops, mean; `slots_N`: slots, twice that.
  * `us_N`: what a router computes in a superframe. `full_`: 250 routers and half as many slots as routers within two hops.
@@ -13,7 +13,7 @@
 import { MOST_REPORTED } from '../../agent/beacon/frame.ts';
 import { type Far, hash, Slots } from '../../agent/beacon/slots.ts';
 import { type Draw, seeded } from './seeded.ts';
-import { type BenchResult, mean, median, type Progress } from './stats.ts';
+import { type BenchResult, mean, median, type Progress, percentile } from './stats.ts';
 
 const SUPERFRAME_S = 0.5;
 const MINUTE = 60 / SUPERFRAME_S;
@@ -22,7 +22,10 @@ const AWAY = 10 / SUPERFRAME_S;
 const LOSS = 0.05;
 const CHURN = 0.01;
 const DEGREE = 8;
-const SEEDS = 5;
+const LEAD = 4;
+/** Meshes of each size: starts, and of them so many watched afterwards. */
+const STARTS = 20;
+const WATCHED = 3;
 /** A schedule that is not there by then does not come. */
 const PATIENCE = 200;
 
@@ -90,18 +93,23 @@ class Air {
     const began = performance.now();
     for (const router of this.routers) {
       if (k < router.starts) continue;
-      router.slots ??= new Slots(nameOf(router.id, 0), { slots: this.#slots, ease: 1 });
+      router.slots ??= new Slots(nameOf(router.id, 0), { slots: this.#slots, lead: LEAD, ease: 1 });
       const place = router.slots.plan(k);
       router.says = null;
       if (place === null) continue;
       router.seq += 1;
       router.slots.sent(router.seq, k);
-      const reports = router.slots.reports(k, MOST_REPORTED);
-      router.says = { ...place, reports, partial: reports.length < router.near.length && reports.length === MOST_REPORTED };
+      router.says = { ...place, reports: [], partial: false };
       inSlot[place.slot]!.push(router);
     }
     this.spentMs += performance.now() - began;
-    for (const senders of inSlot) this.#slot(senders, k);
+    for (let slot = -LEAD; slot < this.#slots; slot++) {
+      for (const { slots, says } of inSlot[slot + LEAD] ?? []) {
+        says!.reports = slots!.reports(k, MOST_REPORTED);
+        says!.partial = says!.reports.length === MOST_REPORTED;
+      }
+      this.#slot(inSlot[slot] ?? [], k);
+    }
     this.superframe += 1;
   }
 
@@ -170,7 +178,7 @@ class Air {
   }
 }
 
-function trial(size: number, slots: number, seed: number): Outcome {
+function trial(size: number, slots: number, seed: number, minutes: number): Outcome {
   const draw = seeded(seed);
   const routers = geometric(size, draw);
   const air = new Air(routers, slots, draw);
@@ -178,14 +186,13 @@ function trial(size: number, slots: number, seed: number): Outcome {
   let rounds = Number.NaN;
   for (let k = 1; k <= PATIENCE; k++) {
     air.round();
-    if (process.env.X0_SLOTS_TRACE) console.error(k, air.sharing());
     if (air.sharing() === 0) {
       rounds = k;
       break;
     }
   }
   air.sent = air.collided = air.spentMs = 0;
-  const end = MINUTES * MINUTE;
+  const end = minutes * MINUTE;
   for (let k = 0; k < end; k++) {
     air.churn();
     air.round();
@@ -201,19 +208,22 @@ export async function run(progress: Progress): Promise<BenchResult> {
     const sets = geometric(size, seeded(1)).map(({ within2 }) => within2.size);
     const slots = Math.ceil(share * mean(sets));
     progress(`${size} routers, ${mean(sets).toFixed(1)} within two hops (${Math.max(...sets)} at most), ${slots} slots`);
-    const outcomes = Array.from({ length: SEEDS }, (_, seed) => {
-      const outcome = trial(size, slots, seed + 1);
+    const starts = Array.from({ length: STARTS }, (_, seed) => trial(size, slots, seed + 1, 0));
+    const outcomes = starts.slice(0, WATCHED).map((_, seed) => {
+      const outcome = trial(size, slots, seed + 1, MINUTES);
       progress(
         `  seed ${seed + 1}: ${outcome.rounds} superframes, ${outcome.collided} of ${outcome.sent} beacons collided, ` +
           `${outcome.us.toFixed(1)} us, stride ${outcome.strides.toFixed(2)}`,
       );
       return outcome;
     });
-    const rounds = outcomes.map((outcome) => outcome.rounds);
+    // A schedule that did not come counts as the longest that was waited for.
+    const rounds = starts.map((outcome) => (Number.isNaN(outcome.rounds) ? PATIENCE : outcome.rounds));
     const sum = (pick: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + pick(outcome), 0);
     if (share >= 2) {
-      figures[`${prefix}superframes_${size}`] = rounds.some(Number.isNaN) ? null : Math.max(...rounds);
-      figures[`${prefix}superframes_p50_${size}`] = rounds.some(Number.isNaN) ? null : median(rounds);
+      figures[`${prefix}superframes_${size}`] = median(rounds);
+      figures[`${prefix}superframes_p95_${size}`] = percentile(rounds, 95);
+      figures[`${prefix}superframes_max_${size}`] = Math.max(...rounds);
     }
     figures[`${prefix}collision_pct_${size}`] = (100 * sum(({ collided }) => collided)) / sum(({ sent }) => sent);
     figures[`${prefix}two_hop_${size}`] = mean(sets);
