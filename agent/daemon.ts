@@ -2,11 +2,13 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import { hostname, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { Beacon } from './beacon/beacon.ts';
 import { cautious, diff, settle } from './config/load.ts';
-import { type Config, optionValue, ROWS } from './config/schema.ts';
+import { beaconOf, type Config, optionValue, ROWS } from './config/schema.ts';
 import { AgentError, asAgentError } from './core/errors.ts';
 import type { HealSettings } from './core/event.ts';
 import { Log } from './core/log.ts';
+import type { Machine } from './core/machine.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import { type Heal, heal } from './heal/heal.ts';
@@ -164,14 +166,20 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   });
   const mesh = new Mesh();
   const room = heal();
+  let beacon: Beacon | null = null;
+  let openBeat: typeof import('./host/beat.ts').openBeat | null = null;
   const host = new Host({
     native: shim,
     log,
+    ...(config.beacon.enabled && {
+      beat: (feed) => openBeat!({ native: shim, log, ethertype: beaconOf(started).ethertype, feed }),
+    }),
     onBook: (book) => keep(book, { log, metrics, state, flusher }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
   const recording = tape === undefined ? null : openTape(tape, log);
-  const runtime = new Runtime([...room.machines, mesh], host, {
+  const machines: Machine[] = [...room.machines, mesh];
+  const runtime = new Runtime(machines, host, {
     ...(recording === null ? {} : { record: (now, event) => recording.take(now, event) }),
     stopwatch: {
       now: () => shim.now(),
@@ -223,6 +231,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
 
   function stop(signal: NodeJS.Signals): void {
     log.info(`ending on ${signal}`, { undone: host.armed().length });
+    for (const effect of beacon?.farewell(shim.now()) ?? []) host.carryOut(effect);
     control?.close();
     host.close();
     state.close();
@@ -240,6 +249,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     now: () => shim.now(),
     degraded: () => degraded(config, { state, host, around: room.monitor, control, file: trouble, kernel: missing }),
     mesh: () => mesh.view(),
+    beacon: () => beacon?.view(shim.now()) ?? null,
     heal: () => ({
       mode: room.monitor.settings.mode,
       faults: room.analyse.open(),
@@ -264,6 +274,13 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     },
     log,
   );
+  if (config.beacon.enabled) {
+    // Not on every router, so not in every router's memory.
+    const [room_, host_] = await Promise.all([import('./beacon/beacon.ts'), import('./host/beat.ts')]);
+    openBeat = host_.openBeat;
+    beacon = new room_.Beacon(beaconOf(config), room.monitor.settings);
+    machines.push(beacon);
+  }
   await opened(host, log, (why) => {
     missing = why;
   });
@@ -404,6 +421,8 @@ function degraded(
   const trouble = state.status().trouble;
   if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
+  if (config.beacon.enabled && config.mesh.key === undefined)
+    found.push({ part: 'beacons', level: 'none', why: 'mesh.key is not set' });
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
   if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });

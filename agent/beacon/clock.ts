@@ -188,7 +188,8 @@ export class Clock {
       this.#sources.delete(key);
       if (this.#parent === key) this.#follow(now);
       // Of our life before a restart: until they have found another root, our own time would only confuse them.
-      if (this.#root === null) this.#listensUntil = Math.max(this.#listensUntil, now + LISTEN * this.#superframe);
+      if (word.root === this.#self && this.#root === null)
+        this.#listensUntil = Math.max(this.#listensUntil, now + LISTEN * this.#superframe);
       return false;
     }
     const source = this.#source(key, word, now);

@@ -107,12 +107,6 @@ export function shortName(node: Mac): number {
   return name >>> 0;
 }
 
-/** Is this payload's kind one of ours? It lies beside those of alarms, on the same ethertype. */
-export function isBeaconKind(frame: Uint8Array): boolean {
-  const kind = frame[ETHER + 3];
-  return kind === KIND_BEACON || kind === KIND_PROBE || kind === KIND_ANSWER;
-}
-
 /** The whole Ethernet frame of a beacon from one interface. Reports beyond MOST_REPORTED are left out. */
 export function encodeBeacon(beacon: Beacon, source: Mac, ethertype: number, key: BeaconKey): Uint8Array {
   const reports = beacon.reports.slice(0, MOST_REPORTED);
@@ -167,7 +161,7 @@ export function decodeFrame(frame: Uint8Array, key: BeaconKey): Frame {
   if (view.getUint16(ETHER) !== MAGIC) throw bad('magic', `0x${view.getUint16(ETHER).toString(16)}`);
   if (frame[ETHER + 2] !== VERSION) throw bad('version', String(frame[ETHER + 2]));
   const kind = frame[ETHER + 3]!;
-  if (!isBeaconKind(frame)) throw bad('kind', String(kind));
+  if (kind < KIND_BEACON || kind > KIND_ANSWER) throw bad('kind', String(kind));
   if (view.getUint32(ETHER + 8) !== key.meshId) throw bad('mesh', 'it is of another mesh');
   if (frame[ETHER + 5] !== key.epoch) throw bad('key-epoch', String(frame[ETHER + 5]));
   const count = kind === KIND_BEACON ? (frame[ETHER + 75] ?? 0) : 0;

@@ -11,7 +11,6 @@
  * are more routers within two hops than slots; then everybody sends half as often, or a quarter, an eighth. Beyond that
  * slots are shared by those who find no free one, the emptiest first, and `overfull` says so.
  */
-import { MOST_SLOTS } from './frame.ts';
 
 /** The widest stride: sixteen and more would leave neighbours in the dark for too long. */
 const WIDEST = 8;
@@ -123,7 +122,8 @@ export class Slots {
       return;
     }
     if (before === undefined && this.#known.size >= MOST_NEIGHBOURS) return;
-    if (before === undefined || before.slot !== said.slot || before.stride !== said.stride) this.#changedIn = superframe;
+    if (before === undefined || before.slot !== said.slot || before.stride !== said.stride)
+      this.#changedIn = superframe;
     const { deafFor = 0, confirmed = false, vain = 0 } = before ?? {};
     const known: Known = { ...said, heardIn: superframe, deafFor, confirmed, vain };
     this.#known.set(key, known);
@@ -210,7 +210,10 @@ export class Slots {
       // Of what it had it keeps a part, which is nobody else's.
       const phase = (place.phase + place.stride * (hash(this.#name, 2) % (wanted / place.stride))) % wanted;
       this.#place = { slot: place.slot, stride: wanted, phase };
-    } else if (superframe - this.#since > PROBATION || this.#isFree({ ...place, stride: wanted, phase: place.phase % wanted }))
+    } else if (
+      superframe - this.#since > PROBATION ||
+      this.#isFree({ ...place, stride: wanted, phase: place.phase % wanted })
+    )
       this.#take(superframe, wanted);
   }
 
@@ -224,23 +227,34 @@ export class Slots {
   }
 
   #resolve(superframe: number): void {
+    if (this.#isContested(superframe) || (this.#isDoubtful(superframe) && (hash(this.#name, superframe) & 1) === 1))
+      this.#move(superframe);
+  }
+
+  /** Somebody is known to have our place, and to keep it. */
+  #isContested(superframe: number): boolean {
     const place = this.#place!;
+    for (const known of this.#known.values()) {
+      const age = superframe - known.heardIn;
+      if (this.#isRival(known, age, place)) return true;
+      for (const far of known.reports) if (this.#isRival(far, far.age + age, place)) return true;
+    }
+    return false;
+  }
+
+  /** Neighbours that we hear do not hear us. */
+  #isDoubtful(superframe: number): boolean {
     const isNew = superframe - this.#since < PROBATION;
     let asked = 0;
     let deaf = 0;
-    let isDoubtful = false;
     for (const known of this.#known.values()) {
-      if (this.#isRival(known, superframe - known.heardIn, place)) return this.#move(superframe);
-      for (const far of known.reports)
-        if (this.#isRival(far, far.age + superframe - known.heardIn, place)) return this.#move(superframe);
       if (!known.confirmed && known.vain >= VAIN) continue;
       asked += 1;
       if (known.deafFor > 0) deaf += 1;
-      if (known.deafFor >= (isNew ? DOUBT : DOUBT_LATER)) isDoubtful = true;
+      if (known.deafFor >= (isNew ? DOUBT : DOUBT_LATER)) return true;
     }
     // One beacon that most did not hear was no loss of a single frame.
-    if (isNew && deaf > 1 && 2 * deaf > asked) isDoubtful = true;
-    if (isDoubtful && (hash(this.#name, superframe) & 1) === 1) this.#move(superframe);
+    return isNew && deaf > 1 && 2 * deaf > asked;
   }
 
   #isRival(other: Place & { readonly name: number }, age: number, place: Place): boolean {
@@ -283,7 +297,8 @@ export class Slots {
       for (const [at, used] of busy.entries()) if (used === 0) free.push(at);
       if (free.length === 0) continue;
       const first = hash(this.#name, 0) % (slots * wanted);
-      const at = this.#moves === 0 && busy[first] === 0 ? first : free[hash(this.#name, 3 + this.#moves) % free.length]!;
+      const at =
+        this.#moves === 0 && busy[first] === 0 ? first : free[hash(this.#name, 3 + this.#moves) % free.length]!;
       this.#settle({ slot: at % slots, stride: wanted, phase: Math.floor(at / slots) }, superframe, false);
       return;
     }
@@ -357,9 +372,4 @@ export function hash(a: number, b: number): number {
   h ^= h >>> 13;
   h = Math.imul(h, 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;
-}
-
-/** Slots that fit a superframe, as many as the frame's field holds. */
-export function slotsOf(superframeNs: number, slotNs: number): number {
-  return Math.min(MOST_SLOTS, Math.floor(superframeNs / slotNs));
 }

@@ -2,6 +2,7 @@
 import type { Event } from './event.ts';
 import type { IfIndex, Mac } from './ids.ts';
 import type { Change } from './kernel.ts';
+import type { Nanos } from './time.ts';
 import type { Decision } from './words.ts';
 
 export type Level = 'debug' | 'info' | 'warning' | 'error';
@@ -17,6 +18,18 @@ export type Effect =
     }
   /** Raw frames, sent in this order with as few system calls as can be. An empty source address is filled in by the world. */
   | { readonly type: 'send'; readonly frames: readonly { readonly interface: IfIndex; readonly frame: string }[] }
+  /**
+   * One frame that leaves at `at` by itself, whatever the agent is busy with, but not after `latest`. What became of it
+   * comes back as 'transmitted' with the same id.
+   */
+  | {
+      readonly type: 'transmit-at';
+      readonly id: string;
+      readonly interface: IfIndex;
+      readonly frame: string;
+      readonly at: Nanos;
+      readonly latest: Nanos;
+    }
   /**
    * A change of the kernel's settings. Its outcome comes back as 'change-done' with the same id.
    * `undo` is armed in the undo helper before the change goes out, and sent if the agent dies before it is disarmed.

@@ -102,6 +102,8 @@ export interface Symptom {
   readonly peer: Mac | null;
   /** In words, with the figures it rests on. */
   readonly detail: string;
+  /** Where it was seen, if not where symptoms of this kind usually are. */
+  readonly source?: string;
 }
 
 /** What is to be done about a fault: the actions in order, and why these. */

@@ -112,6 +112,20 @@ export const COMMANDS: readonly Command[] = [
     }),
   },
   {
+    name: 'beacon',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'the transmit schedule and the common time of the mesh',
+    more: 'The error bound is what the time here can be wrong by at most. Exit status 1 if\nbeacons are off or have not begun.',
+    example: 'x0ctl beacon --json | jq .beacon.errorBoundUs',
+    run: showing<Of<typeof shapes.beacon>>(
+      '/mesh/beacon',
+      async (answer, to) => (await views()).beaconText(answer, to),
+      ({ beacon }) => (beacon === null ? EXIT.problem : EXIT.ok),
+    ),
+  },
+  {
     name: 'watch',
     arguments: '',
     least: 0,

@@ -136,7 +136,11 @@ export class Analyse implements Machine {
     const [fault, confidence] = begins;
     const key = keyOf(fault, symptom.interface, symptom.peer);
     if (this.#open.has(key)) return [];
-    const evidence: Evidence = { source: SOURCES[symptom.what] ?? 'rtnetlink', what: symptom.detail, at: now };
+    const evidence: Evidence = {
+      source: symptom.source ?? SOURCES[symptom.what] ?? 'rtnetlink',
+      what: symptom.detail,
+      at: now,
+    };
     const about = { interface: symptom.interface || null, index: symptom.index || null, peer: symptom.peer };
     const found = this.#fault(fault, about, confidence, evidence, now);
     this.#open.set(key, found);

@@ -14,6 +14,7 @@ import type { World } from '../core/machine.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos } from '../core/time.ts';
 import { type Air, openAir } from './air.ts';
+import type { Beat } from './beat.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import type { Native } from './native.ts';
@@ -39,6 +40,8 @@ export interface HostOptions {
   onBook(book: Book): void;
   /** Something took less than it could: for metrics and status. */
   onCount(name: 'netlink_resyncs_total' | 'netlink_errors_total', labels: Readonly<Record<string, string>>): void;
+  /** Opens what sends frames on time, where somebody wants that: then frames that come in are stamped too. */
+  beat?(feed: (event: WorldEvent) => void): Beat;
 }
 
 export class Host implements World {
@@ -47,6 +50,7 @@ export class Host implements World {
   #settings!: HealSettings;
   #kernel: Kernel | null = null;
   #air: Air | null = null;
+  #beat: Beat | null = null;
   #undo: Undo | null = null;
   #carrier: CarrierWatch | null = null;
   /** The newest change that armed an undo, by its id. */
@@ -108,9 +112,12 @@ export class Host implements World {
     this.#air = openAir({
       native,
       log,
-      onFrame: (index, frame) => this.feed({ type: 'frame', interface: index, frame: toHex(frame) }),
+      timestamps: this.#options.beat !== undefined,
+      onFrame: (index, frame, at) =>
+        this.feed({ type: 'frame', interface: index, frame: toHex(frame), ...(at > 0 && { at }) }),
       onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
     });
+    this.#beat = this.#options.beat?.((event) => this.feed(event)) ?? null;
     this.#undo = startUndo(log);
     await this.#read();
   }
@@ -144,6 +151,9 @@ export class Host implements World {
           effect.frames.map(({ interface: index, frame }) => ({ interface: index, frame: fromHex(frame) })),
         );
         return;
+      case 'transmit-at':
+        this.#beat?.transmit(effect);
+        return;
       case 'change':
         this.#change(effect);
         return;
@@ -172,9 +182,10 @@ export class Host implements World {
   #shut(): void {
     this.#carrier?.close();
     this.#undo?.close();
+    this.#beat?.close();
     this.#air?.close();
     this.#kernel?.close();
-    this.#carrier = this.#undo = this.#air = this.#kernel = null;
+    this.#carrier = this.#undo = this.#beat = this.#air = this.#kernel = null;
   }
 
   /** Hands over at once what waits to be kept and shown: before that changes which it is kept under. */

@@ -207,7 +207,9 @@ export async function run(progress: Progress): Promise<BenchResult> {
   const one = (size: number, share: number, prefix: string): void => {
     const sets = geometric(size, seeded(1)).map(({ within2 }) => within2.size);
     const slots = Math.ceil(share * mean(sets));
-    progress(`${size} routers, ${mean(sets).toFixed(1)} within two hops (${Math.max(...sets)} at most), ${slots} slots`);
+    progress(
+      `${size} routers, ${mean(sets).toFixed(1)} within two hops (${Math.max(...sets)} at most), ${slots} slots`,
+    );
     const starts = Array.from({ length: STARTS }, (_, seed) => trial(size, slots, seed + 1, 0));
     const outcomes = starts.slice(0, WATCHED).map((_, seed) => {
       const outcome = trial(size, slots, seed + 1, MINUTES);
