@@ -69,7 +69,8 @@ export async function run(progress: Progress): Promise<BenchResult> {
   const one = air('default', 1);
   for (let hour = 1; hour <= HOURS; hour++) {
     one.run(hour * 3600 * SECOND);
-    if (hour % 4 === 0) progress(`${hour} of ${HOURS} hours: ${silences(one).length} false alarms, ${one.frames} frames`);
+    if (hour % 4 === 0)
+      progress(`${hour} of ${HOURS} hours: ${silences(one).length} false alarms, ${one.frames} frames`);
     await new Promise((resolve) => setImmediate(resolve));
   }
   const suspicions = one.stations.map(({ machine }, id) => machine.view(one.local(one.stations[id]!))!.suspicions);
