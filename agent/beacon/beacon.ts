@@ -29,8 +29,6 @@ import { Ports } from './ports.ts';
 import type { BeaconSettings } from './profile.ts';
 import { MOST_NEIGHBOURS, Slots } from './slots.ts';
 
-/** A beacon is made so long before its slot: longer than most garbage collections. */
-const LEAD: Nanos = 20 * MS;
 /** Beacons planned for another time than this around their arrival are replayed, where both follow the same root. */
 const REPLAY_WINDOW: Nanos = 10 * SECOND;
 /** Own beacons whose time of leaving is remembered, by interface. */
@@ -172,7 +170,7 @@ export class Beacon implements Machine {
 
   deadline(): Nanos {
     if (this.#clock === null || this.#isOff || this.#key === null) return NEVER;
-    const make = this.#waiting === null ? NEVER : this.#waiting.at - LEAD;
+    const make = this.#waiting === null ? NEVER : this.#waiting.at - this.#settings.leadNs;
     return Math.min(this.#planAt, make, this.#liveness.deadline());
   }
 
@@ -229,11 +227,11 @@ export class Beacon implements Machine {
 
   /** As soon as it is known who we are. */
   #begin(now: Nanos): Effect[] {
-    const { superframeNs, slotNs, slots, ease } = this.#settings;
+    const { superframeNs, slotNs, slots, ease, leadNs } = this.#settings;
     if (this.#clock !== null || this.#epoch === null || this.#ports.node === null) return [];
     this.#self = this.#ports.node;
     this.#clock = new Clock(this.#self, { superframeNs, slowestNs: superframeNs * ease }, now);
-    this.#slots = new Slots(shortName(this.#self), { slots, ease, lead: Math.ceil(LEAD / slotNs) });
+    this.#slots = new Slots(shortName(this.#self), { slots, ease, lead: Math.ceil(leadNs / slotNs) });
     this.#planAt = now + superframeNs;
     return [];
   }
@@ -246,15 +244,16 @@ export class Beacon implements Machine {
     if (this.#clock === null || this.#isOff || this.#key === null) return [];
     const effects: Effect[] = [];
     if (now >= this.#planAt) this.#plan(now);
-    if (this.#waiting !== null && now >= this.#waiting.at - LEAD) {
+    if (this.#waiting !== null && now >= this.#waiting.at - this.#settings.leadNs) {
       // The clock may know better by now.
       const at = this.#clock.local(this.#waiting.mesh);
       const frames = this.#make({ ...this.#waiting, at });
       for (const { interface: index, frame } of frames) {
         const id = `beacon ${index} ${this.#seq}`;
         this.#due.set(id, { interface: index, seq: this.#seq, at });
-        // Better late than never: a slot later it may still be heard.
-        effects.push({ type: 'transmit-at', id, interface: index, frame, at, latest: at + this.#settings.slotNs });
+        // Better late than never: it is a sign of life, and the air is shared by listening first anyway.
+        const latest = at + this.#settings.superframeNs / 2;
+        effects.push({ type: 'transmit-at', id, interface: index, frame, at, latest });
       }
       while (this.#due.size > 256) this.#due.delete(this.#due.keys().next().value!);
       this.#waiting = null;
@@ -262,18 +261,18 @@ export class Beacon implements Machine {
     return [...effects, ...this.#watch(now)];
   }
 
-  /** Plans the superframe that begins in LEAD. */
+  /** Plans the superframe that is next to begin. */
   #plan(now: Nanos): void {
     const [clock, slots] = [this.#clock!, this.#slots!];
-    const { superframeNs, slotNs, guardNs } = this.#settings;
+    const { superframeNs, slotNs, guardNs, leadNs } = this.#settings;
     if (clock.tick(now)) this.#renumber(now);
     if (clock.root === null) {
       this.#planAt = now + superframeNs;
       return;
     }
-    const superframe = Math.max(this.#planned + 1, this.#superframeAt(now + LEAD));
+    const superframe = Math.max(this.#planned + 1, this.#superframeAt(now + leadNs));
     this.#planned = superframe;
-    this.#planAt = clock.local((superframe + 1) * superframeNs) - LEAD;
+    this.#planAt = clock.local((superframe + 1) * superframeNs) - leadNs;
     const place = slots.plan(superframe);
     if (place === null) return;
     const mesh = superframe * superframeNs + place.slot * slotNs + guardNs / 2;

@@ -27,6 +27,8 @@ const RETURN = 3;
 /** A tick that comes so late was held up, and frames with it: they are read before anything is said of them. */
 const HELD_UP: Nanos = 5 * MS;
 const GRACE: Nanos = 10 * MS;
+/** Of the time for an answer: longer than this nobody is given for our own troubles. */
+const MOST_HELD_UP = 4;
 /** Neighbours that are asked in one tick. */
 const MOST_ASKED = 32;
 
@@ -40,8 +42,13 @@ interface Record {
   probes: number;
   signs: number;
   grace: Nanos;
+  /** When it was looked at last, and for how long of its questioning we were held up ourselves. */
+  looked: Nanos;
+  heldUp: Nanos;
   why: string;
 }
+
+const QUIET = { grace: 0, looked: 0, heldUp: 0 } as const;
 
 /** What a tick found: neighbours by their keys. */
 export interface Found {
@@ -68,7 +75,7 @@ export class Liveness {
   beacon(key: string, at: Nanos, due: Nanos): boolean {
     let record = this.#records.get(key);
     if (record === undefined) {
-      record = { sign: at, due, state: 'alive', since: at, nextProbe: NEVER, probes: 0, signs: 0, grace: 0, why: '' };
+      record = { sign: at, due, state: 'alive', since: at, nextProbe: NEVER, probes: 0, signs: 0, ...QUIET, why: '' };
       this.#records.set(key, record);
       return false;
     }
@@ -123,6 +130,10 @@ export class Liveness {
         this.#suspect(record, `nothing heard for ${Math.round((now - record.sign) / MS)} ms`, now);
       }
       if (record.state !== 'suspected') continue;
+      // While we did not run no answer could arrive: that time proves nothing.
+      const late = record.looked > 0 ? now - record.looked - this.#options.paceNs : 0;
+      if (late > HELD_UP) record.heldUp = Math.min(record.heldUp + late, MOST_HELD_UP * this.#options.askNs);
+      record.looked = now;
       const end = this.#end(record);
       if (now >= Math.max(end, record.grace) && record.probes >= FEWEST && !this.#isHeldUp(record, end, now)) {
         record.state = 'silent';
@@ -147,12 +158,12 @@ export class Liveness {
     return Math.max(sign + suspectNs, due > 0 ? due + overdueNs : 0);
   }
 
-  #end({ since }: Record): Nanos {
-    return since + this.#options.askNs;
+  #end({ since, heldUp }: Record): Nanos {
+    return since + this.#options.askNs + heldUp;
   }
 
   #suspect(record: Record, why: string, now: Nanos): void {
-    Object.assign(record, { state: 'suspected', since: now, nextProbe: now, probes: 0, signs: 0, grace: 0, why });
+    Object.assign(record, { state: 'suspected', since: now, nextProbe: now, probes: 0, signs: 0, ...QUIET, why });
   }
 
   #isHeldUp(record: Record, wanted: Nanos, now: Nanos): boolean {

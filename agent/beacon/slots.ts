@@ -39,6 +39,8 @@ const STABLE = 120;
 /** Strides grow narrow again below this share of what would make them wide. */
 const HYSTERESIS = 0.8;
 export const MOST_NEIGHBOURS = 256;
+/** Own beacons that are remembered: a neighbour's beacon may know of none but the last but one. */
+const REMEMBERED = 4;
 
 /** When a router sends: in slot `slot` of superframes k with k mod stride = phase. */
 export interface Place {
@@ -92,9 +94,8 @@ export class Slots {
   #moves = 0;
   /** The last sequence number that was sent from another place. */
   #seqAtTake = 0;
-  /** Our sequence numbers: of the last beacon before this superframe, and in it. */
-  #seqBefore = 0;
-  #seqIn = { superframe: -1, seq: 0 };
+  /** Our last beacons: in which slot, counted from superframe 0, and the sequence number. */
+  #sent: { readonly slot: number; readonly seq: number }[] = [];
   overfull = false;
   /** Collisions that were noticed and moved away from. */
   collisions = 0;
@@ -146,7 +147,8 @@ export class Slots {
     this.#since += by;
     this.#changedIn += by;
     if (this.#listensUntil !== null) this.#listensUntil += by;
-    this.#seqIn = { superframe: -1, seq: this.#seqIn.seq };
+    const slots = by * this.#options.slots;
+    this.#sent = this.#sent.map(({ slot, seq }) => ({ slot: slot + slots, seq }));
   }
 
   /**
@@ -172,8 +174,8 @@ export class Slots {
 
   /** Our beacon of this superframe has this sequence number. */
   sent(seq: number, superframe: number): void {
-    if (this.#seqIn.superframe !== superframe) this.#seqBefore = this.#seqIn.seq;
-    this.#seqIn = { superframe, seq };
+    const { slots } = this.#options;
+    this.#sent = [...this.#sent.slice(1 - REMEMBERED), { slot: superframe * slots + (this.#place?.slot ?? 0), seq }];
   }
 
   /** The neighbours as our beacon tells of them: `most`, by turns where there are more. */
@@ -186,11 +188,12 @@ export class Slots {
     });
   }
 
-  /** Does the neighbour's beacon know of the last one that we sent before its superframe? */
+  /** Does the neighbour's beacon know of the last one that we sent before it was made? */
   #confirm(known: Known, superframe: number): void {
     if (this.#place === null) return;
-    const isLater = this.#seqIn.superframe >= superframe && known.slot <= this.#place.slot + this.#options.lead;
-    const seq = isLater ? this.#seqBefore : this.#seqIn.seq;
+    const { slots, lead } = this.#options;
+    const made = superframe * slots + known.slot - lead;
+    const seq = this.#sent.findLast((sent) => sent.slot < made)?.seq ?? 0;
     if (seq <= this.#seqAtTake) return;
     const mine = known.reports.find(({ name }) => name === this.#name);
     if (mine === undefined ? known.partial : false) return;
@@ -313,7 +316,7 @@ export class Slots {
   #settle(place: Place, superframe: number, overfull: boolean): void {
     this.#place = place;
     this.#since = superframe;
-    this.#seqAtTake = this.#seqIn.seq;
+    this.#seqAtTake = this.#sent.at(-1)?.seq ?? 0;
     this.#changedIn = superframe;
     this.overfull = overfull;
   }

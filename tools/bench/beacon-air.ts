@@ -169,13 +169,13 @@ export class BeaconAir {
   #schedule(station: Station): void {
     const deadline = station.machine.deadline();
     if (deadline === Number.POSITIVE_INFINITY) return;
-    const t = Math.max(this.t, this.#true(station, deadline));
+    // As a timer: never early, whatever the digits of two clocks make of each other.
+    const t = Math.max(this.t, this.#true(station, deadline) + US);
     if (t >= station.tickAt) return;
     station.tickAt = t;
     this.at(t, () => {
       if (station.tickAt !== t) return;
       station.tickAt = Number.POSITIVE_INFINITY;
-      // A timer of whole milliseconds, never early.
       this.feed(station, { type: 'tick' });
     });
   }
