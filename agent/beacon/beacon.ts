@@ -39,6 +39,8 @@ const ANSWERS = 200;
 const QUESTIONS = 1024;
 /** Beacons that a neighbour may miss, heard in other ways, until its agent counts as gone. */
 const AGENT_GONE = 8;
+/** Two OGMs are further apart: batman-adv's shortest interval is 40 ms, and its jitter. */
+const SAME_OGM: Nanos = 30 * MS;
 /** A neighbour that has not been heard for so long is no longer waited for. */
 const GIVEN_UP: Nanos = 300 * SECOND;
 /** Beacons that the shown jitter is taken from. */
@@ -57,6 +59,8 @@ interface Neighbour {
   arrivals: { readonly seq: number; readonly at: Nanos }[];
   /** One bit a beacon of the last sixteen, the youngest lowest: was it heard? */
   heard: number;
+  /** Its last OGM, by the tables. */
+  ogmAt: Nanos;
   /** The last of its questions that was answered. */
   asked: { epoch: number; counter: number };
 }
@@ -421,6 +425,7 @@ export class Beacon implements Machine {
         slot,
         arrivals,
         heard: 0xffff,
+        ogmAt: before?.ogmAt ?? 0,
         asked: before?.node === node ? before.asked : asked,
       };
       this.#neighbours.set(key, fresh);
@@ -496,7 +501,10 @@ export class Beacon implements Machine {
       const key = keyOf(row.interface, row.neighbour);
       const known = this.#neighbours.get(key);
       if (known === undefined) continue;
+      // A reading takes its time, and counts in milliseconds: the same OGM seems to be a little younger each time.
       const at = now - row.lastSeenMs * MS;
+      if (at < known.ogmAt + SAME_OGM) continue;
+      known.ogmAt = at;
       const beaconAt = known.arrivals.at(-1)!.at;
       const isAgentGone = at - beaconAt > AGENT_GONE * known.stride * this.#settings.superframeNs;
       if (isAgentGone) effects.push(...this.#forget(key, now));

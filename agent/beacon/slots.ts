@@ -14,21 +14,31 @@
 
 /** The widest stride: sixteen and more would leave neighbours in the dark for too long. */
 const WIDEST = 8;
-/** Superframes that a newcomer listens before it takes a slot, and by how many more they are spread. */
+/**
+ * A newcomer listens for so many superframes, then sends in another free slot each time for so many: where many begin
+ * at once each knows the names around it before it settles.
+ */
 const LISTEN = 1;
-const SPREAD = 2;
+const WANDER = 2;
 /** A slot is on probation for so many superframes. */
 const PROBATION = 12;
 /** So many beacons in a row that do not know of ours make a collision: with a slot on probation, and later. */
 const DOUBT = 2;
 const DOUBT_LATER = 4;
-/** Silent to listen to the own slot once in so many superframes: on probation, and later. */
-const PAUSE = 4;
+/** Silent to listen to the own slot once in so many superframes: on probation, later, and where nobody is heard. */
+const PAUSE = 8;
 const PAUSE_LATER = 48;
+const PAUSE_ALONE = 2;
 /** After so many moves in vain, a neighbour that never heard us is deaf: the link is one-way, and nothing to go by. */
 const VAIN = 3;
 /** Where another router sends is known for so many of its beacons; then it may have moved. */
 const FRESH = 2;
+/** After so many moves that nobody has answered the air is too full: send half as often. */
+const CROWDED = 3;
+/** The same after so many superframes in which nobody was heard. */
+const ALONE = 32;
+/** Superframes without a change before a wide stride grows narrow again. */
+const CALM = 24;
 /** A neighbour that has been silent for so many of its beacons gives its slot back. */
 const FORGET = 8;
 /** The same of a neighbour's neighbour. */
@@ -92,10 +102,15 @@ export class Slots {
   #since = 0;
   #changedIn = 0;
   #moves = 0;
+  /** Since a neighbour last confirmed that it hears us. */
+  #unanswered = 0;
+  /** When a beacon was heard last, or it was seen that none is. */
+  #heardIn = 0;
   /** The last sequence number that was sent from another place. */
   #seqAtTake = 0;
   /** Our last beacons: in which slot, counted from superframe 0, and the sequence number. */
   #sent: { readonly slot: number; readonly seq: number }[] = [];
+  /** There are more routers than places: ours is shared. */
   overfull = false;
   /** Collisions that were noticed and moved away from. */
   collisions = 0;
@@ -118,6 +133,7 @@ export class Slots {
   /** A neighbour's beacon arrived in this superframe. `key` names the neighbour and the interface. */
   heard(key: string, said: Said, superframe: number): void {
     const before = this.#known.get(key);
+    this.#heardIn = superframe;
     if (said.next === 0) {
       if (this.#known.delete(key)) this.#changedIn = superframe;
       return;
@@ -145,6 +161,7 @@ export class Slots {
   shift(by: number): void {
     for (const known of this.#known.values()) known.heardIn += by;
     this.#since += by;
+    this.#heardIn += by;
     this.#changedIn += by;
     if (this.#listensUntil !== null) this.#listensUntil += by;
     const slots = by * this.#options.slots;
@@ -158,10 +175,14 @@ export class Slots {
   plan(superframe: number): (Place & { readonly next: number }) | null {
     this.#forget(superframe);
     if (this.#place === null) {
-      this.#listensUntil ??= superframe + LISTEN + (hash(this.#name, 1) % SPREAD);
+      this.#listensUntil ??= superframe + LISTEN;
       if (superframe < this.#listensUntil) return null;
       this.#take(superframe, 1);
+    } else if (superframe <= this.#listensUntil! + WANDER) {
+      this.#moves += 1;
+      this.#take(superframe, 1);
     } else {
+      this.#wonder(superframe);
       this.#adapt(superframe);
       this.#resolve(superframe);
     }
@@ -201,7 +222,15 @@ export class Slots {
       known.deafFor = 0;
       known.vain = 0;
       known.confirmed = true;
+      this.#unanswered = 0;
     } else known.deafFor += 1;
+  }
+
+  /** Who hears nobody may be alone, which harms nobody; or all talk at once, and each has to talk less. */
+  #wonder(superframe: number): void {
+    if (superframe - Math.max(this.#heardIn, this.#since) <= ALONE * this.#place!.stride) return;
+    this.#heardIn = superframe;
+    this.#unanswered += CROWDED;
   }
 
   /** Wider where there are too many, or where nothing changes; narrower again when that is over. */
@@ -213,17 +242,13 @@ export class Slots {
       // Of what it had it keeps a part, which is nobody else's.
       const phase = (place.phase + place.stride * (hash(this.#name, 2) % (wanted / place.stride))) % wanted;
       this.#place = { slot: place.slot, stride: wanted, phase };
-    } else if (
-      superframe - this.#since > PROBATION ||
-      this.#isFree({ ...place, stride: wanted, phase: place.phase % wanted })
-    )
-      this.#take(superframe, wanted);
+    } else if (superframe - Math.max(this.#since, this.#changedIn) > CALM) this.#take(superframe, wanted);
   }
 
   #stride(superframe: number, now: number): number {
     const { slots, ease } = this.#options;
     const all = this.#everybody().size + 1;
-    let needed = 1;
+    let needed = Math.min(WIDEST, 1 << Math.floor(this.#unanswered / CROWDED));
     while (needed < WIDEST && all > slots * needed * (needed < now ? HYSTERESIS : 1)) needed *= 2;
     const isCalm = superframe - this.#changedIn > STABLE && all > slots * BUSY;
     return isCalm ? Math.max(needed, ease) : needed;
@@ -281,12 +306,13 @@ export class Slots {
     if (this.overfull) return;
     this.collisions += 1;
     this.#moves += 1;
+    this.#unanswered += 1;
     const left = this.#place!;
     this.#place = null;
     this.#take(superframe, stride, left);
   }
 
-  /** A free place; the first choice is always the one that the router's name gives it. */
+  /** A free place, where there is one. */
   #take(superframe: number, stride: number, left: Place | null = null): void {
     const { slots } = this.#options;
     const taken = [...this.#everybody().values()];
@@ -299,9 +325,7 @@ export class Slots {
       const free: number[] = [];
       for (const [at, used] of busy.entries()) if (used === 0) free.push(at);
       if (free.length === 0) continue;
-      const first = hash(this.#name, 0) % (slots * wanted);
-      const at =
-        this.#moves === 0 && busy[first] === 0 ? first : free[hash(this.#name, 3 + this.#moves) % free.length]!;
+      const at = this.#choice(free, superframe);
       this.#settle({ slot: at % slots, stride: wanted, phase: Math.floor(at / slots) }, superframe, false);
       return;
     }
@@ -313,17 +337,32 @@ export class Slots {
     this.#settle({ slot, stride: WIDEST, phase: hash(this.#name, 2) % WIDEST }, superframe, true);
   }
 
+  /**
+   * Wandering and after a collision any free place will do. Who settles takes the one that its name gives it the best
+   * claim to: of all that know of each other, no two have the best claim to the same.
+   */
+  #choice(free: readonly number[], superframe: number): number {
+    if (superframe !== this.#listensUntil! + WANDER) return free[hash(this.#name, 3 + this.#moves) % free.length]!;
+    const others = [...this.#everybody().keys()];
+    let best = free[0]!;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const at of free) {
+      const claim = hash(this.#name, at);
+      let better = 0;
+      for (const name of others) if (hash(name, at) > claim) better += 1;
+      if (better > fewest || (better === fewest && claim < hash(this.#name, best))) continue;
+      best = at;
+      fewest = better;
+    }
+    return best;
+  }
+
   #settle(place: Place, superframe: number, overfull: boolean): void {
     this.#place = place;
     this.#since = superframe;
     this.#seqAtTake = this.#sent.at(-1)?.seq ?? 0;
     this.#changedIn = superframe;
     this.overfull = overfull;
-  }
-
-  #isFree(place: Place): boolean {
-    for (const other of this.#everybody().values()) if (collide(other, place)) return false;
-    return true;
   }
 
   /** Everybody within two hops, by name. */
@@ -349,7 +388,9 @@ export class Slots {
     if (superframe % stride !== phase) return false;
     // A wide stride is silent often enough already, but then so is its rival: by turns, counted in its own superframes.
     const turn = Math.floor(superframe / stride);
-    const every = superframe - this.#since < PROBATION ? PAUSE : PAUSE_LATER;
+    const isNew = superframe - this.#since < PROBATION;
+    // Who hears nobody may be alone, or one of a crowd that all talk at once.
+    const every = this.#known.size === 0 && !isNew ? PAUSE_ALONE : isNew ? PAUSE : PAUSE_LATER;
     return superframe === this.#since || hash(this.#name, turn + 17) % every !== 0;
   }
 }
