@@ -120,7 +120,7 @@ export function beaconText({ beacon }: Of<typeof shapes.beacon>, to: Screen): st
     slot === null ? 'listening' : `slot ${slot} of ${beacon.slots}${turn}${beacon.overfull ? ', shared' : ''}`;
   lines.push(paint(clean(`beacons (${beacon.profile})`), 'bold', to));
   row('schedule', `${place}; a superframe of ${beacon.superframeMs} ms, slots of ${beacon.slotMs} ms`);
-  row('two hops', `${beacon.within2Hops} other routers; ${beacon.collisions} collisions moved away from`);
+  row('two hops', `${beacon.within2Hops} other routers with beacons; collisions moved away from: ${beacon.collisions}`);
   row(
     'root',
     root === null ? 'looked for' : beacon.depth === 0 ? `${root}: this router` : `${root}, ${beacon.depth} hops away`,
