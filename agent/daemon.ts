@@ -423,6 +423,8 @@ function degraded(
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   if (config.beacon.enabled && config.mesh.key === undefined)
     found.push({ part: 'beacons', level: 'none', why: 'mesh.key is not set' });
+  if (host.onTime() === false)
+    found.push({ part: 'beacons', level: 'none', why: 'frames cannot be sent on time: the log says why' });
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
   if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });

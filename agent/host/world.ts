@@ -117,9 +117,25 @@ export class Host implements World {
         this.feed({ type: 'frame', interface: index, frame: toHex(frame), ...(at > 0 && { at }) }),
       onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
     });
-    this.#beat = this.#options.beat?.((event) => this.feed(event)) ?? null;
+    this.#beat = this.#openBeat();
     this.#undo = startUndo(log);
     await this.#read();
+  }
+
+  /** Whether frames leave on time; null where nobody wants that. */
+  onTime(): boolean | null {
+    return this.#options.beat === undefined ? null : this.#beat !== null;
+  }
+
+  /** Without it the mesh is healed all the same. */
+  #openBeat(): Beat | null {
+    try {
+      return this.#options.beat?.((event) => this.feed(event)) ?? null;
+    } catch (thrown) {
+      const { message } = asAgentError(thrown, 'E_SOCKET');
+      this.#options.log.error(`no beacons: ${message}`, { code: 'E_SOCKET' });
+      return null;
+    }
   }
 
   /** From the outside world, at this instant. */
