@@ -171,7 +171,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const host = new Host({
     native: shim,
     log,
-    ...(config.beacon.enabled && {
+    ...(started.beacon.enabled && {
       beat: (feed) => openBeat!({ native: shim, log, ethertype: beaconOf(started).ethertype, feed }),
     }),
     onBook: (book) => keep(book, { log, metrics, state, flusher }),
@@ -274,11 +274,11 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     },
     log,
   );
-  if (config.beacon.enabled) {
+  if (started.beacon.enabled) {
     // Not on every router, so not in every router's memory.
-    const [room_, host_] = await Promise.all([import('./beacon/beacon.ts'), import('./host/beat.ts')]);
-    openBeat = host_.openBeat;
-    beacon = new room_.Beacon(beaconOf(config), room.monitor.settings);
+    ({ openBeat } = await import('./host/beat.ts'));
+    const { Beacon } = await import('./beacon/beacon.ts');
+    beacon = new Beacon(beaconOf(started), room.monitor.settings);
     machines.push(beacon);
   }
   await opened(host, log, (why) => {

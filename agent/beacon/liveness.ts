@@ -20,15 +20,13 @@ export interface LivenessOptions {
   readonly paceNs: Nanos;
 }
 
-/** Fewer questions prove nothing. */
-const FEWEST = 4;
+/** Of the questions that there is time for, so many have to be asked: who was held up while asking knows less. */
+const SHARE = 0.5;
 /** Signs that a silent neighbour must give before it counts as heard again: one lucky frame is none. */
 const RETURN = 3;
 /** A tick that comes so late was held up, and frames with it: they are read before anything is said of them. */
 const HELD_UP: Nanos = 5 * MS;
 const GRACE: Nanos = 10 * MS;
-/** Of the time for an answer: longer than this nobody is given for our own troubles. */
-const MOST_HELD_UP = 4;
 /** Neighbours that are asked in one tick. */
 const MOST_ASKED = 32;
 
@@ -42,13 +40,8 @@ interface Record {
   probes: number;
   signs: number;
   grace: Nanos;
-  /** When it was looked at last, and for how long of its questioning we were held up ourselves. */
-  looked: Nanos;
-  heldUp: Nanos;
   why: string;
 }
-
-const QUIET = { grace: 0, looked: 0, heldUp: 0 } as const;
 
 /** What a tick found: neighbours by their keys. */
 export interface Found {
@@ -60,11 +53,13 @@ export interface Found {
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #records = new Map<string, Record>();
+  readonly #fewest: number;
   /** Neighbours that were suspected, and that turned out to be alive. */
   suspicions = 0;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
+    this.#fewest = Math.ceil((SHARE * options.askNs) / options.paceNs);
   }
 
   state(key: string): 'alive' | 'suspected' | 'silent' | null {
@@ -75,7 +70,7 @@ export class Liveness {
   beacon(key: string, at: Nanos, due: Nanos): boolean {
     let record = this.#records.get(key);
     if (record === undefined) {
-      record = { sign: at, due, state: 'alive', since: at, nextProbe: NEVER, probes: 0, signs: 0, ...QUIET, why: '' };
+      record = { sign: at, due, state: 'alive', since: at, nextProbe: NEVER, probes: 0, signs: 0, grace: 0, why: '' };
       this.#records.set(key, record);
       return false;
     }
@@ -115,8 +110,7 @@ export class Liveness {
     let earliest = NEVER;
     for (const record of this.#records.values()) {
       if (record.state === 'alive') earliest = Math.min(earliest, Math.max(this.#suspicious(record), record.grace));
-      else if (record.state === 'suspected')
-        earliest = Math.min(earliest, record.nextProbe, Math.max(this.#end(record), record.grace));
+      else if (record.state === 'suspected') earliest = Math.min(earliest, record.nextProbe, this.#decidable(record));
     }
     return earliest;
   }
@@ -130,12 +124,8 @@ export class Liveness {
         this.#suspect(record, `nothing heard for ${Math.round((now - record.sign) / MS)} ms`, now);
       }
       if (record.state !== 'suspected') continue;
-      // While we did not run no answer could arrive: that time proves nothing.
-      const late = record.looked > 0 ? now - record.looked - this.#options.paceNs : 0;
-      if (late > HELD_UP) record.heldUp = Math.min(record.heldUp + late, MOST_HELD_UP * this.#options.askNs);
-      record.looked = now;
-      const end = this.#end(record);
-      if (now >= Math.max(end, record.grace) && record.probes >= FEWEST && !this.#isHeldUp(record, end, now)) {
+      const end = this.#decidable(record);
+      if (now >= end && !this.#isHeldUp(record, end, now)) {
         record.state = 'silent';
         record.signs = 0;
         record.nextProbe = NEVER;
@@ -158,12 +148,13 @@ export class Liveness {
     return Math.max(sign + suspectNs, due > 0 ? due + overdueNs : 0);
   }
 
-  #end({ since, heldUp }: Record): Nanos {
-    return since + this.#options.askNs + heldUp;
+  /** When its silence can be declared, the last question's answer waited for; NEVER while too little was asked. */
+  #decidable({ since, probes, nextProbe, grace }: Record): Nanos {
+    return probes < this.#fewest ? NEVER : Math.max(since + this.#options.askNs, nextProbe, grace);
   }
 
   #suspect(record: Record, why: string, now: Nanos): void {
-    Object.assign(record, { state: 'suspected', since: now, nextProbe: now, probes: 0, signs: 0, ...QUIET, why });
+    Object.assign(record, { state: 'suspected', since: now, nextProbe: now, probes: 0, signs: 0, grace: 0, why });
   }
 
   #isHeldUp(record: Record, wanted: Nanos, now: Nanos): boolean {
