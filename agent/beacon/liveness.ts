@@ -30,7 +30,7 @@ const GRACE: Nanos = 10 * MS;
 /** Neighbours that are asked in one tick. */
 const MOST_ASKED = 32;
 
-interface Record {
+interface Watched {
   sign: Nanos;
   /** When its next beacon was announced for; 0 for none. */
   due: Nanos;
@@ -52,7 +52,7 @@ export interface Found {
 
 export class Liveness {
   readonly #options: LivenessOptions;
-  readonly #records = new Map<string, Record>();
+  readonly #watched = new Map<string, Watched>();
   readonly #fewest: number;
   /** Neighbours that were suspected, and that turned out to be alive. */
   suspicions = 0;
@@ -63,15 +63,15 @@ export class Liveness {
   }
 
   state(key: string): 'alive' | 'suspected' | 'silent' | null {
-    return this.#records.get(key)?.state ?? null;
+    return this.#watched.get(key)?.state ?? null;
   }
 
   /** A beacon arrived, and the next is announced for `due`. True where a silent neighbour is heard again. */
   beacon(key: string, at: Nanos, due: Nanos): boolean {
-    let record = this.#records.get(key);
+    let record = this.#watched.get(key);
     if (record === undefined) {
       record = { sign: at, due, state: 'alive', since: at, nextProbe: NEVER, probes: 0, signs: 0, grace: 0, why: '' };
-      this.#records.set(key, record);
+      this.#watched.set(key, record);
       return false;
     }
     record.due = due;
@@ -80,7 +80,7 @@ export class Liveness {
 
   /** Any frame of a neighbour that sends beacons; others are not watched here. True as of beacon(). */
   sign(key: string, at: Nanos): boolean {
-    const record = this.#records.get(key);
+    const record = this.#watched.get(key);
     if (record === undefined || at <= record.sign) return false;
     record.sign = at;
     record.grace = 0;
@@ -97,18 +97,18 @@ export class Liveness {
   /** What the kernel, a driver or another part of the agent knows of a neighbour. True as of beacon(). */
   evidence(key: string, what: NeighbourEvidence, at: Nanos, now: Nanos): boolean {
     if (what === 'heard') return this.sign(key, at);
-    const record = this.#records.get(key);
+    const record = this.#watched.get(key);
     if (record?.state === 'alive') this.#suspect(record, what, now);
     return false;
   }
 
   forget(key: string): void {
-    this.#records.delete(key);
+    this.#watched.delete(key);
   }
 
   deadline(): Nanos {
     let earliest = NEVER;
-    for (const record of this.#records.values()) {
+    for (const record of this.#watched.values()) {
       if (record.state === 'alive') earliest = Math.min(earliest, Math.max(this.#suspicious(record), record.grace));
       else if (record.state === 'suspected') earliest = Math.min(earliest, record.nextProbe, this.#decidable(record));
     }
@@ -117,7 +117,7 @@ export class Liveness {
 
   tick(now: Nanos): Found {
     const found: Found = { ask: [], silent: [] };
-    for (const [key, record] of this.#records) {
+    for (const [key, record] of this.#watched) {
       if (record.state === 'alive') {
         const at = this.#suspicious(record);
         if (now < Math.max(at, record.grace) || this.#isHeldUp(record, at, now)) continue;
@@ -143,21 +143,21 @@ export class Liveness {
     return found;
   }
 
-  #suspicious({ sign, due }: Record): Nanos {
+  #suspicious({ sign, due }: Watched): Nanos {
     const { suspectNs, overdueNs } = this.#options;
     return Math.max(sign + suspectNs, due > 0 ? due + overdueNs : 0);
   }
 
   /** When its silence can be declared, the last question's answer waited for; NEVER while too little was asked. */
-  #decidable({ since, probes, nextProbe, grace }: Record): Nanos {
+  #decidable({ since, probes, nextProbe, grace }: Watched): Nanos {
     return probes < this.#fewest ? NEVER : Math.max(since + this.#options.askNs, nextProbe, grace);
   }
 
-  #suspect(record: Record, why: string, now: Nanos): void {
+  #suspect(record: Watched, why: string, now: Nanos): void {
     Object.assign(record, { state: 'suspected', since: now, nextProbe: now, probes: 0, signs: 0, grace: 0, why });
   }
 
-  #isHeldUp(record: Record, wanted: Nanos, now: Nanos): boolean {
+  #isHeldUp(record: Watched, wanted: Nanos, now: Nanos): boolean {
     if (record.grace > 0 || now - wanted < HELD_UP) return false;
     record.grace = now + GRACE;
     return true;
