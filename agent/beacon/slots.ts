@@ -28,15 +28,14 @@ const DOUBT_LATER = 4;
 /** Silent to listen to the own slot once in so many superframes: on probation, later, and where nobody is heard. */
 const PAUSE = 8;
 const PAUSE_LATER = 48;
-const PAUSE_ALONE = 2;
+const PAUSE_ALONE = 3;
 /** After so many moves in vain, a neighbour that never heard us is deaf: the link is one-way, and nothing to go by. */
 const VAIN = 3;
 /** Where another router sends is known for so many of its beacons; then it may have moved. */
 const FRESH = 2;
 /** After so many moves that nobody has answered the air is too full: send half as often. */
 const CROWDED = 3;
-/** The same after so many superframes in which nobody was heard. */
-const ALONE = 32;
+const MOST_UNANSWERED = CROWDED * Math.log2(WIDEST);
 /** Superframes without a change before a wide stride grows narrow again. */
 const CALM = 24;
 /** A neighbour that has been silent for so many of its beacons gives its slot back. */
@@ -104,8 +103,6 @@ export class Slots {
   #moves = 0;
   /** Since a neighbour last confirmed that it hears us. */
   #unanswered = 0;
-  /** When a beacon was heard last, or it was seen that none is. */
-  #heardIn = 0;
   /** The last sequence number that was sent from another place. */
   #seqAtTake = 0;
   /** Our last beacons: in which slot, counted from superframe 0, and the sequence number. */
@@ -133,7 +130,6 @@ export class Slots {
   /** A neighbour's beacon arrived in this superframe. `key` names the neighbour and the interface. */
   heard(key: string, said: Said, superframe: number): void {
     const before = this.#known.get(key);
-    this.#heardIn = superframe;
     if (said.next === 0) {
       if (this.#known.delete(key)) this.#changedIn = superframe;
       return;
@@ -161,7 +157,6 @@ export class Slots {
   shift(by: number): void {
     for (const known of this.#known.values()) known.heardIn += by;
     this.#since += by;
-    this.#heardIn += by;
     this.#changedIn += by;
     if (this.#listensUntil !== null) this.#listensUntil += by;
     const slots = by * this.#options.slots;
@@ -182,7 +177,6 @@ export class Slots {
       this.#moves += 1;
       this.#take(superframe, 1);
     } else {
-      this.#wonder(superframe);
       this.#adapt(superframe);
       this.#resolve(superframe);
     }
@@ -226,23 +220,19 @@ export class Slots {
     } else known.deafFor += 1;
   }
 
-  /** Who hears nobody may be alone, which harms nobody; or all talk at once, and each has to talk less. */
-  #wonder(superframe: number): void {
-    if (superframe - Math.max(this.#heardIn, this.#since) <= ALONE * this.#place!.stride) return;
-    this.#heardIn = superframe;
-    this.#unanswered += CROWDED;
-  }
-
   /** Wider where there are too many, or where nothing changes; narrower again when that is over. */
   #adapt(superframe: number): void {
     const place = this.#place!;
     const wanted = this.#stride(superframe, place.stride);
-    if (wanted === place.stride) return;
-    if (wanted > place.stride) {
+    const isCalm = superframe - Math.max(this.#since, this.#changedIn) > CALM;
+    if (wanted === place.stride) {
+      // Somebody may have gone.
+      if (this.overfull && isCalm) this.#take(superframe, wanted);
+    } else if (wanted > place.stride) {
       // Of what it had it keeps a part, which is nobody else's.
       const phase = (place.phase + place.stride * (hash(this.#name, 2) % (wanted / place.stride))) % wanted;
       this.#place = { slot: place.slot, stride: wanted, phase };
-    } else if (superframe - Math.max(this.#since, this.#changedIn) > CALM) this.#take(superframe, wanted);
+    } else if (isCalm) this.#take(superframe, wanted);
   }
 
   #stride(superframe: number, now: number): number {
@@ -306,7 +296,7 @@ export class Slots {
     if (this.overfull) return;
     this.collisions += 1;
     this.#moves += 1;
-    this.#unanswered += 1;
+    this.#unanswered = Math.min(this.#unanswered + 1, MOST_UNANSWERED);
     const left = this.#place!;
     this.#place = null;
     this.#take(superframe, stride, left);

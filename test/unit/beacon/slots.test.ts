@@ -117,11 +117,35 @@ test('more routers than slots: everybody sends less often, and nobody collides',
   }
 });
 
-test('far too many: slots are shared, and it is said', () => {
-  const medium = new Medium(20, full(20), 2, 0);
-  medium.run(400);
-  assert.ok(medium.nodes.some(({ slots }) => slots.overfull));
-  for (const { slots } of medium.nodes) assert.notEqual(slots.place, null);
+test('far too many: the emptiest slot is shared, it is said, and it is over when they go', () => {
+  const slots = new Slots(7, { slots: 8, lead: 0, ease: 1 });
+  // All places of 8 slots times 8 superframes are taken, in slot 5 but once.
+  const others = Array.from({ length: 8 * 8 }, (_, i) => ({ slot: i % 8, stride: 8, phase: i >> 3 }));
+  const hear = (k: number, next: number) => {
+    for (const [i, place] of others.entries()) {
+      const doubled = place.slot === 5 ? [0] : [0, 1];
+      for (const j of doubled)
+        slots.heard(`${i} ${j}`, { ...place, name: 1000 + 2 * i + j, seq: k, next, partial: false, reports: [] }, k);
+    }
+  };
+  for (let k = 0; k < 20; k++) {
+    hear(k, 8);
+    slots.plan(k);
+  }
+  assert.equal(slots.overfull, true);
+  assert.deepEqual([slots.place!.slot, slots.place!.stride], [5, 8]);
+  hear(20, 0);
+  for (let k = 20; k < 80; k++) slots.plan(k);
+  assert.equal(slots.overfull, false);
+  assert.equal(slots.place!.stride, 1);
+});
+
+test('a router that is alone goes on for days as it began', () => {
+  const slots = new Slots(7, { slots: 50, lead: 0, ease: 2 });
+  let sent = 0;
+  for (let k = 0; k < 100_000; k++) if (slots.plan(k) !== null) sent += 1;
+  assert.equal(slots.place!.stride, 1);
+  assert.ok(sent > 50_000, `${sent} beacons`);
 });
 
 test('a slot is given back: at once with a farewell, after a while without', () => {
