@@ -2,12 +2,14 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import { hostname, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { Beacon } from './beacon/beacon.ts';
 import { cautious, diff, settle } from './config/load.ts';
-import { type Config, optionValue, ROWS } from './config/schema.ts';
+import { beaconOf, type Config, optionValue, ROWS } from './config/schema.ts';
 import { AgentError, asAgentError } from './core/errors.ts';
 import type { HealSettings } from './core/event.ts';
 import type { MeshInfo } from './core/kernel.ts';
 import { Log } from './core/log.ts';
+import type { Machine } from './core/machine.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import { type Heal, heal } from './heal/heal.ts';
@@ -175,6 +177,8 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   });
   const mesh = new Mesh();
   const room = heal();
+  let beacon: Beacon | null = null;
+  let openBeat: typeof import('./host/beat.ts').openBeat | null = null;
   const host = new Host({
     native: shim,
     log,
@@ -183,11 +187,17 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       log.warning('the agent restarts itself', { why });
       stop('SIGTERM');
     },
+    ...(started.beacon.enabled && {
+      beat: (feed) => openBeat!({ native: shim, log, ethertype: beaconOf(started).ethertype, feed }),
+    }),
     onBook: (book) => keep(book, { log, metrics, state, flusher, alerts }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
-  const machines = [...room.machines, mesh];
-  const header = { agent: VERSION, machines: machines.map(({ name }) => name) };
+  const machines: Machine[] = [...room.machines, mesh];
+  const header = {
+    agent: VERSION,
+    machines: [...machines.map(({ name }) => name), ...(config.beacon.enabled ? ['beacon'] : [])],
+  };
   const recording = tape === undefined ? null : openTape(tape, { ...header, begins: 'start' }, log);
   const recorder = new Recorder(config.state.recorder, {
     header,
@@ -277,6 +287,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       return;
     }
     log.info(`ending on ${signal}`, { undone: host.armed().length });
+    for (const effect of beacon?.farewell(shim.now()) ?? []) host.carryOut(effect);
     control?.close();
     host.close();
     turns.end();
@@ -296,6 +307,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     now: () => shim.now(),
     degraded: () => degraded(config, { state, host, around: room.monitor, control, file: trouble, kernel: missing }),
     mesh: () => mesh.view(),
+    beacon: () => beacon?.view(shim.now()) ?? null,
     heal: () => ({
       mode: room.monitor.settings.mode,
       faults: room.analyse.open(),
@@ -331,6 +343,13 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     },
     log,
   );
+  if (started.beacon.enabled) {
+    // Not on every router, so not in every router's memory.
+    ({ openBeat } = await import('./host/beat.ts'));
+    const { Beacon } = await import('./beacon/beacon.ts');
+    beacon = new Beacon(beaconOf(started), room.monitor.settings);
+    machines.push(beacon);
+  }
   await opened(host, log, (why) => {
     missing = why;
   });
@@ -499,6 +518,10 @@ function degraded(
   const trouble = state.status().trouble;
   if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
+  if (config.beacon.enabled && config.mesh.key === undefined)
+    found.push({ part: 'beacons', level: 'none', why: 'mesh.key is not set' });
+  if (host.onTime() === false)
+    found.push({ part: 'beacons', level: 'none', why: 'frames cannot be sent on time: the log says why' });
   if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
   const xdp = host.xdp?.standing();

@@ -2,8 +2,17 @@
  * Every option of /etc/config/x0tta6bl4, once. UCI defaults, validation, the README's table and the type `Config`
  * all come from `SECTIONS`: a new option is one row here and `node tools/generate.ts`.
  */
+import {
+  type BeaconSettings,
+  beaconSettings,
+  ENOUGH_SLOTS,
+  FITTING,
+  fits,
+  hasSlots,
+  PROFILES,
+} from '../beacon/profile.ts';
 import { isMac, type Mac } from '../core/ids.ts';
-import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { MS, type Nanos, SECOND, US } from '../core/time.ts';
 import { quote } from './uci.ts';
 
 export const PACKAGE = 'x0tta6bl4';
@@ -161,6 +170,15 @@ const LOWER_MAC: Form = {
   test: isMac,
 };
 
+/** Not a length, and nobody else's: batman-adv, IPv4, ARP, VLANs, IPv6. */
+const ETHERTYPE: Form = {
+  expected: 'an ethertype in hexadecimal from 0x0600 to 0xffff that is not in use already, such as 0x88b6',
+  test: (text) =>
+    /^0x[0-9a-f]{4}$/i.test(text) &&
+    Number(text) >= 0x600 &&
+    ![0x4305, 0x0800, 0x0806, 0x8100, 0x88a8, 0x86dd].includes(Number(text)),
+};
+
 const HOST_NAME: Form = {
   expected: 'at most 63 letters, digits, dots, - and _ (empty: the host name)',
   test: (text) => /^[A-Za-z0-9._-]{0,63}$/.test(text),
@@ -224,6 +242,18 @@ function list(value: readonly string[], form: Form, apply: Apply, help: string):
     read: (text) => (form.test(text) ? [text] : undefined),
     write: (v) => v,
   };
+}
+
+/** What the beacons follow, out of the configuration. */
+export function beaconOf({ beacon }: Config): BeaconSettings {
+  return beaconSettings({
+    profile: beacon.profile,
+    intervalNs: beacon.interval,
+    slotNs: beacon.slot,
+    guardNs: beacon.guard * US,
+    rateKbit: beacon.rate,
+    ethertype: Number(beacon.ethertype),
+  });
 }
 
 /** Optional; either case is read. */
@@ -407,6 +437,54 @@ export const SECTIONS = {
       ),
     },
   },
+  beacon: {
+    help: 'Beacons between neighbours: a common time, a transmit schedule, silent neighbours found soon.',
+    options: {
+      enabled: bool(
+        false,
+        'restart',
+        'Send beacons; that needs a mesh key, and the same options here on every router of the mesh.',
+      ),
+      profile: oneOf(
+        'default',
+        PROFILES,
+        'restart',
+        'brief: a beacon every 5 s in slots of 100 ms; default: every 500 ms, silent neighbours are found within 1500 ms; fast: every 100 ms in slots of 2 ms, found within 300 ms.',
+      ),
+      interval: duration(
+        0,
+        'ms',
+        [0, 60000],
+        'restart',
+        'The superframe: the time between two beacons; 0 as the profile says.',
+      ),
+      slot: duration(
+        0,
+        'ms',
+        [0, 1000],
+        'restart',
+        'The time that one router has in a superframe; 0 as the profile says.',
+      ),
+      guard: int(
+        0,
+        [0, 100000],
+        'restart',
+        'The part of a slot, in microseconds, that clocks may be wrong by; 0 as the profile says.',
+      ),
+      rate: int(
+        1000,
+        [1000, 1000000],
+        'restart',
+        'The lowest multicast rate of the radios, in kbit/s: what a beacon takes on the air follows from it.',
+      ),
+      ethertype: string(
+        '0x88b5',
+        ETHERTYPE,
+        'restart',
+        'The ethertype of beacons: IEEE local experimental 1, shared with the alarms, unless something else uses that.',
+      ),
+    },
+  },
   report: {
     help: 'Where the agent can be asked.',
     options: {
@@ -532,6 +610,16 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
     paths: ['alert.command'],
     expected: 'the first item of alert.command to be an absolute path',
     holds: ({ alert }) => alert.command.length === 0 || alert.command[0]!.startsWith('/'),
+  },
+  {
+    paths: ['beacon.rate', 'beacon.slot', 'beacon.guard', 'beacon.profile'],
+    expected: FITTING,
+    holds: (config) => fits(beaconOf(config)),
+  },
+  {
+    paths: ['beacon.interval', 'beacon.slot'],
+    expected: ENOUGH_SLOTS,
+    holds: (config) => hasSlots(beaconOf(config)),
   },
   {
     paths: ['heal.reattach_damping', 'heal.flap_damping'],

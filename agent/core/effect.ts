@@ -22,6 +22,18 @@ export type Effect =
   /** Raw frames, sent in this order with as few system calls as can be. An empty source address is filled in by the world. */
   | { readonly type: 'send'; readonly frames: readonly { readonly interface: IfIndex; readonly frame: string }[] }
   /**
+   * One frame that leaves at `at` by itself, whatever the agent is busy with, but not after `latest`. What became of it
+   * comes back as 'transmitted' with the same id.
+   */
+  | {
+      readonly type: 'transmit-at';
+      readonly id: string;
+      readonly interface: IfIndex;
+      readonly frame: string;
+      readonly at: Nanos;
+      readonly latest: Nanos;
+    }
+  /**
    * A change of the kernel's settings. Its outcome comes back as 'change-done' with the same id.
    * `undo` is armed in the undo helper before the change goes out, and sent if the agent dies before it is disarmed.
    */

@@ -137,8 +137,16 @@ export type WorldEvent =
   | { readonly type: 'addresses'; readonly interface: string; readonly addresses: readonly InterfaceAddress[] }
   /** OGMs as the kernel sent them, this router's own and those it forwards: one whole Ethernet frame as hex. */
   | { readonly type: 'ogm-sent'; readonly frame: string }
-  /** A frame of our ethertype came in. */
-  | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string }
+  /** A frame of our ethertype came in; `at`: when the kernel received it, where that is asked for. */
+  | { readonly type: 'frame'; readonly interface: IfIndex; readonly frame: string; readonly at?: Nanos }
+  /** What became of a 'transmit-at' effect. `stamped`: `at` is the driver's, else read before the call. */
+  | {
+      readonly type: 'transmitted';
+      readonly id: string;
+      readonly at: Nanos;
+      readonly stamped: boolean;
+      readonly error: string | null;
+    }
   /** What the kernel's programs (XDP) or a radio (nl80211) know of a neighbour's hard interface. */
   | {
       readonly type: 'neighbour-evidence';

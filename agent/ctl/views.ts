@@ -207,6 +207,47 @@ const RADIO: readonly Column<Of<typeof shapes.links>['links'][number]>[] = [
   },
 ];
 
+const LIFE: Readonly<Record<string, Color>> = { alive: 'green', suspected: 'yellow', silent: 'red' };
+
+export function beaconText({ beacon }: Of<typeof shapes.beacon>, to: Screen): string {
+  if (beacon === null) return 'No beacons: beacon.enabled is off, or the mesh is not there yet.\n';
+  const { slot, stride, phase, root, errorBoundUs: bound, jitterUs } = beacon;
+  const lines: string[] = [];
+  const row = (name: string, value: string) => lines.push(`  ${name.padEnd(10)} ${clean(value)}`);
+  const turn = stride === null || stride === 1 ? '' : `, each ${stride}th superframe (${phase})`;
+  const place =
+    slot === null ? 'listening' : `slot ${slot} of ${beacon.slots}${turn}${beacon.overfull ? ', shared' : ''}`;
+  lines.push(paint(clean(`beacons (${beacon.profile})`), 'bold', to));
+  row('schedule', `${place}; a superframe of ${beacon.superframeMs} ms, slots of ${beacon.slotMs} ms`);
+  row('two hops', `${beacon.within2Hops} other routers with beacons; collisions moved away from: ${beacon.collisions}`);
+  row(
+    'root',
+    root === null ? 'looked for' : beacon.depth === 0 ? `${root}: this router` : `${root}, ${beacon.depth} hops away`,
+  );
+  row(
+    'offset',
+    `${beacon.offsetMs.toFixed(3)} ms ahead of this router's clock, drift ${beacon.driftPpm.toFixed(2)} ppm`,
+  );
+  row('error', bound === null ? 'not known yet' : `at most ${bound.toFixed(1)} us`);
+  row('jitter', jitterUs === null ? 'no beacon has left yet' : `${jitterUs.toFixed(0)} us late (99th percentile)`);
+  row('suspicions', `${beacon.suspicions} that proved wrong`);
+  const head = `${lines.join('\n')}\n`;
+  if (beacon.neighbours.length === 0) return `${head}No neighbour sends beacons.\n`;
+  return `${head}${table(
+    [
+      { title: 'VIA', of: (one) => one.interface, flexible: true },
+      { title: 'NEIGHBOUR', of: ({ address }) => address },
+      { title: 'ROUTER', of: ({ node }) => node },
+      { title: 'SLOT', of: (one) => String(one.slot), right: true },
+      { title: 'HEARD', of: ({ heard }) => `${(heard * 100).toFixed(0)}%`, right: true },
+      { title: 'STATE', of: ({ state }) => state, color: ({ state }) => LIFE[state] ?? null },
+      { title: 'SEEN', of: ({ lastMs }) => age(lastMs / 1000), right: true },
+    ],
+    beacon.neighbours,
+    to,
+  )}`;
+}
+
 /** TQ as n/255, or throughput in Mbit/s. */
 function metric({ tq, throughput }: { readonly tq: number | null; readonly throughput: number | null }): string {
   if (throughput !== null) return `${(throughput / 1000).toFixed(throughput < 100_000 ? 1 : 0)}M`;

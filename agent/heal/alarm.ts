@@ -12,7 +12,17 @@ import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
 import { originatorAddress, type Surroundings, ways } from './surroundings.ts';
-import { ANY, decodeFrame, encodeAlarm, encodeEcho, fromInterface, type MacKey, macKey, peekAlarm } from './wire.ts';
+import {
+  ANY,
+  decodeFrame,
+  encodeAlarm,
+  encodeEcho,
+  fromInterface,
+  isBeacon,
+  type MacKey,
+  macKey,
+  peekAlarm,
+} from './wire.ts';
 
 /** Senders remembered; who was silent longest is forgotten first. */
 const SENDERS = 1024;
@@ -131,6 +141,7 @@ export class Alarm implements Machine {
     const key = this.#key;
     if (key === null) return [refused('no-key')];
     const bytes = fromHex(hex);
+    if (isBeacon(bytes)) return [];
     // A flood brings every alarm as often as there are ways here: copies are dropped before any cryptography.
     const claimed = peekAlarm(bytes);
     const mark = claimed === null ? undefined : this.#marks.get(claimed.sender);

@@ -96,6 +96,11 @@ export function peekAlarm(frame: Uint8Array): { sender: Mac; epoch: number; coun
   };
 }
 
+/** A frame of the beacons, which lie beside these on the same ethertype: kinds 32 to 47, see agent/beacon/WIRE.md. */
+export function isBeacon(frame: Uint8Array): boolean {
+  return frame.length > ETHER + 3 && frame[ETHER + 3]! >> 4 === 2;
+}
+
 /** Reads a frame that came in. Throws E_FRAME, saying what is wrong with it; Ethernet padding behind the tag is fine. */
 export function decodeFrame(frame: Uint8Array, key: MacKey): Frame {
   if (frame.length < ETHER + ECHO_BODY + TAG) throw bad('short', `${frame.length} bytes`);

@@ -16,6 +16,7 @@ import type { World } from '../core/machine.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos } from '../core/time.ts';
 import { type Air, openAir } from './air.ts';
+import type { Beat } from './beat.ts';
 import type { Xdp } from './bpf/xdp.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
 import { type Kernel, openKernel } from './kernel.ts';
@@ -50,6 +51,8 @@ export interface HostOptions {
   readonly onRehearse?: (rehearsal: Extract<Effect, { type: 'rehearse' }>) => void;
   /** Something took less than it could: for metrics and status. */
   onCount(name: 'netlink_resyncs_total' | 'netlink_errors_total', labels: Readonly<Record<string, string>>): void;
+  /** Opens what sends frames on time, where somebody wants that: then frames that come in are stamped too. */
+  beat?(feed: (event: WorldEvent) => void): Beat;
 }
 
 export class Host implements World {
@@ -58,6 +61,7 @@ export class Host implements World {
   #settings!: HealSettings;
   #kernel: Kernel | null = null;
   #air: Air | null = null;
+  #beat: Beat | null = null;
   #undo: Undo | null = null;
   #carrier: CarrierWatch | null = null;
   #radios: Radios | null = null;
@@ -128,11 +132,30 @@ export class Host implements World {
     this.#air = openAir({
       native,
       log,
-      onFrame: (index, frame) => this.feed({ type: 'frame', interface: index, frame: toHex(frame) }),
+      timestamps: this.#options.beat !== undefined,
+      onFrame: (index, frame, at) =>
+        this.feed({ type: 'frame', interface: index, frame: toHex(frame), ...(at > 0 && { at }) }),
       onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
     });
+    this.#beat = this.#openBeat();
     this.#undo = startUndo(log);
     await this.#read();
+  }
+
+  /** Whether frames leave on time; null where nobody wants that. */
+  onTime(): boolean | null {
+    return this.#options.beat === undefined ? null : this.#beat !== null;
+  }
+
+  /** Without it the mesh is healed all the same. */
+  #openBeat(): Beat | null {
+    try {
+      return this.#options.beat?.((event) => this.feed(event)) ?? null;
+    } catch (thrown) {
+      const { message } = asAgentError(thrown, 'E_SOCKET');
+      this.#options.log.error(`no beacons: ${message}`, { code: 'E_SOCKET' });
+      return null;
+    }
   }
 
   /** From the outside world, at this instant. */
@@ -163,6 +186,9 @@ export class Host implements World {
         this.#air?.send(
           effect.frames.map(({ interface: index, frame }) => ({ interface: index, frame: fromHex(frame) })),
         );
+        return;
+      case 'transmit-at':
+        this.#beat?.transmit(effect);
         return;
       case 'change':
         this.#change(effect);
@@ -207,10 +233,11 @@ export class Host implements World {
     this.#carrier?.close();
     this.#radios?.close();
     this.#undo?.close();
+    this.#beat?.close();
     this.#air?.close();
     this.#kernel?.close();
     this.#surveyor?.close();
-    this.#carrier = this.#radios = this.#undo = this.#air = this.#kernel = this.#surveyor = null;
+    this.#carrier = this.#radios = this.#undo = this.#beat = this.#air = this.#kernel = this.#surveyor = null;
     this.#hardNames = '';
   }
 

@@ -200,6 +200,7 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   stations: { stations: 'object' },
   upstream: { upstream: 'object' },
   declared: { interfaces: 'list' },
+  transmitted: { id: 'string', at: 'number', stamped: 'boolean', error: 'any' },
   overheard: { interface: 'number', heard: 'list' },
   tick: {},
 };

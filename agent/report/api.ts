@@ -2,6 +2,7 @@
  * The API: one table of calls, served over HTTP (those that only read) and over the control socket (all).
  * No I/O here: a request comes as data, its answer goes as data.
  */
+import type { BeaconView } from '../beacon/beacon.ts';
 import { settle } from '../config/load.ts';
 import { PACKAGE } from '../config/schema.ts';
 import { AgentError, type ErrorCode } from '../core/errors.ts';
@@ -162,6 +163,8 @@ export interface Sources {
   now(): Nanos;
   degraded(): readonly Degraded[];
   mesh(): MeshView;
+  /** null where there are no beacons, or where who we are is not known yet. */
+  beacon(): BeaconView | null;
   heal(): HealView;
   readonly journal: JournalReader;
   readonly recorder: RecordingReader;
@@ -351,6 +354,13 @@ export const CALLS: readonly Call[] = [
         throughput: throughput ?? null,
       })),
     }),
+  }),
+  call({
+    method: 'GET',
+    path: '/mesh/beacon',
+    help: 'The transmit schedule and the common time, where beacons are on.',
+    shape: shapes.beacon,
+    answer: ({ sources }) => ({ beacon: beaconOf(sources.beacon()) }),
   }),
   call({
     method: 'GET',
@@ -774,6 +784,37 @@ function entryOf({ id, wall, decision }: JournalEntry): shapes.Of<typeof shapes.
     faultAtNs: fault.at,
     why,
     result,
+  };
+}
+
+function beaconOf(view: BeaconView | null): shapes.Of<typeof shapes.beacon>['beacon'] {
+  if (view === null) return null;
+  const { place, jitterNs, boundNs } = view;
+  const us = (ns: Nanos) => Math.round(ns) / 1e3;
+  return {
+    profile: view.profile,
+    superframeMs: toMs(view.superframeNs),
+    slotMs: toMs(view.slotNs),
+    slots: view.slots,
+    slot: place?.slot ?? null,
+    stride: place?.stride ?? null,
+    phase: place?.phase ?? null,
+    overfull: view.overfull,
+    within2Hops: view.within2Hops,
+    collisions: view.collisions,
+    root: view.root,
+    depth: view.depth,
+    meshTimeMs: toMs(view.meshNs),
+    offsetMs: toMs(view.offsetNs),
+    driftPpm: Math.round(view.driftPpm * 1e3) / 1e3,
+    errorBoundUs: boundNs === null ? null : us(boundNs),
+    jitterUs: jitterNs === null ? null : us(jitterNs),
+    suspicions: view.suspicions,
+    neighbours: view.neighbours.map(({ lastNs, heard, ...one }) => ({
+      ...one,
+      heard: Math.round(heard * 1e4) / 1e4,
+      lastMs: toMs(lastNs),
+    })),
   };
 }
 

@@ -141,6 +141,29 @@ export const FAMILIES = {
   kick_frames_total: { type: 'counter', help: 'Frames that kicks have cost.' },
   netlink_resyncs_total: { type: 'counter', help: 'Netlink events were lost and everything was read anew.' },
   netlink_errors_total: { type: 'counter', help: 'Netlink requests that failed.', labels: ['code'] },
+  mesh_beacon_jitter_ms: {
+    type: 'gauge',
+    help: '99th percentile of how late the last hundred beacons left, in milliseconds.',
+  },
+  mesh_clock_error_bound_seconds: { type: 'gauge', help: 'No error of the common time here is larger.' },
+  mesh_clock_depth: { type: 'gauge', help: 'Hops from the router whose clock is the common time.' },
+  mesh_clock_drift_ratio: { type: 'gauge', help: 'How much faster the common time runs than the clock here.' },
+  mesh_beacon_neighbours: {
+    type: 'gauge',
+    help: 'Neighbours that send beacons, by what is known of their life.',
+    labels: ['state'],
+  },
+  mesh_beacon_collisions_total: { type: 'counter', help: 'Collisions of beacons noticed and moved away from.' },
+  mesh_beacon_suspicions_total: { type: 'counter', help: 'Neighbours asked because of their silence that answered.' },
+  beacons_sent_total: { type: 'counter', help: 'Beacons that left.' },
+  beacons_failed_total: { type: 'counter', help: 'Beacons that did not leave.', labels: ['reason'] },
+  beacons_received_total: { type: 'counter', help: 'Beacons accepted from neighbours.' },
+  beacons_refused_total: {
+    type: 'counter',
+    help: 'Frames of beacons and probes that were refused.',
+    labels: ['reason'],
+  },
+  beacon_silences_total: { type: 'counter', help: 'Neighbours that were declared silent.' },
   journal_entries: { type: 'gauge', help: 'Decisions in the journal.' },
   node_health_status: {
     type: 'gauge',
@@ -396,6 +419,24 @@ export function collect(metrics: Metrics, sources: Sources): void {
     'mesh_hard_interface_up',
     mesh.hardInterfaces.map((hard) => [{ interface: hard.name }, Number(hard.carrier)]),
   );
+
+  const beacon = sources.beacon();
+  if (beacon !== null) {
+    const { jitterNs, boundNs, neighbours } = beacon;
+    metrics.replace('mesh_beacon_jitter_ms', [[{}, jitterNs === null ? null : jitterNs / 1e6]]);
+    metrics.replace('mesh_clock_error_bound_seconds', [[{}, boundNs === null ? null : boundNs / 1e9]]);
+    one('mesh_clock_depth', beacon.depth);
+    one('mesh_clock_drift_ratio', beacon.driftPpm / 1e6);
+    metrics.replace(
+      'mesh_beacon_neighbours',
+      ['alive', 'suspected', 'silent'].map((state) => [
+        { state },
+        neighbours.filter((neighbour) => neighbour.state === state).length,
+      ]),
+    );
+    one('mesh_beacon_collisions_total', beacon.collisions);
+    one('mesh_beacon_suspicions_total', beacon.suspicions);
+  }
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);

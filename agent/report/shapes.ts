@@ -315,6 +315,44 @@ export const topology = object({
   ),
 });
 
+export const beacon = object({
+  version,
+  beacon: orNull(
+    object({
+      profile: text('beacon.profile'),
+      superframeMs: number('time between two beacons'),
+      slotMs: number('time of one router in it'),
+      slots: integer('slots of a superframe'),
+      slot: orNull(integer('of this router; null while it listens')),
+      stride: orNull(integer('superframes between two beacons of this router')),
+      phase: orNull(integer('which of these superframes')),
+      overfull: flag('there are more routers within two hops than places: slots are shared'),
+      within2Hops: integer('other routers with beacons within two hops'),
+      collisions: integer('collisions noticed and moved away from since the start'),
+      root: orNull(text('whose clock is the mesh time; null while it is looked for')),
+      depth: integer('hops from the root'),
+      meshTimeMs: number('mesh time'),
+      offsetMs: number('mesh time ahead of the clock of this router (CLOCK_MONOTONIC)'),
+      driftPpm: number('how much faster the mesh time runs'),
+      errorBoundUs: orNull(number('no error of the mesh time here is larger; null while nothing is known')),
+      jitterUs: orNull(number('99th percentile of how late the last hundred beacons left')),
+      suspicions: integer('neighbours that were asked because of their silence, and answered'),
+      neighbours: array(
+        object({
+          interface: text('our hard interface'),
+          address: mac,
+          node: mac,
+          slot: integer('its slot'),
+          heard: number('share of its last sixteen beacons, 0 to 1'),
+          state: oneOf(['alive', 'suspected', 'silent'], 'by beacons and all other signs of life'),
+          lastMs: number('since its last beacon'),
+        }),
+        'neighbours that send beacons',
+      ),
+    }),
+  ),
+});
+
 const entry = object({
   id: integer('number in the journal'),
   time: wall,

@@ -212,6 +212,7 @@ export const openNetlink: Native['openNetlink'] = (options) => {
   return options.protocol === NETLINK_ROUTE ? openRoute(options) : real.openNetlink(options);
 };
 export const openPacket: Native['openPacket'] = (options) => real.openPacket(options);
+export const openTransmitter: Native['openTransmitter'] = (options) => real.openTransmitter(options);
 export const listenUnix: Native['listenUnix'] = (options) => real.listenUnix(options);
 export const now: Native['now'] = () => real.now();
 export const openBpf: Native['openBpf'] = (image) => real.openBpf(image);

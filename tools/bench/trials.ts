@@ -31,6 +31,8 @@ export interface SeriesSpec extends MeshOptions {
   readonly config?: AgentConfig;
   /** How long the mesh is watched after a cut: as long as the slowest repair and its late glitches. */
   readonly afterMs: number;
+  /** What happens to the link: its carrier is lost, unless something else is said here. */
+  readonly fault?: 'cut' | 'cut-silently';
   /** The agents at both ends of a cut link are told at that instant, where nothing else tells them. */
   readonly tell?: boolean;
   /** Counts the frames of the quiet mesh for so long, before the agents start and when they run. */
@@ -41,6 +43,8 @@ export interface SeriesTrial extends Trial {
   readonly link: string;
   /** From the fault until the agents were told, where they are. */
   readonly toldMs?: number;
+  /** From the fault to the first word of it in the journal of a router at either end. */
+  readonly detectMs?: number;
 }
 
 export interface Series {
@@ -92,8 +96,9 @@ export async function series(name: string, spec: SeriesSpec, progress: Progress)
       if ('problem' in line) progress(`${name}: this trial does not count: ${line.problem}`);
       if (!('trial' in line)) return;
       trials.push(line.trial);
-      const { outageMs, toldMs, link, before, after, framesBurst, recovered, runs } = line.trial;
-      const told = toldMs === undefined ? '' : `, told after ${toldMs.toFixed(1)} ms`;
+      const { outageMs, toldMs, detectMs, link, before, after, framesBurst, recovered, runs } = line.trial;
+      const seen = detectMs === undefined ? '' : `, seen after ${detectMs.toFixed(1)} ms`;
+      const told = toldMs === undefined ? seen : `, told after ${toldMs.toFixed(1)} ms`;
       const glitch = runs > 1 ? `, ${runs} runs of losses` : '';
       progress(
         `${name}: ${trials.length}/${spec.runs}: ${link} cut: ${outageMs.toFixed(1)} ms${recovered ? '' : ' and not back'}` +
@@ -212,29 +217,49 @@ class Trials {
   }
 
   async one(): Promise<SeriesTrial> {
-    const { afterMs, tell = false } = this.#spec;
+    const { afterMs, tell = false, fault = 'cut' } = this.#spec;
     this.#turn += 1;
     const [src, dst] = await this.#pair();
     if (tell) for (const control of this.#controls.values()) await control.get('/health');
     let link = '';
     let told: Promise<number> | undefined;
+    let ends: number[] = [];
     const trial = await repairTrial({
       mesh: this.#mesh,
       src,
       dst,
+      fault,
       hop: this.#choose,
       afterMs,
       onStruck: ({ ns }, hit) => {
         link = `r${hit.from}-r${hit.to}`;
+        ends = [hit.from, hit.to];
         this.#cutAt.set(hit.link.id, monotonicNs());
         if (!tell) return;
         const at = (monotonicNs() - ns) / 1e6;
-        const ends = [this.#kick(hit.from, hit.to), this.#kick(hit.to, hit.from)];
-        told = Promise.all(ends).then(() => at);
+        const kicks = [this.#kick(hit.from, hit.to), this.#kick(hit.to, hit.from)];
+        told = Promise.all(kicks).then(() => at);
         told.catch(() => {});
       },
     });
-    return { ...trial, link, ...(told === undefined ? {} : { toldMs: await told }) };
+    const detectMs = fault === 'cut' ? undefined : await this.#detected(ends, trial.faultNs);
+    return {
+      ...trial,
+      link,
+      ...(told === undefined ? {} : { toldMs: await told }),
+      ...(detectMs === undefined ? {} : { detectMs }),
+    };
+  }
+
+  async #detected(routers: readonly number[], faultNs: number): Promise<number | undefined> {
+    let first = Number.POSITIVE_INFINITY;
+    for (const router of routers) {
+      const log = await this.#controls.get(router)?.get('/heal/log?limit=100');
+      const { entries = [] } = (log ?? {}) as { entries?: { class: string; faultAtNs: number }[] };
+      for (const { class: kind, faultAtNs } of entries)
+        if (kind === 'neighbour-lost' && faultAtNs > faultNs) first = Math.min(first, faultAtNs);
+    }
+    return Number.isFinite(first) ? (first - faultNs) / 1e6 : undefined;
   }
 
   #kick(router: number, lost: number): Promise<unknown> {

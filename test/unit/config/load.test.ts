@@ -192,6 +192,30 @@ test('a secret shows nowhere: not in the configuration, not in a problem, not in
   assert.equal(`${new Secret('x')} ${JSON.stringify(new Secret('x'))}`, '[secret] "[secret]"');
 });
 
+const BEACONS: readonly [text: string, option: string | null, words: RegExp][] = [
+  [
+    'option profile fast',
+    'profile',
+    /a beacon of 490 bytes at beacon\.rate \(4\.4 ms at 1 Mbit\/s, 0\.9 ms at 6\).*2 ms/,
+  ],
+  ['option profile fast\n\toption rate 6000', null, /^$/],
+  ['option profile brief', null, /^$/],
+  ['option slot 4', 'slot', /beacon\.slot to hold the guard time/],
+  ['option slot 8\n\toption guard 4000', 'slot', /the guard time/],
+  ['option profile brief\n\toption interval 500', 'interval', /8 times beacon\.slot/],
+  ['option ethertype 0x88b6', null, /^$/],
+  ['option ethertype 0x4305', 'ethertype', /not in use already/],
+  ['option ethertype 0x05dc', 'ethertype', /from 0x0600/],
+  ['option ethertype 35001', 'ethertype', /in hexadecimal/],
+];
+for (const [text, option, words] of BEACONS)
+  test(`beacons: ${text.replaceAll('\n\t', ', ')}`, () => {
+    const { problems, config } = load(`config beacon 'beacon'\n\t${text}\n`);
+    assert.equal(problems[0]?.detail.option ?? null, option);
+    assert.match(problems[0]?.message ?? '', words);
+    for (const rule of RULES) assert.ok(rule.holds(config), rule.expected);
+  });
+
 test('whatever the values are, validation ends in a configuration that satisfies every rule', () => {
   const word = fc.oneof(
     fc.constantFrom(

@@ -117,6 +117,17 @@ as seen from here; links between others are not known
   'record list': `ID TIME           BYTES FAULTS
  3 01-02 03:05:05 12345 e1-f1
 `,
+  beacon: `beacons (default)
+  schedule   slot 42 of 100; a superframe of 500 ms, slots of 5 ms
+  two hops   2 other routers with beacons; collisions moved away from: 1
+  root       02:00:00:00:00:0c, 2 hops away
+  offset     50000.000 ms ahead of this router's clock, drift -12.35 ppm
+  error      at most 87.7 us
+  jitter     61 us late (99th percentile)
+  suspicions 3 that proved wrong
+VIA  NEIGHBOUR         ROUTER            SLOT HEARD STATE SEEN
+eth0 02:00:00:00:01:0b 02:00:00:00:00:0b    7   94% alive 0.1s
+`,
   'heal mode': 'act\n',
   'heal mode observe': 'heal.mode is observe until the next start\n',
   'heal mode classes': `CLASS       MODE  NOW       SAFE  RIGHT
@@ -228,6 +239,7 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     [['links'], shapes.links],
     [['topology'], shapes.topology],
     [['record', 'list'], shapes.recordings],
+    [['beacon'], shapes.beacon],
     [['heal', 'log', '--limit', '1'], shapes.log],
     [['heal', 'explain', FAULT.id], shapes.explanation],
     [['heal', 'mode', 'off'], shapes.done],
@@ -248,6 +260,13 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
   const refused = await run(['heal', 'explain', 'e9-f9', '--json', '--socket', socket]);
   assert.equal(refused.status, EXIT.refused);
   assert.equal(shapes.mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
+});
+
+test('no beacons: said, and a problem for scripts', async (t) => {
+  const socket = await agent(t, sources({ beacon: () => null }));
+  const { status, out } = await run(['beacon', '--socket', socket]);
+  assert.equal(status, EXIT.problem);
+  assert.match(out, /beacon\.enabled is off/);
 });
 
 test('exit statuses', async (t) => {

@@ -32,6 +32,7 @@ const BROKEN: Partial<Asking> = {
     authenticated: false,
   }),
   degraded: () => [{ part: 'state', level: 'memory', why: 'the disk is full' }],
+  beacon: () => null,
 };
 
 for (const call of CALLS) {

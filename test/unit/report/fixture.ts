@@ -1,4 +1,5 @@
 /** A mesh of three in a row, seen from its end, with one repaired fault; and the sources of an API over it. */
+import type { BeaconView } from '../../../agent/beacon/beacon.ts';
 import type { Tables } from '../../../agent/core/event.ts';
 import { type Link, type MeshInfo, type Neighbour, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
@@ -107,6 +108,25 @@ export const ENTRIES: readonly JournalEntry[] = [
 ];
 
 const NOTHING = { id: 0, hash: new Uint8Array(32) };
+export const BEACON: BeaconView = {
+  profile: 'default',
+  superframeNs: 500 * MS,
+  slotNs: 5 * MS,
+  slots: 100,
+  place: { slot: 42, stride: 1, phase: 0 },
+  overfull: false,
+  within2Hops: 2,
+  collisions: 1,
+  root: C,
+  depth: 2,
+  meshNs: 60 * SECOND,
+  offsetNs: 50 * SECOND,
+  driftPpm: -12.3456,
+  boundNs: 87_654,
+  jitterNs: 61_000,
+  suspicions: 3,
+  neighbours: [{ interface: 'eth0', address: B1, node: B, slot: 7, heard: 0.9375, state: 'alive', lastNs: 120 * MS }],
+};
 
 export interface Asking extends Sources {
   readonly asked: unknown[];
@@ -121,6 +141,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
     now: () => 10 * SECOND,
     degraded: () => [],
     mesh: () => mesh.view(),
+    beacon: () => BEACON,
     heal: () => ({
       mode: 'act',
       faults: [],

@@ -17,7 +17,10 @@ function full(): Metrics {
 }
 
 /** Names of the project's brief that promtool's linter dislikes. Nothing else may turn up. */
-const DISLIKED = ['mesh_peers_count non-histogram and non-summary metrics should not have "_count" suffix'];
+const DISLIKED = [
+  'mesh_beacon_jitter_ms metric names should not contain abbreviated units',
+  'mesh_peers_count non-histogram and non-summary metrics should not have "_count" suffix',
+];
 
 test('promtool finds nothing but the names of the brief', (t) => {
   const run = spawnSync('promtool', ['check', 'metrics'], { input: full().render(), encoding: 'utf8' });

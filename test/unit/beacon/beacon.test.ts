@@ -1,0 +1,231 @@
+/** The whole machine on a simulated air: frames as bytes, clocks that are wrong. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { beaconSettings, type ProfileName } from '../../../agent/beacon/profile.ts';
+import { MS, SECOND } from '../../../agent/core/time.ts';
+import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
+import { type AirConditions, BeaconAir, type Station } from '../../../tools/bench/beacon-air.ts';
+import { seeded } from '../../../tools/bench/seeded.ts';
+
+const settingsOf = (profile: ProfileName) =>
+  beaconSettings({ profile, intervalNs: 0, slotNs: 0, guardNs: 0, rateKbit: 6000, ethertype: 0x88b5 });
+
+function air(count: number, profile: ProfileName, more: Partial<AirConditions> = {}, key?: string): BeaconAir {
+  const links = Array.from({ length: count - 1 }, (_, n) => [n, n + 1] as const);
+  const conditions = { settings: settingsOf(profile), draw: seeded(5), links, loss: () => 0, skew: 50e-6, ogms: true };
+  const made = new BeaconAir(count, { ...conditions, ...more }, key);
+  for (let id = 0; id < count; id++) made.at(id * 70 * MS, () => made.start(id));
+  return made;
+}
+
+const view = (of: BeaconAir, id: number) => of.stations[id]!.machine.view(of.local(of.stations[id]!))!;
+const said = ({ symptoms }: Station) => symptoms.map(({ symptom }) => symptom.what);
+
+for (const profile of ['brief', 'default', 'fast'] as const)
+  test(`a line of five, profile ${profile}, one frame in twenty lost: one time, one schedule, no false word`, () => {
+    const draw = seeded(2);
+    const one = air(5, profile, { loss: () => 0.05, draw });
+    one.run(60 * settingsOf(profile).superframeNs);
+    const views = one.stations.map((_, id) => view(one, id));
+    assert.equal(new Set(views.map(({ root }) => root)).size, 1);
+    const root = one.stations.find(({ node }) => node === views[0]!.root)!;
+    const truth = root.machine.read(one.local(root))!.mesh;
+    for (const [id, { boundNs, meshNs, neighbours, place }] of views.entries()) {
+      assert.ok(
+        boundNs !== null && Math.abs(meshNs - truth) <= boundNs + 1,
+        `router ${id}: ${meshNs - truth}, ${boundNs}`,
+      );
+      assert.equal(neighbours.length, id === 0 || id === 4 ? 1 : 2);
+      for (const other of [id + 1, id + 2])
+        if (views[other]) assert.notEqual(place!.slot, views[other]!.place!.slot, `${id} and ${other} share a slot`);
+      assert.deepEqual(said(one.stations[id]!), []);
+      assert.ok((one.stations[id]!.metrics.get('beacons_sent_total') ?? 0) > 40);
+    }
+  });
+
+const LIMITS = [
+  ['default', 1500],
+  ['fast', 300],
+] as const;
+for (const [profile, limit] of LIMITS)
+  test(`a link that goes silent is noticed at both ends within ${limit} ms, and so is its return: profile ${profile}`, () => {
+    const dead = { from: 20 * SECOND, to: 30 * SECOND };
+    const loss = (a: number, b: number, t: number) => (a + b === 3 && t > dead.from && t < dead.to ? 1 : 0);
+    const one = air(4, profile, { loss });
+    one.run(40 * SECOND);
+    for (const [near, far] of [
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      const { symptoms } = one.stations[near]!;
+      assert.deepEqual(said(one.stations[near]!), ['neighbour-silent', 'neighbour-heard']);
+      const [gone, back] = symptoms as [(typeof symptoms)[0], (typeof symptoms)[0]];
+      assert.equal(gone.symptom.peer, one.stations[far]!.port);
+      assert.equal(gone.symptom.source, 'beacon');
+      assert.match(gone.symptom.detail, /nothing heard for \d+ ms; \d+ questions without an answer/);
+      assert.ok(gone.t - dead.from <= limit * MS, `${(gone.t - dead.from) / MS} ms`);
+      assert.ok(back.t - dead.to <= 3 * SECOND, `back after ${(back.t - dead.to) / MS} ms`);
+    }
+    assert.deepEqual(said(one.stations[0]!), []);
+  });
+
+test('a router that leaves politely is missed by nobody, and its slot is free', () => {
+  const one = air(3, 'default');
+  one.run(20 * SECOND);
+  assert.equal(view(one, 0).within2Hops, 2);
+  one.stop(2, true);
+  one.run(one.t + 10 * SECOND);
+  assert.deepEqual(one.stations.map(said), [[], [], []]);
+  assert.equal(view(one, 0).within2Hops, 1);
+  assert.deepEqual(
+    view(one, 1).neighbours.map(({ node }) => node),
+    [one.stations[0]!.node],
+  );
+});
+
+test('an agent that dies while its router lives on: asked about, then no longer waited for', () => {
+  const one = air(2, 'default');
+  one.run(20 * SECOND);
+  const [watcher, dying] = one.stations as [Station, Station];
+  // Its kernel goes on sending OGMs.
+  const ogm = setOgm(watcher, one);
+  dying.alive = false;
+  one.run(one.t + 20 * SECOND);
+  ogm.end = true;
+  assert.deepEqual(view(one, 0).neighbours, []);
+  const told = said(watcher);
+  assert.equal(
+    told.filter((what) => what === 'neighbour-silent').length,
+    told.filter((what) => what === 'neighbour-heard').length,
+  );
+});
+
+/** OGMs of station 1 as the first one's kernel hears them. */
+function setOgm(station: Station, one: BeaconAir): { end: boolean } {
+  const handle = { end: false };
+  const again = (): void => {
+    if (handle.end) return;
+    station.lastOgm.set(1, one.t);
+    one.at(one.t + SECOND, again);
+  };
+  again();
+  return handle;
+}
+
+test('a root that dies is replaced, and the time goes on for users', () => {
+  const one = air(4, 'fast', {
+    links: [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+      [0, 2],
+      [1, 3],
+    ],
+  });
+  one.run(10 * SECOND);
+  const root = one.stations.find(({ node }) => node === view(one, 0).root)!;
+  const rest = one.stations.filter((station) => station !== root);
+  const before = rest.map((station) => station.machine.read(one.local(station))!.mesh);
+  one.stop(root.id);
+  one.run(20 * SECOND);
+  for (const [i, station] of rest.entries()) {
+    const passed = station.machine.read(one.local(station))!.mesh - before[i]!;
+    assert.ok(Math.abs(passed - 10 * SECOND) < 5 * MS, `${passed}`);
+    assert.notEqual(view(one, station.id).root, root.node);
+  }
+  assert.equal(new Set(rest.map(({ id }) => view(one, id).root)).size, 1);
+});
+
+test('frames that are played again, later or to somebody new, are refused', () => {
+  const frames: string[] = [];
+  const one = air(2, 'fast');
+  const [a, b] = one.stations as [Station, Station];
+  const feed = one.feed.bind(one);
+  one.feed = (station, event) => {
+    // Beacons only: kind 32.
+    if (event.type === 'frame' && station === b && event.frame.slice(34, 36) === '20') frames.push(event.frame);
+    feed(station, event);
+  };
+  one.run(5 * SECOND);
+  const count = frames.length;
+  assert.ok(count > 20);
+  for (const frame of frames.slice(0, count)) feed(b, { type: 'frame', interface: 21, frame });
+  assert.equal(b.metrics.get('beacons_refused_total replay'), count);
+  one.run(20 * SECOND);
+  // Forgotten by the receiver, but planned for another time.
+  a.alive = false;
+  b.machine.on({ type: 'link-gone', index: 21, name: 'wlan0' }, one.local(b));
+  const link = {
+    index: 21,
+    name: 'wlan0',
+    mac: b.port,
+    up: true,
+    carrier: true,
+    mtu: 1532,
+    peer: 0,
+    master: 10,
+    kind: '',
+  };
+  feed(b, { type: 'link', link, cause: 'event' });
+  assert.equal(view(one, 1).root, a.node);
+  const before = b.metrics.get('beacons_refused_total replay')!;
+  for (const frame of frames.slice(20, count)) feed(b, { type: 'frame', interface: 21, frame });
+  assert.equal(b.metrics.get('beacons_refused_total replay')! - before, count - 20);
+});
+
+test('a beacon of another mesh, or of another profile, is refused', () => {
+  const one = air(2, 'fast');
+  one.run(5 * SECOND);
+  const [station] = one.stations as [Station];
+  const last = (of: BeaconAir): string => {
+    const [effect] = of.stations[0]!.machine.farewell(of.local(of.stations[0]!));
+    assert.ok(effect?.type === 'send');
+    return effect.frames[0]!.frame;
+  };
+  const stranger = air(1, 'fast', { links: [] }, '66'.repeat(32));
+  const slower = air(1, 'brief', { links: [] });
+  for (const other of [stranger, slower]) other.run(60 * SECOND);
+  one.feed(station, { type: 'frame', interface: 21, frame: last(stranger) });
+  assert.equal(station.metrics.get('beacons_refused_total mesh'), 1);
+  const frame = last(slower).replace(`${station.port}`.replaceAll(':', ''), '020000000901');
+  one.feed(station, { type: 'frame', interface: 21, frame });
+  assert.equal(station.metrics.get('beacons_refused_total tag'), 1, 'the source is under the tag');
+  one.feed(one.stations[1]!, { type: 'frame', interface: 21, frame: last(slower) });
+  assert.equal(one.stations[1]!.metrics.get('beacons_refused_total profile'), 1);
+});
+
+const SILENT = [
+  ['without a mesh key', { ...NO_SETTINGS, mode: 'act', key: '' }],
+  ['in mode off', { ...NO_SETTINGS, mode: 'off', key: '5e'.repeat(32) }],
+] as const;
+for (const [name, heal] of SILENT)
+  test(`nothing is sent or wanted ${name}`, () => {
+    const one = air(2, 'fast');
+    one.run(5 * SECOND);
+    const [station] = one.stations as [Station];
+    station.machine.on({ type: 'settings', settings: heal }, one.local(station));
+    assert.equal(station.machine.deadline(), Number.POSITIVE_INFINITY);
+    assert.deepEqual(station.machine.on({ type: 'tick' }, one.local(station) + SECOND), []);
+    assert.deepEqual(station.machine.farewell(one.local(station)), []);
+  });
+
+test('an interface that goes takes its neighbours with it, without a word of silence', () => {
+  const one = air(2, 'fast');
+  one.run(5 * SECOND);
+  const [station] = one.stations as [Station];
+  const link = {
+    index: 21,
+    name: 'wlan0',
+    mac: station.port,
+    up: true,
+    carrier: false,
+    mtu: 1532,
+    peer: 0,
+    master: 10,
+    kind: '',
+  };
+  one.feed(station, { type: 'link', link, cause: 'event' });
+  assert.deepEqual(view(one, 0).neighbours, []);
+  one.run(8 * SECOND);
+  assert.deepEqual(said(station), []);
+});
