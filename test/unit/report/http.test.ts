@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
+import { Log } from '../../../agent/core/log.ts';
 import { isTaken, type ListenerFactory, serveControl } from '../../../agent/host/control.ts';
-import { BODY_LIMIT, isOurHost, serveApi, serveMetrics } from '../../../agent/host/http.ts';
+import { BODY_LIMIT, isOurHost, Ports, serveApi, serveMetrics } from '../../../agent/host/http.ts';
 import { type Native, native } from '../../../agent/host/native.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import { sources } from './fixture.ts';
@@ -76,6 +77,44 @@ test('a port that is taken is named', async (t) => {
   const server = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
   t.after(() => server.close());
   await assert.rejects(serveApi(sources(), new Metrics(), '127.0.0.1', server.port), { code: 'E_SOCKET' });
+});
+
+test('a port that is taken is tried again, and meanwhile said', async (t) => {
+  const other = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
+  const said: string[] = [];
+  const ports = new Ports(new Log('info', (line) => void said.push(line)), 20);
+  t.after(() => ports.close());
+  await ports.keep('status', () => serveApi(sources(), new Metrics(), '127.0.0.1', other.port));
+  assert.match(ports.trouble()[0]!.why, /EADDRINUSE/);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(said.length, 1, 'once, however often it is tried');
+  await other.close();
+  for (let i = 0; i < 100 && ports.trouble().length > 0; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(ports.trouble(), []);
+  assert.equal((await send({ port: other.port, path: '/health' })).status, 200);
+});
+
+test('two Host headers are refused, whichever comes first', async (t) => {
+  const server = await serveApi(sources(), new Metrics(), '127.0.0.1', 0);
+  t.after(() => server.close());
+  const { port } = server;
+  for (const names of [
+    ['localhost', 'evil.example'],
+    ['evil.example', 'localhost'],
+    ['localhost', 'localhost'],
+  ]) {
+    const hosts = names.map((name) => `Host: ${name}:${port}\r\n`).join('');
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(`GET /health HTTP/1.1\r\n${hosts}\r\n`));
+      let text = '';
+      socket.on('data', (part) => {
+        text += part;
+      });
+      socket.on('close', () => resolve(text));
+      socket.on('error', reject);
+    });
+    assert.match(answer, /^HTTP\/1\.1 400 /, String(names));
+  }
 });
 
 test('which Host headers are ours', () => {
