@@ -10,6 +10,7 @@ import type { MeshInfo } from './core/kernel.ts';
 import { Log } from './core/log.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
+import type { Decision } from './core/words.ts';
 import { type Heal, heal } from './heal/heal.ts';
 import { rehearse } from './heal/rehearsal.ts';
 import { ETH_P_X0 } from './heal/wire.ts';
@@ -29,6 +30,7 @@ import { Mesh } from './mesh/mesh.ts';
 import { Turns } from './record/turns.ts';
 import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
+import { Outcomes } from './report/outcomes.ts';
 
 declare const X0_VERSION: string | undefined;
 const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
@@ -178,6 +180,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   });
   const mesh = new Mesh();
   const room = heal();
+  const outcomes = new Outcomes(() => room.analyse.open());
   const host = new Host({
     native: shim,
     log,
@@ -186,7 +189,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       log.warning('the agent restarts itself', { why });
       stop('SIGTERM');
     },
-    onBook: (book) => keep(book, { log, metrics, state, flusher, alerts }),
+    onBook: (book) => keep(book, { log, metrics, state, outcomes, flusher, alerts }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
   const machines = [...room.machines, mesh];
@@ -202,8 +205,14 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     recording?.take(turn);
     recorder.take(turn);
   });
+  /** What is decided in the turn that a person waits for. */
+  let asked: Decision[] | null = null;
   const runtime = new Runtime(machines, host, {
     ...turns.hooks,
+    observe: (machine, effect) => {
+      turns.hooks.observe(machine, effect);
+      if (effect.type === 'journal') asked?.push(effect.decision);
+    },
     stopwatch: {
       now: () => shim.now(),
       took: (phase, ns, sinceTurnBegan) => {
@@ -301,6 +310,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     heal: () => ({
       mode: room.monitor.settings.mode,
       faults: room.analyse.open(),
+      untold: room.analyse.untold(),
       repairs: [...room.execute.busy(), ...room.mend.busy()],
       classes: room.earned.view(),
       known: room.knowledge.records(),
@@ -309,6 +319,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       authenticated: room.monitor.settings.key !== '',
     }),
     journal: state,
+    outcome: (fault) => outcomes.of(fault),
     recorder: {
       list: () => state.recordings(),
       export: (id) => {
@@ -319,7 +330,13 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     xdp: () => host.xdp?.view() ?? null,
     config: () => asTable(config),
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
-    ask: (event) => host.feed(event),
+    ask: (event) => {
+      const decided: Decision[] = [];
+      asked = decided;
+      host.feed(event);
+      asked = null;
+      return decided;
+    },
   };
   void settleAlerts();
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
@@ -441,7 +458,7 @@ function controlled(options: ControlOptions, log: Log): Controlled {
 /** What is carried out after the turn: everything that only people read. */
 function keep(
   book: Book,
-  into: { log: Log; metrics: Metrics; state: State; flusher: Flusher; alerts: Alerts | null },
+  into: { log: Log; metrics: Metrics; state: State; outcomes: Outcomes; flusher: Flusher; alerts: Alerts | null },
 ): void {
   switch (book.type) {
     case 'log':
@@ -452,6 +469,7 @@ function keep(
       return;
     case 'journal':
       into.state.append(book.decision);
+      into.outcomes.take(book.decision);
       into.alerts?.take(book.decision);
       break;
     case 'remember':

@@ -124,6 +124,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
     heal: () => ({
       mode: 'act',
       faults: [],
+      untold: 0,
       repairs: [],
       budgets: [{ name: 'kick', left: 19.5, capacity: 20 }],
       classes: [
@@ -149,8 +150,10 @@ export function sources(more: Partial<Sources> = {}): Asking {
     },
     config: () => ({ heal: { mode: 'act' } }),
     process: () => ({ rssBytes: 50 * 2 ** 20, cpuSeconds: 1.25 }),
+    outcome: () => null,
     ask: (event) => {
       asked.push(event);
+      return event.type === 'kick-asked' ? [{ ...planned, action: 'kick' }] : [];
     },
     asked,
     ...more,
