@@ -516,8 +516,12 @@ function degraded(
   const { state, host, around, control, ports, file, kernel } = now;
   const found: Degraded[] = [];
   if (kernel !== null) found.push({ part: 'kernel', level: 'none', why: kernel });
-  const trouble = state.status().trouble;
-  if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
+  const { trouble, level, volatile } = state.status();
+  if (trouble !== null) found.push({ part: 'state', level, why: trouble.message });
+  if (volatile !== null) {
+    const why = `${config.state.directory} lies on a ${volatile}: a reboot forgets epoch, alarms and journal`;
+    found.push({ part: 'state', level: 'memory', why });
+  }
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   if (kernel === null && !host.undoAlive())
     found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });

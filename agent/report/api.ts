@@ -32,7 +32,7 @@ export interface JournalReader {
     readonly sinceId?: number;
     readonly faultId?: string;
   }): readonly JournalEntry[];
-  status(): { readonly entries: number; readonly pending: number };
+  status(): { readonly entries: number; readonly pending: number; readonly omitted: number };
   /** Rows of the chain as they are on the medium. Throws E_JOURNAL_BROKEN. */
   chain(
     after: number,

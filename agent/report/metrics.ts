@@ -142,6 +142,10 @@ export const FAMILIES = {
   netlink_resyncs_total: { type: 'counter', help: 'Netlink events were lost and everything was read anew.' },
   netlink_errors_total: { type: 'counter', help: 'Netlink requests that failed.', labels: ['code'] },
   journal_entries: { type: 'gauge', help: 'Decisions in the journal.' },
+  journal_entries_omitted_total: {
+    type: 'counter',
+    help: 'Decisions on what others can cause or feign, beyond what the journal keeps of those.',
+  },
   node_health_status: {
     type: 'gauge',
     help: 'Health of a router: 1 healthy, 0.5 degraded, 0 unreachable; this one goes by its own address.',
@@ -412,7 +416,9 @@ export function collect(metrics: Metrics, sources: Sources): void {
     heal.budgets.map(({ name, left }) => [{ budget: name }, left]),
   );
   one('self_healing_undo_armed', heal.undoArmed.length);
-  one('journal_entries', sources.journal.status().entries);
+  const { entries, omitted } = sources.journal.status();
+  one('journal_entries', entries);
+  one('journal_entries_omitted_total', omitted);
 
   const self: [Labels, number][] = mesh.self === null ? [] : [[{ node: mesh.self }, mesh.mesh === null ? 0 : 1]];
   metrics.replace('node_health_status', [

@@ -141,7 +141,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
         );
         return sinceId === undefined ? found.slice(-limit) : found.slice(0, limit);
       },
-      status: () => ({ entries: ENTRIES.length, pending: 0 }),
+      status: () => ({ entries: ENTRIES.length, pending: 0, omitted: 0 }),
       chain: () => ({ checkpoint: NOTHING, head: NOTHING, rows: [] }),
     },
     recorder: {
