@@ -300,6 +300,9 @@ export const topology = object({
     diameterCost: number('the most expensive of all shortest paths'),
     diameterHops: integer('the most edges that a cheapest path has'),
     meanCost: number('of all shortest paths'),
+    sources: integer(
+      'routers from which diameter and mean were reckoned: where not all, the diameter is a lower bound; 0: left out',
+    ),
   }),
   cuts: object(
     {
