@@ -12,6 +12,7 @@ import { isTaken, type ListenerFactory, serveControl } from '../../../agent/host
 import { BODY_LIMIT, isOurHost, Ports, serveApi, serveMetrics } from '../../../agent/host/http.ts';
 import { type Native, native } from '../../../agent/host/native.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
+import { until } from '../host/help.ts';
 import { sources } from './fixture.ts';
 
 interface Got {
@@ -201,6 +202,57 @@ test('the control socket bounds bodies, addresses and connections', async (t) =>
     ),
   );
   assert.equal(held.filter(Boolean).length, 32);
+});
+
+test('the control socket: who may only read cannot keep the others out, nor one of them all of those', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  const { path } = found;
+  let uid = 0;
+  let met = 0;
+  const listener: ListenerFactory = (options) =>
+    found.native.listenUnix({
+      ...options,
+      onConnection: (fd, pid, _, gid) => {
+        met += 1;
+        options.onConnection(fd, pid, uid, gid);
+      },
+    });
+  const control = serveControl({ path, sources: sources(), metrics: new Metrics(), listener, uid: 0 });
+  t.after(() => control.close());
+  let open = 0;
+  for (const [whose, count, stay] of [
+    [1000, 40, 8],
+    [1001, 10, 16],
+    [1002, 10, 24],
+    [1003, 10, 24],
+    [0, 40, 32],
+  ] as const) {
+    uid = whose;
+    const wanted = met + count;
+    for (let n = 0; n < count; n++) {
+      const socket = connect(path);
+      open += 1;
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        open -= 1;
+      });
+    }
+    await until(`${stay} of ${open}`, () => met === wanted && open <= stay);
+    assert.equal(open, stay);
+  }
+});
+
+test('the control socket closes a connection that says nothing', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  const { path } = found;
+  const listener = found.native.listenUnix;
+  const control = serveControl({ path, sources: sources(), metrics: new Metrics(), listener, idleMs: 50 });
+  t.after(() => control.close());
+  const socket = connect(path);
+  await until('it is closed', () => socket.destroyed);
+  assert.equal((await send({ socketPath: path, path: '/health' })).status, 200);
 });
 
 test('the directory of the control socket is made; a path that another listens on is taken, others cannot be used', (t) => {
