@@ -403,6 +403,7 @@ export function collect(metrics: Metrics, sources: Sources): void {
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);
+  if (heal.untold > 0) open.set('router-dead', (open.get('router-dead') ?? 0) + heal.untold);
   metrics.replace(
     'self_healing_faults',
     [...open].map(([root_cause, count]) => [{ root_cause }, count]),
