@@ -12,24 +12,27 @@ import { Log } from './core/log.ts';
 import type { Machine } from './core/machine.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
+import type { Decision } from './core/words.ts';
 import { type Heal, heal } from './heal/heal.ts';
 import { rehearse } from './heal/rehearsal.ts';
 import { ETH_P_X0 } from './heal/wire.ts';
 import type { Alerts } from './host/alerts.ts';
+import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { type Control, type ControlOptions, isTaken, serveControl } from './host/control.ts';
 import { Flusher } from './host/flusher.ts';
-import { serveApi, serveMetrics } from './host/http.ts';
+import { Ports, serveApi, serveMetrics } from './host/http.ts';
 import { native } from './host/native.ts';
 import { Recorder } from './host/recorder.ts';
 import type { StateLimits } from './host/state/store.ts';
 import { openState, type State } from './host/state.ts';
-import { openTape } from './host/tape.ts';
+import { openTape, type Tape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { Turns } from './record/turns.ts';
 import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
+import { Outcomes } from './report/outcomes.ts';
 
 declare const X0_VERSION: string | undefined;
 const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
@@ -142,11 +145,13 @@ function readConfig(file: string, log: Log, lastGood?: Config): Read {
 
 async function main(file: string, tape: string | undefined): Promise<void> {
   const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
-  // Before all else. None is heard before what follows has been set up, up to the first wait.
+  let { config, trouble } = readConfig(file, log);
+  // Before anything is opened or written that another agent may have in use.
+  await beAlone(config.mesh.interface, log);
+  // None is heard before what follows has been set up, up to the next wait.
   process.on('SIGHUP', reload);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  let { config, trouble } = readConfig(file, log);
   const started = config;
   log.level = config.log.level;
   // What counts from the next start only keeps its value, whatever the file says meanwhile.
@@ -179,6 +184,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const room = heal();
   let beacon: Beacon | null = null;
   let openBeat: typeof import('./host/beat.ts').openBeat | null = null;
+  const outcomes = new Outcomes(() => room.analyse.open());
   const host = new Host({
     native: shim,
     log,
@@ -190,7 +196,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     ...(started.beacon.enabled && {
       beat: (feed) => openBeat!({ native: shim, log, ethertype: beaconOf(started).ethertype, feed }),
     }),
-    onBook: (book) => keep(book, { log, metrics, state, flusher, alerts }),
+    onBook: (book) => keep(book, { log, metrics, state, outcomes, flusher, alerts }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
   });
   const machines: Machine[] = [...room.machines, mesh];
@@ -198,7 +204,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     agent: VERSION,
     machines: [...machines.map(({ name }) => name), ...(config.beacon.enabled ? ['beacon'] : [])],
   };
-  const recording = tape === undefined ? null : openTape(tape, { ...header, begins: 'start' }, log);
+  let recording: Tape | null = null;
   const recorder = new Recorder(config.state.recorder, {
     header,
     now: () => shim.now(),
@@ -209,8 +215,14 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     recording?.take(turn);
     recorder.take(turn);
   });
+  /** What is decided in the turn that a person waits for. */
+  let asked: Decision[] | null = null;
   const runtime = new Runtime(machines, host, {
     ...turns.hooks,
+    observe: (machine, effect) => {
+      turns.hooks.observe(machine, effect);
+      if (effect.type === 'journal') asked?.push(effect.decision);
+    },
     stopwatch: {
       now: () => shim.now(),
       took: (phase, ns, sinceTurnBegan) => {
@@ -229,6 +241,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   );
   let alerts: Alerts | null = null;
   let control: Controlled | null = null;
+  const ports = new Ports(log);
   /** What the kernel lacks, while that is waited for. */
   let missing: string | null = null;
 
@@ -289,6 +302,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     log.info(`ending on ${signal}`, { undone: host.armed().length });
     for (const effect of beacon?.farewell(shim.now()) ?? []) host.carryOut(effect);
     control?.close();
+    ports.close();
     host.close();
     turns.end();
     recorder.close();
@@ -297,20 +311,18 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
-  const settings = healSettings(config);
-  state.useKey(fingerprint(settings.key));
-  host.attach(runtime, settings);
-
   const sources: Sources = {
     version: VERSION,
     startedAt,
     now: () => shim.now(),
-    degraded: () => degraded(config, { state, host, around: room.monitor, control, file: trouble, kernel: missing }),
+    degraded: () =>
+      degraded(config, { state, host, around: room.monitor, control, ports, file: trouble, kernel: missing }),
     mesh: () => mesh.view(),
     beacon: () => beacon?.view(shim.now()) ?? null,
     heal: () => ({
       mode: room.monitor.settings.mode,
       faults: room.analyse.open(),
+      untold: room.analyse.untold(),
       repairs: [...room.execute.busy(), ...room.mend.busy()],
       classes: room.earned.view(),
       known: room.knowledge.records(),
@@ -319,6 +331,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       authenticated: room.monitor.settings.key !== '',
     }),
     journal: state,
+    outcome: (fault) => outcomes.of(fault),
     recorder: {
       list: () => state.recordings(),
       export: (id) => {
@@ -329,10 +342,16 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     xdp: () => host.xdp?.view() ?? null,
     config: () => asTable(config),
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
-    ask: (event) => host.feed(event),
+    ask: (event) => {
+      const decided: Decision[] = [];
+      asked = decided;
+      host.feed(event);
+      asked = null;
+      return decided;
+    },
   };
   void settleAlerts();
-  // Before the machines may act: two agents on one router would fight.
+  // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   control = controlled(
     {
       path: report.socket,
@@ -343,6 +362,18 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     },
     log,
   );
+  if (tape !== undefined) recording = openTape(tape, { ...header, begins: 'start' }, log);
+  const settings = healSettings(config);
+  state.useKey(fingerprint(settings.key));
+  host.attach(runtime, settings, state.epoch);
+  // What is wrong has to be seen most where there is no mesh yet.
+  const { http_address: address, http_port: port, metrics_port: metricsPort } = report;
+  const served = report.http
+    ? [
+        ports.keep('status', () => serveApi(sources, metrics, address, port)),
+        ports.keep('metrics', () => serveMetrics(sources, metrics, address, metricsPort)),
+      ]
+    : [];
   if (started.beacon.enabled) {
     // Not on every router, so not in every router's memory.
     ({ openBeat } = await import('./host/beat.ts'));
@@ -355,19 +386,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   });
   host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks(), memories: state.memories() });
   advise(room.monitor, config, log);
-
-  if (report.http) {
-    const { http_address: address, http_port: port, metrics_port: metricsPort } = report;
-    // A port that somebody else has must not keep the mesh from being healed.
-    const failed = (what: string) => (thrown: unknown) => {
-      const error = asAgentError(thrown, 'E_SOCKET');
-      log.error(`no ${what} over HTTP: ${error.message}`, { code: error.code });
-    };
-    await Promise.all([
-      serveApi(sources, metrics, address, port).catch(failed('status')),
-      serveMetrics(sources, metrics, address, metricsPort).catch(failed('metrics')),
-    ]);
-  }
+  await Promise.all(served);
 
   keepReady(room, () => shim.now());
   log.info('ready', {
@@ -458,7 +477,7 @@ function controlled(options: ControlOptions, log: Log): Controlled {
 /** What is carried out after the turn: everything that only people read. */
 function keep(
   book: Book,
-  into: { log: Log; metrics: Metrics; state: State; flusher: Flusher; alerts: Alerts | null },
+  into: { log: Log; metrics: Metrics; state: State; outcomes: Outcomes; flusher: Flusher; alerts: Alerts | null },
 ): void {
   switch (book.type) {
     case 'log':
@@ -469,6 +488,7 @@ function keep(
       return;
     case 'journal':
       into.state.append(book.decision);
+      into.outcomes.take(book.decision);
       into.alerts?.take(book.decision);
       break;
     case 'remember':
@@ -506,29 +526,36 @@ function degraded(
     readonly host: Host;
     readonly around: { mesh: unknown; lastMesh: MeshInfo | null };
     readonly control: Controlled | null;
+    readonly ports: Ports;
     /** What is wrong with the configuration file, and what the kernel lacks. */
     readonly file: string | null;
     readonly kernel: string | null;
   },
 ): Degraded[] {
-  const { state, host, around, control, file, kernel } = now;
-  // Until then there is nothing else to say.
-  if (kernel !== null) return [{ part: 'kernel', level: 'none', why: kernel }];
+  const { state, host, around, control, ports, file, kernel } = now;
   const found: Degraded[] = [];
-  const trouble = state.status().trouble;
-  if (trouble !== null) found.push({ part: 'state', level: state.status().level, why: trouble.message });
+  if (kernel !== null) found.push({ part: 'kernel', level: 'none', why: kernel });
+  const { trouble, level, volatile } = state.status();
+  if (trouble !== null) found.push({ part: 'state', level, why: trouble.message });
+  if (volatile !== null) {
+    const why = `${config.state.directory} lies on a ${volatile}: a reboot forgets epoch, alarms and journal`;
+    found.push({ part: 'state', level: 'memory', why });
+  }
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   if (config.beacon.enabled && config.mesh.key === undefined)
     found.push({ part: 'beacons', level: 'none', why: 'mesh.key is not set' });
   if (host.onTime() === false)
     found.push({ part: 'beacons', level: 'none', why: 'frames cannot be sent on time: the log says why' });
-  if (!host.undoAlive()) found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
+  if (kernel === null && !host.undoAlive())
+    found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });
   if (control?.trouble) found.push({ part: 'control', level: 'none', why: control.trouble.message });
   const xdp = host.xdp?.standing();
   // The generic one is slower, and counts the same: status shows it, and it is no lack.
   if (xdp?.why && xdp.level !== 'generic') found.push({ part: 'xdp', level: xdp.level, why: xdp.why });
   if (file !== null) found.push({ part: 'configuration', level: 'partly', why: file });
-  if (around.mesh === null) found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
+  for (const { what, why } of ports.trouble()) found.push({ part: `HTTP ${what}`, level: 'none', why });
+  if (kernel === null && around.mesh === null)
+    found.push({ part: 'mesh', level: 'none', why: `there is no ${config.mesh.interface}` });
   const foreign = config.mesh.own ? foreignMesh(config, around.lastMesh) : null;
   if (foreign !== null) found.push({ part: 'mesh', level: 'partly', why: foreign });
   return found;

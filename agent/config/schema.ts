@@ -511,7 +511,11 @@ export const SECTIONS = {
   state: {
     help: 'What is kept on flash.',
     options: {
-      directory: path('/var/lib/x0tta6bl4', 'restart', 'The directory of the state database.'),
+      directory: path(
+        '/etc/x0tta6bl4',
+        'restart',
+        'The directory of the state database, on flash: a reboot empties /var.',
+      ),
       journal_entries: int(5000, [100, 1000000], 'live', 'The decisions that the journal keeps; the oldest go first.'),
       write_interval: duration(
         60,

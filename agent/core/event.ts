@@ -127,8 +127,13 @@ export type WorldEvent =
       readonly marks: readonly Mark[];
       readonly memories?: readonly Memory[];
     }
-  /** `marks`: as in 'started', where the key may have changed. */
-  | { readonly type: 'settings'; readonly settings: HealSettings; readonly marks?: readonly Mark[] }
+  /** `marks`: as in 'started', where the key may have changed. `epoch`: at first, since faults are named after it. */
+  | {
+      readonly type: 'settings';
+      readonly settings: HealSettings;
+      readonly marks?: readonly Mark[];
+      readonly epoch?: number;
+    }
   /** An interface appeared or changed (RTM_NEWLINK). `cause` is 'resync' when read from a dump. */
   | { readonly type: 'link'; readonly link: Link; readonly cause: 'event' | 'resync' }
   | { readonly type: 'link-gone'; readonly index: IfIndex; readonly name: string }

@@ -261,8 +261,10 @@ export function topologyText(topology: Topology, to: Screen, isMap: boolean): st
   const { nodes, statistics: found, self, cuts } = topology;
   const rows = [...nodes].sort((a, b) => (a.cost ?? Number.MAX_VALUE) - (b.cost ?? Number.MAX_VALUE));
   const parts = `${found.components} ${found.components === 1 ? 'part' : 'parts'}`;
+  const least = found.sources < found.nodes ? 'at least ' : '';
+  const diameter = `diameter ${least}${found.diameterHops} edges (cost ${found.diameterCost})`;
   const lines = [
-    `${found.nodes} routers, ${found.edges} edges, ${parts}, diameter ${found.diameterHops} edges (cost ${found.diameterCost})`,
+    `${found.nodes} routers, ${found.edges} edges, ${parts}, ${found.sources === 0 ? 'diameter not reckoned' : diameter}`,
     ...cuts.routers.map(({ id, parts: left }) => `without ${id} it splits: ${left.join(' + ')} routers`),
     ...cuts.edges.map(
       ({ from, to: end, parts: left }) => `without the edge ${from} to ${end} it splits: ${left.join(' + ')} routers`,

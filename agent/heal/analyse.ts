@@ -15,6 +15,8 @@ const SLOWEST_RETRY: Nanos = 600 * SECOND;
 const LEFT_RETRY: Nanos = 1800 * SECOND;
 /** Of what was seen of one fault, the first and the newest are kept. */
 const MOST_EVIDENCE = 6;
+/** Strangers can invent routers and let them die: of more than these only the number is kept. */
+const MOST_DEAD = 32;
 
 export class Analyse implements Machine {
   readonly name = 'analyse';
@@ -24,6 +26,8 @@ export class Analyse implements Machine {
   readonly #open = new Map<string, Fault>();
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
+  /** Dead routers beyond MOST_DEAD, by the keys that their faults would have. */
+  readonly #untold = new Set<string>();
   #mode: Mode = 'off';
   #count = 0;
 
@@ -36,6 +40,11 @@ export class Analyse implements Machine {
   /** Faults that are not over. */
   open(): readonly Fault[] {
     return [...this.#open.values()];
+  }
+
+  /** How many routers are dead beside those that have a fault. */
+  untold(): number {
+    return this.#untold.size;
   }
 
   on(event: Event, now: Nanos): Effect[] {
@@ -134,11 +143,25 @@ export class Analyse implements Machine {
     const source = symptom.source ?? usual;
     const key = keyOf(spec.class, symptom.interface, symptom.peer);
     if (this.#open.has(key) || this.#earned.modeOf(spec.class) === 'off') return [];
+    if (spec.class === 'router-dead' && this.#countOpen('router-dead') >= MOST_DEAD) return this.#leave(key);
     const evidence: Evidence = { source, what: symptom.detail, at: now };
     const about = { interface: symptom.interface || null, index: symptom.index || null, peer: symptom.peer };
     const found = this.#fault(spec.class, about, confidence, evidence, now);
     this.#open.set(key, found);
     return [this.#tell(found)];
+  }
+
+  #countOpen(kind: FaultClass): number {
+    let count = 0;
+    for (const fault of this.#open.values()) if (fault.class === kind) count += 1;
+    return count;
+  }
+
+  #leave(key: string): Effect[] {
+    this.#untold.add(key);
+    if (this.#untold.size > 1) return [];
+    const message = `more than ${MOST_DEAD} routers are dead: the others are only counted`;
+    return [{ type: 'log', level: 'warning', message, fields: {} }];
   }
 
   #ends(symptom: Symptom): Effect[] {
@@ -189,6 +212,7 @@ export class Analyse implements Machine {
 
   #end(key: string, how: string, right?: boolean): Effect[] {
     const open = this.#open.get(key);
+    this.#untold.delete(key);
     if (open === undefined) return [];
     this.#open.delete(key);
     this.#retries.delete(key);

@@ -36,7 +36,7 @@ const NO_ANSWER = 'the kernel did not answer';
 const REHEARSAL: Nanos = 500 * MS;
 
 interface Job {
-  readonly plan: Plan;
+  plan: Plan;
   action: Action;
   /** Originators that used the broken path and had another: their routes are what must move. */
   readonly affected: readonly Mac[];
@@ -254,6 +254,7 @@ export class Execute implements Machine {
     const job = this.#jobs.get(id);
     if (job === undefined || job.kicked) return [];
     job.kicked = true;
+    if (refused !== null) job.plan = withoutKick(job.plan, refused);
     const said =
       refused === null
         ? log('debug', `kick sent: ${frames} frames`, { fault: id })
@@ -482,6 +483,12 @@ function isUniversal(mac: Mac): boolean {
 
 function rehearsalId(fault: string): string {
   return `execute-${fault}`;
+}
+
+/** A plan whose kick was taken, and then not to be had: what is written from here on says so. */
+function withoutKick(plan: Plan, refused: string): Plan {
+  const alternatives = plan.alternatives.map((one) => (one.action === 'kick' ? { ...one, refused } : one));
+  return { ...plan, alternatives };
 }
 
 /** Names the taking out of an interface, to the kernel and to the undo helper. */

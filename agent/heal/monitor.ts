@@ -71,6 +71,7 @@ export class Monitor implements Machine, Surroundings {
   on(event: Event, now: Nanos): Effect[] {
     switch (event.type) {
       case 'settings':
+        this.epoch = event.epoch ?? this.epoch;
         return this.#settle(event.settings, now);
       case 'started':
         this.node = event.node;

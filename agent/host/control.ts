@@ -20,6 +20,9 @@ const MODE = 0o660;
 const DIRECTORY_MODE = 0o750;
 const IDLE_TIMEOUT = 10_000;
 const MOST_CONNECTIONS = 32;
+/** Of these for one uid that may only read, and for all such together: the rest is for who may mend something. */
+const MOST_OF_READER = 8;
+const MOST_OF_READERS = 24;
 
 export interface ControlOptions {
   readonly path: string;
@@ -28,6 +31,8 @@ export interface ControlOptions {
   readonly listener: ListenerFactory;
   /** The uid, besides root's, that may change something; the agent's own if absent. */
   readonly uid?: number;
+  /** Milliseconds after which a connection that says nothing is closed. */
+  readonly idleMs?: number;
   /** Told of an errno's name when accepting fails; the socket goes on. */
   readonly onError?: (code: string) => void;
 }
@@ -44,26 +49,33 @@ export function isTaken(error: AgentError): boolean {
 
 /** Throws E_SOCKET: with `isTaken` where another agent runs, else where the path cannot be used. */
 export function serveControl(options: ControlOptions): Control {
-  const { path, sources, metrics, uid: own = process.getuid?.() } = options;
+  const { path, sources, metrics, uid: own = process.getuid?.(), idleMs = IDLE_TIMEOUT } = options;
   const callers = new WeakMap<Socket, Caller>();
-  const open = new Set<Socket>();
+  /** The uids of those that may only read; null for the others. */
+  const open = new Map<Socket, number | null>();
   const nobody: Caller = { name: 'somebody unknown', mayChange: false };
   const server: Server = createServer(
     LIMITS,
     hear(sources, metrics, (request) => callers.get(request.socket) ?? nobody),
   );
 
+  const isCrowded = (uid: number): boolean => {
+    const readers = [...open.values()].filter((one) => one !== null);
+    return readers.length >= MOST_OF_READERS || readers.filter((one) => one === uid).length >= MOST_OF_READER;
+  };
+
   const onConnection = (fd: number, pid: number, uid: number): void => {
     const socket = new Socket({ fd, readable: true, writable: true });
-    if (open.size >= MOST_CONNECTIONS) {
+    const mayChange = uid === 0 || uid === own;
+    if (open.size >= MOST_CONNECTIONS || (!mayChange && isCrowded(uid))) {
       socket.destroy();
       return;
     }
-    open.add(socket);
-    callers.set(socket, { name: `uid ${uid} (pid ${pid})`, mayChange: uid === 0 || uid === own });
+    open.set(socket, mayChange ? null : uid);
+    callers.set(socket, { name: `uid ${uid} (pid ${pid})`, mayChange });
     socket.once('close', () => open.delete(socket));
-    // The server never listens itself, so its own checking of slow clients does not run.
-    const deadline = setTimeout(() => socket.destroy(), 6 * IDLE_TIMEOUT);
+    // The server never listens itself, so its own checking of slow clients does not run. Idle ones `timeout` ends.
+    const deadline = setTimeout(() => socket.destroy(), 6 * idleMs);
     deadline.unref();
     socket.once('close', () => clearTimeout(deadline));
     server.emit('connection', socket);
@@ -83,11 +95,11 @@ export function serveControl(options: ControlOptions): Control {
     const why = reason === 'EADDRINUSE' ? 'another agent answers there' : reason;
     throw new AgentError('E_SOCKET', `cannot listen on ${path}: ${why}`, { path, errno: reason }, { cause });
   }
-  server.timeout = IDLE_TIMEOUT;
+  server.timeout = idleMs;
   return {
     close: () => {
       listener.close();
-      for (const socket of open) socket.destroy();
+      for (const socket of open.keys()) socket.destroy();
     },
   };
 }

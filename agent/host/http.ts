@@ -6,7 +6,8 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
 import { type Answer, answer, type Caller, errorAnswer, type Sources } from '../report/api.ts';
 import { collect, type Metrics } from '../report/metrics.ts';
 
@@ -113,6 +114,9 @@ function reading(port: () => number, bound: string, metrics: Metrics, page: (url
   return (request, response) => {
     const began = performance.now();
     const refuse = () => {
+      // Which of two counts, others on the way may see otherwise (RFC 9112, 3.2).
+      if ((request.headersDistinct.host?.length ?? 0) > 1)
+        return errorAnswer(400, 'E_USAGE', 'more than one Host header', 'other');
       if (!isOurHost(request.headers.host, bound, port()))
         return errorAnswer(421, 'E_FORBIDDEN', 'the Host header names another server', 'other');
       if (request.method !== 'GET')
@@ -149,6 +153,47 @@ export function serveMetrics(sources: Sources, metrics: Metrics, address: string
       return { status: 200, type: METRICS_TYPE, body: metrics.render(), endpoint: '/metrics' };
     }),
   );
+}
+
+/** A port that somebody else has may be free later. */
+const RETRY_MS = 30_000;
+
+/** Ports that must not keep the mesh from being healed: what is taken is said, and tried again now and then. */
+export class Ports {
+  readonly #log: Log;
+  readonly #retryMs: number;
+  readonly #open = new Set<Listening>();
+  readonly #trouble = new Map<string, AgentError>();
+  #closed = false;
+
+  constructor(log: Log, retryMs = RETRY_MS) {
+    this.#log = log;
+    this.#retryMs = retryMs;
+  }
+
+  trouble(): { readonly what: string; readonly why: string }[] {
+    return [...this.#trouble].map(([what, { message }]) => ({ what, why: message }));
+  }
+
+  /** Answers after the first try. */
+  async keep(what: string, serve: () => Promise<Listening>): Promise<void> {
+    try {
+      const listening = await serve();
+      if (this.#closed) return void listening.close();
+      this.#open.add(listening);
+      if (this.#trouble.delete(what)) this.#log.info(`${what} over HTTP again`, { port: listening.port });
+    } catch (thrown) {
+      const error = asAgentError(thrown, 'E_SOCKET');
+      if (!this.#trouble.has(what)) this.#log.error(`no ${what} over HTTP: ${error.message}`, { code: error.code });
+      this.#trouble.set(what, error);
+      if (!this.#closed) setTimeout(() => void this.keep(what, serve), this.#retryMs).unref();
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const listening of this.#open) void listening.close();
+  }
 }
 
 function listen(address: string, port: number, listener: (port: () => number) => RequestListener): Promise<Listening> {

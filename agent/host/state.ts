@@ -18,13 +18,15 @@ import type { Memory } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Decision, FaultClass } from '../core/words.ts';
+import type { Decision } from '../core/words.ts';
 import { type Checkpoint, type Entry, GENESIS, type Verification, verifyChain, writeEntry } from './journal.ts';
 import { setAside } from './state/aside.ts';
 import { FlashBudget } from './state/budget.ts';
 import { epochIn, nextEpoch } from './state/epoch.ts';
 import { type Mark, Marks } from './state/marks.ts';
+import { volatileMedium } from './state/medium.ts';
 import { Memories } from './state/memories.ts';
+import { isOthers, Quota } from './state/quota.ts';
 import type { KeptRecording } from './state/recordings.ts';
 import { isDamage, message } from './state/sqlite.ts';
 import { type Chain, PAGE, type Pending, type StateLimits, Store } from './state/store.ts';
@@ -53,6 +55,10 @@ export interface StateStatus {
   /** Entries that wait to be written, and entries given up unwritten since the start. */
   readonly pending: number;
   readonly dropped: number;
+  /** Entries beyond the quota of what others can cause, since the start. */
+  readonly omitted: number;
+  /** 'tmpfs' or 'ramfs' where the next boot finds nothing of it. */
+  readonly volatile: string | null;
   readonly usedKib: number;
   readonly trouble: { readonly code: string; readonly message: string } | null;
 }
@@ -67,9 +73,6 @@ export function openState(options: StateOptions): State {
   return new State(options);
 }
 
-/** Faults that others can cause or feign. */
-const OTHERS: ReadonlySet<FaultClass> = new Set<FaultClass>(['remote-alarm', 'router-dead', 'link-silent']);
-
 export class State {
   readonly epoch: number;
   #options: StateOptions;
@@ -81,6 +84,9 @@ export class State {
   readonly #pending: Pending[] = [];
   #lastId: number;
   #dropped = 0;
+  #omitted = 0;
+  readonly #quota = new Quota();
+  readonly #volatile: string | null;
   #due: Nanos = NEVER;
   readonly #budget: FlashBudget;
 
@@ -112,6 +118,7 @@ export class State {
     this.#marks = new Marks(this.#store?.marks() ?? [], () => this.#store !== null);
     this.#store?.loadMemories(this.#memories);
     this.#lastId = this.#store?.head.id ?? 0;
+    this.#volatile = this.#file === null || this.#store === null ? null : volatileMedium(dirname(this.#file));
   }
 
   get level(): 'disk' | 'memory' {
@@ -161,14 +168,25 @@ export class State {
     if (this.#waits()) this.#want(false);
   }
 
-  /** Answers the entry's number. It is visible to `query` at once, and on the medium after the next flush. */
+  /**
+   * Answers the entry's number. It is visible to `query` at once, and on the medium after the next flush; where the quota
+   * of its class is used up it is neither, and its number remains a gap.
+   */
   append(decision: Decision): number {
     const id = ++this.#lastId;
-    const entry: Entry = { id, epoch: this.epoch, at: this.#options.now(), wall: this.#options.wall(), decision };
-    this.#pending.push({ id, fault: decision.fault.id, text: writeEntry(entry) });
+    const now = this.#options.now();
+    const { class: kind } = decision.fault;
+    const others = isOthers(kind);
+    if (others && !this.#quota.take(kind, this.#options.journalEntries, now)) {
+      if (this.#omitted++ === 0)
+        this.#options.log.warning('more decisions on what others can feign than the journal keeps', { class: kind });
+      return id;
+    }
+    const entry: Entry = { id, epoch: this.epoch, at: now, wall: this.#options.wall(), decision };
+    this.#pending.push({ id, fault: decision.fault.id, text: writeEntry(entry), others });
     this.#bound();
     // What was only watched, or is about others, can wait: a stranger must not decide how often our flash is written.
-    this.#want(decision.step !== 'observed' && !OTHERS.has(decision.fault.class));
+    this.#want(decision.step !== 'observed' && !others);
     return id;
   }
 
@@ -301,6 +319,8 @@ export class State {
       entries: (this.#store?.entries ?? 0) + this.#pending.length,
       pending: this.#pending.length,
       dropped: this.#dropped,
+      omitted: this.#omitted,
+      volatile: this.#volatile,
       usedKib: Math.ceil((this.#store?.usedPages() ?? 0) * (PAGE / 1024)),
       trouble: this.#trouble === null ? null : { code: this.#trouble.code, message: this.#trouble.message },
     };
@@ -385,11 +405,12 @@ export class State {
     return this.#pending.slice(0, count);
   }
 
-  /** Memory is bounded too: the oldest waiting entries go first. */
+  /** Memory is bounded too: the oldest waiting entries go first, and before a disk those that others can cause. */
   #bound(): void {
     const most = this.#store === null ? Math.min(PENDING_LIMIT, this.#options.journalEntries) : PENDING_LIMIT;
     while (this.#pending.length > most) {
-      this.#pending.shift();
+      const oldest = this.#store === null ? -1 : this.#pending.findIndex(({ others }) => others);
+      this.#pending.splice(Math.max(0, oldest), 1);
       // In memory this is the ordinary thinning; before a disk it is a loss, and counted.
       if (this.#store !== null && this.#dropped++ === 0) {
         this.#options.log.warning('more decisions than flash may be written with: the oldest unwritten are given up');

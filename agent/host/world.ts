@@ -88,10 +88,11 @@ export class Host implements World {
     this.#options = options;
   }
 
-  /** Whose world this is, and what it follows at first. Comes before everything else. */
-  attach(runtime: Runtime, settings: HealSettings): void {
+  /** Whose world this is, in which boot epoch, and what it follows at first. Comes before everything else. */
+  attach(runtime: Runtime, settings: HealSettings, epoch: number): void {
     this.#runtime = runtime;
-    this.settings(settings);
+    this.#settings = settings;
+    this.feed({ type: 'settings', settings, marks: [], epoch });
   }
 
   /**

@@ -9,6 +9,8 @@ const DONE = -2;
 
 export class Pairs {
   readonly nodes: readonly string[];
+  /** Ends of edges: two for each. */
+  readonly size: number;
   /** The nodes that the last run reached, by rising cost: the first `reached` of `order`. */
   reached = 0;
   readonly order: Int32Array;
@@ -22,7 +24,7 @@ export class Pairs {
   /** A heap of nodes, and where each stands in it. */
   readonly #heap: Int32Array;
   readonly #at: Int32Array;
-  #size = 0;
+  #waiting = 0;
 
   constructor(graph: Graph) {
     this.nodes = graph.nodes();
@@ -38,6 +40,7 @@ export class Pairs {
       }
       this.#first[i + 1] = to.length;
     }
+    this.size = to.length;
     this.#to = Int32Array.from(to);
     this.#step = Float64Array.from(step);
     this.order = new Int32Array(n);
@@ -54,8 +57,8 @@ export class Pairs {
     this.reached = 0;
     cost[source] = 0;
     hops[source] = 0;
-    this.#rise(source, this.#size++);
-    while (this.#size > 0) {
+    this.#rise(source, this.#waiting++);
+    while (this.#waiting > 0) {
       const node = this.#pop();
       order[this.reached++] = node;
       const end = this.#first[node + 1]!;
@@ -67,7 +70,7 @@ export class Pairs {
         if (at !== UNSEEN && next >= cost[other]!) continue;
         cost[other] = next;
         hops[other] = hops[node]! + 1;
-        this.#rise(other, at === UNSEEN ? this.#size++ : at);
+        this.#rise(other, at === UNSEEN ? this.#waiting++ : at);
       }
     }
   }
@@ -91,14 +94,14 @@ export class Pairs {
     const heap = this.#heap;
     const top = heap[0]!;
     this.#at[top] = DONE;
-    const last = heap[--this.#size]!;
-    if (this.#size === 0) return top;
+    const last = heap[--this.#waiting]!;
+    if (this.#waiting === 0) return top;
     const key = this.cost[last]!;
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
-      if (child >= this.#size) break;
-      if (child + 1 < this.#size && this.cost[heap[child + 1]!]! < this.cost[heap[child]!]!) child++;
+      if (child >= this.#waiting) break;
+      if (child + 1 < this.#waiting && this.cost[heap[child + 1]!]! < this.cost[heap[child]!]!) child++;
       const below = heap[child]!;
       if (this.cost[below]! >= key) break;
       heap[at] = below;

@@ -132,6 +132,23 @@ export function pathTo(paths: ReadonlyMap<string, Path>, target: string): string
   return nodes.reverse();
 }
 
+/** The first node after the source on the path to each that can be reached. O(n), however long the paths are. */
+export function firstHops(paths: ReadonlyMap<string, Path>): Map<string, string> {
+  const first = new Map<string, string>();
+  for (const target of paths.keys()) {
+    const way: string[] = [];
+    let at = target;
+    for (let before = paths.get(at)!.previous; before !== null && !first.has(at); before = paths.get(at)!.previous) {
+      way.push(at);
+      at = before;
+    }
+    // What is left is the source, or a node whose first is known.
+    const known = first.get(at) ?? way.at(-1);
+    for (const node of way) first.set(node, known!);
+  }
+  return first;
+}
+
 export interface Statistics {
   readonly nodes: number;
   readonly edges: number;
@@ -143,22 +160,27 @@ export interface Statistics {
   /** The most hops that a cheapest path takes. */
   readonly diameterHops: number;
   readonly meanCost: number;
+  /** Nodes from which the three were reckoned: where not all, the diameter is a lower bound; 0 where they were left out. */
+  readonly sources: number;
 }
 
-/** Dijkstra from this many nodes at most: a call must not hold up the repair of a link in a mesh of thousands. */
-const MOST_SOURCES = 200;
-
-/** Above MOST_SOURCES nodes the costs are those from a sample of them: the diameter is then a lower bound. */
-export function statistics(graph: Graph): Statistics {
+/**
+ * `visits`: nodes and ends of edges that all runs together may visit, at some ten million a second. In a mesh too large for
+ * that the costs are those from a sample of nodes.
+ */
+export function statistics(graph: Graph, visits: number): Statistics {
   const pairsOf = new Pairs(graph);
-  const { nodes, cost, hops, order } = pairsOf;
-  const edges = graph.edges().length;
-  const step = Math.max(1, Math.ceil(nodes.length / MOST_SOURCES));
+  const { nodes, cost, hops, order, size } = pairsOf;
+  const edges = size / 2;
+  const most = Math.floor(visits / Math.max(1, nodes.length + size));
+  const step = Math.max(1, Math.ceil(nodes.length / Math.max(1, most)));
+  let sources = 0;
   let diameterCost = 0;
   let diameterHops = 0;
   let sum = 0;
   let pairs = 0;
-  for (let i = 0; i < nodes.length; i += step) {
+  for (let i = most === 0 ? nodes.length : 0; i < nodes.length; i += step) {
+    sources += 1;
     pairsOf.from(i);
     // The first is the source itself.
     for (let n = 1; n < pairsOf.reached; n++) {
@@ -177,5 +199,6 @@ export function statistics(graph: Graph): Statistics {
     diameterCost,
     diameterHops,
     meanCost: pairs === 0 ? 0 : sum / pairs,
+    sources,
   };
 }

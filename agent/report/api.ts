@@ -33,7 +33,7 @@ export interface JournalReader {
     readonly sinceId?: number;
     readonly faultId?: string;
   }): readonly JournalEntry[];
-  status(): { readonly entries: number; readonly pending: number };
+  status(): { readonly entries: number; readonly pending: number; readonly omitted: number };
   /** Rows of the chain as they are on the medium. Throws E_JOURNAL_BROKEN. */
   chain(
     after: number,
@@ -67,6 +67,8 @@ export interface HealView {
   readonly mode: Mode;
   /** Faults that are not over. */
   readonly faults: readonly Fault[];
+  /** Routers that are dead beside those that have a fault. */
+  readonly untold: number;
   /** Repairs under way. */
   readonly repairs: readonly { readonly fault: Fault; readonly action: Action; readonly state: string }[];
   /** Each class of faults: whether it is repaired, and what it has shown. */
@@ -167,13 +169,15 @@ export interface Sources {
   beacon(): BeaconView | null;
   heal(): HealView;
   readonly journal: JournalReader;
+  /** The last decision on an open fault, or the one that repaired it. */
+  outcome(fault: string): Decision | null;
   readonly recorder: RecordingReader;
   /** null where the section bpf is off. */
   xdp?(): XdpView | null;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };
-  /** Feeds the runtime a 'mode-asked' or 'kick-asked' event. */
+  /** Feeds the runtime a 'mode-asked' or 'kick-asked' event. Answers what was decided in that turn. */
   ask(
     event:
       | { readonly type: 'mode-asked'; readonly by: string; readonly mode: Mode }
@@ -184,7 +188,7 @@ export interface Sources {
           readonly mode: ClassMode;
         }
       | { readonly type: 'kick-asked'; readonly by: string; readonly lost: Mac | null },
-  ): void;
+  ): readonly Decision[];
 }
 
 /** Who asks: over HTTP nobody in particular. `mayChange` is decided by the socket, from the kernel's word. */
@@ -234,6 +238,8 @@ export interface Call {
   readonly changing: boolean;
   readonly query?: readonly Parameter[];
   readonly body?: readonly Parameter[];
+  /** Other statuses than 200 of an answer in this shape, and what they say. */
+  readonly also?: Readonly<Record<number, string>>;
   /** null: no JSON, but a page of `type`. */
   readonly shape: shapes.Shape<unknown> | null;
   readonly type?: string;
@@ -266,6 +272,7 @@ export const CALLS: readonly Call[] = [
     method: 'GET',
     path: '/health',
     help: 'Is all well? Status 503 for a problem.',
+    also: { 503: 'a problem' },
     shape: shapes.health,
     answer: ({ sources }) => ({
       ...healthOf(sources),
@@ -441,7 +448,7 @@ export const CALLS: readonly Call[] = [
     changing: false,
     shape: null,
     type: JSON_TYPE,
-    answer: ({ sources }) => JSON.stringify(openapi(CALLS, sources.version)),
+    answer: ({ sources }) => JSON.stringify(openapi(CALLS, shapes.COMMANDS, sources.version)),
   },
   {
     method: 'GET',
@@ -450,7 +457,7 @@ export const CALLS: readonly Call[] = [
     changing: false,
     shape: null,
     type: HTML,
-    answer: ({ sources }) => docsPage(CALLS, sources.version),
+    answer: ({ sources }) => docsPage(CALLS, shapes.COMMANDS, sources.version),
   },
   call({
     method: 'POST',
@@ -476,13 +483,12 @@ export const CALLS: readonly Call[] = [
     help: 'Has this router send its next OGMs at once, as after a fault, and by an alarm the others; within the budget.',
     changing: true,
     body: [{ name: 'lost', type: 'string', help: 'MAC address of a neighbour that is lost; may be left out' }],
-    shape: shapes.done,
+    shape: shapes.kicked,
     answer: ({ sources, caller, body }) => {
       const lost = body.lost ?? null;
       if (lost !== null && (typeof lost !== 'string' || !isMac(lost)))
         throw usage('lost: expected a MAC address such as 02:12:34:56:78:9a, in lower case');
-      sources.ask({ type: 'kick-asked', by: caller.name, lost });
-      return { done: true, message: 'asked for; x0ctl heal log shows what came of it' };
+      return kickedOf(sources.ask({ type: 'kick-asked', by: caller.name, lost }));
     },
   }),
   call({
@@ -534,6 +540,20 @@ export const CALLS: readonly Call[] = [
     },
   }),
 ];
+
+/** What was decided on a kick that was asked for: planned, and then perhaps refused by its budget, all in one turn. */
+function kickedOf(decisions: readonly Decision[]): Unversioned<shapes.Of<typeof shapes.kicked>> {
+  const last = decisions.at(-1);
+  const steps = decisions.map(({ step, action, result }) => ({ step, action, result }));
+  if (last === undefined)
+    return { done: false, message: 'nothing was done: heal.mode is off', fault: null, decisions: steps };
+  const { fault, step, action, alternatives, result } = last;
+  const refused = alternatives.find((one) => one.action === 'kick')?.refused ?? null;
+  const done = refused === null && step !== 'observed' && action !== 'none';
+  const what = done ? `${step} ${action}` : (refused ?? result ?? 'nothing was done');
+  const message = `fault ${fault.id}: ${what}; x0ctl heal explain ${fault.id} tells what came of it`;
+  return { done, message, fault: fault.id, decisions: steps };
+}
 
 function classMode(sources: Sources, caller: Caller, kind: unknown, mode: unknown): { done: boolean; message: string } {
   if (typeof kind !== 'string' || !isFaultClass(kind))
@@ -633,25 +653,49 @@ function seconds(ns: Nanos): number {
   return Math.round(ns / MS) / 1e3;
 }
 
+/** Reasons that are told, and open faults that are listed: more are a number. */
+const MOST_REASONS = 10;
+const MOST_FAULTS = 32;
+/** What takes ways away. batman-adv finds others by itself, unless there are none. */
+const OF_WAYS: ReadonlySet<FaultClass> = new Set<FaultClass>([
+  'link-down',
+  'link-silent',
+  'interface-vanished',
+  'interface-fell-out',
+]);
+
 function healthOf(sources: Sources): { status: 'ok' | 'degraded' | 'problem'; reasons: string[] } {
   const mesh = sources.mesh();
-  const { faults } = sources.heal();
+  const { faults, repairs, untold } = sources.heal();
   const problems: string[] = [];
   const weak = sources.degraded().map(({ part, level, why }) => `${part}: ${level} (${why})`);
   if (mesh.mesh === null) problems.push(`the mesh interface ${mesh.meshInterface} is not there`);
+  const up = mesh.nodes.some(({ state }) => state === 'joined' || state === 'registered');
+  const busy = new Set(repairs.map(({ fault }) => fault.id));
   for (const fault of faults) {
     const about = [fault.interface, fault.peer].filter((part) => part !== null).join(' ');
     const what = `${fault.class}${about === '' ? '' : ` of ${about}`} (${fault.id})`;
-    const told = sources.journal.query({ limit: 20, faultId: fault.id });
-    const repaired = told.findLast(({ decision }) => decision.step === 'verified')?.decision;
-    if (repaired === undefined) problems.push(`${what} is not over`);
-    else weak.push(`${what} is repaired by ${repaired.action}: ${repaired.result}`);
+    const last = sources.outcome(fault.id);
+    const behind = up && !busy.has(fault.id) && OF_WAYS.has(fault.class) ? countBehind(mesh, fault) : null;
+    if (last?.step === 'verified') weak.push(`${what} is repaired by ${last.action}: ${last.result}`);
+    else if (behind === null) problems.push(`${what} is not over`);
+    else if (behind > 0) problems.push(`${what} is not over: ${behind} routers are behind it, with no other way`);
+    else weak.push(`${what} is left to batman-adv: every router that is there is reached another way`);
   }
-  const up = mesh.nodes.some(({ state }) => state === 'joined' || state === 'registered');
+  if (untold > 0) problems.push(`${untold} more routers are dead`);
   if (mesh.mesh !== null && !up) weak.push('no other router is heard');
   if (sources.now() > mesh.tablesAt + 30 * SECOND) weak.push('the tables of batman-adv are not up to date');
   const status = problems.length > 0 ? 'problem' : weak.length > 0 ? 'degraded' : 'ok';
-  return { status, reasons: [...problems, ...weak] };
+  const all = [...problems, ...weak];
+  const more = all.length - MOST_REASONS;
+  return { status, reasons: more > 0 ? [...all.slice(0, MOST_REASONS), `and ${more} more`] : all };
+}
+
+/** Routers whose best way is still the one that a fault took away. */
+function countBehind({ nodes }: MeshView, fault: Fault): number {
+  return nodes.filter(
+    (node) => node.interface === fault.interface && (fault.class !== 'link-silent' || node.nextHop === fault.peer),
+  ).length;
 }
 
 function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>> {
@@ -696,7 +740,8 @@ function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>
     heal: {
       mode: heal.mode,
       authenticated: heal.authenticated,
-      faults: heal.faults.map((fault) => ({
+      open: heal.faults.length,
+      faults: heal.faults.slice(0, MOST_FAULTS).map((fault) => ({
         id: fault.id,
         class: fault.class,
         interface: fault.interface,

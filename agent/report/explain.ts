@@ -18,6 +18,7 @@ const STEPS: Readonly<Record<Decision['step'], string>> = {
 
 const ENDS: ReadonlySet<Decision['step']> = new Set([
   'observed',
+  'done',
   'verified',
   'rolled-back',
   'failed',
@@ -69,10 +70,20 @@ export function explain(entries: readonly JournalEntry[]): string[] {
     const isPlan = step === 'planned' || step === 'observed';
     const none = isPlan ? ' to do nothing' : '';
     const what = isPlan && taken.length > 0 ? ` ${taken.join(', then ')}` : action === 'none' ? none : ` ${action}`;
-    lines.push(`  ${after(zero, at).padStart(10)}  ${STEPS[step]}${what}${result === null ? '' : `: ${result}`}`);
+    const word = isRefused(decision) ? 'Refused' : STEPS[step];
+    lines.push(`  ${after(zero, at).padStart(10)}  ${word}${what}${result === null ? '' : `: ${result}`}`);
   }
   lines.push('', `Result: ${conclusion(entries)}`);
   return lines;
+}
+
+function said({ result }: Decision): string {
+  return result === null ? '' : `: ${result}`;
+}
+
+/** A kick that was planned, and then not to be had. */
+function isRefused({ step, action, alternatives }: Decision): boolean {
+  return step === 'done' && alternatives.some((one) => one.action === action && one.refused !== null);
 }
 
 function conclusion(entries: readonly JournalEntry[]): string {
@@ -80,6 +91,9 @@ function conclusion(entries: readonly JournalEntry[]): string {
   if (ended === undefined) {
     const { action } = entries.at(-1)!.decision;
     const refused = entries.at(-1)!.decision.alternatives.some((alternative) => alternative.refused !== null);
+    // Nothing more is written of those: forwarding without delay for a moment has nothing to verify.
+    if (action === 'clear-way')
+      return "others' OGMs were let pass at once; whether it helped, the router knows that asked.";
     if (action !== 'none') return 'still under way.';
     return refused ? 'nothing was done: every repair was refused, as said above.' : 'nothing had to be done.';
   }
@@ -91,6 +105,11 @@ function conclusion(entries: readonly JournalEntry[]): string {
       return `${ended.action} did not help and was taken back; the mesh is as it would be without the agent.`;
     case 'failed':
       return `not repaired: ${ended.result ?? 'the repair failed'}.`;
+    case 'done':
+      if (isRefused(ended)) return `nothing was done: ${ended.result}.`;
+      if (ended.fault.class === 'remote-alarm')
+        return `done${said(ended)}; whether it helped, the router knows that asked.`;
+      return `done${said(ended)}.`;
     case 'observed':
       return `observe: ${ended.action} would have been done, and nothing was.`;
     case 'dropped':

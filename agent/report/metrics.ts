@@ -165,6 +165,10 @@ export const FAMILIES = {
   },
   beacon_silences_total: { type: 'counter', help: 'Neighbours that were declared silent.' },
   journal_entries: { type: 'gauge', help: 'Decisions in the journal.' },
+  journal_entries_omitted_total: {
+    type: 'counter',
+    help: 'Decisions on what others can cause or feign, beyond what the journal keeps of those.',
+  },
   node_health_status: {
     type: 'gauge',
     help: 'Health of a router: 1 healthy, 0.5 degraded, 0 unreachable; this one goes by its own address.',
@@ -440,6 +444,7 @@ export function collect(metrics: Metrics, sources: Sources): void {
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);
+  if (heal.untold > 0) open.set('router-dead', (open.get('router-dead') ?? 0) + heal.untold);
   metrics.replace(
     'self_healing_faults',
     [...open].map(([root_cause, count]) => [{ root_cause }, count]),
@@ -453,7 +458,9 @@ export function collect(metrics: Metrics, sources: Sources): void {
     heal.budgets.map(({ name, left }) => [{ budget: name }, left]),
   );
   one('self_healing_undo_armed', heal.undoArmed.length);
-  one('journal_entries', sources.journal.status().entries);
+  const { entries, omitted } = sources.journal.status();
+  one('journal_entries', entries);
+  one('journal_entries_omitted_total', omitted);
 
   const self: [Labels, number][] = mesh.self === null ? [] : [[{ node: mesh.self }, mesh.mesh === null ? 0 : 1]];
   metrics.replace('node_health_status', [

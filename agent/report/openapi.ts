@@ -1,9 +1,11 @@
 /** The table of calls as OpenAPI 3.1, and as one HTML page that needs nothing from elsewhere. */
 import type { Call } from './api.ts';
-import { error, type Schema } from './shapes.ts';
+import { type COMMANDS, error, type Schema } from './shapes.ts';
+
+type Commands = typeof COMMANDS;
 
 /** Served where it runs, so there is nothing to fill in but what the agent knows of itself. */
-export function openapi(calls: readonly Call[], version: string): Record<string, unknown> {
+export function openapi(calls: readonly Call[], commands: Commands, version: string): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const call of calls) {
     const parameters: unknown[] = (call.query ?? []).map(({ name, type, help }) => ({
@@ -41,6 +43,9 @@ export function openapi(calls: readonly Call[], version: string): Record<string,
       }),
       responses: {
         200: { description: 'the answer', content },
+        ...Object.fromEntries(
+          Object.entries(call.also ?? {}).map(([status, description]) => [status, { description, content }]),
+        ),
         default: { description: 'an error', content: { 'application/json': { schema: error.schema } } },
       },
     };
@@ -49,10 +54,20 @@ export function openapi(calls: readonly Call[], version: string): Record<string,
     openapi: '3.1.0',
     info: { title: 'x0tta6bl4', version, description: 'What this router knows of its mesh and of its healing.' },
     paths,
+    components: {
+      schemas: Object.fromEntries(
+        commands.map(({ command, help, shape }) => [nameOf(command), { description: help, ...shape.schema }]),
+      ),
+    },
   };
 }
 
 const SOCKET_ONLY = 'Only over the control socket.';
+
+/** 'x0ctl watch --json' as the name of a schema: x0ctl.watch */
+function nameOf(command: string): string {
+  return command.replace(' --json', '').replaceAll(' ', '.');
+}
 
 function operationId({ method, path }: Call): string {
   const words = path.split('/').flatMap((part) => part.match(/[a-z]+/g) ?? []);
@@ -61,17 +76,24 @@ function operationId({ method, path }: Call): string {
     .join('');
 }
 
-export function docsPage(calls: readonly Call[], version: string): string {
+export function docsPage(calls: readonly Call[], commands: Commands, version: string): string {
   const sections = calls.map((call) => {
     const parameters = [...(call.query ?? []), ...(call.body ?? [])];
     const list = parameters.map(({ name, help }) => `<li><code>${html(name)}</code>: ${html(help)}</li>`).join('');
     const isPage = call.shape === null;
-    return `<section><h2><code>${call.method} ${html(call.path)}</code></h2><p>${html(call.help)}${
+    const also = Object.entries(call.also ?? {}).map(([status, what]) => ` Status ${status}: ${html(what)}.`);
+    return `<section><h2><code>${call.method} ${html(call.path)}</code></h2><p>${html(call.help)}${also.join('')}${
       call.method === 'POST' ? ` ${SOCKET_ONLY}` : ''
     }</p>${list && `<ul>${list}</ul>`}${
       isPage ? '' : `<details><summary>Answer</summary><ul>${members(call.shape!.schema)}</ul></details>`
     }</section>`;
   });
+  for (const { command, help, shape } of commands) {
+    const shown = members(shape.schema.anyOf?.[0] ?? shape.schema);
+    sections.push(
+      `<section><h2><code>${html(command)}</code></h2><p>${html(help)}</p><details><summary>Answer</summary><ul>${shown}</ul></details></section>`,
+    );
+  }
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>x0tta6bl4 API</title>

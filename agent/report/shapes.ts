@@ -133,7 +133,8 @@ export const status = object({
   heal: object({
     mode,
     authenticated: flag('alarms travel under a key; without one the agent heals locally only'),
-    faults: array(fault, 'faults that are not over'),
+    open: integer('faults that are not over'),
+    faults: array(fault, 'the first 32 of them'),
     repairs: array(
       object({ fault: text('id'), action: text('what is done'), state: text('how far it is') }),
       'repairs under way',
@@ -299,6 +300,9 @@ export const topology = object({
     diameterCost: number('the most expensive of all shortest paths'),
     diameterHops: integer('the most edges that a cheapest path has'),
     meanCost: number('of all shortest paths'),
+    sources: integer(
+      'routers from which diameter and mean were reckoned: where not all, the diameter is a lower bound; 0: left out',
+    ),
   }),
   cuts: object(
     {
@@ -473,10 +477,52 @@ export const configReport = object({
 
 export const done = object({ version, done: flag('it is under way'), message: text('in words') });
 
+export const kicked = object({
+  version,
+  done: flag('it is under way, or done'),
+  message: text('in words'),
+  fault: orNull(text('the id that it has in the journal; null where healing is off')),
+  decisions: array(
+    object({
+      step: text('as in the journal'),
+      action: text('what was planned, observed or done'),
+      result: orNull(text('in words')),
+    }),
+    'what was decided at once',
+  ),
+});
+
 export const error = object({
   version,
   error: object({ code: text('stable, see agent/core/errors.ts'), message: text('for people') }),
 });
+
+/** What x0ctl prints as JSON where that is no call's answer as it came. */
+export const COMMANDS: readonly { readonly command: string; readonly help: string; readonly shape: Shape<unknown> }[] =
+  [
+    {
+      command: 'x0ctl heal mode --json',
+      help: 'Without a word; with one it prints the answer of /heal/mode or /heal/classes.',
+      shape: object({ version, mode }),
+    },
+    {
+      command: 'x0ctl watch --json',
+      help: 'One line for each look: what it saw, or the error that kept it from seeing.',
+      shape: {
+        schema: {
+          anyOf: [
+            object({
+              version,
+              status: { schema: { ...status.schema, description: 'as /mesh/status answers' } },
+              links: { schema: { ...links.schema, description: 'as /mesh/links answers' } },
+              log: { schema: { ...log.schema, description: 'as /heal/log answers, only what is new' } },
+            }).schema,
+            error.schema,
+          ],
+        },
+      },
+    },
+  ];
 
 /** Where a value departs from a schema, as a path and a reason; null if it fits. Members beyond the schema are a departure. */
 export function mismatch(schema: Schema, value: unknown, at = '$'): string | null {

@@ -2,8 +2,12 @@
 import { cuts } from '../mesh/cuts.ts';
 import type { MeshMap } from '../mesh/map.ts';
 import type { MeshView } from '../mesh/mesh.ts';
-import { Graph, pathTo, shortestPaths, statistics } from '../mesh/topology.ts';
+import { firstHops, Graph, shortestPaths, statistics } from '../mesh/topology.ts';
 import type * as shapes from './shapes.ts';
+
+/** What an answer may cost the agent, whose repairs wait meanwhile, and what a person may wait for. */
+const VISITS_HERE = 100_000;
+const VISITS_OF_MAP = 20_000_000;
 
 type Topology = Omit<shapes.Of<typeof shapes.topology>, 'version'>;
 
@@ -16,7 +20,7 @@ export function topologyOf(mesh: MeshView): Topology {
   return {
     algorithm: mesh.algorithm,
     batmanVersion: mesh.mesh?.version ?? null,
-    ...describe(mesh.self, Graph.of(inUse, known), mesh.edges),
+    ...describe(mesh.self, Graph.of(inUse, known), mesh.edges, VISITS_HERE),
     cuts: cutsOf(Graph.of(mesh.edges, known)),
   };
 }
@@ -33,16 +37,23 @@ export function topologyOfMap({ router, links, nodes }: MeshMap): Topology {
     edges,
     nodes.map(({ id }) => id),
   );
-  return { algorithm: null, batmanVersion: null, ...describe(router, graph, edges), cuts: cutsOf(graph) };
+  return {
+    algorithm: null,
+    batmanVersion: null,
+    ...describe(router, graph, edges, VISITS_OF_MAP),
+    cuts: cutsOf(graph),
+  };
 }
 
 function describe(
   self: string | null,
   graph: Graph,
   edges: MeshView['edges'],
+  visits: number,
 ): Pick<Topology, 'self' | 'nodes' | 'edges' | 'statistics'> {
   const paths = shortestPaths(graph, self ?? '');
-  const { meanDegree, diameterCost, meanCost, ...counts } = statistics(graph);
+  const via = firstHops(paths);
+  const { meanDegree, diameterCost, meanCost, ...counts } = statistics(graph, visits);
   return {
     self,
     nodes: graph.nodes().map((id) => {
@@ -51,7 +62,7 @@ function describe(
         id,
         cost: path === undefined ? null : round(path.cost),
         hops: path?.hops ?? null,
-        via: pathTo(paths, id)?.[1] ?? null,
+        via: via.get(id) ?? null,
       };
     }),
     edges: edges.map(({ from, to, kind, cost }) => ({ from, to, kind, cost: round(cost) })),

@@ -25,6 +25,8 @@ export interface Pending {
   readonly id: number;
   readonly fault: string;
   readonly text: string;
+  /** About what others can cause or feign. */
+  readonly others: boolean;
 }
 
 export interface Chain {

@@ -245,7 +245,7 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     [['heal', 'mode', 'off'], shapes.done],
     [['heal', 'mode', 'classes'], shapes.classes],
     [['heal', 'mode', 'link-lossy', 'auto'], shapes.done],
-    [['heal', 'kick', '02:00:00:00:01:0B'], shapes.done],
+    [['heal', 'kick', '02:00:00:00:01:0B'], shapes.kicked],
   ];
   for (const [line, { schema }] of table) {
     for (const argv of [
@@ -452,6 +452,11 @@ test('watch --json: an object a line, in the documented shapes, trouble too', as
     assert.equal(shapes.mismatch(shapes.log.schema, log), null);
   }
   assert.equal(shapes.mismatch(shapes.error.schema, JSON.parse(third!)), null);
+  const documented = (command: string) => shapes.COMMANDS.find((one) => one.command === command)!.shape.schema;
+  for (const line of [first!, second!, third!])
+    assert.equal(shapes.mismatch(documented('x0ctl watch --json'), JSON.parse(line)), null);
+  const mode = JSON.parse((await run(['heal', 'mode', '--json', '--socket', socket])).out);
+  assert.equal(shapes.mismatch(documented('x0ctl heal mode --json'), mode), null);
   const refused = await run(['watch', '--json', '--socket', `${socket}.not`]);
   assert.equal(refused.out.trimEnd().split('\n').length, 1);
 });

@@ -757,7 +757,26 @@ test('three hundred routers dead in one reading are told a part at a time, and n
   router.feed({ type: 'tables', tables: tables([], []) });
   assert.equal(dead(), 32);
   for (let i = 0; i < 10; i++) router.feed({ type: 'tables', tables: tables([], []) });
-  assert.equal(dead(), 300);
+  assert.equal(dead(), 32, 'strangers can invent routers: the others are a number');
+  assert.deepEqual([router.room.analyse.open().length, router.room.analyse.untold()], [32, 268]);
+  const logged = router.effects.filter(
+    (effect) => effect.type === 'log' && /more than 32 routers/.test(effect.message),
+  );
+  assert.equal(logged.length, 1);
+  router.feed({
+    type: 'tables',
+    tables: tables(
+      [
+        [paths[0]!, 1, true],
+        [paths[299]!, 1, true],
+      ],
+      [],
+    ),
+  });
+  assert.deepEqual([router.room.analyse.open().length, router.room.analyse.untold()], [31, 267]);
+  router.now += 600 * SECOND;
+  for (let i = 0; i < 20; i++) router.feed({ type: 'tables', tables: tables([], []) });
+  assert.equal(router.room.analyse.untold(), 0, 'given up');
 });
 
 test('a renamed interface is gone under its old name, and new under the other', () => {

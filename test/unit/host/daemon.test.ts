@@ -34,6 +34,8 @@ class Place {
   readonly dir: string;
   readonly config: string;
   readonly socket: string;
+  /** Not what a machine that runs tests may have, and no other test's. */
+  readonly mesh = `x0-${Math.random().toString(36).slice(2, 10)}`;
   readonly #batadv: string;
   readonly #t: TestContext;
 
@@ -52,8 +54,7 @@ class Place {
 
   configure(options: Options = {}): void {
     const all: Options = {
-      // Not what a machine that runs tests may have.
-      mesh: { interface: 'x0-none', ...options.mesh },
+      mesh: { interface: this.mesh, ...options.mesh },
       report: { http: '0', socket: this.socket, ...options.report },
       state: { directory: join(this.dir, 'state'), ...options.state },
       heal: { ...options.heal },
@@ -66,9 +67,8 @@ class Place {
     writeFileSync(this.config, sections.join('\n'));
   }
 
-  start(batadv = true) {
+  start(batadv = true, tape = join(this.dir, `tape-${Math.random()}`)) {
     const missing = join(this.dir, 'missing');
-    const tape = join(this.dir, `tape-${Math.random()}`);
     const args = [join(ROOT, 'agent', 'daemon.ts'), '--config', this.config, '--record', tape];
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -86,12 +86,12 @@ class Place {
       code: null as number | string | null,
       kill: (signal: NodeJS.Signals) => void child.kill(signal),
       appears: () => writeFileSync(missing, ''),
-      says: (what: RegExp, ms = 8000) =>
+      says: (what: RegExp, ms = 30_000) =>
         until(`${what} in ${agent.said}`, () => what.test(agent.said) || agent.code !== null, ms).then(() =>
           assert.match(agent.said, what),
         ),
-      isReady: () => until(`ready: ${agent.said}`, () => agent.ready || agent.code !== null, 10_000),
-      ended: () => until('the end', () => agent.code !== null, 10_000),
+      isReady: () => until(`ready: ${agent.said}`, () => agent.ready || agent.code !== null, 30_000),
+      ended: () => until('the end', () => agent.code !== null, 30_000),
       recording: () => readFileSync(tape, 'utf8'),
       tape: () =>
         readFileSync(tape, 'utf8')
@@ -146,6 +146,22 @@ function children(pid: number): string[] {
         return []; // it has ended
       }
     });
+}
+
+/** The faults of the journal that an agent has left. */
+function agentJournal(place: Place): string[] {
+  const state = openState({
+    directory: join(place.dir, 'state'),
+    journalEntries: 100,
+    sizeLimitKib: 256,
+    writeIntervalNs: SECOND,
+    now: () => 0,
+    wall: () => 0,
+    log: new Log('error', () => {}),
+  });
+  const entries = state.query();
+  state.close();
+  return entries.map(({ decision }) => decision.fault.id);
 }
 
 async function freePort(): Promise<number> {
@@ -243,13 +259,17 @@ test('the flight recorder and the tape of a running agent replay, and tell no ke
   }
 });
 
-test('a second agent on the same socket is refused before it may act; the first goes on', { skip }, async (t) => {
+test('a second agent on the same socket is refused before it may act; the first goes on, and its tape', {
+  skip,
+}, async (t) => {
   const place = new Place(t);
+  const tape = join(place.dir, 'tape');
   place.configure();
-  const first = place.start();
+  const first = place.start(true, tape);
   await first.isReady();
   assert.equal(statSync(join(place.socket, '..')).mode & 0o777, 0o750, 'the directory is made');
-  const second = place.start();
+  place.configure({ mesh: { interface: `${place.mesh}-2` } });
+  const second = place.start(true, tape);
   await second.ended();
   assert.equal(second.code, 1);
   assert.match(second.said, /another agent answers there code=E_SOCKET/);
@@ -262,6 +282,70 @@ test('a second agent on the same socket is refused before it may act; the first 
   await first.ended();
   assert.equal(first.code, 0);
   assert.equal(existsSync(place.socket), false);
+  assert.deepEqual(
+    first.tape().filter(({ type }) => type === 'settings' || type === 'started').length,
+    2,
+    'all from its start on',
+  );
+});
+
+test('two agents on one mesh interface: the second ends, whatever sockets and states they have', {
+  skip,
+}, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const first = place.start();
+  await first.isReady();
+  place.configure({
+    report: { socket: join(place.dir, 'other', 'ctl.sock') },
+    state: { directory: join(place.dir, 'other') },
+  });
+  const second = place.start();
+  await second.ended();
+  assert.equal(second.code, 1, second.said);
+  const words = new RegExp(`an agent for ${place.mesh} runs already: pid ${first.pid} \\(.*daemon\\.ts.*code=E_SOCKET`);
+  assert.match(second.said, words);
+  assert.equal(existsSync(join(place.dir, 'other')), false, 'nothing was begun');
+  first.kill('SIGKILL');
+  await first.ended();
+  const third = place.start();
+  await third.isReady();
+  assert.ok(third.ready, third.said);
+  third.kill('SIGTERM');
+  await third.ended();
+});
+
+test('while batman-adv is missing: HTTP says so, and no two starts give a fault the same name', {
+  skip: skip || (sqliteRefusal() ?? false),
+}, async (t) => {
+  const place = new Place(t);
+  const port = await freePort();
+  const taken = createServer();
+  await new Promise<void>((listening) => taken.listen(0, '127.0.0.1', listening));
+  t.after(() => taken.close());
+  const metrics = (taken.address() as { port: number }).port;
+  place.configure({ report: { http: '1', http_port: String(port), metrics_port: String(metrics) } });
+  const ids: string[] = [];
+  for (const _ of [1, 2]) {
+    const agent = place.start(false);
+    await agent.says(/E_NO_BATADV/);
+    const answer = await fetch(`http://127.0.0.1:${port}/health`);
+    const { status, reasons } = (await answer.json()) as { status: string; reasons: string[] };
+    assert.equal(status, 'problem');
+    assert.ok(
+      reasons.some((why) => /^kernel: none/.test(why)),
+      String(reasons),
+    );
+    assert.ok(
+      reasons.some((why) => /^HTTP metrics: none \(cannot listen.*EADDRINUSE/.test(why)),
+      String(reasons),
+    );
+    assert.equal((await place.ask('POST', '/heal/kick')).status, 200);
+    agent.kill('SIGTERM');
+    await agent.ended();
+    ids.push(agentJournal(place).at(-1)!);
+  }
+  assert.notEqual(ids[0], ids[1]);
 });
 
 test('no place for a socket: the agent runs all the same, and says what it lacks', { skip }, async (t) => {

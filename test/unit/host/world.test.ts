@@ -41,7 +41,7 @@ function scene(t: TestContext) {
     },
     deadline: () => NEVER,
   };
-  host.attach(new Runtime([machine], host), { ...NO_SETTINGS, meshInterface: 'bat0' });
+  host.attach(new Runtime([machine], host), { ...NO_SETTINGS, meshInterface: 'bat0' }, 1);
   t.after(() => host.close());
   return {
     script,

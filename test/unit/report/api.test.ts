@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { SECOND } from '../../../agent/core/time.ts';
+import type { Decision, Fault } from '../../../agent/core/words.ts';
 import { answer, CALLS, type Caller } from '../../../agent/report/api.ts';
-import { error, mismatch } from '../../../agent/report/shapes.ts';
+import { explain } from '../../../agent/report/explain.ts';
+import { Outcomes } from '../../../agent/report/outcomes.ts';
+import { COMMANDS, error, mismatch } from '../../../agent/report/shapes.ts';
+import { port, Router, tables } from '../heal/harness.ts';
 import { type Asking, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
 
 const ROOT: Caller = { name: 'uid 0 (pid 1)', mayChange: true };
@@ -24,6 +29,7 @@ const BROKEN: Partial<Asking> = {
   heal: () => ({
     mode: 'observe',
     faults: [FAULT],
+    untold: 0,
     repairs: [{ fault: FAULT, action: 'detach', state: 'verifying' }],
     budgets: [],
     classes: [],
@@ -60,6 +66,76 @@ test('health: ok, degraded, problem', () => {
   );
   const broken = ask('GET', '/health', { from: sources(BROKEN) });
   assert.deepEqual([broken.status, broken.json.status], [503, 'problem']);
+});
+
+/** Sources with these faults open, seen from a router whose only way is eth0. */
+function troubled(faults: readonly Fault[], more: Partial<Asking> = {}): Asking {
+  const usual = sources();
+  return sources({ heal: () => ({ ...usual.heal(), faults }), ...more });
+}
+
+test('health: a lost link is a problem as long as somebody is behind it, whoever repairs it', () => {
+  const health = (from: Asking) => ask('GET', '/health', { from }).json as { status: string; reasons: string[] };
+  const elsewhere = health(troubled([FAULT]));
+  assert.equal(elsewhere.status, 'degraded', 'observed, or left to batman-adv: all go by eth0');
+  assert.match(elsewhere.reasons[0]!, /link-down of eth1 .*left to batman-adv/);
+  const here = health(troubled([{ ...FAULT, interface: 'eth0' }]));
+  assert.equal(here.status, 'problem');
+  assert.match(here.reasons[0]!, /2 routers are behind it/);
+  const usual = sources().heal();
+  const busy = troubled([FAULT], {
+    heal: () => ({ ...usual, faults: [FAULT], repairs: [{ fault: FAULT, action: 'kick', state: 'kicking' }] }),
+  });
+  assert.equal(health(busy).status, 'problem');
+  assert.equal(health(troubled([{ ...FAULT, class: 'config-drift' }])).status, 'problem');
+  const nobody = sources().mesh();
+  const alone = troubled([FAULT], { mesh: () => ({ ...nobody, nodes: [] }) });
+  assert.equal(health(alone).status, 'problem', 'nobody is heard at all');
+  const verified = troubled([FAULT], { outcome: () => ENTRIES[1]!.decision });
+  assert.match(health(verified).reasons[0]!, /repaired by detach: 2 of 2/);
+});
+
+test('hundreds of faults: the journal is not asked for each, and the answer stays short', () => {
+  const faults = Array.from({ length: 400 }, (_, n) => ({ ...FAULT, class: 'router-dead' as const, id: `e1-f${n}` }));
+  let asked = 0;
+  const usual = sources();
+  const from = troubled(faults, {
+    journal: {
+      ...usual.journal,
+      query: (query) => {
+        asked += 1;
+        return usual.journal.query(query);
+      },
+    },
+  });
+  const { reasons } = ask('GET', '/health', { from }).json;
+  assert.equal(reasons.length, 11);
+  assert.equal(reasons.at(-1), 'and 390 more');
+  assert.equal(asked, 0);
+  const { body, json } = ask('GET', '/mesh/status', { from });
+  assert.deepEqual([json.heal.open, json.heal.faults.length], [400, 32]);
+  assert.equal(asked, 1, 'for the last repairs');
+  assert.ok(body.length < 16_384, `${body.length} bytes`);
+});
+
+test('outcomes: what repaired a fault stays, however many others come and go', () => {
+  const open = [FAULT];
+  const outcomes = new Outcomes(() => open);
+  const [planned, verified] = ENTRIES.map(({ decision }) => decision) as [Decision, Decision];
+  assert.equal(outcomes.of(FAULT.id), null);
+  for (const [decision, step] of [
+    [planned, 'planned'],
+    [verified, 'verified'],
+    [planned, 'verified'],
+  ] as const) {
+    outcomes.take(decision);
+    assert.equal(outcomes.of(FAULT.id)?.step, step);
+  }
+  for (let n = 0; n < 1000; n++) outcomes.take({ ...planned, fault: { ...FAULT, id: `e1-f${n + 2}` } });
+  assert.equal(outcomes.of(FAULT.id)?.step, 'verified');
+  assert.equal(outcomes.of('e1-f2'), null, 'it is over');
+  outcomes.take({ ...verified, step: 'failed' });
+  assert.equal(outcomes.of(FAULT.id)?.step, 'failed');
 });
 
 test('topology has shortest paths from here', () => {
@@ -125,6 +201,69 @@ test('how a story may end', () => {
   assert.match(ending('planned', null), /still under way/);
 });
 
+test('what was asked for, or told of, has an end; a kick that its budget refused was not taken', () => {
+  const router = new Router({ kickBudget: 1 });
+  const tell = () => {
+    const told = router.decisions.map((decision, id) => ({ id, wall: 0, decision }));
+    const last = told.at(-1)!.decision.fault.id;
+    return explain(told.filter(({ decision }) => decision.fault.id === last)).join('\n');
+  };
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  assert.match(tell(), /-> taken[\s\S]*Result: still under way/);
+  router.pass(SECOND);
+  assert.match(tell(), /-> taken[\s\S]*Result: done: \d+ frames sent\./);
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  assert.doesNotMatch(tell(), /-> taken/);
+  assert.match(
+    tell(),
+    /-> no: the budget of 1 kicks[\s\S]*Refused kick: the budget[\s\S]*Result: nothing was done: the budget/,
+  );
+  // Its own repair goes on without the kick, and says so.
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.done('detach-eth1');
+  router.feed({ type: 'tables', tables: tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]) });
+  assert.match(tell(), /kick .*\n.*-> no: the budget[\s\S]*detach .*\n.*-> taken[\s\S]*Result: repaired by detach/);
+});
+
+test("a remote alarm's explanation ends too", () => {
+  const alarm = { ...FAULT, class: 'remote-alarm' as const };
+  const end = (decision: Decision) => explain([{ id: 1, wall: 0, decision }]).at(-1);
+  const planned = ENTRIES[0]!.decision;
+  assert.match(end({ ...planned, fault: alarm, action: 'clear-way' })!, /^Result: others' OGMs were let pass at once/);
+  assert.match(
+    end({ ...planned, fault: alarm, step: 'done', action: 'kick', result: '24 frames sent' })!,
+    /^Result: done: 24 frames sent; whether it helped/,
+  );
+});
+
+test('a kick that is asked for is answered with what was decided', () => {
+  const kick = (decisions: readonly Decision[]) =>
+    ask('POST', '/heal/kick', { from: sources({ ask: () => decisions }) }).json;
+  const router = new Router({ kickBudget: 1 });
+  const ways = ['act', 'act', 'observe', 'off'] as const;
+  const answers = ways.map((mode) => {
+    router.feed({ type: 'mode-asked', by: 'root', mode });
+    const before = router.decisions.length;
+    router.feed({ type: 'kick-asked', by: 'root', lost: null });
+    const answer = kick(router.decisions.slice(before));
+    router.pass(SECOND);
+    return answer;
+  });
+  assert.deepEqual(
+    answers.map(({ done, fault }) => [done, fault]),
+    [
+      [true, 'e3-f1'],
+      [false, 'e3-f2'],
+      [false, 'e3-f3'],
+      [false, null],
+    ],
+  );
+  assert.match(answers[0].message, /^fault e3-f1: planned kick/);
+  assert.match(answers[1].message, /^fault e3-f2: the budget of 1 kicks a minute is used up/);
+  assert.match(answers[2].message, /observe mode: nothing was done/);
+  assert.match(answers[3].message, /heal\.mode is off/);
+});
+
 test('changes are asked of the machines by those who may', () => {
   const from = sources();
   assert.equal(ask('POST', '/heal/mode', { from, body: '{"mode":"off"}' }).status, 200);
@@ -186,7 +325,13 @@ test('OpenAPI and its page come from the table', () => {
   const operations = Object.values<Record<string, { operationId: string }>>(document.paths).flatMap(Object.values);
   assert.equal(operations.length, CALLS.length);
   assert.equal(new Set(operations.map(({ operationId }) => operationId)).size, CALLS.length);
+  assert.deepEqual(
+    document.paths['/health'].get.responses['503'].content,
+    document.paths['/health'].get.responses['200'].content,
+  );
+  assert.deepEqual(Object.keys(document.components.schemas), ['x0ctl.heal.mode', 'x0ctl.watch']);
   const page = ask('GET', '/docs');
+  for (const { command } of COMMANDS) assert.ok(page.body.includes(command), command);
   assert.match(page.type, /^text\/html/);
   for (const { path } of CALLS) assert.ok(page.body.includes(path), path);
   assert.doesNotMatch(page.body, /src=|https?:/, 'nothing from elsewhere');

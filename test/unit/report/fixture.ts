@@ -145,6 +145,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
     heal: () => ({
       mode: 'act',
       faults: [],
+      untold: 0,
       repairs: [],
       budgets: [{ name: 'kick', left: 19.5, capacity: 20 }],
       classes: [
@@ -161,7 +162,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
         );
         return sinceId === undefined ? found.slice(-limit) : found.slice(0, limit);
       },
-      status: () => ({ entries: ENTRIES.length, pending: 0 }),
+      status: () => ({ entries: ENTRIES.length, pending: 0, omitted: 0 }),
       chain: () => ({ checkpoint: NOTHING, head: NOTHING, rows: [] }),
     },
     recorder: {
@@ -170,8 +171,10 @@ export function sources(more: Partial<Sources> = {}): Asking {
     },
     config: () => ({ heal: { mode: 'act' } }),
     process: () => ({ rssBytes: 50 * 2 ** 20, cpuSeconds: 1.25 }),
+    outcome: () => null,
     ask: (event) => {
       asked.push(event);
+      return event.type === 'kick-asked' ? [{ ...planned, action: 'kick' }] : [];
     },
     asked,
     ...more,

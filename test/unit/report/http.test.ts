@@ -7,10 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
+import { Log } from '../../../agent/core/log.ts';
 import { isTaken, type ListenerFactory, serveControl } from '../../../agent/host/control.ts';
-import { BODY_LIMIT, isOurHost, serveApi, serveMetrics } from '../../../agent/host/http.ts';
+import { BODY_LIMIT, isOurHost, Ports, serveApi, serveMetrics } from '../../../agent/host/http.ts';
 import { type Native, native } from '../../../agent/host/native.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
+import { until } from '../host/help.ts';
 import { sources } from './fixture.ts';
 
 interface Got {
@@ -76,6 +78,44 @@ test('a port that is taken is named', async (t) => {
   const server = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
   t.after(() => server.close());
   await assert.rejects(serveApi(sources(), new Metrics(), '127.0.0.1', server.port), { code: 'E_SOCKET' });
+});
+
+test('a port that is taken is tried again, and meanwhile said', async (t) => {
+  const other = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
+  const said: string[] = [];
+  const ports = new Ports(new Log('info', (line) => void said.push(line)), 20);
+  t.after(() => ports.close());
+  await ports.keep('status', () => serveApi(sources(), new Metrics(), '127.0.0.1', other.port));
+  assert.match(ports.trouble()[0]!.why, /EADDRINUSE/);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(said.length, 1, 'once, however often it is tried');
+  await other.close();
+  for (let i = 0; i < 100 && ports.trouble().length > 0; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(ports.trouble(), []);
+  assert.equal((await send({ port: other.port, path: '/health' })).status, 200);
+});
+
+test('two Host headers are refused, whichever comes first', async (t) => {
+  const server = await serveApi(sources(), new Metrics(), '127.0.0.1', 0);
+  t.after(() => server.close());
+  const { port } = server;
+  for (const names of [
+    ['localhost', 'evil.example'],
+    ['evil.example', 'localhost'],
+    ['localhost', 'localhost'],
+  ]) {
+    const hosts = names.map((name) => `Host: ${name}:${port}\r\n`).join('');
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(`GET /health HTTP/1.1\r\n${hosts}\r\n`));
+      let text = '';
+      socket.on('data', (part) => {
+        text += part;
+      });
+      socket.on('close', () => resolve(text));
+      socket.on('error', reject);
+    });
+    assert.match(answer, /^HTTP\/1\.1 400 /, String(names));
+  }
 });
 
 test('which Host headers are ours', () => {
@@ -162,6 +202,57 @@ test('the control socket bounds bodies, addresses and connections', async (t) =>
     ),
   );
   assert.equal(held.filter(Boolean).length, 32);
+});
+
+test('the control socket: who may only read cannot keep the others out, nor one of them all of those', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  const { path } = found;
+  let uid = 0;
+  let met = 0;
+  const listener: ListenerFactory = (options) =>
+    found.native.listenUnix({
+      ...options,
+      onConnection: (fd, pid, _, gid) => {
+        met += 1;
+        options.onConnection(fd, pid, uid, gid);
+      },
+    });
+  const control = serveControl({ path, sources: sources(), metrics: new Metrics(), listener, uid: 0 });
+  t.after(() => control.close());
+  let open = 0;
+  for (const [whose, count, stay] of [
+    [1000, 40, 8],
+    [1001, 10, 16],
+    [1002, 10, 24],
+    [1003, 10, 24],
+    [0, 40, 32],
+  ] as const) {
+    uid = whose;
+    const wanted = met + count;
+    for (let n = 0; n < count; n++) {
+      const socket = connect(path);
+      open += 1;
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        open -= 1;
+      });
+    }
+    await until(`${stay} of ${open}`, () => met === wanted && open <= stay);
+    assert.equal(open, stay);
+  }
+});
+
+test('the control socket closes a connection that says nothing', async (t) => {
+  const found = shim(t);
+  if (found === null) return;
+  const { path } = found;
+  const listener = found.native.listenUnix;
+  const control = serveControl({ path, sources: sources(), metrics: new Metrics(), listener, idleMs: 50 });
+  t.after(() => control.close());
+  const socket = connect(path);
+  await until('it is closed', () => socket.destroyed);
+  assert.equal((await send({ socketPath: path, path: '/health' })).status, 200);
 });
 
 test('the directory of the control socket is made; a path that another listens on is taken, others cannot be used', (t) => {

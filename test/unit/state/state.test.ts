@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test as nodeTest, type TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import { SECOND } from '../../../agent/core/time.ts';
+import type { FaultClass } from '../../../agent/core/words.ts';
 import { BURST_BUDGET, DAILY_BUDGET } from '../../../agent/host/state/budget.ts';
 import { nextEpoch } from '../../../agent/host/state/epoch.ts';
 import { MARKS_LIMIT } from '../../../agent/host/state/marks.ts';
@@ -246,19 +258,82 @@ test('limits of a state that is in memory only', (t) => {
   state.close();
 });
 
+test('a stranger cannot flush the journal: what others can feign has a quota, each kind of it its own', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ journalEntries: 1000, sizeLimitKib: 8192 });
+  const of = (kind: FaultClass, n: number) => decision(n, { fault: { ...decision(n).fault, class: kind } });
+  const kinds = () => {
+    const count: Record<string, number> = {};
+    for (const { decision: one } of state.query({ limit: 5000 }))
+      count[one.fault.class] = (count[one.fault.class] ?? 0) + 1;
+    return count;
+  };
+  for (let n = 1; n <= 200; n++) state.append(of('link-down', n));
+  for (let n = 0; n < 3600; n++) {
+    // 32 a second for an hour, before the flush and after it.
+    for (let i = 0; i < 32; i++) state.append(of('router-dead', 1000 + n));
+    bench.pass(state, SECOND);
+  }
+  state.append(of('remote-alarm', 9000));
+  state.append(of('link-down', 9001));
+  state.flush();
+  const { 'link-down': own, 'router-dead': dead, 'remote-alarm': told } = kinds();
+  assert.deepEqual([own, told], [201, 1]);
+  assert.ok(dead! >= 40 && dead! < 60, `${dead}`);
+  assert.ok(state.status().omitted > 115_000);
+  assert.equal(assertVerifies(state), 201 + 1 + dead!, 'the gaps do not break the chain');
+  // A day later there is room again.
+  bench.time += 86_400 * SECOND;
+  for (let n = 0; n < 100; n++) state.append(of('router-dead', 10_000 + n));
+  assert.ok(kinds()['router-dead']! >= dead! + 20);
+  state.close();
+});
+
+test('before a disk that takes nothing, what others can feign is given up first', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ journalEntries: 100_000 });
+  for (let n = 1; n <= 20; n++) state.append(decision(n));
+  for (let n = 21; n <= PENDING_LIMIT + 100; n++)
+    state.append(decision(n, { fault: { ...decision(n).fault, class: 'link-silent' } }));
+  const own = state.query({ limit: 1000 }).filter(({ decision: one }) => one.fault.class === 'link-down');
+  assert.equal(own.length, 20);
+  assert.equal(state.status().pending, PENDING_LIMIT);
+  state.close();
+});
+
+const SHM = '/dev/shm';
+const isTmpfs = existsSync(SHM) && statfsSync(SHM).type === 0x01021994;
+
+test('a directory that the next boot finds empty is said', (t) => {
+  if (!isTmpfs) return t.skip('no tmpfs on /dev/shm');
+  const bench = new Bench(t);
+  const directory = mkdtempSync(join(SHM, 'x0-state-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const below = join(directory, 'not', 'yet');
+  const state = bench.open({ directory: below });
+  assert.deepEqual([state.level, state.status().volatile], ['disk', 'tmpfs']);
+  assert.equal(statSync(below).mode & 0o777, 0o750);
+  state.close();
+  assert.equal(bench.open({ directory: null }).status().volatile, null);
+});
+
 test('kill -9 in the middle of writing: what was flushed is there, the chain verifies, the epoch grows', async (t) => {
   const bench = new Bench(t);
   let epoch = 0;
   let last = 0;
-  for (const wait of [0, 3, 11, 30, 70, 140, 200, 260]) {
+  let first = 1;
+  const flushed = (out: string) => Number([...out.matchAll(/flushed (\d+)\n/g)].at(-1)?.[1] ?? last);
+  // The last one goes on until the beginning has been thinned out, however slow the machine.
+  for (const wait of [0, 3, 11, 30, 70, 140, 200, 260, null]) {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'writer.ts'), bench.directory]);
     let out = '';
     let complaints = '';
     child.stderr.on('data', (chunk) => (complaints += chunk));
     await new Promise<void>((resolve) => {
       child.stdout.on('data', (chunk) => {
-        if (out === '') setTimeout(() => child.kill('SIGKILL'), wait + Math.random() * 10);
+        if (out === '' && wait !== null) setTimeout(() => child.kill('SIGKILL'), wait + Math.random() * 10);
         out += chunk;
+        if (wait === null && flushed(out) > 250) child.kill('SIGKILL');
       });
       child.on('close', () => resolve());
     });
@@ -266,16 +341,17 @@ test('kill -9 in the middle of writing: what was flushed is there, the chain ver
     const was = Number(/epoch (\d+)/.exec(out)![1]);
     assert.ok(was > epoch);
     epoch = was;
-    last = Number([...out.matchAll(/flushed (\d+)\n/g)].at(-1)?.[1] ?? last);
+    last = flushed(out);
     const state = bench.open({ wall: () => 0 });
     assert.equal(state.trouble, null);
     assertVerifies(state);
     assert.ok((ids(state).at(-1) ?? 0) >= last, 'a flushed entry is lost');
     assert.equal(state.epoch, epoch + 1);
     epoch = state.epoch;
+    first = ids(state)[0] ?? 1;
     state.close();
   }
-  assert.ok(last > 200, 'it has also been thinned out');
+  assert.ok(last > 250 && first > 1, 'it has also been thinned out');
 });
 
 const DAMAGES: Record<string, (file: string) => void> = {
