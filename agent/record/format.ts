@@ -197,6 +197,7 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   vitals: { vitals: 'object' },
   stations: { stations: 'object' },
   upstream: { upstream: 'object' },
+  declared: { interfaces: 'list' },
   overheard: { interface: 'number', heard: 'list' },
   tick: {},
 };

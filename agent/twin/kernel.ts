@@ -238,6 +238,8 @@ export class Kernel {
         }
         return null;
       }
+      case 'netifd-up':
+        return 'netifd does not run';
       case 'create-mesh':
         if (mesh !== null) return EXISTS;
         this.createMesh(change.algorithm, change.mac);

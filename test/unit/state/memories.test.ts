@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SECOND } from '../../../agent/core/time.ts';
-import { sqliteRefusal } from '../../../agent/host/state.ts';
+import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import { Bench } from './help.ts';
 
 const skip = sqliteRefusal() ?? false;
