@@ -86,10 +86,11 @@ const TOLD: Nanos = 30 * SECOND;
 const SLOPE = 0.85;
 /** Echoes unanswered in a row while the neighbour is heard. */
 const UNANSWERED = 3;
+const SOME_LOST = 0.2;
 
 interface History {
   readonly usualLoss: Usual;
-  readonly recentLoss: Usual;
+  recentLoss: Usual;
   readonly usualLatency: Usual;
   readonly usualThroughput: Usual;
   /** Losses of the last seconds, oldest first. */
@@ -193,10 +194,13 @@ export class LinkFigureDetector implements Detector {
     recentLoss.learn(loss, now);
     const usual = Math.min(WORST_USUAL, usualLoss.value ?? 0);
     const recent = recentLoss.knownNs > RECENT / 2 ? recentLoss.value! : 0;
-    const ease = this.#lossy.isOpen(about) ? MENDED : 1;
-    const limit = ease * limitOf(LOSSY, usual);
-    const steadyLimit = ease * limitOf(STEADILY_LOSSY, usual);
-    if (loss < limit && recent < steadyLimit) {
+    const steadyLimit = limitOf(STEADILY_LOSSY, usual);
+    // Once it is a fault only what it loses now keeps it one: the mean of minutes would outlast it.
+    const isLossy = this.#lossy.isOpen(about)
+      ? loss >= MENDED * steadyLimit
+      : loss >= limitOf(LOSSY, usual) || recent >= steadyLimit;
+    if (!isLossy) {
+      if (this.#lossy.isOpen(about)) history.recentLoss = new Usual(RECENT);
       usualLoss.learn(loss, now);
       return `it loses ${percent(loss)} now`;
     }
@@ -257,7 +261,8 @@ export class LinkFigureDetector implements Detector {
         source: 'batadv tables',
         what: `${ago}, and ${percent(loss)} of our OGMs do not come back`,
       };
-    if (history.unanswered >= UNANSWERED && history.everAnswered)
+    // Where OGMs come back it is only its agent that ended.
+    if (history.unanswered >= UNANSWERED && history.everAnswered && loss !== null && loss >= SOME_LOST)
       return { confidence: 0.9, source: 'echoes', what: `${ago}, and ${history.unanswered} echoes went unanswered` };
     // Its word that it does not hear us is a reason to look more closely, and to nothing else.
     const isTold = now - history.toldAt < TOLD;
