@@ -198,7 +198,7 @@ export class LinkFigureDetector implements Detector {
     // Once it is a fault only what it loses now keeps it one: the mean of minutes would outlast it.
     const isLossy = this.#lossy.isOpen(about)
       ? loss >= MENDED * steadyLimit
-      : loss >= limitOf(LOSSY, usual) || recent >= steadyLimit;
+      : usualLoss.knownNs >= HISTORY_ENOUGH && (loss >= limitOf(LOSSY, usual) || recent >= steadyLimit);
     if (!isLossy) {
       if (this.#lossy.isOpen(about)) history.recentLoss = new Usual(RECENT);
       usualLoss.learn(loss, now);
