@@ -83,7 +83,7 @@ export class Plan implements Machine {
       const { cost, refusal } = repairOf(action);
       const refused = this.#knowledge.isInForce(fault, action)
         ? null
-        : (this.#knowledge.isTired(fault, action, now) ?? wordOnly(fault, action) ?? refusal(fault, scene));
+        : (this.#knowledge.isTired(fault, action, now) ?? refusal(fault, scene));
       const isLater = refused === null && chosen !== null;
       if (refused === null) chosen ??= action;
       const why = isLater ? `${chosen} comes first` : refused;
@@ -151,10 +151,4 @@ export class Plan implements Machine {
     }
     return [];
   }
-}
-
-/** What another router says is a reason to look, and to nothing else. */
-function wordOnly({ evidence }: Fault, action: Action): string | null {
-  const isWord = action !== 'tell' && evidence.every(({ source }) => source === 'alarm');
-  return isWord ? 'there is only another router’s word for it' : null;
 }

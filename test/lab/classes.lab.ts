@@ -54,13 +54,9 @@ async function ring(): Promise<void> {
     await program('tc', ['-n', 'cable', 'qdisc', 'add', 'dev', 'c0.to1', 'root', 'netem', 'loss', '100%']);
     const silent = await r0.entry({ class: 'link-silent', interface: 'to1' }, since0, 20_000);
     const seen = await r1.entry({ class: 'link-one-way', interface: 'to0' }, since1, 60_000);
-    const last = await eventually('r1 has decided', 60_000, async () => {
-      const said = (await r1.journal(since1)).filter((entry) => entry.class === 'link-one-way');
-      return said.findLast(({ step }) => step === 'verified' || step === 'rolled-back' || step === 'failed');
-    });
     await program('tc', ['-n', 'cable', 'qdisc', 'del', 'dev', 'c0.to1', 'root']);
     await over(r1, 'link-one-way', 90_000);
-    return `${silent.afterMs.toFixed(0)} ms; ${seen.why}; ${last.step} ${last.action}: ${last.result}`;
+    return `${silent.afterMs.toFixed(0)} ms; ${seen.step} ${seen.action}: ${seen.why}`;
   });
   await check('config-drift: a hop penalty set by hand is seen, and put back', async () => {
     await act(r0, 'config-drift');

@@ -80,13 +80,17 @@ const ONE_WAY = 0.9;
 /** Where no OGM of ours is heard back any more the loss rises by one 64th an interval (window.ts). */
 const WINDOW_OGMS = 64;
 const SLOPE_OVER: Nanos = 12 * SECOND;
+/** Where the neighbour itself says so, lately, less suffices. */
+const SLOPE_WHEN_TOLD: Nanos = 6 * SECOND;
+const TOLD: Nanos = 30 * SECOND;
 const SLOPE = 0.85;
 /** Echoes unanswered in a row while the neighbour is heard. */
 const UNANSWERED = 3;
+const SOME_LOST = 0.2;
 
 interface History {
   readonly usualLoss: Usual;
-  readonly recentLoss: Usual;
+  recentLoss: Usual;
   readonly usualLatency: Usual;
   readonly usualThroughput: Usual;
   /** Losses of the last seconds, oldest first. */
@@ -190,10 +194,13 @@ export class LinkFigureDetector implements Detector {
     recentLoss.learn(loss, now);
     const usual = Math.min(WORST_USUAL, usualLoss.value ?? 0);
     const recent = recentLoss.knownNs > RECENT / 2 ? recentLoss.value! : 0;
-    const ease = this.#lossy.isOpen(about) ? MENDED : 1;
-    const limit = ease * limitOf(LOSSY, usual);
-    const steadyLimit = ease * limitOf(STEADILY_LOSSY, usual);
-    if (loss < limit && recent < steadyLimit) {
+    const steadyLimit = limitOf(STEADILY_LOSSY, usual);
+    // Once it is a fault only what it loses now keeps it one: the mean of minutes would outlast it.
+    const isLossy = this.#lossy.isOpen(about)
+      ? loss >= MENDED * steadyLimit
+      : usualLoss.knownNs >= HISTORY_ENOUGH && (loss >= limitOf(LOSSY, usual) || recent >= steadyLimit);
+    if (!isLossy) {
+      if (this.#lossy.isOpen(about)) history.recentLoss = new Usual(RECENT);
       usualLoss.learn(loss, now);
       return `it loses ${percent(loss)} now`;
     }
@@ -254,19 +261,24 @@ export class LinkFigureDetector implements Detector {
         source: 'batadv tables',
         what: `${ago}, and ${percent(loss)} of our OGMs do not come back`,
       };
-    if (history.unanswered >= UNANSWERED && history.everAnswered)
+    // Where OGMs come back it is only its agent that ended.
+    if (history.unanswered >= UNANSWERED && history.everAnswered && loss !== null && loss >= SOME_LOST)
       return { confidence: 0.9, source: 'echoes', what: `${ago}, and ${history.unanswered} echoes went unanswered` };
-    const first = past[0];
-    if (loss !== null && first !== undefined && now - first.at >= SLOPE_OVER) {
+    // Its word that it does not hear us is a reason to look more closely, and to nothing else.
+    const isTold = now - history.toldAt < TOLD;
+    const from = now - (isTold ? SLOPE_WHEN_TOLD : SLOPE_OVER);
+    const first = past.findLast(({ at }) => at <= from);
+    if (loss !== null && first !== undefined) {
       const risen = loss - first.loss;
       const all = (now - first.at) / interval / WINDOW_OGMS;
-      if (risen >= SLOPE * all && past.every((one, i) => i === 0 || one.loss >= past[i - 1]!.loss)) {
+      const run = past.slice(past.indexOf(first));
+      if (risen >= SLOPE * all && run.every((one, i) => i === 0 || one.loss >= run[i - 1]!.loss)) {
         const over = Math.round((now - first.at) / SECOND);
-        return { confidence: 0.8, source: 'batadv tables', what: `${ago}, and no OGM of ours came back in ${over} s` };
+        const word = isTold ? ', and it says that it does not hear us' : '';
+        const what = `${ago}, and no OGM of ours came back in ${over} s${word}`;
+        return { confidence: isTold ? 0.85 : 0.8, source: 'batadv tables', what };
       }
     }
-    if (now - history.toldAt < 10 * SECOND && lastSeen > history.toldAt)
-      return { confidence: 0.6, source: 'alarm', what: `${ago}, and it says that it does not hear us` };
     return 'it hears us';
   }
 }
