@@ -52,7 +52,16 @@ function plan(action: Action, name: string): Plan {
     evidence: [],
     affected: [],
   } as const;
-  return { fault, actions: [action], alternatives: [], why: '', detachLate: false, delayNs: 0, act: true };
+  return {
+    fault,
+    actions: [action],
+    alternatives: [],
+    why: '',
+    detachLate: false,
+    delayNs: 0,
+    radius: 'link',
+    act: true,
+  };
 }
 
 const dead = (state: RehearsalState, name: string): RehearsalState => ({
