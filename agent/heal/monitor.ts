@@ -24,8 +24,6 @@ const FORGETTING = 0.999;
 const LONGEST_USUAL_MS = 30_000;
 /** A router short of time looks so many times less often. */
 const EASED = 4;
-/** For so long what a radio says of frames that nobody acknowledged counts. */
-const UNHEARD: Nanos = 5 * SECOND;
 /** A reading reaches us a little later than it was made: what it calls heard just after a loss was heard before. */
 const READING_TAKES: Nanos = 200 * MS;
 
@@ -281,10 +279,11 @@ export class Monitor implements Machine, Surroundings {
       }
       known.row = row;
       const slow = Math.max(silentAfterMs(tables, row.interface), UNUSUAL * known.usualMs);
-      const unheard = known.unheardAt > 0 && now - known.unheardAt < UNHEARD;
+      const before = (at: Nanos): boolean => at > 0 && now - row.lastSeenMs * MS <= at + READING_TAKES;
+      // Until it is heard again.
+      const unheard = before(known.unheardAt);
       const limit = unheard ? Math.min(slow, unheardAfterMs(tables, row.interface)) : slow;
-      const silent =
-        row.lastSeenMs > limit || (known.goneAt > 0 && now - row.lastSeenMs * MS <= known.goneAt + READING_TAKES);
+      const silent = row.lastSeenMs > limit || before(known.goneAt);
       if (!silent) known.goneAt = 0;
       const carrier = links.get(row.interface)?.carrier ?? false;
       if (silent && !known.silent && carrier && said.length < MOST_SAID) {

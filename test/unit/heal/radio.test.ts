@@ -103,7 +103,8 @@ describe('frames to a neighbour are not acknowledged', () => {
     ['lost, and it is heard', 0, 900, false],
     ['lost, and one OGM is missing', 0, 2100, false],
     ['lost, and more than two are missing', 0, 2300, true],
-    ['lost a while ago', 6 * SECOND, 2300, false],
+    ['lost, and heard since', 6 * SECOND, 2300, false],
+    ['lost a while ago, and not heard since', 0.2 * SECOND, 2300, true],
   ] as const)
     test(name, () => {
       const scene = new Scene();
