@@ -656,10 +656,14 @@ function seconds(ns: Nanos): number {
 /** Reasons that are told, and open faults that are listed: more are a number. */
 const MOST_REASONS = 10;
 const MOST_FAULTS = 32;
-/** What takes ways away. batman-adv finds others by itself, unless there are none. */
+/** What takes a way, or makes it worse: batman-adv finds others by itself, unless there are none. */
 const OF_WAYS: ReadonlySet<FaultClass> = new Set<FaultClass>([
   'link-down',
   'link-silent',
+  'link-lossy',
+  'link-slow',
+  'link-one-way',
+  'link-flapping',
   'interface-vanished',
   'interface-fell-out',
 ]);
@@ -679,7 +683,7 @@ function healthOf(sources: Sources): { status: 'ok' | 'degraded' | 'problem'; re
     const behind = up && !busy.has(fault.id) && OF_WAYS.has(fault.class) ? countBehind(mesh, fault) : null;
     if (last?.step === 'verified') weak.push(`${what} is repaired by ${last.action}: ${last.result}`);
     else if (behind === null) problems.push(`${what} is not over`);
-    else if (behind > 0) problems.push(`${what} is not over: ${behind} routers are behind it, with no other way`);
+    else if (behind > 0) problems.push(`${what} is not over, and it is the way to ${behind} routers`);
     else weak.push(`${what} is left to batman-adv: every router that is there is reached another way`);
   }
   if (untold > 0) problems.push(`${untold} more routers are dead`);
@@ -691,11 +695,9 @@ function healthOf(sources: Sources): { status: 'ok' | 'degraded' | 'problem'; re
   return { status, reasons: more > 0 ? [...all.slice(0, MOST_REASONS), `and ${more} more`] : all };
 }
 
-/** Routers whose best way is still the one that a fault took away. */
-function countBehind({ nodes }: MeshView, fault: Fault): number {
-  return nodes.filter(
-    (node) => node.interface === fault.interface && (fault.class !== 'link-silent' || node.nextHop === fault.peer),
-  ).length;
+/** Routers whose best way is still the one that a fault is about: an interface, or a neighbour on it. */
+function countBehind({ nodes }: MeshView, { interface: name, peer }: Fault): number {
+  return nodes.filter((node) => node.interface === name && (peer === null || node.nextHop === peer)).length;
 }
 
 function statusOf(sources: Sources): Unversioned<shapes.Of<typeof shapes.status>> {

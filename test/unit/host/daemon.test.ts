@@ -340,10 +340,12 @@ test('while batman-adv is missing: HTTP says so, and no two starts give a fault 
       reasons.some((why) => /^HTTP metrics: none \(cannot listen.*EADDRINUSE/.test(why)),
       String(reasons),
     );
-    assert.equal((await place.ask('POST', '/heal/kick')).status, 200);
+    const kicked = (await place.ask('POST', '/heal/kick')).body;
+    assert.equal(kicked.done, false, 'there is nothing to kick with');
     agent.kill('SIGTERM');
     await agent.ended();
     ids.push(agentJournal(place).at(-1)!);
+    assert.equal(kicked.fault, ids.at(-1), JSON.stringify(kicked));
   }
   assert.notEqual(ids[0], ids[1]);
 });

@@ -79,9 +79,13 @@ test('health: a lost link is a problem as long as somebody is behind it, whoever
   const elsewhere = health(troubled([FAULT]));
   assert.equal(elsewhere.status, 'degraded', 'observed, or left to batman-adv: all go by eth0');
   assert.match(elsewhere.reasons[0]!, /link-down of eth1 .*left to batman-adv/);
-  const here = health(troubled([{ ...FAULT, interface: 'eth0' }]));
+  const here = health(troubled([{ ...FAULT, interface: 'eth0', peer: null }]));
   assert.equal(here.status, 'problem');
-  assert.match(here.reasons[0]!, /2 routers are behind it/);
+  assert.match(here.reasons[0]!, /not over, and it is the way to 2 routers/);
+  const lossy = (peer: string) => troubled([{ ...FAULT, class: 'link-lossy', interface: 'eth0', peer }]);
+  const { nextHop } = sources().mesh().nodes[0]!;
+  assert.equal(health(lossy(nextHop)).status, 'problem');
+  assert.equal(health(lossy('02:00:00:00:01:77')).status, 'degraded', 'nothing goes by that neighbour');
   const usual = sources().heal();
   const busy = troubled([FAULT], {
     heal: () => ({ ...usual, faults: [FAULT], repairs: [{ fault: FAULT, action: 'kick', state: 'kicking' }] }),
