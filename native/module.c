@@ -2,6 +2,9 @@
 #include "shim.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,6 +314,10 @@ static napi_value bpf_obstacle(napi_env env, napi_callback_info info) {
 }
 
 NAPI_MODULE_INIT() {
+#ifdef __GLIBC__
+  /* Few threads, that seldom allocate: an arena for each costs a router some MiB. (musl has one for all.) */
+  mallopt(M_ARENA_MAX, 1);
+#endif
   const char *name = uv_handle_type_name(UV_POLL);
   if (!name || strcmp(name, "poll") != 0 || uv_handle_size(UV_POLL) == (size_t)-1) {
     napi_throw_error(env, "E_UV", "this Node's libuv numbers its handles differently from libuv 1");

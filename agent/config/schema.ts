@@ -407,9 +407,9 @@ export const SECTIONS = {
     help: 'What comes in from the neighbours, measured in the kernel (XDP); only incoming frames are seen.',
     options: {
       enabled: bool(
-        true,
+        false,
         'restart',
-        'Measure with XDP programs where the kernel takes them, else with a packet socket.',
+        'Measure with XDP programs where the kernel takes them, else with a packet socket; takes some 3 MiB of memory.',
       ),
       generic: bool(
         true,

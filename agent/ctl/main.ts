@@ -126,7 +126,7 @@ routers without which it falls apart, and edges that no other way goes around.`,
     arguments: '',
     least: 0,
     most: 0,
-    help: 'the transmit schedule and the common time of the mesh',
+    help: 'transmit schedule and common time of the mesh',
     more: 'The error bound is what the time here can be wrong by at most. Exit status 1 if\nbeacons are off or have not begun.',
     example: 'x0ctl beacon --json | jq .beacon.errorBoundUs',
     run: showing<Of<typeof shapes.beacon>>(
