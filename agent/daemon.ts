@@ -538,7 +538,7 @@ function degraded(
   const { trouble, level, volatile } = state.status();
   if (trouble !== null) found.push({ part: 'state', level, why: trouble.message });
   if (volatile !== null) {
-    const why = `${config.state.directory} lies on a ${volatile}: a reboot forgets epoch, alarms and journal`;
+    const why = `${config.state.directory} lies on a ${volatile}: lost at a reboot`;
     found.push({ part: 'state', level: 'memory', why });
   }
   if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });

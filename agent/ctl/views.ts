@@ -28,7 +28,8 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
   const { agent, mesh, heal } = status;
   const lines: string[] = [];
   const row = (name: string, ...values: readonly string[]) => {
-    for (const [i, value] of values.entries()) lines.push(`  ${(i === 0 ? name : '').padEnd(11)} ${clean(value)}`);
+    const rows = values.flatMap((value) => wrap(clean(value), Math.max(40, to.columns - 14), 2));
+    for (const [i, text] of rows.entries()) lines.push(`  ${(i === 0 ? name : '').padEnd(11)} ${text}`);
   };
   const title = clean(`${status.node || 'this router'} (${status.originator ?? 'no originator address yet'}): `);
   lines.push(paint(title, 'bold', to) + paint(status.health, HEALTH[status.health] ?? null, to));
@@ -62,6 +63,7 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
           (fault) =>
             `${fault.id} ${[fault.class, fault.interface, fault.peer].filter((part) => part !== null).join(' ')}, for ${age(fault.ageSeconds)}`,
         )),
+    ...(heal.open > heal.faults.length ? [`and ${heal.open - heal.faults.length} more`] : []),
   );
   row(
     'last',

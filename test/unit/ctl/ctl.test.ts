@@ -461,6 +461,25 @@ test('watch --json: an object a line, in the documented shapes, trouble too', as
   assert.equal(refused.out.trimEnd().split('\n').length, 1);
 });
 
+test('status keeps to the width of the screen, whatever it has to say, and counts what it does not list', async (t) => {
+  const usual = sources().heal();
+  const why = 'the directory /etc/x0tta6bl4/somewhere/deep cannot be used, for a reason that is told in many words';
+  const socket = await agent(
+    t,
+    sources({
+      degraded: () => [{ part: 'state', level: 'memory', why }],
+      heal: () => ({ ...usual, faults: Array.from({ length: 40 }, (_, n) => ({ ...FAULT, id: `e1-f${n}` })) }),
+    }),
+  );
+  const { out } = await run(['status', '--socket', socket]);
+  assert.deepEqual(
+    out.split('\n').filter((line) => line.length > 80),
+    [],
+  );
+  assert.match(out.replaceAll(/\s+/g, ' '), /for a reason that is told in many words/);
+  assert.match(out, /e1-f31 .*\n +and 8 more\n/);
+});
+
 test('what the network says cannot command the terminal', async (t) => {
   const evil = 'a\x1b[2J\u009b1m\u202eb\n';
   const mesh = sources().mesh();
