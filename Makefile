@@ -2,7 +2,7 @@
 NODE := tools/node
 
 .DEFAULT_GOAL := help
-.PHONY: run test check native bpf bench lint format build clean help
+.PHONY: run test soak check native bpf bench lint format build clean help
 
 run:    ## boot five routers, each with its agent; cut a link in use; show the repair
 	@tools/setup.sh lab
@@ -11,6 +11,10 @@ run:    ## boot five routers, each with its agent; cut a link in use; show the r
 test:   ## everything that proves it, with one summary
 	@tools/setup.sh test
 	@$(NODE) tools/test.ts all
+
+soak:   ## every lab suite, also the long ones: every class of faults, radios and WireGuard in QEMU
+	@tools/setup.sh soak
+	@$(NODE) tools/test.ts soak
 
 check:  ## the quick part: types, lint, direction of imports, generated files, unit tests
 	@tools/setup.sh base

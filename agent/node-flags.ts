@@ -6,10 +6,14 @@
  * - v8-pool-size: one helper thread for collecting and compiling is enough, with its stack and its arena.
  * - no-flush-bytecode: a repair's code is compiled once, at the start (heal/rehearsal.ts), and must still be so when the first
  *   fault comes weeks later; V8 would throw it out after a few collections without use.
+ * - no-opt, no-maglev: an agent that computes for two thousandths of the time gains nothing from optimised code, and the
+ *   compilers themselves, touched once, stay resident: 12 MiB. What it costs stands in the README (bulk decoding).
  */
 export const NODE_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',
   '--initial-heap-size=8',
   '--v8-pool-size=1',
   '--no-flush-bytecode',
+  '--no-opt',
+  '--no-maglev',
 ];

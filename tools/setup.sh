@@ -3,8 +3,8 @@
 #
 #     tools/setup.sh base    a C compiler, Node, the npm packages, the native part, the bundles
 #     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
-#     tools/setup.sh test    lab, and what the tests compare with (promtool), compile BPF objects with (clang), and boot
-#                            Debian's own kernel with (QEMU), for radios and WireGuard
+#     tools/setup.sh test    lab, and what the tests compare with (promtool)
+#     tools/setup.sh soak    test, and what boots Debian's own kernel (QEMU), for radios and WireGuard
 #     tools/setup.sh bpf     base, and the compiler of the XDP programs (clang)
 #     tools/setup.sh native  base, and the compilers and checkers that tools/native.ts runs over the native part
 #
@@ -20,10 +20,13 @@ need=${1:-base}
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { printf 'x0tta6bl4: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null; }
-case $need in base | bpf | lab | test | native) ;; *) fail "tools/setup.sh takes base, bpf, lab, test or native, not $need." ;; esac
+case $need in base | bpf | lab | test | soak | native) ;; *) fail "tools/setup.sh takes base, bpf, lab, test, soak or native, not $need." ;; esac
+soak=
+[ "$need" != soak ] || { soak=1 need=test; }
 
 # Two of us at once would install into each other.
-mkdir -p .cache
+mkdir -p .cache 2>/dev/null && { [ ! -e .cache/setup.lock ] || [ -w .cache/setup.lock ]; } && [ -w .cache ] ||
+  fail "this checkout belongs to $(stat -c %U .cache 2>/dev/null || stat -c %U .), and $(id -un) may not write into it: run make as that user, or in a clone of your own."
 exec 9>.cache/setup.lock
 flock -n 9 || { say 'waiting for another setup to finish'; flock 9; }
 
@@ -45,7 +48,7 @@ fi
 [ "$need" != test ] || wants promtool prometheus
 
 if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else root=(); fi
-apt_install() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" >&2; }
+apt_install() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends "$@" >&2; }
 # The lists may be old or absent; they are fetched only when that shows.
 install() { apt_install "$@" || { say 'fetching the package lists' && "${root[@]}" apt-get update -q >&2 && apt_install "$@"; }; }
 
@@ -82,7 +85,7 @@ if [ "$need" != base ]; then
   may_have clang 'there will be no XDP programs, and a packet socket counts instead' clang
   may_have llvm-objcopy 'there will be no XDP programs, and a packet socket counts instead' llvm
 fi
-if [ "$need" = test ]; then
+if [ -n "$soak" ]; then
   lost='the suites that need radios or WireGuard are skipped'
   may_have qemu-system-x86_64 "$lost" qemu-system-x86
   may_have busybox "$lost" busybox-static
@@ -133,7 +136,7 @@ fi
 
 if [ "$need" = lab ] || [ "$need" = test ]; then
   build tools/lab
-  if [ "$need" = test ] && have qemu-system-x86_64 && [ ! -d .cache/qemu/lib/modules ]; then
+  if [ -n "$soak" ] && have qemu-system-x86_64 && [ ! -d .cache/qemu/lib/modules ]; then
     tools/node -e 'import("./tools/lab/qemu.ts").then((qemu) => qemu.fetchKernel((text) => console.error(`setup: ${text}`)))
       .catch((error) => { console.error(`setup: ${error.message.split("\n")[0]}`); process.exit(1); })' ||
       say "going on without Debian's kernel for QEMU: the suites that need it are skipped"

@@ -4,9 +4,11 @@
  *     node tools/test.ts quick     types, lint, structure, generated files, unit tests
  *     node tools/test.ts all       quick, the unit tests under other Nodes, and every lab suite: test/lab/*.lab.ts
  *     node tools/test.ts lab [NAME...]   lab suites only, all or those whose file name holds a NAME
+ *     node tools/test.ts soak      every lab suite, also those that are too long, or too dear, for every day
  *
  * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
- * Suites run one after the other; one that exports `beside` (it mostly waits) runs beside all of them from the start.
+ * Suites run one after the other; one that exports `beside` (it mostly waits) runs beside all of them from the start. One
+ * that exports `soak` runs only when it is named, or with all others in `soak`.
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
 import { execFile } from 'node:child_process';
@@ -24,6 +26,7 @@ export interface Report {
 export interface LabSuite {
   readonly name: string;
   readonly beside?: boolean;
+  readonly soak?: boolean;
   run(report: Report): Promise<void>;
 }
 
@@ -164,7 +167,7 @@ function output(file: string, args: readonly string[], env = process.env): Promi
   });
 }
 
-async function lab(tally: Tally, wanted: readonly string[]): Promise<void> {
+async function lab(tally: Tally, wanted: readonly string[], soak = false): Promise<void> {
   const files = globSync('test/lab/*.lab.ts', { cwd: ROOT })
     .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)))
     .sort();
@@ -175,6 +178,7 @@ async function lab(tally: Tally, wanted: readonly string[]): Promise<void> {
     const label = `lab ${index + 1}/${files.length}`;
     try {
       const loaded = (await import(pathToFileURL(join(ROOT, file)).href)) as LabSuite;
+      if (loaded.soak === true && !soak && wanted.length === 0) continue;
       if (loaded.beside === true && files.length > 1) beside.push(suite(tally, label, loaded));
       else inTurn.push(() => suite(tally, label, loaded));
     } catch (thrown) {
@@ -236,9 +240,10 @@ async function main([what = 'quick', ...names]: readonly string[]): Promise<numb
   if (what === 'quick' || what === 'all') await quick(tally);
   const nodes = what === 'all' ? otherNodes(tally) : null;
   if (what === 'all' || what === 'lab') await lab(tally, names);
+  if (what === 'soak') await lab(tally, [], true);
   await nodes;
-  if (!['quick', 'all', 'lab'].includes(what)) {
-    console.error('usage: node tools/test.ts quick | all | lab [NAME...]');
+  if (!['quick', 'all', 'lab', 'soak'].includes(what)) {
+    console.error('usage: node tools/test.ts quick | all | lab [NAME...] | soak');
     return 2;
   }
   process.stdout.write(`\n${tally.summary()}\n`);

@@ -10,6 +10,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, Watched } from './suite.ts';
 
 export const name = 'classes of faults';
+export const soak = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'ring' }]);
 

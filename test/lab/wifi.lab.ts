@@ -15,6 +15,7 @@ import { disagreements, type RadioCapture } from './iw-agreement.ts';
 import { check, type Entry, eventually, inKernels, insideOf, say, skip, Watched } from './suite.ts';
 
 export const name = 'wifi';
+export const soak = true;
 
 export const run = (report: Report) =>
   inKernels(report, import.meta.filename, [{ name: 'mesh' }, { name: 'ibss' }], 1, 'qemu');

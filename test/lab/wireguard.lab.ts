@@ -12,6 +12,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, skip } from './suite.ts';
 
 export const name = 'wireguard';
+export const soak = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'wg' }], 1, 'qemu');
 

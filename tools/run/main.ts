@@ -39,6 +39,12 @@ let lastWords = 0;
 /** What the kernel and the script inside said besides: wanted only when they end before their time. */
 const aside: string[] = [];
 
+// Whoever read our lines has gone (`make run | head`): there is nobody left to tell.
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 function print(line: string): void {
   lastWords = performance.now();
   stdout.write(`${(elapsedMs() / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
