@@ -40,10 +40,10 @@ const ADDONS: Readonly<Record<string, RegExp>> = {
 
 /** A machine is told the time and is given its randomness. */
 const IMPURE: readonly (readonly [RegExp, string])[] = [
-  [/\bDate\.now\b|\bnew Date\(\)|\bperformance\.|\bhrtime\b/, 'reads a clock'],
+  [/(?<!\bnew )\bDate\b(?!\.(UTC|parse)\b|\w)|\bnew Date\(\)|\bperformance\b[.[]|\bhrtime\b/, 'reads a clock'],
   [/\bMath\.random\b|\brandom(Bytes|UUID|Int|FillSync)\b|\bgetRandomValues\b/, 'draws a random number'],
   [/\bset(Timeout|Interval|Immediate)\(/, 'starts a timer'],
-  [/\bprocess\./, 'touches the process'],
+  [/\bprocess(\.|\[|\?\.)/, 'touches the process'],
   [/\bfetch\(|\bconsole\./, 'does I/O'],
 ];
 
