@@ -13,6 +13,7 @@ import type { Machine } from './core/machine.ts';
 import { Runtime } from './core/runtime.ts';
 import { MS, type Nanos, NEVER, SECOND } from './core/time.ts';
 import type { Decision } from './core/words.ts';
+import { rehearsals } from './daemon/rehearsals.ts';
 import { type Heal, heal } from './heal/heal.ts';
 import { rehearse } from './heal/rehearsal.ts';
 import { ETH_P_X0 } from './heal/wire.ts';
@@ -33,6 +34,7 @@ import { Turns } from './record/turns.ts';
 import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
 import { Outcomes } from './report/outcomes.ts';
+import type { RehearsalState } from './twin/rehearse.ts';
 
 declare const X0_VERSION: string | undefined;
 const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
@@ -189,6 +191,11 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     native: shim,
     log,
     directory: state.level === 'disk' ? config.state.directory : null,
+    onRehearse: rehearsals({
+      now: () => shim.now(),
+      state: () => rehearsalState(room, mesh),
+      feed: (event) => host.feed(event),
+    }),
     onRestart: (why) => {
       log.warning('the agent restarts itself', { why });
       stop('SIGTERM');
@@ -437,6 +444,25 @@ function keepReady(room: Heal, now: () => Nanos): void {
 
 /** Whoever ends the agent waits no longer: procd five seconds. */
 const LONGEST_END: Nanos = 4 * SECOND;
+
+/** null while who we are, or what the tables hold, is not known. */
+function rehearsalState({ monitor, knowledge }: Heal, mesh: Mesh): RehearsalState | null {
+  const { self, links } = mesh.view();
+  const { tables, settings } = monitor;
+  if (self === null || tables === null) return null;
+  const owned = links.filter(({ originator }) => originator !== null);
+  return {
+    self,
+    // There is a key, and another thread need not have it.
+    settings: { ...settings, key: settings.key === '' ? '' : '00'.repeat(32) },
+    tables,
+    links: [...monitor.links.values()],
+    owners: Object.fromEntries(owned.map(({ neighbour, originator }) => [neighbour, originator!])),
+    agents: owned
+      .filter(({ index, neighbour }) => knowledge.isAgent(index, neighbour))
+      .map(({ originator }) => originator!),
+  };
+}
 
 const PHASES: ReadonlySet<string> = new Set(['monitor', 'analyse', 'plan', 'execute', 'knowledge']);
 

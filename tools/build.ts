@@ -1,7 +1,8 @@
 /**
- * Bundles the two programs: agent/daemon.ts → dist/x0d.mjs, agent/ctl.ts → dist/x0ctl.mjs.
+ * Bundles the two programs: agent/daemon.ts → dist/x0d.mjs, agent/ctl.ts → dist/x0ctl.mjs; and what x0d rehearses plans with on
+ * another thread: agent/twin/worker.ts → dist/x0twin.mjs.
  *
- *     node tools/build.ts [--only x0d|x0ctl]
+ *     node tools/build.ts [--only x0d|x0twin|x0ctl]
  *
  * One file each, so that a start reads one file; better-sqlite3 stays outside (it has a native part), and so does the
  * optional @openforge-sh/liboqs. `X0_VERSION` in the sources becomes package.json's version. The native shim is looked for beside the bundle, then in native/build.
@@ -12,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
-const PROGRAMS = { x0d: 'agent/daemon.ts', x0ctl: 'agent/ctl.ts' } as const;
+const PROGRAMS = { x0d: 'agent/daemon.ts', x0twin: 'agent/twin/worker.ts', x0ctl: 'agent/ctl.ts' } as const;
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const names = (Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[]).filter(
