@@ -596,6 +596,11 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
     },
   },
   {
+    paths: ['heal.dead_after', 'mesh.orig_interval'],
+    expected: 'heal.dead_after to be at least three times mesh.orig_interval: a router lives between two OGMs',
+    holds: ({ heal, mesh }) => heal.dead_after >= 3 * mesh.orig_interval,
+  },
+  {
     paths: ['mesh.own'],
     expected: 'mesh.own to be 0, or mesh.hard_interface to name an interface for the mesh',
     holds: ({ mesh }) => !mesh.own || mesh.hard_interface.length > 0,
