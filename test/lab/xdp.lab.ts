@@ -33,7 +33,7 @@ async function scenarios(): Promise<void> {
 
 async function agent(): Promise<void> {
   const mesh = await Mesh.build('line3', { origIntervalMs: 200 });
-  const watched = new Watched(await startAgent(1));
+  const watched = new Watched(await startAgent(1, { config: { bpf: { enabled: '1' } } }));
   await check('an agent picks the variant without timers, and counts its neighbours natively', async () => {
     const xdp = await eventually('both interfaces', 10_000, async () => {
       const found = await watched.control.get<shapes.Of<typeof shapes.xdp>>('/mesh/xdp');
