@@ -260,9 +260,11 @@ interface Healing {
   readonly undoArmed: readonly string[];
 }
 
-/** What a router still has in hand. That this kernel is short of time is the machine's fault, not the mesh's. */
+/** What a router still has in hand. That this kernel is short of time is no repair, and told beside it. */
 async function leftOver({ agent, control }: Watched): Promise<string> {
   const { faults, repairs, undoArmed } = (await control.get<{ heal: Healing }>('/mesh/status')).heal;
+  for (const fault of faults.filter((one) => one.class === 'overload'))
+    say(`    r${agent.router}: ${JSON.stringify(fault)}`);
   const open = faults.filter((fault) => fault.class !== 'overload').map((fault) => JSON.stringify(fault));
   const all = [...open, ...repairs.map((repair) => JSON.stringify(repair)), ...undoArmed];
   return all.length === 0 ? '' : `r${agent.router} has ${all.join(', ')}`;

@@ -4,7 +4,7 @@
  * is gone costs no more than without it: its kernel has caught up with the numbers that its kick was ahead.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Hop, Mesh, monotonicNs, type Topology } from '../../tools/lab/mesh.ts';
+import { CHORDED_RING, type Hop, Mesh, monotonicNs } from '../../tools/lab/mesh.ts';
 import { outage } from '../../tools/lab/outage.ts';
 import { Probe, startAgent, startAgents, stopAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
@@ -121,27 +121,14 @@ async function believed(mesh: Mesh, watched: readonly Watched[], router: number)
     );
 }
 
-/** r3 reaches r1 by r4; a chord and a side are cut one after the other, and r2 is left. */
-const HOUSE: Topology = {
-  name: 'house',
-  routers: 5,
-  links: [
-    [0, 1],
-    [1, 2],
-    [2, 3],
-    [3, 4],
-    [4, 0],
-    [1, 4],
-  ],
-  medium: 'cable',
-};
 /** Stock takes up to 5.2 s for it (measured), and what follows a fresh restart a second more. */
 const STOCK_MS = 6500;
 /** Its kernel has caught up by then: 48 numbers, 50 ms each, after an interval of a second. */
 const CAUGHT_UP_MS = 5000;
 
+/** r3 reaches r1 by r4; the chord and a side are cut one after the other, and r2 is left. */
 async function secondCut(): Promise<void> {
-  const mesh = await Mesh.build(HOUSE, {});
+  const mesh = await Mesh.build(CHORDED_RING, {});
   const link = (a: number, b: number) => mesh.links.find((one) => one.a === a && one.b === b)!;
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     await mesh.warm();

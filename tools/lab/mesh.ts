@@ -31,6 +31,21 @@ export interface Topology {
   readonly medium: 'cable' | 'air' | 'radio';
 }
 
+/** A ring of five with a chord: small enough to watch, and two links may break. */
+export const CHORDED_RING: Topology = {
+  name: 'ring of five with a chord',
+  routers: 5,
+  links: [
+    [0, 1],
+    [1, 2],
+    [2, 3],
+    [3, 4],
+    [4, 0],
+    [1, 4],
+  ],
+  medium: 'cable',
+};
+
 /** A topology by its name: ring4, line5, star5, grid3x3, full4; with `air-` before it on a shared medium, `radio-` on Wi-Fi. */
 export function topology(name: string): Topology {
   const match = /^(air-|radio-)?(ring|line|star|full|grid)(\d+)(?:x(\d+))?$/.exec(name);

@@ -11,25 +11,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { client } from '../../agent/ctl/client.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
 import type { Of } from '../../agent/report/shapes.ts';
-import { type Hop, Mesh, type MeshLink, monotonicNs, nsOf, run, type Struck, type Topology } from '../lab/mesh.ts';
+import { CHORDED_RING, type Hop, Mesh, type MeshLink, monotonicNs, nsOf, run, type Struck } from '../lab/mesh.ts';
 import { outage } from '../lab/outage.ts';
 import { type Agent, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';
 import { type Event, type FaultKind, isWay, QUALITIES, type Quality } from './story.ts';
 
 /** A ring of five and a chord: every link has another way round, and so has every router but the two ends. */
-const SHAPE: Topology = {
-  name: 'ring of five with a chord',
-  routers: 5,
-  links: [
-    [0, 1],
-    [1, 2],
-    [2, 3],
-    [3, 4],
-    [4, 0],
-    [1, 4],
-  ],
-  medium: 'cable',
-};
 const SRC = 0;
 const DST = 2;
 const PACE_US = 2000;
@@ -52,7 +39,7 @@ let lastLossAt = 0;
 
 const step = (text: string) => say({ type: 'step', text });
 say({ type: 'step', text: 'Joining five routers with cables, each with its own batman-adv' });
-const mesh = await Mesh.build(SHAPE, {});
+const mesh = await Mesh.build(CHORDED_RING, {});
 say({ type: 'mesh', routers: mesh.size, links: mesh.links.map(({ id, a, b }) => ({ id, a, b })), src: SRC, dst: DST });
 
 const nameOf = ({ a, b }: MeshLink) => `r${a}-r${b}`;
