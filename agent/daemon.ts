@@ -31,9 +31,9 @@ import { openTape, type Tape } from './host/tape.ts';
 import { type Book, Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { Turns } from './record/turns.ts';
-import type { Degraded, Sources } from './report/api.ts';
 import { Metrics } from './report/metrics.ts';
 import { Outcomes } from './report/outcomes.ts';
+import type { Degraded, Sources } from './report/sources.ts';
 import type { RehearsalState } from './twin/rehearse.ts';
 
 declare const X0_VERSION: string | undefined;

@@ -1,8 +1,8 @@
 /** The command line: one dispatch table is the whole of it, one entry a subcommand. What an entry needs it imports late. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { AgentError, asAgentError } from '../core/errors.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
-import type { Of } from '../report/shapes.ts';
 import type { Client } from './client.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
 
@@ -404,7 +404,7 @@ the program that made it.`,
     example: 'x0ctl config check && /etc/init.d/x0tta6bl4 reload',
     run: async ({ to, json, arguments: [file = CONFIG_FILE] }) => {
       const [{ checkConfig }, { readConfigFile }, { reportText }] = await Promise.all([
-        import('../report/api.ts'),
+        import('../report/api/check.ts'),
         import('../host/config-file.ts'),
         views(),
       ]);

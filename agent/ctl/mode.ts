@@ -1,7 +1,7 @@
 /** x0ctl heal mode: whether the agent repairs, as a whole and by class of faults. */
 import { AgentError } from '../core/errors.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
-import type { Of } from '../report/shapes.ts';
 import type { Client } from './client.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
 

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { AgentError } from '../core/errors.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
@@ -16,9 +17,7 @@ export async function exportRecording(
   to: Terminal,
   json: boolean,
 ): Promise<number> {
-  const { data } = (await agent.post('/record/export', id === undefined ? {} : { id })) as shapes.Of<
-    typeof shapes.recording
-  >;
+  const { data } = (await agent.post('/record/export', id === undefined ? {} : { id })) as Of<typeof shapes.recording>;
   const bytes = Buffer.from(data, 'base64');
   if (file === '-') {
     to.out(gunzipSync(bytes).toString('utf8'));

@@ -5,6 +5,7 @@ import { MOST_BYTES } from '../mesh/document.ts';
 import { graphOf, type MeshMap, readMap } from '../mesh/map.ts';
 import { writeNetjson } from '../mesh/netjson.ts';
 import { Graph } from '../mesh/topology.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import { topologyOfMap } from '../report/topology.ts';
 import type { Client } from './client.ts';
@@ -27,7 +28,7 @@ export async function showTopology(
   const map = typeof file === 'string' ? open(file) : null;
   const topology =
     map === null
-      ? ((await (await agent()).get('/mesh/topology')) as shapes.Of<typeof shapes.topology>)
+      ? ((await (await agent()).get('/mesh/topology')) as Of<typeof shapes.topology>)
       : { version: 1 as const, ...topologyOfMap(map) };
   if (typeof target === 'string') {
     const graph = map === null ? Graph.of(topology.edges) : graphOf(map);

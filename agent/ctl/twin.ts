@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { AgentError } from '../core/errors.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
-import type { Of } from '../report/shapes.ts';
 import type { Document } from '../twin/chance.ts';
 import type { Invariant } from '../twin/invariants.ts';
 import { playSeed, type SeedReport } from '../twin/report.ts';

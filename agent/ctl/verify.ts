@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { type Checkpoint, GENESIS, type SealedRow, type Verification, verifyChain } from '../host/journal.ts';
 import { message, sqlite } from '../host/state/sqlite.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
@@ -23,7 +24,7 @@ export async function verifyAgent(agent: Client): Promise<Verified> {
   let entries = 0;
   let first: number | null = null;
   for (;;) {
-    const page = (await agent.get(`/heal/chain?since=${at?.id ?? 0}`)) as shapes.Of<typeof shapes.chain>;
+    const page = (await agent.get(`/heal/chain?since=${at?.id ?? 0}`)) as Of<typeof shapes.chain>;
     const checkpoint = sealed(page.checkpoint);
     // At the beginning; and where that was taken off further than we are.
     if (at === null || checkpoint.id > at.id) at = checkpoint;

@@ -2,8 +2,8 @@
 
 import type { Way } from '../mesh/alternatives.ts';
 import { writeNetjson } from '../mesh/netjson.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
-import type { Of } from '../report/shapes.ts';
 import { age, type Color, type Column, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'color'>;

@@ -1,8 +1,8 @@
 /** x0ctl watch: the mesh as it is now, again and again. On a screen it redraws; elsewhere it prints what changed. */
 
 import { type AgentError, asAgentError } from '../core/errors.ts';
+import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
-import type { Of } from '../report/shapes.ts';
 import type { Client } from './client.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
 import { entryLine, linksText, logText, statusText } from './views.ts';

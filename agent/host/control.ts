@@ -7,8 +7,9 @@ import { createServer, type Server } from 'node:http';
 import { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { AgentError } from '../core/errors.ts';
-import type { Caller, Sources } from '../report/api.ts';
+import type { Caller } from '../report/api/call.ts';
 import type { Metrics } from '../report/metrics.ts';
+import type { Sources } from '../report/sources.ts';
 import { hear, LIMITS } from './http.ts';
 import type { ListenOptions, NativeSocket } from './native.ts';
 

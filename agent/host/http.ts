@@ -8,8 +8,10 @@ import { isIP } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
-import { type Answer, answer, type Caller, errorAnswer, type Sources } from '../report/api.ts';
+import type { Caller } from '../report/api/call.ts';
+import { type Answer, answer, errorAnswer } from '../report/api.ts';
 import { collect, type Metrics } from '../report/metrics.ts';
+import type { Sources } from '../report/sources.ts';
 
 /** Bytes of a request line, of all its headers together, and of a body. */
 const URL_LIMIT = 2048;

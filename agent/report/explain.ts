@@ -3,7 +3,7 @@ import { type Nanos, toMs } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { specOf } from '../heal/faults/catalogue.ts';
 import { repairOf } from '../heal/repairs/catalogue.ts';
-import type { JournalEntry } from './api.ts';
+import type { JournalEntry } from './sources.ts';
 
 const STEPS: Readonly<Record<Decision['step'], string>> = {
   planned: 'Decided',

@@ -3,7 +3,7 @@
  * Ours, because prom-client costs 20 MB of a router's flash.
  */
 import { QUALITIES } from '../mesh/quality.ts';
-import type { Sources } from './api.ts';
+import type { Sources } from './sources.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 

@@ -1,6 +1,7 @@
 /** The table of calls as OpenAPI 3.1, and as one HTML page that needs nothing from elsewhere. */
-import type { Call } from './api.ts';
-import { type COMMANDS, error, type Schema } from './shapes.ts';
+import type { Call } from './api/call.ts';
+import type { Schema } from './shape.ts';
+import { type COMMANDS, error } from './shapes.ts';
 
 type Commands = typeof COMMANDS;
 

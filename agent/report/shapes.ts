@@ -1,71 +1,6 @@
-/**
- * The JSON answers of the API, version 1. Each shape is written once and gives three things: the TypeScript type, the
- * JSON Schema of the OpenAPI page, and `mismatch` for tests. Within a version, members are only ever added.
- */
+/** The JSON answers of the API, version 1. Within a version, members are only ever added. */
+import { array, flag, integer, mac, number, object, oneOf, orNull, type Shape, text, version, wall } from './shape.ts';
 
-export interface Shape<T> {
-  readonly schema: Schema;
-  /** Only for the compiler: the type that the schema describes. */
-  readonly _?: T;
-}
-
-export interface Schema {
-  readonly type?: string | readonly string[];
-  readonly description?: string;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly items?: Schema;
-  readonly additionalProperties?: Schema;
-  readonly enum?: readonly unknown[];
-  readonly const?: unknown;
-  readonly anyOf?: readonly Schema[];
-}
-
-export type Of<S> = S extends Shape<infer T> ? T : never;
-
-function basic<T>(type: string): (description: string) => Shape<T> {
-  return (description) => ({ schema: { type, description } });
-}
-
-const text = basic<string>('string');
-const number = basic<number>('number');
-const integer = basic<number>('integer');
-const flag = basic<boolean>('boolean');
-
-function oneOf<const C extends readonly string[]>(choices: C, description: string): Shape<C[number]> {
-  return { schema: { type: 'string', enum: choices, description } };
-}
-
-function object<const P extends Readonly<Record<string, Shape<unknown>>>>(
-  properties: P,
-  description?: string,
-): Shape<{ readonly [K in keyof P]: Of<P[K]> }> {
-  const schemas = Object.fromEntries(Object.entries(properties).map(([key, { schema }]) => [key, schema]));
-  return {
-    schema: {
-      type: 'object',
-      ...(description !== undefined && { description }),
-      properties: schemas,
-      required: Object.keys(properties),
-    },
-  };
-}
-
-function array<T>(items: Shape<T>, description: string): Shape<readonly T[]> {
-  return { schema: { type: 'array', description, items: items.schema } };
-}
-
-function orNull<T>({ schema }: Shape<T>): Shape<T | null> {
-  if (schema.enum !== undefined)
-    return { schema: { ...schema, type: ['string', 'null'], enum: [...schema.enum, null] } };
-  if (typeof schema.type === 'string') return { schema: { ...schema, type: [schema.type, 'null'] } };
-  return { schema: { anyOf: [schema, { type: 'null' }] } };
-}
-
-/** Every answer begins with this. */
-const version: Shape<1> = { schema: { type: 'integer', const: 1, description: 'of the shape of this answer' } };
-const wall = text('wall-clock time, RFC 3339');
-const mac = text('MAC address');
 const age = number('seconds since it was last heard of');
 const quality = orNull(
   oneOf(['EXCELLENT', 'GOOD', 'FAIR', 'POOR', 'BAD'], 'by loss, latency and throughput; null while nothing is known'),
@@ -523,35 +458,3 @@ export const COMMANDS: readonly { readonly command: string; readonly help: strin
       },
     },
   ];
-
-/** Where a value departs from a schema, as a path and a reason; null if it fits. Members beyond the schema are a departure. */
-export function mismatch(schema: Schema, value: unknown, at = '$'): string | null {
-  if (schema.anyOf !== undefined)
-    return schema.anyOf.some((option) => mismatch(option, value, at) === null) ? null : `${at}: fits no alternative`;
-  if ('const' in schema && value !== schema.const) return `${at}: is not ${JSON.stringify(schema.const)}`;
-  if (schema.enum !== undefined && !schema.enum.includes(value)) return `${at}: ${JSON.stringify(value)} is no choice`;
-  const types = schema.type === undefined ? [] : [schema.type].flat();
-  const isA = (type: string) =>
-    type === 'integer'
-      ? Number.isInteger(value)
-      : type === 'number'
-        ? Number.isFinite(value)
-        : type === (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
-  if (types.length > 0 && !types.some(isA)) return `${at}: ${JSON.stringify(value)} is no ${types.join(' or ')}`;
-  if (Array.isArray(value) && schema.items !== undefined) {
-    for (const [i, item] of value.entries()) {
-      const found = mismatch(schema.items, item, `${at}[${i}]`);
-      if (found !== null) return found;
-    }
-  }
-  if (schema.properties !== undefined && typeof value === 'object' && value !== null) {
-    const members = value as Record<string, unknown>;
-    for (const key of schema.required ?? []) if (!(key in members)) return `${at}.${key}: is missing`;
-    for (const [key, member] of Object.entries(members)) {
-      if (!Object.hasOwn(schema.properties, key)) return `${at}.${key}: is not in the shape`;
-      const found = mismatch(schema.properties[key]!, member, `${at}.${key}`);
-      if (found !== null) return found;
-    }
-  }
-  return null;
-}

@@ -3,13 +3,14 @@ import { cuts } from '../mesh/cuts.ts';
 import type { MeshMap } from '../mesh/map.ts';
 import type { MeshView } from '../mesh/mesh.ts';
 import { firstHops, Graph, shortestPaths, statistics } from '../mesh/topology.ts';
+import type { Of } from './shape.ts';
 import type * as shapes from './shapes.ts';
 
 /** What an answer may cost the agent, whose repairs wait meanwhile, and what a person may wait for. */
 const VISITS_HERE = 100_000;
 const VISITS_OF_MAP = 20_000_000;
 
-type Topology = Omit<shapes.Of<typeof shapes.topology>, 'version'>;
+type Topology = Omit<Of<typeof shapes.topology>, 'version'>;
 
 /** As this router knows it: paths and statistics are of the ways in use, cuts of all that it knows of. */
 export function topologyOf(mesh: MeshView): Topology {

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Of } from '../../agent/report/shape.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
 import { Mesh } from '../../tools/lab/mesh.ts';
 import { startAgent } from '../../tools/lab/scenario.ts';
@@ -36,12 +37,12 @@ async function agent(): Promise<void> {
   const watched = new Watched(await startAgent(1, { config: { bpf: { enabled: '1' } } }));
   await check('an agent picks the variant without timers, and counts its neighbours natively', async () => {
     const xdp = await eventually('both interfaces', 10_000, async () => {
-      const found = await watched.control.get<shapes.Of<typeof shapes.xdp>>('/mesh/xdp');
+      const found = await watched.control.get<Of<typeof shapes.xdp>>('/mesh/xdp');
       return found.interfaces.length >= 2 && found;
     });
     assert.deepEqual([xdp.variant, xdp.jit, xdp.level, xdp.why], ['no-timer', false, 'native', null]);
     const links = await eventually('OGMs of both neighbours', 10_000, async () => {
-      const found = await watched.control.get<shapes.Of<typeof shapes.links>>('/mesh/links');
+      const found = await watched.control.get<Of<typeof shapes.links>>('/mesh/links');
       return (
         found.links.length === 2 && found.links.every(({ incoming }) => (incoming?.received ?? 0) > 8) && found.links
       );

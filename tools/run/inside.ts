@@ -9,8 +9,8 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { client } from '../../agent/ctl/client.ts';
+import type { Of } from '../../agent/report/shape.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
-import type { Of } from '../../agent/report/shapes.ts';
 import { CHORDED_RING, type Hop, Mesh, type MeshLink, monotonicNs, nsOf, run, type Struck } from '../lab/mesh.ts';
 import { outage } from '../lab/outage.ts';
 import { type Agent, Probe, settle, startAgent, stopAgents } from '../lab/scenario.ts';

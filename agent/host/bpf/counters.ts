@@ -3,7 +3,7 @@
  * connections with noise (differential privacy, Dwork and others, 2006). Pure: told the time and its randomness.
  */
 import { type Nanos, SECOND } from '../../core/time.ts';
-import type { NeighbourXdp } from '../../report/api.ts';
+import type { NeighbourXdp } from '../../report/api/xdp.ts';
 import { BETWEEN_NS, type NeighbourFigures, type Stream, type Totals, type Who } from './layout.ts';
 
 /** The stream that says most of the link: ELP is of this link alone, an own OGM comes once an interval on every one. */

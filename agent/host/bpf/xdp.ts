@@ -10,7 +10,7 @@ import type { NeighbourEvidence, Tables, WorldEvent } from '../../core/event.ts'
 import type { IfIndex, Mac } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
-import type { XdpView } from '../../report/api.ts';
+import type { XdpView } from '../../report/api/xdp.ts';
 import type { AttachedXdp, Native, NativePacket, NativeSocket } from '../native.ts';
 import { figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
 import {

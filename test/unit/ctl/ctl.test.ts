@@ -13,9 +13,10 @@ import { logText } from '../../../agent/ctl/views.ts';
 import { watch } from '../../../agent/ctl/watch.ts';
 import { hear } from '../../../agent/host/http.ts';
 import { readMap } from '../../../agent/mesh/map.ts';
-import type { Sources } from '../../../agent/report/api.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
+import { mismatch, type Of, type Shape } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
+import type { Sources } from '../../../agent/report/sources.ts';
 import { FAULT, sources } from '../report/fixture.ts';
 
 // Times are shown in the reader's zone.
@@ -185,7 +186,7 @@ without the edge b to c it splits: 2 + 1 routers
 `,
   );
   const json = await run(['topology', '--file', file, '--json']);
-  assert.equal(shapes.mismatch(shapes.topology.schema, JSON.parse(json.out)), null);
+  assert.equal(mismatch(shapes.topology.schema, JSON.parse(json.out)), null);
   assert.equal((await run(['topology', '--file', file, '--to', 'c', '--from', 'a'])).out, '2  a > b > c\n');
   assert.match((await run(['topology', '--file', file, '--netjson'])).out, /"type": "NetworkGraph"/);
   assert.match((await run(['topology', '--file', file, '--dot'])).out, /"a" -- "b"/);
@@ -233,7 +234,7 @@ test('record export writes what is in memory, or a recording that is kept', asyn
 
 test('--json answers in the documented shapes, wherever the option stands', async (t) => {
   const socket = await agent(t);
-  const table: [string[], shapes.Shape<unknown>][] = [
+  const table: [string[], Shape<unknown>][] = [
     [['status'], shapes.status],
     [['nodes'], shapes.nodes],
     [['links'], shapes.links],
@@ -254,12 +255,12 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     ]) {
       const { status, out } = await run(argv);
       assert.equal(status, EXIT.ok, argv.join(' '));
-      assert.equal(shapes.mismatch(schema, JSON.parse(out)), null);
+      assert.equal(mismatch(schema, JSON.parse(out)), null);
     }
   }
   const refused = await run(['heal', 'explain', 'e9-f9', '--json', '--socket', socket]);
   assert.equal(refused.status, EXIT.refused);
-  assert.equal(shapes.mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
+  assert.equal(mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
 });
 
 test('no beacons: said, and a problem for scripts', async (t) => {
@@ -362,7 +363,7 @@ test('config check needs no agent', async (t) => {
   writeFileSync(file, "config heal 'heal'\n\toption mode 'sometimes'\n");
   const bad = await run(['config', 'check', file, '--json']);
   assert.equal(bad.status, EXIT.problem);
-  assert.equal(shapes.mismatch(shapes.configReport.schema, JSON.parse(bad.out)), null);
+  assert.equal(mismatch(shapes.configReport.schema, JSON.parse(bad.out)), null);
   assert.equal((await run(['config', 'check', `${file}.not`])).status, EXIT.refused);
 });
 
@@ -412,13 +413,13 @@ test('watch on a screen redraws until q, and leaves the screen as it was', async
 test('watch on a small screen keeps the newest of the journal', async (t) => {
   const socket = await agent(t);
   const ask = client(socket);
-  const { entries } = (await ask.get('/heal/log')) as shapes.Of<typeof shapes.log>;
+  const { entries } = (await ask.get('/heal/log')) as Of<typeof shapes.log>;
   const log = {
     version: 1,
     entries: Array.from({ length: 40 }, (_, i) => ({ ...entries[0]!, id: i, fault: `e9-f${i}` })),
   };
   const wide = { version: 1, links: [] as unknown[] };
-  const many = (await ask.get('/mesh/links')) as shapes.Of<typeof shapes.links>;
+  const many = (await ask.get('/mesh/links')) as Of<typeof shapes.links>;
   for (const links of [wide, { ...many, links: Array.from({ length: 60 }, () => many.links[0]!) }]) {
     const to = screen({ isScreen: true, rows: 24 });
     const get = async (path: string) =>
@@ -447,16 +448,16 @@ test('watch --json: an object a line, in the documented shapes, trouble too', as
   for (const line of [first!, second!]) {
     const { version, status, links, log } = JSON.parse(line);
     assert.equal(version, 1);
-    assert.equal(shapes.mismatch(shapes.status.schema, status), null);
-    assert.equal(shapes.mismatch(shapes.links.schema, links), null);
-    assert.equal(shapes.mismatch(shapes.log.schema, log), null);
+    assert.equal(mismatch(shapes.status.schema, status), null);
+    assert.equal(mismatch(shapes.links.schema, links), null);
+    assert.equal(mismatch(shapes.log.schema, log), null);
   }
-  assert.equal(shapes.mismatch(shapes.error.schema, JSON.parse(third!)), null);
+  assert.equal(mismatch(shapes.error.schema, JSON.parse(third!)), null);
   const documented = (command: string) => shapes.COMMANDS.find((one) => one.command === command)!.shape.schema;
   for (const line of [first!, second!, third!])
-    assert.equal(shapes.mismatch(documented('x0ctl watch --json'), JSON.parse(line)), null);
+    assert.equal(mismatch(documented('x0ctl watch --json'), JSON.parse(line)), null);
   const mode = JSON.parse((await run(['heal', 'mode', '--json', '--socket', socket])).out);
-  assert.equal(shapes.mismatch(documented('x0ctl heal mode --json'), mode), null);
+  assert.equal(mismatch(documented('x0ctl heal mode --json'), mode), null);
   const refused = await run(['watch', '--json', '--socket', `${socket}.not`]);
   assert.equal(refused.out.trimEnd().split('\n').length, 1);
 });

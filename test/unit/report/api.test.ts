@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { SECOND } from '../../../agent/core/time.ts';
 import type { Decision, Fault } from '../../../agent/core/words.ts';
-import { answer, CALLS, type Caller } from '../../../agent/report/api.ts';
+import type { Caller } from '../../../agent/report/api/call.ts';
+import { answer, CALLS } from '../../../agent/report/api.ts';
 import { explain } from '../../../agent/report/explain.ts';
 import { Outcomes } from '../../../agent/report/outcomes.ts';
-import { COMMANDS, error, mismatch } from '../../../agent/report/shapes.ts';
+import { mismatch } from '../../../agent/report/shape.ts';
+import { COMMANDS, error } from '../../../agent/report/shapes.ts';
 import { port, Router, tables } from '../heal/harness.ts';
 import { type Asking, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
 

@@ -6,7 +6,7 @@ import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Decision, Fault } from '../../../agent/core/words.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 import { Mesh } from '../../../agent/mesh/mesh.ts';
-import type { JournalEntry, Sources } from '../../../agent/report/api.ts';
+import type { JournalEntry, Sources } from '../../../agent/report/sources.ts';
 
 export const SELF = '02:00:00:00:00:0a';
 const B = '02:00:00:00:00:0b';

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { linksText } from '../../../agent/ctl/views.ts';
 import { answer } from '../../../agent/report/api.ts';
 import { collect, Metrics } from '../../../agent/report/metrics.ts';
-import type { links, Of } from '../../../agent/report/shapes.ts';
+import type { Of } from '../../../agent/report/shape.ts';
+import type { links } from '../../../agent/report/shapes.ts';
 import { link, meshOfThree, sources } from './fixture.ts';
 
 const NEIGHBOUR = '02:00:00:00:01:0b';

@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { linksText, profileText, statusText, xdpText } from '../../../agent/ctl/views.ts';
-import { answer, type Caller, type XdpView } from '../../../agent/report/api.ts';
+import type { Caller } from '../../../agent/report/api/call.ts';
+import type { XdpView } from '../../../agent/report/api/xdp.ts';
+import { answer } from '../../../agent/report/api.ts';
 import { collect, Metrics } from '../../../agent/report/metrics.ts';
+import { mismatch, type Of } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
 import { sources } from './fixture.ts';
 
@@ -58,8 +61,8 @@ function ask<T>(path: string, caller = ROOT, xdp: XdpView | null = VIEW): T {
 }
 
 test('links carry what came in, where it was measured', () => {
-  const answered = ask<shapes.Of<typeof shapes.links>>('/mesh/links');
-  assert.equal(shapes.mismatch(shapes.links.schema, answered), null);
+  const answered = ask<Of<typeof shapes.links>>('/mesh/links');
+  assert.equal(mismatch(shapes.links.schema, answered), null);
   const [first, second] = answered.links;
   assert.deepEqual(first!.incoming, {
     frames: 1234,
@@ -81,9 +84,9 @@ test('links carry what came in, where it was measured', () => {
 });
 
 test('what users did is exact for who may change the router alone', () => {
-  const root = ask<shapes.Of<typeof shapes.xdp>>('/mesh/xdp');
-  const guest = ask<shapes.Of<typeof shapes.xdp>>('/mesh/xdp', GUEST);
-  for (const one of [root, guest]) assert.equal(shapes.mismatch(shapes.xdp.schema, one), null);
+  const root = ask<Of<typeof shapes.xdp>>('/mesh/xdp');
+  const guest = ask<Of<typeof shapes.xdp>>('/mesh/xdp', GUEST);
+  for (const one of [root, guest]) assert.equal(mismatch(shapes.xdp.schema, one), null);
   assert.equal(root.totals.opened, 20);
   assert.equal(root.medianHandshakeMs, 2.097);
   assert.deepEqual(guest.totals, { strangers: 7, isolated: 1, unadmitted: 0, fragments: 2, unstamped: 0 });
@@ -91,17 +94,17 @@ test('what users did is exact for who may change the router alone', () => {
 });
 
 test('status says which level is in use', () => {
-  const status = ask<shapes.Of<typeof shapes.status>>('/mesh/status');
-  assert.equal(shapes.mismatch(shapes.status.schema, status), null);
+  const status = ask<Of<typeof shapes.status>>('/mesh/status');
+  assert.equal(mismatch(shapes.status.schema, status), null);
   assert.match(statusText(status, SCREEN), /\n {2}xdp +generic: wlan0: the driver has no XDP of its own\n/);
-  const off = ask<shapes.Of<typeof shapes.status>>('/mesh/status', ROOT, null);
+  const off = ask<Of<typeof shapes.status>>('/mesh/status', ROOT, null);
   assert.equal(off.xdp, null);
   assert.ok(!statusText(off, SCREEN).includes('xdp'));
 });
 
 test('off says so', () => {
-  const off = ask<shapes.Of<typeof shapes.xdp>>('/mesh/xdp', ROOT, null);
-  assert.equal(shapes.mismatch(shapes.xdp.schema, off), null);
+  const off = ask<Of<typeof shapes.xdp>>('/mesh/xdp', ROOT, null);
+  assert.equal(mismatch(shapes.xdp.schema, off), null);
   assert.deepEqual([off.level, off.why], ['off', 'bpf.enabled is 0']);
   assert.equal(xdpText(off, SCREEN), 'off (bpf.enabled is 0)\n');
 });

@@ -1,0 +1,43 @@
+/** Holds a configuration file against the schema. */
+import { settle } from '../../config/load.ts';
+import { PACKAGE } from '../../config/schema.ts';
+import type { Of } from '../shape.ts';
+import * as shapes from '../shapes.ts';
+import { type Call, call, usage } from './call.ts';
+
+export const checkCalls: readonly Call[] = [
+  call({
+    method: 'POST',
+    path: '/config/check',
+    help: 'Holds the text of a configuration file against the schema. Changes nothing.',
+    body: [
+      { name: 'text', type: 'string', help: 'the text of the file' },
+      { name: 'file', type: 'string', help: 'its name, for the messages; may be left out' },
+    ],
+    shape: shapes.configReport,
+    answer: ({ body }) => {
+      if (typeof body.text !== 'string') throw usage('text: expected the text of a configuration file');
+      return checkConfig(body.text, typeof body.file === 'string' ? body.file : PACKAGE);
+    },
+  }),
+];
+
+/** What is wrong with the text of a configuration file. Also for x0ctl, which needs no agent for it. */
+export function checkConfig(source: Uint8Array | string, file: string): Of<typeof shapes.configReport> {
+  const { problems, warnings } = settle(source, file);
+  return {
+    version: 1,
+    file,
+    valid: problems.length === 0,
+    problems: problems.map(({ message, detail }) => ({
+      line: typeof detail.line === 'number' ? detail.line : 0,
+      option: [detail.section, detail.option].filter((part) => typeof part === 'string').join('.'),
+      message,
+    })),
+    warnings: warnings.map(({ line, section, option, message }) => ({
+      line,
+      option: option === undefined ? section : `${section}.${option}`,
+      message,
+    })),
+  };
+}

@@ -1,0 +1,41 @@
+/** The recordings of repairs. */
+import { AgentError } from '../../core/errors.ts';
+import * as shapes from '../shapes.ts';
+import { type Call, call, usage } from './call.ts';
+
+export const recordCalls: readonly Call[] = [
+  call({
+    method: 'GET',
+    path: '/record',
+    help: 'The recordings of repairs that are kept.',
+    shape: shapes.recordings,
+    answer: ({ sources }) => ({
+      recordings: sources.recorder.list().map(({ id, wall, bytes, faults }) => ({
+        id,
+        time: new Date(wall).toISOString(),
+        bytes,
+        faults,
+      })),
+    }),
+  }),
+  call({
+    method: 'POST',
+    path: '/record/export',
+    help: 'One recording, or what the flight recorder has in memory now. Changes nothing.',
+    body: [{ name: 'id', type: 'integer', help: 'of a recording that is kept; what is in memory without it' }],
+    shape: shapes.recording,
+    answer: ({ sources, body }) => {
+      const id = body.id ?? null;
+      if (id !== null && !Number.isSafeInteger(id)) throw usage('id: expected the number of a recording');
+      const recording = sources.recorder.export(id as number | null);
+      if (recording === null)
+        throw new AgentError(
+          'E_NOT_FOUND',
+          id === null
+            ? 'nothing is recorded: state.recorder is 0, or too small for this mesh'
+            : `there is no recording ${id}; see record list`,
+        );
+      return { bytes: recording.length, data: Buffer.from(recording).toString('base64') };
+    },
+  }),
+];

@@ -1,0 +1,127 @@
+/** What the calls of the API rest on, as types: the daemon provides it, and a test can. A room adds a member that shows it. */
+import type { BeaconView } from '../beacon/beacon.ts';
+import type { Mac } from '../core/ids.ts';
+import type { Nanos } from '../core/time.ts';
+import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
+import type { MeshView } from '../mesh/mesh.ts';
+import type { XdpView } from './api/xdp.ts';
+
+/** A decision as the journal keeps it: host's `Entry`. */
+export interface JournalEntry {
+  readonly id: number;
+  /** Milliseconds since 1970; `decision.at` counts from that boot's zero. */
+  readonly wall: number;
+  readonly decision: Decision;
+}
+
+/** What host's `State` offers of itself. */
+export interface JournalReader {
+  /** At most `limit` entries in the order of their numbers: those after `sinceId`, or without it the newest. */
+  query(query: {
+    readonly limit: number;
+    readonly sinceId?: number;
+    readonly faultId?: string;
+  }): readonly JournalEntry[];
+  status(): { readonly entries: number; readonly pending: number; readonly omitted: number };
+  /** Rows of the chain as they are on the medium. Throws E_JOURNAL_BROKEN. */
+  chain(
+    after: number,
+    limit: number,
+  ): {
+    readonly checkpoint: Sealed;
+    readonly head: Sealed;
+    readonly rows: readonly (Sealed & { readonly entry: string })[];
+  };
+}
+
+export interface Sealed {
+  readonly id: number;
+  readonly hash: Uint8Array;
+}
+
+/** What host's `State` and `Recorder` have: recordings of repairs, the oldest first, and what is in memory now (id null). */
+export interface RecordingReader {
+  list(): readonly {
+    readonly id: number;
+    readonly wall: number;
+    readonly bytes: number;
+    readonly faults: readonly string[];
+  }[];
+  /** gzip; null where there is none. */
+  export(id: number | null): Uint8Array | null;
+}
+
+/** What heal shows of itself. */
+export interface HealView {
+  readonly mode: Mode;
+  /** Faults that are not over. */
+  readonly faults: readonly Fault[];
+  /** Routers that are dead beside those that have a fault. */
+  readonly untold: number;
+  /** Repairs under way. */
+  readonly repairs: readonly { readonly fault: Fault; readonly action: Action; readonly state: string }[];
+  /** Each class of faults: whether it is repaired, and what it has shown. */
+  readonly classes: readonly {
+    readonly class: FaultClass;
+    readonly mode: ClassMode;
+    readonly safe: boolean;
+    readonly acts: boolean;
+    readonly right: number;
+    readonly wrong: number;
+    readonly confidence: number;
+  }[];
+  /** How each repair has fared here. */
+  readonly known: readonly {
+    readonly class: FaultClass;
+    readonly action: Action;
+    readonly tries: number;
+    readonly successes: number;
+    readonly repairNs: Nanos;
+    readonly sideEffects: number;
+  }[];
+  readonly budgets: readonly { readonly name: string; readonly left: number; readonly capacity: number }[];
+  /** Ids of changes that would be undone if the agent died now. */
+  readonly undoArmed: readonly string[];
+  /** There is an alarm key. */
+  readonly authenticated: boolean;
+}
+
+/** A part that works with less than it could: 'netlink events' at 'polling', because ... */
+export interface Degraded {
+  readonly part: string;
+  readonly level: string;
+  readonly why: string;
+}
+
+/** All that the calls rest on. The daemon provides it; every function answers at once and does not throw. */
+export interface Sources {
+  readonly version: string;
+  readonly startedAt: Nanos;
+  now(): Nanos;
+  degraded(): readonly Degraded[];
+  mesh(): MeshView;
+  /** null where there are no beacons, or where who we are is not known yet. */
+  beacon(): BeaconView | null;
+  heal(): HealView;
+  readonly journal: JournalReader;
+  /** The last decision on an open fault, or the one that repaired it. */
+  outcome(fault: string): Decision | null;
+  readonly recorder: RecordingReader;
+  /** null where the section bpf is off. */
+  xdp?(): XdpView | null;
+  /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
+  config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  process(): { readonly rssBytes: number; readonly cpuSeconds: number };
+  /** Feeds the runtime a 'mode-asked' or 'kick-asked' event. Answers what was decided in that turn. */
+  ask(
+    event:
+      | { readonly type: 'mode-asked'; readonly by: string; readonly mode: Mode }
+      | {
+          readonly type: 'class-mode-asked';
+          readonly by: string;
+          readonly class: FaultClass;
+          readonly mode: ClassMode;
+        }
+      | { readonly type: 'kick-asked'; readonly by: string; readonly lost: Mac | null },
+  ): readonly Decision[];
+}
