@@ -1,0 +1,24 @@
+/**
+ * All commands, a line a group, in the order of --help. A group is a file of commands/: its rows are what dispatch, help and
+ * whatever completes a line rest on. What a command needs to run it imports when it runs.
+ */
+import type { Command } from './command.ts';
+import { beaconCommands } from './commands/beacon.ts';
+import { bpfCommands } from './commands/bpf.ts';
+import { configCommands } from './commands/config.ts';
+import { healCommands } from './commands/heal.ts';
+import { meshCommands } from './commands/mesh.ts';
+import { recordCommands } from './commands/record.ts';
+import { twinCommands } from './commands/twin.ts';
+import { watchCommands } from './commands/watch.ts';
+
+export const COMMANDS: readonly Command[] = [
+  ...meshCommands,
+  ...beaconCommands,
+  ...watchCommands,
+  ...healCommands,
+  ...recordCommands,
+  ...twinCommands,
+  ...bpfCommands,
+  ...configCommands,
+];
