@@ -6,6 +6,8 @@ import { Worker } from 'node:worker_threads';
 import type { Effect } from '../core/effect.ts';
 import type { WorldEvent } from '../core/event.ts';
 import { MS, type Nanos } from '../core/time.ts';
+import type { Heal } from '../heal/heal.ts';
+import type { Mesh } from '../mesh/mesh.ts';
 import type { RehearsalState, Verdict } from '../twin/rehearse.ts';
 
 type Rehearsal = Extract<Effect, { type: 'rehearse' }>;
@@ -66,4 +68,23 @@ function wordsOf({ lost, unreached, routers, left }: Verdict): string {
   const probes = `in a mesh of ${routers} routers ${lost.with} probes were lost with it, ${lost.without} without`;
   const gone = `${unreached.with} and ${unreached.without} routers out of reach afterwards`;
   return `${probes}; ${gone}${left.length > 0 ? `; not shown: ${left.join(', ')}` : ''}`;
+}
+
+/** null while who we are, or what the tables hold, is not known. */
+export function rehearsalState({ monitor, knowledge }: Heal, mesh: Mesh): RehearsalState | null {
+  const { self, links } = mesh.view();
+  const { tables, settings } = monitor;
+  if (self === null || tables === null) return null;
+  const owned = links.filter(({ originator }) => originator !== null);
+  return {
+    self,
+    // There is a key, and another thread need not have it.
+    settings: { ...settings, key: settings.key === '' ? '' : '00'.repeat(32) },
+    tables,
+    links: [...monitor.links.values()],
+    owners: Object.fromEntries(owned.map(({ neighbour, originator }) => [neighbour, originator!])),
+    agents: owned
+      .filter(({ index, neighbour }) => knowledge.isAgent(index, neighbour))
+      .map(({ originator }) => originator!),
+  };
 }

@@ -1,0 +1,65 @@
+/** What the API, the metrics and x0ctl show, joined from where it is. A part adds its own (`Part.shows`). */
+import { type Config, optionValue, ROWS } from '../config/schema.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
+import type { Heal } from '../heal/heal.ts';
+import type { State } from '../host/state.ts';
+import type { Host } from '../host/world.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { Outcomes } from '../report/outcomes.ts';
+import type { Sources } from '../report/sources.ts';
+
+interface From extends Pick<Sources, 'version' | 'startedAt' | 'degraded' | 'recorder' | 'ask'> {
+  now(): Nanos;
+  /** As the file was read last. */
+  config(): Config;
+  readonly mesh: Mesh;
+  readonly room: Heal;
+  readonly host: Host;
+  readonly state: State;
+  readonly outcomes: Outcomes;
+}
+
+export function sourcesOf({ version, startedAt, degraded, recorder, ask, now, config, ...from }: From): Sources {
+  const { mesh, room, host, state, outcomes } = from;
+  return {
+    version,
+    startedAt,
+    now,
+    degraded,
+    mesh: () => mesh.view(),
+    beacon: () => null,
+    heal: () => ({
+      mode: room.monitor.settings.mode,
+      faults: room.analyse.open(),
+      untold: room.analyse.untold(),
+      repairs: [...room.execute.busy(), ...room.mend.busy()],
+      classes: room.earned.view(),
+      known: room.knowledge.records(),
+      budgets: [{ name: 'kicks', left: room.kick.left(now()), capacity: room.monitor.settings.kickBudget }],
+      undoArmed: host.armed(),
+      authenticated: room.monitor.settings.key !== '',
+    }),
+    journal: state,
+    outcome: (fault) => outcomes.of(fault),
+    recorder,
+    config: () => asTable(config()),
+    process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),
+    ask,
+  };
+}
+
+function asTable(config: Config): Record<string, Record<string, unknown>> {
+  const table: Record<string, Record<string, unknown>> = {};
+  for (const row of ROWS) {
+    table[row.section] ??= {};
+    const value = optionValue(config, row);
+    const scale = row.option.unit === 'ms' ? MS : row.option.unit === 's' ? SECOND : 1;
+    table[row.section]![row.name] = row.option.kind === 'duration' ? (value as number) / scale : (value ?? null);
+  }
+  return table;
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
