@@ -11,7 +11,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
-import { originatorAddress, type Surroundings, ways } from './surroundings.ts';
+import { fallen, originatorAddress, type Surroundings, ways } from './surroundings.ts';
 import {
   ANY,
   decodeFrame,
@@ -129,7 +129,10 @@ export class Alarm implements Machine {
     if (!this.#raised.take(now)) return [unsent()];
     this.#counter += 1;
     const alarm: AlarmWord = { ...word, sender, epoch: this.#around.epoch, counter: this.#counter };
-    return [this.#spread(alarm, avoid), metric('alarms_sent_total', {}, 1)];
+    return [
+      this.#spread(alarm, avoid, [...ways(this.#around), ...fallen(this.#around)]),
+      metric('alarms_sent_total', {}, 1),
+    ];
   }
 
   #take(index: IfIndex, hex: string, now: Nanos): Effect[] {
@@ -188,9 +191,9 @@ export class Alarm implements Machine {
   }
 
   /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
-  #spread(alarm: AlarmWord, avoid: readonly IfIndex[]): Effect {
+  #spread(alarm: AlarmWord, avoid: readonly IfIndex[], by = ways(this.#around)): Effect {
     const signed = encodeAlarm(alarm, ANY, this.#key!);
-    const frames = ways(this.#around)
+    const frames = by
       .filter((link) => !avoid.includes(link.index) || this.#isShared(link.index))
       .map((link) => ({ interface: link.index, frame: toHex(fromInterface(signed, link.mac)) }));
     return { type: 'send', frames };

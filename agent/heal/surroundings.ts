@@ -100,6 +100,16 @@ export function ways(around: Surroundings, avoid: Iterable<IfIndex> = []): Link[
   );
 }
 
+/**
+ * Live interfaces that were under the mesh and are nowhere now: bat0 is being deleted, or they were taken out. Whoever is
+ * behind one of them is who has to know.
+ */
+export function fallen(around: Surroundings): Link[] {
+  const isFallen = ({ name, up, carrier, master }: Link) =>
+    up && carrier && master === 0 && around.members.has(name) && !isPrimary(around, name);
+  return [...around.links.values()].filter(isFallen);
+}
+
 /** The neighbours last seen on an interface. */
 export function neighboursOn(around: Surroundings, index: IfIndex): Mac[] {
   return (around.tables?.neighbours ?? []).filter((row) => row.interface === index).map((row) => row.neighbour);

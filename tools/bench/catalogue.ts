@@ -27,6 +27,9 @@ const ONLY = process.env.X0_BENCH_ONLY?.split(',');
 /** From one fault's end to the next: an agent keeps an eye on an interface that has failed. */
 const REST_S = 40;
 const FIRST_S = 5;
+/** What is a fault only beside what a link used to be: an agent that has just begun does not know that yet. */
+const HISTORY_S = 150;
+const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay']);
 
 /** What a fault is made of here, but for its name and its time. `turn` moves it round the ring. */
 type Trial = (turn: number) => Readonly<Record<string, unknown>> & { readonly for_s?: number };
@@ -80,6 +83,7 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
 export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
   const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
   const every = (TRIALS[fault](turn).for_s ?? 0) + REST_S;
+  const first = BY_HISTORY.has(fault) ? HISTORY_S : FIRST_S;
   const document = {
     format: 1,
     name: fault,
@@ -93,11 +97,11 @@ export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenar
     // Every router is the start of a way, so that the link in use is another one each time.
     probes: [0, 1, 2, 3].map((n) => ({ from: `r${n}`, to: `r${(n + 2) % 4}`, interval_ms: 5 })),
     timeline: Array.from({ length: runs }, (_, i) => ({
-      at_s: FIRST_S + i * every,
+      at_s: first + i * every,
       fault,
       ...TRIALS[fault](turn + i),
     })),
-    duration_s: FIRST_S + runs * every,
+    duration_s: first + runs * every,
   };
   const parsed = parseScenario(JSON.stringify(document));
   if (!parsed.ok) throw new Error(`${fault}: ${JSON.stringify(parsed.problems)}`);

@@ -56,6 +56,34 @@ test('a lost carrier: alarm and first OGM leave in the same turn, before anythin
   );
 });
 
+test('while bat0 is being deleted the last of its interfaces still carry word to whoever is behind them', () => {
+  const behindEach = tables(
+    [
+      ['02:00:00:00:00:aa', 1, true],
+      ['02:00:00:00:00:bb', 2, true],
+    ],
+    [
+      ['02:00:00:00:01:01', 1],
+      ['02:00:00:00:01:02', 2],
+    ],
+  );
+  const router = new Router({}, [port(1), port(2)], behindEach);
+  const alarms = () =>
+    router.sent
+      .filter((frame) => ethertype(frame.frame) === ETH_P_X0)
+      .map(({ interface: index, frame }) => {
+        const word = decodeFrame(fromHex(frame), macKey(fromHex(KEY)));
+        return [index, word.kind === 'alarm' ? word.alarm.affected : word.kind];
+      });
+  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
+  assert.deepEqual(alarms().sort(), [
+    [21, ['02:00:00:00:00:bb']],
+    [22, ['02:00:00:00:00:bb']],
+  ]);
+});
+
 test('a kick sends contiguous sequence numbers from the kernel’s last, at the configured pace', () => {
   const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) });
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
