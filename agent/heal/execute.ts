@@ -150,7 +150,10 @@ export class Execute implements Machine {
       const alarm = this.#alarm(fault, lost);
       if (alarm !== null) effects.push({ type: 'emit', event: { type: 'raise-alarm', alarm, avoid } });
       const originators = lost.map(({ originator }) => originator);
-      if (lost.length > 0) effects.push({ type: 'emit', event: { type: 'withdraw', originators, avoid } });
+      // Who is behind a fallen interface must hear the alarm; that the way to them has gone is for the others.
+      const behind =
+        fault.class === 'interface-fell-out' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : avoid;
+      if (lost.length > 0) effects.push({ type: 'emit', event: { type: 'withdraw', originators, avoid: behind } });
       effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
       if (!plan.detachLate) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
     } else if (action === 'clear-way') {

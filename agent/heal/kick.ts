@@ -16,7 +16,7 @@ import type { KickReason } from '../core/words.ts';
 import { Budget } from './budget.ts';
 import { Loan } from './loan.ts';
 import { continueOgm, type Ogm, parseOgms, seqnoAhead, withdrawOgm } from './ogm.ts';
-import { originatorAddress, type Surroundings, ways } from './surroundings.ts';
+import { fallen, originatorAddress, type Surroundings, ways } from './surroundings.ts';
 
 /** How long after our last frame others' OGMs may still be on their way through us: aggregation stays off so long. */
 const LINGER: Nanos = 400 * MS;
@@ -169,7 +169,7 @@ export class Kick implements Machine {
   /** Comes before a kick, and goes when the budget has one left; the kick then takes it. */
   #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[], now: Nanos): Effect[] {
     if (this.left(now) < 1 || this.#room() < TOGETHER) return [];
-    const links = ways(this.#around, avoid);
+    const links = [...ways(this.#around), ...fallen(this.#around)].filter(({ index }) => !avoid.includes(index));
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const originator of originators.slice(0, MOST_WITHDRAWN)) {
       const ogm = this.#forwarded.get(originator);

@@ -84,6 +84,28 @@ test('while bat0 is being deleted the last of its interfaces still carry word to
   ]);
 });
 
+test('the way to whoever is behind a fallen interface is withdrawn at all other doors, fallen ones too', () => {
+  const behindEach = tables(
+    [
+      ['02:00:00:00:00:aa', 1, true],
+      ['02:00:00:00:00:bb', 2, true],
+    ],
+    [
+      ['02:00:00:00:01:01', 1],
+      ['02:00:00:00:01:02', 2],
+    ],
+  );
+  const router = new Router({}, [port(1), port(2)], behindEach);
+  router.feed(ownOgm(77, '02:00:00:00:00:bb'));
+  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
+  const withdrawn = router.sent.filter((frame) => ethertype(frame.frame) === ETH_P_BATMAN);
+  assert.deepEqual(new Set(withdrawn.map((frame) => frame.interface)), new Set([21]));
+  // Offset 18 of the frame: the sequence number.
+  assert.deepEqual(new Set(withdrawn.map(({ frame }) => Number.parseInt(frame.slice(36, 44), 16))), new Set([77]));
+});
+
 test('a kick sends contiguous sequence numbers from the kernel’s last, at the configured pace', () => {
   const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) });
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
