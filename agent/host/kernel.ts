@@ -21,6 +21,7 @@ import {
   encodeSetMaster,
   encodeSetMtu,
   encodeSetUp,
+  encodeUseIpNeighbour,
   getLink,
   subscribeLinks,
 } from './netlink/rtnetlink.ts';
@@ -54,6 +55,8 @@ export interface Kernel {
   stations(meshInterface: string): Promise<Stations | null>;
   /** NUD_* of whoever has this address. */
   neighbourStates(address: string): Promise<number[]>;
+  /** Has the kernel find out whether somebody with this address is there: the states tell, some seconds later. */
+  askNeighbour(index: IfIndex, address: string): Promise<void>;
   /** Asks for one link and tells what it is now, unless events have told something newer. Kept when that is over. */
   look(name: string): Promise<void>;
   /** Throws E_NOT_FOUND when an interface of it is not there. */
@@ -198,6 +201,9 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
     async neighbourStates(address) {
       const rows = await dumpIpNeighbours(route);
       return rows.filter((row) => row.address === address).map(({ state }) => state);
+    },
+    async askNeighbour(index, address) {
+      await route.request(encodeUseIpNeighbour(index, address), `ask for ${address}`);
     },
     look(name) {
       const take = (link: Link | undefined, told: ReadonlySet<IfIndex>) => {

@@ -96,6 +96,9 @@ export class Surveyor {
         answers,
       };
       feed({ type: 'upstream', upstream });
+      // Where nobody sends anything out, nobody notices that nothing goes out.
+      if (out !== undefined && route !== null && route.gateway !== '' && upstream.carrier)
+        await kernel.askNeighbour(out.index, route.gateway);
     }, 'the default route');
   }
 

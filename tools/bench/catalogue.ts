@@ -73,7 +73,7 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
   // The gateways are r0 and r2.
   'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 60 }),
   'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 90 }),
-  'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 25 }),
+  'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 60 }),
   'cpu-hog': atNode({ processes: 3 }),
   'memory-pressure': atNode({ mib: 400 }),
   'clock-stepped': (turn) => ({ node: 'r0', step_s: turn % 2 === 0 ? 3600 : -7200 }),

@@ -320,6 +320,16 @@ export function decodeIpNeighbour(bytes: Uint8Array, start: number, end: number)
   };
 }
 
+const NTF_USE = 1;
+
+/** As though a packet were sent to it: what is stale is asked for anew, and who does not answer has failed seconds later. */
+export function encodeUseIpNeighbour(index: IfIndex, address: string): Uint8Array {
+  const ip = ipBytes(address);
+  const family = ip.length === 4 ? AF_INET : AF_INET6;
+  const head = [Uint8Array.of(family, 0, 0, 0), u32Bytes(index), Uint8Array.of(0, 0, NTF_USE, 0)];
+  return encodeMessage(RTM_NEWNEIGH, NLM_F_CREATE, join(head), bytesAttribute(NDA.DST, ip));
+}
+
 export function encodeDumpIpNeighbours(): Uint8Array {
   return encodeMessage(RTM_GETNEIGH, 0, new Uint8Array(12));
 }

@@ -116,6 +116,23 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     route.close();
   },
 
+  async 'whoever is asked for and does not answer has failed'() {
+    const { route, a } = await veth();
+    await rt.change(route, rt.encodeAddAddress(a.index, { family: 4, address: '10.1.2.3', prefix: 24 }), 'add');
+    const FAILED = 0x20;
+    const stateOf = async (address: string) =>
+      (await rt.dumpIpNeighbours(route)).find((row) => row.index === a.index && row.address === address)?.state ?? 0;
+    await rt.change(route, rt.encodeUseIpNeighbour(a.index, '10.1.2.9'), 'ask');
+    let state = 0;
+    const end = Date.now() + 10_000;
+    while (state !== FAILED && Date.now() < end) {
+      await pause(100);
+      state = await stateOf('10.1.2.9');
+    }
+    assert.equal(state, FAILED);
+    route.close();
+  },
+
   async 'a refusal carries the errno and the words of the kernel'() {
     const route = openRoute();
     await assert.rejects(rt.change(route, rt.encodeCreateVeth('a-name-that-is-too-long', 'b0'), 'create'), (error) => {
