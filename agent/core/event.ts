@@ -215,8 +215,17 @@ export type MachineEvent =
     }
   | { readonly type: 'alarm'; readonly alarm: Alarm; readonly interface: IfIndex }
   /** A neighbour answered an echo: round trip over one hard interface. */
-  | { readonly type: 'echo'; readonly neighbour: Mac; readonly interface: IfIndex; readonly rttNs: Nanos }
+  | {
+      readonly type: 'echo';
+      readonly neighbour: Mac;
+      readonly interface: IfIndex;
+      readonly rttNs: Nanos;
+      /** It answers an 'ask': what a doubt has asked says nothing of what the link loses. */
+      readonly asked?: boolean;
+    }
   | { readonly type: 'echo-lost'; readonly neighbour: Mac; readonly interface: IfIndex }
+  /** An echo now, outside the usual ones: a neighbour may have fallen silent. */
+  | { readonly type: 'ask'; readonly neighbour: Mac; readonly interface: IfIndex }
   /** What the last reading of the tables says of each link, cleaned of what repairs do to it. */
   | { readonly type: 'links'; readonly links: readonly LinkFigures[] }
   | { readonly type: 'finding'; readonly finding: Finding }

@@ -28,6 +28,7 @@ import {
 const SENDERS = 1024;
 /** An echo without an answer is lost after this. */
 const ECHO_TIMEOUT: Nanos = 1000 * MS;
+const MOST_ASKED = 4096;
 /** Echo requests answered a minute, for each asker. */
 const ECHO_BUDGET = 60;
 /** Who among the neighbours runs the agent is worth knowing soon. */
@@ -63,7 +64,7 @@ export class Alarm implements Machine {
   #slower = 1;
   /** Neighbours that have answered: only of them silence means loss, a router without the agent never answers. */
   readonly #speakers = new Set<string>();
-  readonly #asked = new Map<number, { neighbour: Mac; interface: IfIndex; at: Nanos }>();
+  readonly #asked = new Map<number, { neighbour: Mac; interface: IfIndex; at: Nanos; usual: boolean }>();
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -83,6 +84,8 @@ export class Alarm implements Machine {
         return this.#raise(event.alarm, event.avoid, now);
       case 'frame':
         return this.#take(event.interface, event.frame, now);
+      case 'ask':
+        return this.#ask([event], false, now);
       case 'ease':
         this.#slower = event.on ? EASED : 1;
         return [];
@@ -221,7 +224,8 @@ export class Alarm implements Machine {
       this.#asked.delete(echo.counter);
       if (now - asked.at >= ECHO_TIMEOUT) return [refused('late-echo')];
       if (this.#speakers.size < SENDERS) this.#speakers.add(`${index} ${source}`);
-      return [{ type: 'emit', event: { type: 'echo', neighbour: source, interface: index, rttNs: now - asked.at } }];
+      const heard = { type: 'echo', neighbour: source, interface: index, rttNs: now - asked.at } as const;
+      return [{ type: 'emit', event: asked.usual ? heard : { ...heard, asked: true } }];
     }
     // By interface: what one neighbour asks over two cables need not arrive in order.
     const asker = `${index} ${echo.asker}`;
@@ -241,26 +245,31 @@ export class Alarm implements Machine {
     for (const [counter, asked] of this.#asked) {
       if (now - asked.at < ECHO_TIMEOUT) continue;
       this.#asked.delete(counter);
-      if (!this.#speakers.has(`${asked.interface} ${asked.neighbour}`)) continue;
+      // One that was asked in doubt is judged by whoever had it asked.
+      if (!asked.usual || !this.#speakers.has(`${asked.interface} ${asked.neighbour}`)) continue;
       effects.push({
         type: 'emit',
         event: { type: 'echo-lost', neighbour: asked.neighbour, interface: asked.interface },
       });
     }
     this.#nextEcho = now + this.#slower * this.#around.settings.echoNs;
+    return [...effects, ...this.#ask(this.#around.tables?.neighbours ?? [], true, now)];
+  }
+
+  #ask(whom: readonly { neighbour: Mac; interface: IfIndex }[], usual: boolean, now: Nanos): Effect[] {
     const asker = originatorAddress(this.#around);
-    if (asker === null || this.#around.settings.mode === 'off') return effects;
+    if (this.#key === null || asker === null || this.#around.settings.mode === 'off') return [];
     const frames: { interface: IfIndex; frame: string }[] = [];
-    for (const { neighbour, interface: index } of this.#around.tables?.neighbours ?? []) {
+    for (const { neighbour, interface: index } of whom) {
       const link = this.#around.links.get(index);
       if (link === undefined || !link.carrier) continue;
       this.#counter += 1;
-      this.#asked.set(this.#counter, { neighbour, interface: index, at: now });
+      this.#asked.set(this.#counter, { neighbour, interface: index, at: now, usual });
+      if (this.#asked.size > MOST_ASKED) this.#asked.delete(this.#asked.keys().next().value!);
       const echo = { reply: false, asker, epoch: this.#around.epoch, counter: this.#counter };
       frames.push({ interface: index, frame: toHex(encodeEcho(echo, neighbour, link.mac, this.#key)) });
     }
-    if (frames.length > 0) effects.push({ type: 'send', frames });
-    return effects;
+    return frames.length === 0 ? [] : [{ type: 'send', frames }];
   }
 }
 

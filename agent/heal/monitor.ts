@@ -6,7 +6,8 @@ import type { InterfaceAddress, Link, MeshInfo, MeshSettings, Neighbour } from '
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
-import { expectedEveryMs, silentAfterMs, unheardAfterMs } from '../mesh/silence.ts';
+import { expectedEveryMs, MISSED, patientEveryMs, silentAfterMs, unheardAfterMs } from '../mesh/silence.ts';
+import { Hearing } from './hearing.ts';
 import { attached, broken, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
@@ -15,31 +16,9 @@ const AFTER_ALARM: Nanos = 300 * MS;
 const MOST_SAID = 32;
 /** What others make us remember is bounded. */
 const MOST_NEIGHBOURS = 1024;
-/**
- * A neighbour that was silent for so long and came back may be so again: its OGMs are rarer than ours, or get lost on the
- * way. Twice its longest silence is unusual; that is forgotten slowly, and never taken for longer than this.
- */
-const UNUSUAL = 2;
-const FORGETTING = 0.999;
-const LONGEST_USUAL_MS = 30_000;
 /** A router short of time looks so many times less often. */
 const EASED = 4;
-/** A reading reaches us a little later than it was made: what it calls heard just after a loss was heard before. */
-const READING_TAKES: Nanos = 200 * MS;
-
 type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
-
-/** What is known of one neighbour. Times by our clock, 0 for never. */
-interface Known {
-  row: Neighbour;
-  silent: boolean;
-  usualMs: number;
-  /** Our radio has dropped it: nothing heard before that counts. */
-  goneAt: Nanos;
-  /** Frames to it were not acknowledged, and how many in a row. */
-  unheardAt: Nanos;
-  unheard: number;
-}
 
 export class Monitor implements Machine, Surroundings {
   readonly name = 'monitor';
@@ -59,7 +38,9 @@ export class Monitor implements Machine, Surroundings {
   #nextPoll: Nanos = NEVER;
   #slower = 1;
   /** What is known of each neighbour, by interface and address. */
-  readonly #neighbourhood = new Map<string, Known>();
+  readonly #neighbourhood = new Map<string, Hearing>();
+  /** Those that are being asked whether they are alive. */
+  readonly #asked = new Set<Hearing>();
   /** Originators with when they were last heard of, by our clock. */
   readonly #heard = new Map<Mac, Nanos>();
   readonly #dead = new Set<Mac>();
@@ -101,6 +82,12 @@ export class Monitor implements Machine, Surroundings {
       case 'declared':
         this.declared = new Set(event.interfaces);
         return [];
+      case 'echo':
+        this.#neighbourhood.get(`${event.interface} ${event.neighbour}`)?.answered(event.rttNs);
+        return [];
+      case 'echo-lost':
+        this.#neighbourhood.get(`${event.interface} ${event.neighbour}`)?.lost();
+        return [];
       case 'ease':
         this.#slower = event.on ? EASED : 1;
         return [];
@@ -109,16 +96,18 @@ export class Monitor implements Machine, Surroundings {
         this.settings = { ...this.settings, mode: event.mode };
         return [log(`healing is now ${event.mode}`, { by: event.by })];
       case 'tick':
-        if (now < this.#nextPoll) return [];
+        if (now < this.#nextPoll) return this.#ask(now);
         this.#nextPoll = now + this.#slower * this.settings.pollNs;
-        return [{ type: 'poll' }];
+        return [{ type: 'poll' }, ...this.#ask(now)];
       default:
         return [];
     }
   }
 
   deadline(): Nanos {
-    return this.started ? this.#nextPoll : NEVER;
+    let earliest = this.started ? this.#nextPoll : NEVER;
+    for (const { deadline } of this.#asked) earliest = Math.min(earliest, deadline);
+    return earliest;
   }
 
   #settle(settings: HealSettings, now: Nanos): Effect[] {
@@ -271,29 +260,27 @@ export class Monitor implements Machine, Surroundings {
       let known = this.#neighbourhood.get(key);
       if (known === undefined) {
         if (this.#neighbourhood.size >= MOST_NEIGHBOURS) continue;
-        known = { row, silent: false, usualMs: 0, goneAt: 0, unheardAt: 0, unheard: 0 };
+        known = new Hearing(row);
         this.#neighbourhood.set(key, known);
       }
-      if (row.lastSeenMs < known.row.lastSeenMs) {
-        known.usualMs = Math.min(LONGEST_USUAL_MS, Math.max(known.row.lastSeenMs, known.usualMs * FORGETTING));
-      }
-      known.row = row;
-      const slow = Math.max(silentAfterMs(tables, row.interface), UNUSUAL * known.usualMs);
-      const before = (at: Nanos): boolean => at > 0 && now - row.lastSeenMs * MS <= at + READING_TAKES;
-      // Until it is heard again.
-      const unheard = before(known.unheardAt);
-      const limit = unheard ? Math.min(slow, unheardAfterMs(tables, row.interface)) : slow;
-      const silent = row.lastSeenMs > limit || before(known.goneAt);
-      if (!silent) known.goneAt = 0;
-      const carrier = links.get(row.interface)?.carrier ?? false;
+      const { interface: index } = row;
+      known.read(row, patientEveryMs(tables, index), now);
+      const slow = silentAfterMs(tables, index, known.missable(MISSED));
+      const silent = known.isSilent(slow, unheardAfterMs(tables, index), now);
+      const carrier = links.get(index)?.carrier ?? false;
       if (silent && !known.silent && carrier && said.length < MOST_SAID) {
         known.silent = true;
-        const every = expectedEveryMs(tables, row.interface);
+        const every = expectedEveryMs(tables, index);
         const usual = known.usualMs > every ? `, at times only after ${Math.round(known.usualMs)} ms` : '';
-        const lost = unheard ? `; ${known.unheard} frames in a row to it were not acknowledged` : '';
-        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}${lost}`;
-        const source = unheard ? 'batadv tables, nl80211' : undefined;
-        said.push(this.#say('neighbour-silent', nameOf(row), row.interface, row.neighbour, detail, source));
+        const isUnheard = known.isUnheard(now);
+        const lost = isUnheard ? `; ${known.unheard} frames in a row to it were not acknowledged` : '';
+        const asked = known.unanswered > 0 ? `; ${known.unanswered} questions in a row were not answered` : '';
+        const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}${lost}${asked}`;
+        const source = isUnheard ? 'batadv tables, nl80211' : asked === '' ? undefined : 'batadv tables, echoes';
+        said.push(this.#say('neighbour-silent', nameOf(row), index, row.neighbour, detail, source));
+      } else if (carrier && known.doubts(patientEveryMs(tables, index)) && this.#mayAsk()) {
+        known.begin(now);
+        this.#asked.add(known);
       }
       if (!silent && known.silent) {
         known.silent = false;
@@ -306,7 +293,30 @@ export class Monitor implements Machine, Surroundings {
       const detail = 'batman-adv has forgotten it';
       said.push(this.#say('neighbour-heard', nameOf(row), row.interface, row.neighbour, detail));
     }
-    return said;
+    return [...said, ...this.#ask(now)];
+  }
+
+  /** Whoever has no key, or is short of time, cannot tell an answer that is late from none. */
+  #mayAsk(): boolean {
+    return this.settings.key !== '' && this.settings.mode !== 'off' && this.#slower === 1;
+  }
+
+  /** Those in doubt whose turn it is; when one has left all questions unanswered the tables have the last word. */
+  #ask(now: Nanos): Effect[] {
+    const effects: Effect[] = [];
+    for (const known of this.#asked) {
+      const { neighbour, interface: index } = known.row;
+      const isKnown = this.#neighbourhood.get(`${index} ${neighbour}`) === known;
+      if (!isKnown || known.silent || !known.isAsked || !this.#mayAsk()) {
+        this.#asked.delete(known);
+        known.trust();
+      } else if (now >= known.deadline) {
+        const isOver = known.ask(now) === 'enough';
+        if (isOver) this.#asked.delete(known);
+        effects.push(isOver ? { type: 'poll' } : { type: 'emit', event: { type: 'ask', neighbour, interface: index } });
+      }
+    }
+    return effects;
   }
 
   #originators(tables: Tables, now: Nanos): Effect[] {

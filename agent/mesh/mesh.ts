@@ -144,7 +144,8 @@ export class Mesh implements Machine {
       case 'tables':
         return this.#read(event.tables, now);
       case 'echo':
-        this.#links.get(keyOf(event.interface, event.neighbour))?.echoes.answered(event.rttNs);
+        if (event.asked !== true)
+          this.#links.get(keyOf(event.interface, event.neighbour))?.echoes.answered(event.rttNs);
         return [];
       case 'echo-lost': {
         const over = this.#interfaces.get(event.interface);

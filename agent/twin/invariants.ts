@@ -57,7 +57,7 @@ const MOST_OPEN = 64;
 const MOST_KEPT = 2000;
 const LENDABLE = ['origInterval', 'aggregatedOgms'] as const satisfies readonly (keyof MeshSettings)[];
 /** Silence that loss alone may bring about is no invention. */
-const LOSSY = 0.02;
+const LOSSY = 0.03;
 
 const CLOSED: ReadonlySet<Decision['step']> = new Set(['verified', 'rolled-back', 'failed', 'over', 'done']);
 

@@ -63,8 +63,11 @@ const HISTORY: Nanos = 1800 * SECOND;
 const WORST_USUAL = 0.2;
 /** Loss of the last minutes. TQ rests on 64 OGMs: what it says of one moment wanders by some hundredths. */
 const RECENT: Nanos = 240 * SECOND;
-/** At once, and in the mean of the last minutes; the limit lies between these, by the link's history. */
-const LOSSY = { factor: 2, plus: 0.1, least: 0.15, most: 0.6 } as const;
+/**
+ * At once, and in the mean of the last minutes; the limit lies between these, by the link's history. Of 64 OGMs that come
+ * back each has been lost on either way, and is held against what was heard: the variance is that of three losses.
+ */
+const LOSSY = { sigmas: 6, least: 0.15, most: 0.6 } as const;
 const STEADILY_LOSSY = { factor: 2, plus: 0.03, least: 0.07, most: 0.5 } as const;
 /** So much of what makes a link bad may remain when it counts as mended. */
 const MENDED = 0.7;
@@ -198,10 +201,12 @@ export class LinkFigureDetector implements Detector {
     // Once it is a fault only what it loses now keeps it one: the mean of minutes would outlast it.
     const isLossy = this.#lossy.isOpen(about)
       ? loss >= MENDED * steadyLimit
-      : usualLoss.knownNs >= HISTORY_ENOUGH && (loss >= limitOf(LOSSY, usual) || recent >= steadyLimit);
+      : usualLoss.knownNs >= HISTORY_ENOUGH && (loss >= suddenLimit(usual) || recent >= steadyLimit);
     if (!isLossy) {
       if (this.#lossy.isOpen(about)) history.recentLoss = new Usual(RECENT);
-      usualLoss.learn(loss, now);
+      // What may be the beginning of a fault is not what is usual.
+      if (usualLoss.knownNs >= HISTORY_ENOUGH && loss > (usual + suddenLimit(usual)) / 2) usualLoss.skip(now);
+      else usualLoss.learn(loss, now);
       return `it loses ${percent(loss)} now`;
     }
     usualLoss.skip(now);
@@ -283,8 +288,12 @@ export class LinkFigureDetector implements Detector {
   }
 }
 
-function limitOf(of: typeof LOSSY | typeof STEADILY_LOSSY, usual: number): number {
+function limitOf(of: typeof STEADILY_LOSSY, usual: number): number {
   return clamp(of.factor * usual + of.plus, of.least, of.most);
+}
+
+function suddenLimit(usual: number): number {
+  return clamp(usual + LOSSY.sigmas * Math.sqrt((3 * usual) / WINDOW_OGMS), LOSSY.least, LOSSY.most);
 }
 
 /** So many lost carriers within a minute; over when the link has kept quiet for a minute. */
