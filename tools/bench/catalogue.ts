@@ -70,9 +70,9 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
       { setting: 'distributed_arp_table', value: false },
     ][turn % 5],
   }),
-  // The gateways are r0 and r2.
-  'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 60 }),
-  'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 2}`, for_s: 90 }),
+  // The gateways are r0 and r3 of a ring of six: each is the nearest of two clients.
+  'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 3}`, for_s: 60 }),
+  'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 3}`, for_s: 90 }),
   'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 60 }),
   'cpu-hog': atNode({ processes: 3 }),
   'memory-pressure': atNode({ mib: 400 }),
@@ -87,8 +87,8 @@ export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenar
   const document = {
     format: 1,
     name: fault,
-    topology: { kind: 'ring', nodes: 4 },
-    ...(isGateway && { kernel: { gw_mode: 'client' }, nodes: { r0: { gateway: {} }, r2: { gateway: {} } } }),
+    topology: { kind: 'ring', nodes: isGateway ? 6 : 4 },
+    ...(isGateway && { kernel: { gw_mode: 'client' }, nodes: { r0: { gateway: {} }, r3: { gateway: {} } } }),
     // Classes that have to earn it elsewhere act here from the beginning: it is their repairs that are counted.
     agent: {
       config: { heal: { dead_after: 10 } },
@@ -124,6 +124,24 @@ async function trial(
     const found = faults.filter(({ detection_ms }) => detection_ms !== null).length;
     const repaired = faults.filter(({ repair_ms }) => repair_ms !== null).length;
     const classes = [...new Set(faults.flatMap((one) => one.classes))].join(' ') || 'nothing';
+    for (const {
+      name: one,
+      what,
+      detection_ms,
+      repair_ms,
+      nameable,
+      repairable,
+      actions,
+      mended_ms,
+      at_ms,
+    } of faults) {
+      const missing = [nameable && detection_ms === null && 'found', repairable && repair_ms === null && 'repaired'];
+      if (agent === 'off' || missing.every((of) => of === false)) continue;
+      const lasted = mended_ms === null ? 'to the end' : `${((mended_ms - at_ms) / 1000).toFixed(1)} s`;
+      progress(
+        `${name}: ${one}, ${what}, ${lasted}: not ${missing.filter(Boolean).join(', not ')}; ${actions} actions`,
+      );
+    }
     progress(
       `${name}: ${faults.length} times, ${found} found, ${repaired} repaired, ${run!.false_actions} false actions; said: ${classes}`,
     );

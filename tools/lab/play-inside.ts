@@ -46,6 +46,10 @@ const MOST_ENTRIES = 20_000;
 const SETTLED_MS = 20_000;
 /** What arrives later is of no use any more. */
 const LATE_MS = 1000;
+/** Mended, these start an agent. */
+const RESTARTS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'agent-killed']);
+/** With many kernels side by side one that takes a second takes many. */
+const READY_MS = 60_000;
 
 const { LAB_RESULTS: results } = process.env;
 const say = (text: string) => process.stdout.write(`${JSON.stringify({ say: text })}\n`);
@@ -73,7 +77,7 @@ class Stage {
     const { nodes } = this.scenario.graph;
     const config = configOf(this.scenario);
     const named: AgentConfig = { ...config, mesh: { ...config.mesh, node_name: hostName(nodes[router]!, router) } };
-    const agent = await startAgent(router, { config: named });
+    const agent = await startAgent(router, { config: named, readyMs: READY_MS });
     await this.#setModes(router, agent);
     this.#agents.set(router, agent);
     this.#taken.delete(router);
@@ -279,10 +283,12 @@ async function timeline(
       at: entry.at_s + entry.for_s,
       run: async () => {
         if (one === undefined) return;
+        // A laden machine strikes late; the fault lasts as long all the same.
+        await until((one.made.ns - startNs) / 1e9 + entry.for_s!);
         one.mendedNs = monotonicNs();
         const mending = one.made.mend().catch(trouble(entry.name, 'it could not be taken back'));
         // An agent takes a second to start: that must not delay what comes next.
-        if (entry.fault === 'router-killed' || entry.fault === 'agent-killed') background.push(mending);
+        if (RESTARTS.has(entry.fault)) background.push(mending);
         else await mending;
         say(`${((one.mendedNs - startNs) / 1e9).toFixed(1)} s: ${entry.name} is taken back`);
       },
