@@ -103,27 +103,33 @@ export class TrafficDetector implements Detector {
     const about: About = { interface: name, index, peer: null };
     const usual = this.#usual.value ?? 0;
     const least = Math.max(STORM_LEAST, STORM_TIMES * usual);
-    const isMuch = Math.min(rx, tx) >= least;
     const figures = `${Math.round(rx)} packets a second come by ${name} and ${Math.round(tx)} go; the usual is ${Math.round(usual)}`;
-    if (!isMuch || !alike(rx, tx) || !alike(rxSize, txSize)) {
+    if (Math.max(rx, tx) < least) {
       this.#usual.learn(Math.max(rx, tx), now);
       return this.#storm.read(about, figures, now);
     }
-    this.#usual.skip(now);
-    const disputed =
-      this.#disputes !== null && now - this.#disputes.at < DISPUTED_FOR ? this.#disputes.stations.disputed : [];
+    const looked = this.#disputes !== null && now - this.#disputes.at < DISPUTED_FOR;
+    const disputed = looked ? this.#disputes!.stations.disputed : [];
     // What is known of it is kept fresh while it lasts.
     this.#wantsStations = disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
-    if (disputed.length === 0 && multicast < 0.5) return this.#storm.read(about, figures, now);
+    const settings = this.#around.tables?.mesh?.settings;
+    const off = settings?.bridgeLoopAvoidance === false;
+    const bothWays = Math.min(rx, tx) >= least && alike(rx, tx) && alike(rxSize, txSize);
+    // A circle may be closed in one direction only; then it is who comes from both sides that tells it from a download.
+    const isCircle = disputed.length > 0 ? bothWays || off : bothWays && multicast >= 0.5;
+    if (!isCircle) {
+      if (looked) this.#usual.learn(Math.max(rx, tx), now);
+      else this.#usual.skip(now);
+      return this.#storm.read(about, figures, now);
+    }
+    this.#usual.skip(now);
     const who =
       disputed.length > 0
         ? `${disputed.length} stations here are announced by others too, ${disputed[0]![0]} by ${disputed[0]![1]}`
         : 'most of them are multicast';
     const self = originatorAddress(this.#around);
     const affected = [...new Set([...disputed.map(([, router]) => router), ...(self === null ? [] : [self])])];
-    const settings = this.#around.tables?.mesh?.settings;
     const set = (on: boolean) => ({ kind: 'set-mesh', mesh: name, settings: { bridgeLoopAvoidance: on } }) as const;
-    const off = settings?.bridgeLoopAvoidance === false;
     const remedy = off ? { remedy: { change: set(true), undo: set(false) } } : {};
     const seen = { confidence: 0.9, source: 'counters', what: `${figures}; ${who}`, affected, ...remedy };
     return this.#storm.read(about, seen, now);

@@ -1,7 +1,7 @@
 /** The catalogue, class by class: what makes each, and what looks like it and must not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Vitals } from '../../../agent/core/kernel.ts';
+import { STOCK_SETTINGS, type Vitals } from '../../../agent/core/kernel.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { FaultClass } from '../../../agent/core/words.ts';
 import { CATALOGUE } from '../../../agent/heal/faults/catalogue.ts';
@@ -317,6 +317,26 @@ const CASES: readonly Case[] = [
       story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
       story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
       story.run(60);
+    },
+  },
+  {
+    name: 'a LAN that is joined to the mesh twice, where what circles comes in here and goes out elsewhere',
+    is: 'broadcast-storm',
+    kernel: { settings: { ...STOCK_SETTINGS, bridgeLoopAvoidance: false } },
+    does: (story) => {
+      story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 300, 80]);
+      story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
+      story.run(60);
+    },
+  },
+  {
+    name: 'a download, while a station is announced by two routers of one LAN and loops are avoided',
+    is: null,
+    kernel: { settings: { ...STOCK_SETTINGS, bridgeLoopAvoidance: true } },
+    does: (story) => {
+      story.kernel.rates.set('eth1', [5000, 300, 1200]).set('bat0', [5000, 300, 1200]);
+      story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
+      story.run(25);
     },
   },
   {
