@@ -29,7 +29,7 @@ const REST_S = 40;
 const FIRST_S = 5;
 /** What is a fault only beside what a link used to be: an agent that has just begun does not know that yet. */
 const HISTORY_S = 150;
-const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay']);
+const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay', 'partition']);
 
 /** What a fault is made of here, but for its name and its time. `turn` moves it round the ring. */
 type Trial = (turn: number) => Readonly<Record<string, unknown>> & { readonly for_s?: number };
