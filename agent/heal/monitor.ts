@@ -64,6 +64,8 @@ export class Monitor implements Machine, Surroundings {
         return this.#gone(event.index, event.name);
       case 'tables':
         return this.#read(event.tables, now);
+      case 'mesh-settings':
+        return this.#settings(event.interface, event.settings, now);
       case 'addresses':
         // An empty answer while bat0 is away must not make us forget what it had.
         if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
@@ -216,6 +218,14 @@ export class Monitor implements Machine, Surroundings {
     // What would break with each interface, found now, while nobody waits for it.
     for (const { index } of attached(this)) broken(this, index);
     return [...this.#neighbours(tables, now), ...this.#originators(tables, now)];
+  }
+
+  /** Between two readings, so that what is lent next goes back to what it was. */
+  #settings(name: string, settings: MeshSettings, now: Nanos): Effect[] {
+    if (this.tables?.mesh?.name !== name) return [];
+    this.tables = this.#withoutLoans({ ...this.tables, mesh: { ...this.tables.mesh, settings } }, now);
+    this.lastMesh = this.tables.mesh;
+    return [];
   }
 
   /** Settings as the mesh has them by itself: what a repair changed for a moment is nothing to reckon with. */

@@ -6,7 +6,7 @@
 import type { Effect } from '../core/effect.ts';
 import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { Change, Link } from '../core/kernel.ts';
+import type { Change, Link, MeshSettings } from '../core/kernel.ts';
 import type { World } from '../core/machine.ts';
 import { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos, US } from '../core/time.ts';
@@ -179,6 +179,10 @@ export class TwinWorld implements World, Listener {
 
   onGone(index: IfIndex, name: string): void {
     this.#notice({ type: 'link-gone', index, name });
+  }
+
+  onSettings(settings: MeshSettings): void {
+    this.#notice({ type: 'mesh-settings', interface: MESH, settings });
   }
 
   onFrame(index: IfIndex, frame: string): void {
