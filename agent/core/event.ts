@@ -138,6 +138,8 @@ export type WorldEvent =
   | { readonly type: 'link'; readonly link: Link; readonly cause: 'event' | 'resync' }
   | { readonly type: 'link-gone'; readonly index: IfIndex; readonly name: string }
   | { readonly type: 'tables'; readonly tables: Tables }
+  /** Somebody set something of a mesh interface, perhaps we: its settings right after. */
+  | { readonly type: 'mesh-settings'; readonly interface: string; readonly settings: MeshSettings }
   /** Addresses of the mesh interface, so that they can be put back when it is made anew. */
   | { readonly type: 'addresses'; readonly interface: string; readonly addresses: readonly InterfaceAddress[] }
   /** OGMs as the kernel sent them, this router's own and those it forwards: one whole Ethernet frame as hex. */

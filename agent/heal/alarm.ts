@@ -11,6 +11,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
+import { Shortage } from './shortage.ts';
 import { fallen, originatorAddress, type Surroundings, ways } from './surroundings.ts';
 import {
   ANY,
@@ -62,6 +63,7 @@ export class Alarm implements Machine {
   #raisedOfSilence: Budget | null = null;
   #nextEcho: Nanos = NEVER;
   #slower = 1;
+  readonly #shortage = new Shortage();
   /** Neighbours that have answered: only of them silence means loss, a router without the agent never answers. */
   readonly #speakers = new Set<string>();
   readonly #asked = new Map<number, { neighbour: Mac; interface: IfIndex; at: Nanos; usual: boolean }>();
@@ -71,6 +73,7 @@ export class Alarm implements Machine {
   }
 
   on(event: Event, now: Nanos): Effect[] {
+    this.#shortage.note(event, now);
     switch (event.type) {
       case 'settings':
         this.#settle(event.settings, now);
@@ -245,8 +248,9 @@ export class Alarm implements Machine {
     for (const [counter, asked] of this.#asked) {
       if (now - asked.at < ECHO_TIMEOUT) continue;
       this.#asked.delete(counter);
-      // One that was asked in doubt is judged by whoever had it asked.
-      if (!asked.usual || !this.#speakers.has(`${asked.interface} ${asked.neighbour}`)) continue;
+      // One that was asked in doubt is judged by whoever had it asked; of whom nobody had time to listen to nothing is known.
+      if (!asked.usual || this.#shortage.isOn(now) || !this.#speakers.has(`${asked.interface} ${asked.neighbour}`))
+        continue;
       effects.push({
         type: 'emit',
         event: { type: 'echo-lost', neighbour: asked.neighbour, interface: asked.interface },

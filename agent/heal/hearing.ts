@@ -41,7 +41,7 @@ const SLOWER = 4;
 const QUICKEST: Nanos = 150 * MS;
 const SLOWEST: Nanos = 1000 * MS;
 /** A tick that comes so late was held up, and answers with it: it is asked anew. */
-const HELD_UP: Nanos = 80 * MS;
+const HELD_UP: Nanos = 500 * MS;
 /** Two ordinary echoes in a row that are lost: its agent has ended. */
 const ENDED = 2;
 

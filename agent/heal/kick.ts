@@ -101,6 +101,10 @@ export class Kick implements Machine {
           ...this.#aggregation.done(event.id, event.error, now),
           ...this.#interval.done(event.id, event.error, now),
         ];
+      case 'mesh-settings':
+        return event.interface === this.#around.settings.meshInterface
+          ? [...this.#aggregation.seen(event.settings), ...this.#interval.seen(event.settings)]
+          : [];
       case 'symptom':
         // A new bat0 counts from a new number, and its settings are its own.
         return event.symptom.what === 'mesh-gone' ? this.#forget() : [];

@@ -1,6 +1,7 @@
 /**
  * One setting of the mesh interface, changed for a moment and given back. The undo is armed for as long as it is out, and
- * disarmed only when the kernel has confirmed the return; until then the return is tried again.
+ * disarmed only when the kernel has confirmed the return; until then the return is tried again. Where somebody else sets it
+ * meanwhile the loan is over, and what they set stays.
  */
 import type { Effect } from '../core/effect.ts';
 import type { MeshSettings } from '../core/kernel.ts';
@@ -18,6 +19,8 @@ export class Loan<K extends Lendable> {
   readonly #value: MeshSettings[K];
   #state: 'in' | 'out' | 'returning' = 'in';
   #original: MeshSettings[K] | null = null;
+  /** What we have set since it was lent. */
+  readonly #ours = new Set<MeshSettings[K]>();
   #works = true;
   #tries = 0;
   #unanswered = 0;
@@ -58,6 +61,8 @@ export class Loan<K extends Lendable> {
     this.#original =
       this.#state === 'returning' ? this.#original : (this.#around.lastMesh?.settings[this.#key] ?? null);
     if (this.#original === null || this.#original === this.#value) return [];
+    if (this.#state === 'in') this.#ours.clear();
+    this.#ours.add(this.#value);
     this.#state = 'out';
     this.#retryAt = NEVER;
     return [
@@ -96,6 +101,25 @@ export class Loan<K extends Lendable> {
     return [{ type: 'log', level: 'warning', message: `${this.#key} could not be given back`, fields }];
   }
 
+  /** The settings of the mesh, right after somebody set something: perhaps we. */
+  seen(settings: MeshSettings): Effect[] {
+    const value = settings[this.#key];
+    if (this.#original === null || value === this.#original) return [];
+    // Word of what we set ourselves comes late, and out of step with the answers.
+    if (this.#state !== 'in' && this.#ours.has(value)) return [];
+    this.#original = value;
+    // Readings that are on their way are told apart from it, as after a return.
+    if (this.#state === 'in') return [this.#returned()];
+    const told: Effect = {
+      type: 'log',
+      level: 'info',
+      message: `${this.#key} was set by somebody else: it stays`,
+      fields: { value },
+    };
+    // On its way back it is set once more, whichever came first.
+    return [told, ...(this.#state === 'out' ? this.giveBack() : this.#send())];
+  }
+
   tick(now: Nanos): Effect[] {
     return now >= this.#retryAt ? this.#send() : [];
   }
@@ -108,16 +132,18 @@ export class Loan<K extends Lendable> {
   #send(): Effect[] {
     this.#retryAt = NEVER;
     this.#unanswered += 1;
+    this.#ours.add(this.#original!);
     return [{ type: 'change', id: this.#returnId(), change: this.#set(this.#original!), undo: null }];
   }
 
   #end(): Effect[] {
     this.#state = 'in';
     this.#retryAt = NEVER;
-    return [
-      { type: 'disarm', id: this.#id },
-      { type: 'emit', event: { type: 'lent', settings: this.#settings(this.#original!), returned: true } },
-    ];
+    return [{ type: 'disarm', id: this.#id }, this.#returned()];
+  }
+
+  #returned(): Effect {
+    return { type: 'emit', event: { type: 'lent', settings: this.#settings(this.#original!), returned: true } };
   }
 
   #set(value: MeshSettings[K]) {

@@ -8,6 +8,7 @@ import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
 import { expectedEveryMs, MISSED, patientEveryMs, silentAfterMs, unheardAfterMs } from '../mesh/silence.ts';
 import { Hearing } from './hearing.ts';
+import { Shortage } from './shortage.ts';
 import { attached, broken, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
@@ -37,6 +38,7 @@ export class Monitor implements Machine, Surroundings {
   declared: ReadonlySet<string> = new Set();
   #nextPoll: Nanos = NEVER;
   #slower = 1;
+  readonly #shortage = new Shortage();
   /** What is known of each neighbour, by interface and address. */
   readonly #neighbourhood = new Map<string, Hearing>();
   /** Those that are being asked whether they are alive. */
@@ -48,6 +50,7 @@ export class Monitor implements Machine, Surroundings {
   readonly #lent = new Map<string, { settings: Partial<MeshSettings>; until: Nanos }>();
 
   on(event: Event, now: Nanos): Effect[] {
+    this.#shortage.note(event, now);
     switch (event.type) {
       case 'settings':
         this.epoch = event.epoch ?? this.epoch;
@@ -64,6 +67,8 @@ export class Monitor implements Machine, Surroundings {
         return this.#gone(event.index, event.name);
       case 'tables':
         return this.#read(event.tables, now);
+      case 'mesh-settings':
+        return this.#settings(event.interface, event.settings, now);
       case 'addresses':
         // An empty answer while bat0 is away must not make us forget what it had.
         if (event.interface === this.settings.meshInterface && this.mesh !== null) this.addresses = event.addresses;
@@ -218,6 +223,14 @@ export class Monitor implements Machine, Surroundings {
     return [...this.#neighbours(tables, now), ...this.#originators(tables, now)];
   }
 
+  /** Between two readings, so that what is lent next goes back to what it was. */
+  #settings(name: string, settings: MeshSettings, now: Nanos): Effect[] {
+    if (this.tables?.mesh?.name !== name) return [];
+    this.tables = this.#withoutLoans({ ...this.tables, mesh: { ...this.tables.mesh, settings } }, now);
+    this.lastMesh = this.tables.mesh;
+    return [];
+  }
+
   /** Settings as the mesh has them by itself: what a repair changed for a moment is nothing to reckon with. */
   #withoutLoans(tables: Tables, now: Nanos): Tables {
     for (const [key, { until }] of this.#lent) if (now > until) this.#lent.delete(key);
@@ -278,7 +291,7 @@ export class Monitor implements Machine, Surroundings {
         const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}${lost}${asked}`;
         const source = isUnheard ? 'batadv tables, nl80211' : asked === '' ? undefined : 'batadv tables, echoes';
         said.push(this.#say('neighbour-silent', nameOf(row), index, row.neighbour, detail, source));
-      } else if (carrier && known.doubts(patientEveryMs(tables, index)) && this.#mayAsk()) {
+      } else if (carrier && known.doubts(patientEveryMs(tables, index)) && this.#mayAsk(now)) {
         known.begin(now);
         this.#asked.add(known);
       }
@@ -297,8 +310,8 @@ export class Monitor implements Machine, Surroundings {
   }
 
   /** Whoever has no key, or is short of time, cannot tell an answer that is late from none. */
-  #mayAsk(): boolean {
-    return this.settings.key !== '' && this.settings.mode !== 'off' && this.#slower === 1;
+  #mayAsk(now: Nanos): boolean {
+    return this.settings.key !== '' && this.settings.mode !== 'off' && !this.#shortage.isOn(now);
   }
 
   /** Those in doubt whose turn it is; when one has left all questions unanswered the tables have the last word. */
@@ -307,7 +320,7 @@ export class Monitor implements Machine, Surroundings {
     for (const known of this.#asked) {
       const { neighbour, interface: index } = known.row;
       const isKnown = this.#neighbourhood.get(`${index} ${neighbour}`) === known;
-      if (!isKnown || known.silent || !known.isAsked || !this.#mayAsk()) {
+      if (!isKnown || known.silent || !known.isAsked || !this.#mayAsk(now)) {
         this.#asked.delete(known);
         known.trust();
       } else if (now >= known.deadline) {

@@ -5,7 +5,15 @@
 import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { Change, InterfaceAddress, Link, LocalStation, RemoteStation, Stations } from '../core/kernel.ts';
+import type {
+  Change,
+  InterfaceAddress,
+  Link,
+  LocalStation,
+  MeshSettings,
+  RemoteStation,
+  Stations,
+} from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { Native } from './native.ts';
 import { type Batadv, encodeSetHardInterface, encodeSetMesh, openBatadv } from './netlink/batadv.ts';
@@ -44,6 +52,8 @@ export interface KernelOptions {
   onLinkGone(index: IfIndex, name: string): void;
   /** Events were lost and everything has been read anew. */
   onResync(): void;
+  /** Somebody set something of a mesh interface, perhaps we. */
+  onMeshSettings(name: string, settings: MeshSettings): void;
 }
 
 export interface Kernel {
@@ -158,6 +168,11 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
       },
       onResync: resync,
     });
+    try {
+      batadv.subscribeConfig(({ name, settings }) => options.onMeshSettings(name, settings));
+    } catch (thrown) {
+      log.info('settings are read now and then', { error: asAgentError(thrown).message });
+    }
     await readLinks();
   } catch (thrown) {
     route.close();

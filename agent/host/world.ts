@@ -118,6 +118,9 @@ export class Host implements World {
         this.feed({ type: 'link', link, cause });
         if (cause === 'event' && mayBeLate(link) && link.master !== 0) this.#carrier?.stir(native.now());
       },
+      onMeshSettings: (name, settings) => {
+        if (name === this.#settings.meshInterface) this.feed({ type: 'mesh-settings', interface: name, settings });
+      },
       onLinkGone: (index, name) => this.feed({ type: 'link-gone', index, name }),
       onResync: () => {
         this.#options.onCount('netlink_resyncs_total', {});

@@ -185,6 +185,7 @@ const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>
   link: { link: 'object', cause: 'string' },
   'link-gone': { index: 'number', name: 'string' },
   tables: { tables: 'object' },
+  'mesh-settings': { interface: 'string', settings: 'object' },
   addresses: { interface: 'string', addresses: 'list' },
   'ogm-sent': { frame: 'string' },
   frame: { interface: 'number', frame: 'string' },

@@ -193,12 +193,17 @@ export class Invariants implements Watcher {
         this.#break('open', world, `${fault.class} ${fault.interface ?? ''} ${fault.peer ?? ''} is open`);
   }
 
-  /** What a setting may be: as the story began, or as somebody set it. */
+  /** What a setting may be: as somebody set it last, or as the story began. A mesh made anew has what was known of it. */
   #wanted({ number }: Router, name: (typeof LENDABLE)[number]): Set<unknown> {
     const { story, happened } = this.#simulation;
-    const wanted = new Set<unknown>([{ origInterval: 1000, aggregatedOgms: true, ...story.mesh }[name]]);
-    for (const { fault } of happened)
-      if (fault.kind === 'setting' && fault.router === number) wanted.add(fault.settings[name]);
+    const first = { origInterval: 1000, aggregatedOgms: true, ...story.mesh, ...story.special.get(number) }[name];
+    let wanted = new Set<unknown>([first]);
+    for (const { fault } of happened) {
+      if (!('router' in fault) || fault.router !== number) continue;
+      if (fault.kind === 'setting' && fault.settings[name] !== undefined) wanted = new Set([fault.settings[name]]);
+      else if (fault.kind === 'router-on') wanted = new Set([first]);
+      else if (fault.kind === 'mesh-deleted') wanted.add(first);
+    }
     return wanted;
   }
 

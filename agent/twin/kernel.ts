@@ -61,6 +61,8 @@ export interface Listener {
   onGone(index: IfIndex, name: string): void;
   onFrame(index: IfIndex, hex: string): void;
   onOgm(hex: string): void;
+  /** Right after somebody set something of the mesh. */
+  onSettings(settings: MeshSettings): void;
 }
 
 export const MESH = 'bat0';
@@ -225,6 +227,7 @@ export class Kernel {
         if (mesh === null) return NO_DEVICE;
         Object.assign(mesh.settings, change.settings);
         mesh.settings.origInterval = Math.max(MIN_INTERVAL_MS, mesh.settings.origInterval);
+        this.listener?.onSettings({ ...mesh.settings });
         return null;
       case 'set-hard':
       case 'set-mtu': {

@@ -169,6 +169,7 @@ export class Simulation implements Watcher, Routes {
       clock,
       cpu: story.together === true ? this.#cpu : { freeAt: 0 },
       settings,
+      modes: story.modes,
       watcher: this,
     });
     kernel.addDevice(PRIMARY, 'bridge', null);

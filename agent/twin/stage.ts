@@ -3,6 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import type { HealSettings } from '../core/event.ts';
 import type { MeshSettings } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { isFaultClass } from '../heal/faults/catalogue.ts';
 import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
 import { WARM } from './simulation.ts';
 import { type Fault, type Link, type Routes, type Story, story, type Timed } from './story.ts';
@@ -70,6 +71,7 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     medium: graph.medium,
     agents: told,
     settings: configured(scenario),
+    modes: modesOf(scenario),
     mesh: settingsOf(kernel),
     special,
     faults: new Timeline(scenario, number, begin).faults(),
@@ -130,6 +132,13 @@ function configured({ agent }: Scenario): Partial<HealSettings> {
   return Object.assign({}, ...settings);
 }
 
+function modesOf({ agent }: Scenario): Story['modes'] {
+  const unknown = Object.keys(agent.modes).find((name) => !isFaultClass(name));
+  if (unknown !== undefined)
+    throw new AgentError('E_USAGE', `there is no class of faults ${unknown}`, { what: unknown });
+  return agent.modes;
+}
+
 /** The entries of a timeline as single events, with what takes each back. */
 class Timeline {
   readonly #scenario: Scenario;
@@ -172,7 +181,7 @@ class Timeline {
         this.#onLink(entry, (a, b) => [{ kind: 'one-way', a, b }], mended);
         return;
       case 'flapping': {
-        const choose = this.#chosen(entry.link);
+        const choose = this.#chosen(entry.link, entry.along);
         const silent = entry.how === 'silent';
         const pace = entry.down_s + entry.up_s;
         for (let at = 0; at < entry.for_s!; at += pace) {
@@ -212,12 +221,12 @@ class Timeline {
         this.#onSide(entry, 'bridged', 'given');
         return;
       case 'bat0-deleted': {
-        const choose = this.#node(entry.node);
+        const choose = this.#node(entry.node, entry.along);
         this.#at(entry.at_s, (routes) => ({ kind: 'mesh-deleted', router: choose(routes) }));
         return;
       }
       case 'setting-changed': {
-        const choose = this.#node(entry.node);
+        const choose = this.#node(entry.node, entry.along);
         const before = this.#scenario.kernel[entry.setting];
         const of = (value: unknown) => settingsOf({ [entry.setting]: value });
         this.#at(entry.at_s, (routes) => ({ kind: 'setting', router: choose(routes), settings: of(entry.value) }));
@@ -230,7 +239,7 @@ class Timeline {
         return;
       }
       case 'cpu-hog': {
-        const choose = this.#node(entry.node);
+        const choose = this.#node(entry.node, entry.along);
         const factor = 1 + entry.processes;
         this.#at(entry.at_s, (routes) => ({ kind: 'busy', router: choose(routes), factor }));
         if (entry.for_s !== undefined)
@@ -254,7 +263,7 @@ class Timeline {
     make: (a: number, b: number) => Fault[],
     back: (a: number, b: number) => Fault,
   ): void {
-    const choose = this.#chosen(entry.link);
+    const choose = this.#chosen(entry.link, entry.along);
     for (let i = 0; i < make(0, 1).length; i++)
       this.#at(entry.at_s, (routes) => choose(routes, (a, b) => make(a, b)[i]!));
     if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, (routes) => choose(routes, back));
@@ -265,7 +274,7 @@ class Timeline {
     kind: 'unplugged' | 'taken' | 'bridged',
     back: 'plugged' | 'given',
   ): void {
-    const choose = this.#chosen(entry.link);
+    const choose = this.#chosen(entry.link, entry.along);
     const at = (what: typeof kind | typeof back) => (router: number, towards: number) =>
       ({ kind: what, router, towards }) as const;
     this.#at(entry.at_s, (routes) => choose(routes, at(kind)));
@@ -277,19 +286,19 @@ class Timeline {
     kind: 'router-off' | 'agent-killed' | 'agent-stopped',
     back: 'router-on' | 'agent-started' | 'agent-continued',
   ): void {
-    const choose = this.#node(entry.node);
+    const choose = this.#node(entry.node, entry.along);
     this.#at(entry.at_s, (routes) => ({ kind, router: choose(routes) }));
     if (entry.for_s !== undefined)
       this.#at(entry.at_s + entry.for_s, (routes) => ({ kind: back, router: choose(routes) }));
   }
 
   /** The link that is meant, chosen once: what is taken back is what was done. */
-  #chosen(link: 'in-use' | readonly [string, string] | string) {
+  #chosen(link: 'in-use' | readonly [string, string] | string, along: string | undefined) {
     let ends: readonly [number, number] | null =
       typeof link === 'string' ? null : [this.#number(link[0]), this.#number(link[1])];
     return (routes: Routes, make: (a: number, b: number) => Fault): Fault | null => {
       if (ends === null) {
-        const way = this.#way(routes);
+        const way = this.#way(routes, along);
         const middle = (way.length - 1) >> 1;
         if (way.length < 2) return null;
         const first = Math.min(middle, way.length - 2);
@@ -299,19 +308,21 @@ class Timeline {
     };
   }
 
-  #node(name: string) {
+  #node(name: string, along: string | undefined) {
     let chosen = name === 'in-use' ? null : this.#number(name);
     return (routes: Routes): number => {
       if (chosen === null) {
-        const way = this.#way(routes);
+        const way = this.#way(routes, along);
         chosen = way[way.length >> 1] ?? 0;
       }
       return chosen;
     };
   }
 
-  #way(routes: Routes): number[] {
-    const { from, to } = this.#scenario.probes[0]!;
+  /** Of the probe that is named, or the first. */
+  #way(routes: Routes, along: string | undefined): number[] {
+    const { probes } = this.#scenario;
+    const { from, to } = probes.find(({ name }) => name === along) ?? probes[0]!;
     return routes.route(this.#number(from), this.#number(to));
   }
 }

@@ -2,6 +2,7 @@
 import type { HealSettings } from '../core/event.ts';
 import type { MeshSettings, RoutingAlgorithm } from '../core/kernel.ts';
 import type { Nanos } from '../core/time.ts';
+import type { ClassMode, FaultClass } from '../core/words.ts';
 import type { Interferer, Place } from './radio.ts';
 
 /** Routers are known by their number, from 0. */
@@ -72,6 +73,8 @@ export interface Story {
   /** Routers with the agent. */
   readonly agents: readonly number[];
   readonly settings: Partial<HealSettings>;
+  /** What a person has said of classes of faults, as 'x0ctl heal mode CLASS MODE'. */
+  readonly modes: Readonly<Partial<Record<FaultClass, ClassMode>>>;
   readonly mesh: Partial<MeshSettings>;
   /** Routers whose settings differ. */
   readonly special: ReadonlyMap<number, Partial<MeshSettings>>;
@@ -93,6 +96,7 @@ export function story(given: Partial<Story> & Pick<Story, 'seed' | 'routers' | '
     places: [],
     agents: Array.from({ length: given.routers }, (_, n) => n),
     settings: {},
+    modes: {},
     mesh: {},
     special: new Map(),
     faults: [],

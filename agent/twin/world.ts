@@ -6,7 +6,7 @@
 import type { Effect } from '../core/effect.ts';
 import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { Change, Link } from '../core/kernel.ts';
+import type { Change, Link, MeshSettings } from '../core/kernel.ts';
 import type { World } from '../core/machine.ts';
 import { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos, US } from '../core/time.ts';
@@ -17,6 +17,7 @@ import { type AddressBook, frameOf } from './frames.ts';
 import { type Kernel, type Listener, MESH } from './kernel.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { Story } from './story.ts';
 
 /** From the kernel's event to the agent's turn, and the longest that takes. */
 const NOTICE: readonly [Nanos, Nanos] = [200 * US, 500 * US];
@@ -60,6 +61,7 @@ export interface WorldOptions {
   readonly clock: Clock;
   readonly cpu: Cpu;
   readonly settings: HealSettings;
+  readonly modes: Story['modes'];
   readonly watcher: Watcher;
 }
 
@@ -126,7 +128,11 @@ export class TwinWorld implements World, Listener {
     this.#tap();
     if (this.kernel.mesh !== null)
       this.feed({ type: 'addresses', interface: MESH, addresses: [...this.kernel.mesh.addresses] });
-    this.feed({ type: 'started', node: this.node, epoch: this.#epoch, marks: [...this.#marks.values()] });
+    const memories = Object.entries(this.#options.modes).map(
+      ([key, value]) => ({ kind: 'class-mode', key, value }) as const,
+    );
+    const [epoch, marks] = [this.#epoch, [...this.#marks.values()]];
+    this.feed({ type: 'started', node: this.node, epoch, marks, ...(memories.length > 0 && { memories }) });
   }
 
   /** As by kill -9: what is armed is undone by the helper. */
@@ -179,6 +185,10 @@ export class TwinWorld implements World, Listener {
 
   onGone(index: IfIndex, name: string): void {
     this.#notice({ type: 'link-gone', index, name });
+  }
+
+  onSettings(settings: MeshSettings): void {
+    this.#notice({ type: 'mesh-settings', interface: MESH, settings });
   }
 
   onFrame(index: IfIndex, frame: string): void {

@@ -229,6 +229,25 @@ export async function ourRows(comparison: Comparison, batadv: Batadv, mesh: numb
   return sorted(await comparison.ours(batadv, mesh));
 }
 
+/** Word comes of what batctl sets. */
+async function isTold(
+  batadv: Batadv,
+  mesh: number,
+  name: string,
+  batctl: (...args: string[]) => Promise<unknown>,
+): Promise<boolean> {
+  const told: string[] = [];
+  const end = batadv.subscribeConfig(({ name: of, settings }) => told.push(`${of} ${settings.origInterval}`));
+  const before = (await batadv.mesh(mesh))!.settings.origInterval;
+  for (const ms of [before + 1500, before]) await batctl('meshif', name, 'orig_interval', String(ms));
+  await pause(200);
+  end();
+  const expected = [`${name} ${before + 1500}`, `${name} ${before}`];
+  const agree = JSON.stringify(told) === JSON.stringify(expected);
+  process.stdout.write(`${JSON.stringify({ table: 'told', ours: told.length, batctl: 2, agree, told })}\n`);
+  return agree;
+}
+
 async function main(name: string): Promise<boolean> {
   const run = promisify(execFile);
   const route = openConnection({ native: native(), protocol: NETLINK_ROUTE });
@@ -267,6 +286,7 @@ async function main(name: string): Promise<boolean> {
     };
     process.stdout.write(`${JSON.stringify(agree ? report : { ...report, ...difference })}\n`);
   }
+  allAgree = (await isTold(batadv, link.index, name, (...args) => run('batctl', args))) && allAgree;
   route.close();
   generic.close();
   return allAgree;

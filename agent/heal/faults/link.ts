@@ -6,6 +6,7 @@
 import type { Event, LinkFigures } from '../../core/event.ts';
 import { MS, type Nanos, SECOND, toMs } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
+import { Shortage } from '../shortage.ts';
 import { attached, type Surroundings } from '../surroundings.ts';
 import { type About, clamp, type Detector, type FaultSpec, percent, type Seen, Steady, Usual } from './spec.ts';
 
@@ -105,18 +106,20 @@ interface History {
 }
 
 export class LinkFigureDetector implements Detector {
-  readonly wants: readonly Event['type'][] = ['links', 'echo', 'echo-lost', 'alarm'];
+  readonly wants: readonly Event['type'][] = ['links', 'echo', 'echo-lost', 'alarm', 'vitals', 'ease'];
   readonly #around: Surroundings;
   readonly #histories = new Map<string, History>();
   readonly #lossy = new Steady('link-lossy', 4 * SECOND, 4, 20 * SECOND);
   readonly #slow = new Steady('link-slow', 25 * SECOND, 10, 30 * SECOND);
   readonly #oneWay = new Steady('link-one-way', 2 * SECOND, 3, 10 * SECOND);
+  readonly #shortage = new Shortage();
 
   constructor(around: Surroundings) {
     this.#around = around;
   }
 
   on(event: Event, now: Nanos): readonly Finding[] {
+    this.#shortage.note(event, now);
     switch (event.type) {
       case 'echo':
         this.#answered(event.interface, event.neighbour, true);
@@ -245,6 +248,7 @@ export class LinkFigureDetector implements Detector {
       return `an echo takes ${toMs(latencyNs)} ms one way`;
     }
     usualLatency.skip(now);
+    if (this.#shortage.isOn(now)) return 'this router is short of time';
     // All links at once are slow where it is this router that is.
     const others = all.filter((other) => other.index !== link.index && other.latencyNs !== null);
     if (others.length > 0 && others.every((other) => other.latencyNs! > limit))

@@ -118,6 +118,8 @@ interface Setting {
   readonly what: string;
   readonly value: unknown;
   readonly change: (value: unknown) => Change;
+  /** Just now it is nobody's to choose. */
+  readonly isMoot?: boolean;
 }
 
 /** What was there at the start, or was set when the interface came, is what somebody wanted. */
@@ -173,6 +175,14 @@ export class DriftDetector implements Detector {
         value: info.settings[key],
         change: (value) => ({ kind: 'set-mesh', mesh, settings: { [key]: value } }),
       }));
+    settings.push({
+      about: of,
+      what: `${mesh} mtu`,
+      value: this.#around.mesh!.mtu,
+      change: (value) => ({ kind: 'set-mtu', interface: mesh, mtu: value as number }),
+      // Without fragmentation batman-adv makes it as small as it has to be, and does not take that back.
+      isMoot: !info.settings.fragmentation,
+    });
     for (const { name, index, mtu } of attached(this.#around)) {
       const about: About = { interface: name, index, peer: null };
       const change = (value: unknown): Change => ({ kind: 'set-mtu', interface: name, mtu: value as number });
@@ -188,8 +198,8 @@ export class DriftDetector implements Detector {
     return settings;
   }
 
-  #judge({ about, what, value, change }: Setting, now: Nanos): Finding[] {
-    if ((this.#ours.get(what) ?? 0) > now) return [];
+  #judge({ about, what, value, change, isMoot = false }: Setting, now: Nanos): Finding[] {
+    if ((this.#ours.get(what) ?? 0) > now || isMoot) return [];
     const wanted = this.#wanted.get(what);
     if (wanted === undefined || wanted.owner !== about.index) {
       this.#wanted.set(what, { owner: about.index, value, differsSince: -1 });

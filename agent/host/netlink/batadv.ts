@@ -488,8 +488,8 @@ export interface Batadv {
   startThroughputTest(mesh: IfIndex, originator: Mac, testMs?: number): Promise<number>;
   cancelThroughputTest(mesh: IfIndex, originator: Mac): Promise<void>;
   subscribeThroughput(onResult: (result: ThroughputResult) => void): () => void;
-  /** Somebody (we ourselves, batctl, netifd) changed settings, or word of it was lost: read them anew. */
-  subscribeConfig(onChange: () => void): () => void;
+  /** Somebody (we ourselves, batctl, netifd) changed settings of a mesh interface. Throws E_NO_BATADV where it does not tell. */
+  subscribeConfig(onChange: (mesh: MeshInfo) => void): () => void;
 }
 
 /** Throws E_NO_BATADV where the kernel has no batman-adv and cannot load it. */
@@ -623,10 +623,10 @@ export async function openBatadv(generic: NetlinkConnection): Promise<Batadv> {
     subscribeConfig: (onChange) =>
       on(
         'config',
-        (number) => {
-          if (number === CMD.SET_MESH || number === CMD.SET_HARDIF || number === CMD.SET_VLAN) onChange();
+        (number, bytes, start, end) => {
+          if (number === CMD.SET_MESH) onChange(decodeMesh(bytes, start, end));
         },
-        onChange,
+        () => {}, // what was lost shows at the next reading
       ),
   };
 }

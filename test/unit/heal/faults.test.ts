@@ -90,6 +90,16 @@ const CASES: readonly Case[] = [
       story.run(120);
     },
   },
+  {
+    name: 'echoes take longer on one link, while this router has no time to listen',
+    is: 'overload',
+    does: (story) => {
+      vitals(story, { busy: 1 });
+      story.run(60);
+      story.kernel.ports[0]!.rttNs = 200 * MS;
+      story.run(120);
+    },
+  },
   { name: 'no OGM of ours comes back from one neighbour', is: 'link-one-way', does: (story) => decay(story, 1, 20) },
   {
     name: 'the agent of a neighbour ended: three echoes stay unanswered, and OGMs come and go',

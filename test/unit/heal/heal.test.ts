@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
-import { SECOND } from '../../../agent/core/time.ts';
+import type { Machine } from '../../../agent/core/machine.ts';
+import { NEVER, SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
 import { ANY, decodeFrame, type Echo, ETH_P_X0, encodeAlarm, encodeEcho, macKey } from '../../../agent/heal/wire.ts';
 import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
@@ -675,6 +676,35 @@ test('echoes: each request is answered once, and an answer counts only in time',
   const late = echo(heard.echo.counter, { ...heard.echo, reply: true });
   const effects = router.feed({ type: 'frame', interface: 21, frame: late });
   assert.ok(effects.some((effect) => effect.type === 'metric' && effect.labels.reason === 'late-echo'));
+});
+
+test('an unanswered echo is lost, but for what a router that is short of time did not hear', () => {
+  for (const [vitals, lost] of [
+    [{ busy: 0.5, lateNs: 0 }, true],
+    [{ busy: 1, lateNs: 0 }, false],
+    [{ busy: null, lateNs: SECOND }, false],
+  ] as const) {
+    let said = 0;
+    const listener: Machine = {
+      name: 'listener',
+      on(event) {
+        if (event.type === 'echo-lost') said += 1;
+        return [];
+      },
+      deadline: () => NEVER,
+    };
+    const router = new Router({ echoNs: 10 * SECOND }, undefined, undefined, { machines: [listener] });
+    router.pass(11 * SECOND);
+    const question = router.sent.findLast(({ interface: index }) => index === 21)!;
+    const heard = decodeFrame(fromHex(question.frame), key);
+    assert.ok(heard.kind === 'echo');
+    const answer = echo(heard.echo.counter, { ...heard.echo, reply: true });
+    router.feed({ type: 'frame', interface: 21, frame: answer });
+    const rest = { ownBusy: 0, availableKib: null, totalKib: null, rssKib: 0, flashKib: null, wallOffsetMs: 0 };
+    router.feed({ type: 'vitals', vitals: { ...rest, ...vitals } });
+    router.pass(22 * SECOND);
+    assert.equal(said > 0, lost, JSON.stringify(vitals));
+  }
 });
 
 test('another key has other marks, and the old one finds its own again', () => {

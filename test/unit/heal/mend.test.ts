@@ -92,6 +92,33 @@ test('above one link a plan is rehearsed first: worse drops it, unknown and sile
   }
 });
 
+test('with fragmentation comes back the MTU that batman-adv made smaller without it', () => {
+  const story = new Story().settle();
+  const fragment = (fragmentation: boolean) => {
+    story.kernel.settings = { ...story.kernel.settings, fragmentation };
+  };
+  story.act('config-drift');
+  fragment(false);
+  story.tellMesh({ mtu: 1472 });
+  story.run(30);
+  assert.deepEqual(story.steps('config-drift'), [
+    'planned restore',
+    'verified restore',
+    'planned restore',
+    'verified restore',
+  ]);
+  assert.deepEqual(
+    story.changed.map((change) => (change.kind === 'set-mtu' ? change.mtu : change.kind)),
+    ['set-mesh', 1500],
+  );
+  assert.equal(story.kernel.mesh.mtu, 1500);
+  const meant = new Story().settle();
+  meant.kernel.settings = { ...meant.kernel.settings, fragmentation: false };
+  meant.tellMesh({ mtu: 1472 });
+  meant.run(30);
+  assert.deepEqual(meant.steps('config-drift'), ['observed restore'], 'one thing, told once');
+});
+
 test('repairs of one link wait for no rehearsal', () => {
   const story = new Story({}, { verdict: null }).settle();
   story.act('link-one-way');

@@ -220,7 +220,8 @@ export class Story {
         this.kernel.ports[named]!.hopPenalty = change.settings.hopPenalty ?? 0;
         return null;
       case 'set-mtu':
-        this.tell(named + 1, { mtu: change.mtu });
+        if (change.interface === 'bat0') this.tellMesh({ mtu: change.mtu });
+        else this.tell(named + 1, { mtu: change.mtu });
         return null;
       case 'set-up':
         if (change.interface === 'bat0') this.tellMesh({ up: change.up });

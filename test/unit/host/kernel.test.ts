@@ -30,6 +30,7 @@ async function scene(t: TestContext, ...links: (typeof eth1)[]): Promise<Scene> 
     log: new Log('error', () => {}),
     onLink: (link) => void said.push(`${link.name} ${link.carrier ? 'up' : 'dead'}`),
     onLinkGone: (_index, name) => void said.push(`${name} gone`),
+    onMeshSettings: () => {},
     onResync: () => {
       made.resyncs += 1;
     },

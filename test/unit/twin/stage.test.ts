@@ -1,0 +1,67 @@
+/** What a scenario says comes to be in the twin: whom it hits, what agents may do, and what comes of it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Document } from '../../../agent/twin/chance.ts';
+import { stage } from '../../../agent/twin/stage.ts';
+import { play, read } from '../../../agent/twin/trial.ts';
+
+const base = { format: 1, name: 'stage', topology: { kind: 'ring', nodes: 4 } };
+
+function scenario(rest: object) {
+  return read({ ...base, ...rest } as unknown as Document);
+}
+
+test("in-use is along the first probe's way, or that of the one which is named", () => {
+  const probes = [
+    { from: 'r0', to: 'r1' },
+    { name: 'other', from: 'r3', to: 'r2' },
+  ];
+  for (const [along, from, to] of [
+    [undefined, 0, 1],
+    ['other', 3, 2],
+  ] as const)
+    for (const entry of [
+      { fault: 'silent-loss', link: 'in-use' },
+      { fault: 'agent-killed', node: 'in-use' },
+    ]) {
+      const { faults } = stage(scenario({ probes, timeline: [{ at_s: 1, ...entry, ...(along && { along }) }] }));
+      const asked: number[][] = [];
+      const routes = {
+        route(...pair: [number, number]) {
+          asked.push(pair);
+          return pair;
+        },
+      };
+      const { fault } = faults[0]!;
+      assert.ok(typeof fault === 'function' && fault(routes) !== null);
+      assert.deepEqual(asked, [[from, to]], `${entry.fault} along ${along}`);
+    }
+});
+
+test('what a person says of a class is known to the agents; one that there is not is refused by its name', () => {
+  const drift = { at_s: 5, fault: 'setting-changed', node: 'r3', setting: 'hop_penalty', value: 200 };
+  const settingOf = (modes: object) => {
+    const { simulation } = play(scenario({ agent: { modes }, timeline: [drift], duration_s: 20 }), { mended: false });
+    return simulation.routers[3]!.kernel.mesh?.settings.hopPenalty;
+  };
+  assert.equal(settingOf({}), 200);
+  assert.equal(settingOf({ 'config-drift': 'act' }), 30);
+  assert.throws(() => stage(scenario({ agent: { modes: { 'config-drifts': 'act' } } })), /config-drifts/);
+});
+
+/** The others take r3 for lost and have it kick: what that lends must not bring the long interval back. */
+test('an OGM interval that somebody made too long is put back, also while it is lent', () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const drift = { at_s: 5, fault: 'setting-changed', node: 'r3', setting: 'orig_interval_ms', value: 20_000 };
+    const agent = { modes: { 'config-drift': 'act' } };
+    const told = scenario({ seed, agent, timeline: [drift], duration_s: 60 });
+    const { simulation, breaches } = play(told, { mended: false });
+    assert.deepEqual(breaches, []);
+    assert.equal(simulation.routers[3]!.kernel.mesh?.settings.origInterval, 1000, `seed ${seed}`);
+    const steps = simulation.journal.filter(({ decision }) => decision.fault.class === 'config-drift');
+    assert.deepEqual(
+      steps.map(({ decision }) => decision.step),
+      ['planned', 'verified'],
+    );
+  }
+});
