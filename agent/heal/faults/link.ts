@@ -95,7 +95,8 @@ const SOME_LOST = 0.2;
 interface History {
   readonly usualLoss: Usual;
   recentLoss: Usual;
-  readonly usualLatency: Usual;
+  /** One over the latency: so the mean is the harmonic one, which the slow echoes of a router that starts do not move. */
+  readonly usualPace: Usual;
   readonly usualThroughput: Usual;
   /** Losses of the last seconds, oldest first. */
   readonly past: { readonly at: Nanos; readonly loss: number }[];
@@ -160,7 +161,7 @@ export class LinkFigureDetector implements Detector {
         history = {
           usualLoss: new Usual(HISTORY),
           recentLoss: new Usual(RECENT),
-          usualLatency: new Usual(HISTORY),
+          usualPace: new Usual(HISTORY),
           usualThroughput: new Usual(HISTORY),
           past: [],
           unanswered: 0,
@@ -175,7 +176,7 @@ export class LinkFigureDetector implements Detector {
       if (!heard) {
         history.past.length = 0;
         history.unanswered = 0;
-        for (const usual of [history.usualLoss, history.recentLoss, history.usualLatency, history.usualThroughput])
+        for (const usual of [history.usualLoss, history.recentLoss, history.usualPace, history.usualThroughput])
           usual.skip(now);
         for (const steady of [this.#lossy, this.#slow, this.#oneWay])
           findings.push(...steady.end(about, 'the neighbour is not heard at all'));
@@ -228,7 +229,7 @@ export class LinkFigureDetector implements Detector {
     all: readonly LinkFigures[],
     now: Nanos,
   ): Seen | string {
-    const { usualLatency, usualThroughput } = history;
+    const { usualPace, usualThroughput } = history;
     const isOpen = this.#slow.isOpen(about);
     const { latencyNs, throughput } = link;
     if (throughput !== null && throughput > 0) {
@@ -241,13 +242,14 @@ export class LinkFigureDetector implements Detector {
       usualThroughput.learn(throughput, now);
     }
     if (latencyNs === null) return 'it is as fast as it used to be';
-    const usual = usualLatency.value ?? latencyNs;
+    const pace = 1 / Math.max(1, latencyNs);
+    const usual = 1 / (usualPace.value ?? pace);
     const limit = clamp(SLOWER * usual, SLOW_LEAST, SLOW_MOST) * (isOpen ? MENDED : 1);
-    if (usualLatency.knownNs < HISTORY_ENOUGH || latencyNs < limit) {
-      usualLatency.learn(latencyNs, now);
+    if (usualPace.knownNs < HISTORY_ENOUGH || latencyNs < limit) {
+      usualPace.learn(pace, now);
       return `an echo takes ${toMs(latencyNs)} ms one way`;
     }
-    usualLatency.skip(now);
+    usualPace.skip(now);
     if (this.#shortage.isOn(now)) return 'this router is short of time';
     // All links at once are slow where it is this router that is.
     const others = all.filter((other) => other.index !== link.index && other.latencyNs !== null);

@@ -82,6 +82,18 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'echoes take fifty times as long on one link, whose first ones were slow too',
+    is: 'link-slow',
+    kernel: { ports: new Story().kernel.ports.map((one, n) => (n === 0 ? { ...one, rttNs: 150 * MS } : one)) },
+    does: (story) => {
+      story.run(60);
+      story.kernel.ports[0]!.rttNs = 4 * MS;
+      story.run(400);
+      story.kernel.ports[0]!.rttNs = 200 * MS;
+      story.run(120);
+    },
+  },
+  {
     name: 'echoes take longer on all links: it is this router that is slow',
     is: null,
     does: (story) => {
