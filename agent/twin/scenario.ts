@@ -268,8 +268,12 @@ export const FAULTS = {
     fields: { node: nodeTarget, processes: withDefault(integer(1, 16, 'How many.'), 2) },
   },
   'memory-pressure': {
-    help: 'Another program of a router takes memory.',
-    fields: { node: nodeTarget, mib: integer(1, 65_536, 'How much.') },
+    help: 'Another program of a router takes memory: so much, or all but so much.',
+    fields: {
+      node: nodeTarget,
+      mib: optional(integer(1, 65_536, 'How much it takes.')),
+      leave_mib: optional(integer(1, 65_536, 'How much of what is available it leaves.')),
+    },
   },
   'clock-stepped': {
     help: "A router's wall clock jumps. (The lab's routers share one.)",
@@ -575,6 +579,8 @@ class References {
     if (fault === 'partition' && new Set(entry.nodes).size >= graph.nodes.length)
       this.#say('E_SCENARIO_TOPOLOGY', `${path}.nodes`, 'are all nodes: nothing is parted');
     if (fault === 'gateway-gone' || fault === 'upstream-gone') this.#gateway(entry.node, `${path}.node`);
+    if (fault === 'memory-pressure' && (entry.mib === undefined) === (entry.leave_mib === undefined))
+      this.#say('E_SCENARIO_KEY', `${path}.mib`, 'either mib or leave_mib has to be given');
     if (fault === 'setting-changed') SETTINGS[entry.setting].read(entry.value, `${path}.value`, this.#say);
   }
 

@@ -74,8 +74,9 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
   'gateway-gone': (turn) => ({ node: `r${(turn % 2) * 3}`, for_s: 60 }),
   'upstream-gone': (turn) => ({ node: `r${(turn % 2) * 3}`, for_s: 90 }),
   'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 60 }),
-  'cpu-hog': atNode({ processes: 3 }),
-  'memory-pressure': atNode({ mib: 400 }),
+  // A download keeps a router busy for less than a minute, and an upgrade takes its memory for a moment.
+  'cpu-hog': atNode({ processes: 3, for_s: 90 }),
+  'memory-pressure': atNode({ leave_mib: 20, for_s: 60 }),
   'clock-stepped': (turn) => ({ node: 'r0', step_s: turn % 2 === 0 ? 3600 : -7200 }),
 };
 

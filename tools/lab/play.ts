@@ -28,7 +28,7 @@ export interface PlayOptions {
 
 function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean): number {
   const agents = withAgents ? (agent.nodes ?? graph.nodes).length : 0;
-  const pressure = timeline.map((entry) => (entry.fault === 'memory-pressure' ? entry.mib : 0));
+  const pressure = timeline.map((entry) => (entry.fault === 'memory-pressure' ? (entry.mib ?? 0) : 0));
   return BASE_MIB + ROUTER_MIB * graph.nodes.length + AGENT_MIB * agents + 2 * Math.max(0, ...pressure);
 }
 

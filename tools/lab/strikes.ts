@@ -3,7 +3,7 @@
  * kernel.
  */
 import { spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   KernelSettings,
@@ -339,7 +339,7 @@ export class Striker {
       case 'cpu-hog':
         return this.#hog(await this.#node(entry), entry.processes);
       case 'memory-pressure':
-        return this.#press(await this.#node(entry), entry.mib);
+        return this.#press(await this.#node(entry), entry.mib ?? availableMib() - entry.leave_mib!);
       case 'clock-stepped':
         return this.#stepClock(entry.step_s);
     }
@@ -590,7 +590,11 @@ export class Striker {
   async #press(router: number, mib: number): Promise<Made> {
     const ns = monotonicNs();
     const file = `/dev/shm/pressure-${router}`;
-    await run('sh', ['-c', `head -c ${mib}M /dev/zero >${file} || true`]);
+    // Half of the memory is what a tmpfs may take by itself.
+    await run('sh', [
+      '-c',
+      `mount -o remount,size=100% /dev/shm; head -c ${Math.max(1, mib)}M /dev/zero >${file} || true`,
+    ]);
     const mend = async () => rmSync(file, { force: true });
     return { ...this.#everywhere(`memory, ${mib} MiB by ${this.#name(router)}`), ns, mend };
   }
@@ -607,6 +611,11 @@ export class Striker {
     const routers = Array.from({ length: this.#stage.mesh.size }, (_, n) => n);
     return { what, routers, interfaces: {}, links: [] };
   }
+}
+
+function availableMib(): number {
+  const [, kib] = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))!;
+  return Math.floor(Number(kib) / 1024);
 }
 
 /** Settings of a router beyond those that the whole mesh was built with. */
