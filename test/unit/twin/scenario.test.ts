@@ -179,6 +179,12 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     '$.timeline[0].node',
   ],
   [
+    'memory of which nobody says how much',
+    withEntry({ fault: 'memory-pressure', node: 'r1', for_s: 5 }),
+    'E_SCENARIO_KEY',
+    '$.timeline[0].mib',
+  ],
+  [
     'an unknown setting',
     withEntry({ fault: 'setting-changed', node: 'r1', setting: 'x', value: 1 }),
     'E_SCENARIO_VALUE',
