@@ -45,6 +45,9 @@ const HELD_UP: Nanos = 500 * MS;
 /** Two ordinary echoes in a row that are lost: its agent has ended. */
 const ENDED = 2;
 
+/** A neighbour that appeared so many OGMs ago has not settled: radios come and go while they begin. */
+const SETTLED = 15;
+
 export class Hearing {
   row: Neighbour;
   silent = false;
@@ -71,8 +74,17 @@ export class Hearing {
   /** It has answered since its last OGM. */
   #isAlive = false;
 
-  constructor(row: Neighbour) {
+  /** Until then it has not settled. */
+  readonly #youngUntil: Nanos;
+
+  /** `isOld`: it was there before we looked. */
+  constructor(row: Neighbour, everyMs: number, isOld: boolean, now: Nanos) {
     this.row = row;
+    this.#youngUntil = isOld ? 0 : now + SETTLED * everyMs * MS;
+  }
+
+  isYoung(now: Nanos): boolean {
+    return now < this.#youngUntil;
   }
 
   get isAsked(): boolean {
@@ -131,8 +143,16 @@ export class Hearing {
   }
 
   /** Is it time to ask? `everyMs` as above. */
-  doubts(everyMs: number): boolean {
-    if (!this.#answers || this.silent || this.isAsked || this.#unanswered || this.#loss() > MOST_LOSS) return false;
+  doubts(everyMs: number, now: Nanos): boolean {
+    if (
+      !this.#answers ||
+      this.silent ||
+      this.isYoung(now) ||
+      this.isAsked ||
+      this.#unanswered ||
+      this.#loss() > MOST_LOSS
+    )
+      return false;
     return this.row.lastSeenMs > OVERDUE * everyMs;
   }
 
@@ -164,7 +184,8 @@ export class Hearing {
   }
 
   /** So many OGMs in a row may be missing: more are no chance. */
-  missable(fewest: number): number {
+  missable(fewest: number, now: Nanos): number {
+    if (this.isYoung(now)) return MOST_MISSED;
     return Math.min(MOST_MISSED, repeated(this.#loss(), CHANCE, fewest, MOST_MISSED) + (this.#isAlive ? ALIVE : 0));
   }
 
@@ -172,10 +193,11 @@ export class Hearing {
   isSilent(slowMs: number, soonMs: number, now: Nanos): boolean {
     const { lastSeenMs } = this.row;
     const slow = Math.max(slowMs, UNUSUAL * this.usualMs);
-    const limit = this.isUnheard(now) || this.#unanswered ? Math.min(slow, soonMs) : slow;
+    const isSure = (this.isUnheard(now) || this.#unanswered) && !this.isYoung(now);
+    const limit = isSure ? Math.min(slow, soonMs) : slow;
     const isGone = this.#before(this.goneAt, now);
     if (!isGone) this.goneAt = 0;
-    return lastSeenMs > limit || isGone;
+    return lastSeenMs > limit || (isGone && !this.isYoung(now));
   }
 
   /** Frames to it were not acknowledged, and it was not heard since. */

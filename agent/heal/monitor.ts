@@ -41,6 +41,7 @@ export class Monitor implements Machine, Surroundings {
   readonly #shortage = new Shortage();
   /** What is known of each neighbour, by interface and address. */
   readonly #neighbourhood = new Map<string, Hearing>();
+  #hasRead = false;
   /** Those that are being asked whether they are alive. */
   readonly #asked = new Set<Hearing>();
   /** Originators with when they were last heard of, by our clock. */
@@ -253,7 +254,7 @@ export class Monitor implements Machine, Surroundings {
     known.goneAt = now;
     const link = attached(this).find((one) => one.index === index);
     // With the carrier all stations go: that is another fault.
-    if (known.silent || link === undefined || !link.up || !link.carrier) return [];
+    if (known.silent || known.isYoung(now) || link === undefined || !link.up || !link.carrier) return [];
     known.silent = true;
     const heard = `last heard ${known.row.lastSeenMs} ms before the last look at the tables`;
     return [
@@ -273,12 +274,12 @@ export class Monitor implements Machine, Surroundings {
       let known = this.#neighbourhood.get(key);
       if (known === undefined) {
         if (this.#neighbourhood.size >= MOST_NEIGHBOURS) continue;
-        known = new Hearing(row);
+        known = new Hearing(row, patientEveryMs(tables, row.interface), !this.#hasRead, now);
         this.#neighbourhood.set(key, known);
       }
       const { interface: index } = row;
       known.read(row, patientEveryMs(tables, index), now);
-      const slow = silentAfterMs(tables, index, known.missable(MISSED));
+      const slow = silentAfterMs(tables, index, known.missable(MISSED, now));
       const silent = known.isSilent(slow, unheardAfterMs(tables, index), now);
       const carrier = links.get(index)?.carrier ?? false;
       if (silent && !known.silent && carrier && said.length < MOST_SAID) {
@@ -291,7 +292,7 @@ export class Monitor implements Machine, Surroundings {
         const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}${lost}${asked}`;
         const source = isUnheard ? 'batadv tables, nl80211' : asked === '' ? undefined : 'batadv tables, echoes';
         said.push(this.#say('neighbour-silent', nameOf(row), index, row.neighbour, detail, source));
-      } else if (carrier && known.doubts(patientEveryMs(tables, index)) && this.#mayAsk(now)) {
+      } else if (carrier && known.doubts(patientEveryMs(tables, index), now) && this.#mayAsk(now)) {
         known.begin(now);
         this.#asked.add(known);
       }
@@ -306,6 +307,7 @@ export class Monitor implements Machine, Surroundings {
       const detail = 'batman-adv has forgotten it';
       said.push(this.#say('neighbour-heard', nameOf(row), row.interface, row.neighbour, detail));
     }
+    this.#hasRead = true;
     return [...said, ...this.#ask(now)];
   }
 

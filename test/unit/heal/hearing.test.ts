@@ -163,6 +163,31 @@ test('a link that loses one OGM in sixteen is not called silent, with an agent a
   }
 });
 
+test('a neighbour that has just appeared may come and go: its silence counts later, and a radio that drops it, not at all', () => {
+  const router = new Router();
+  const reads = (ms: number, after: Nanos) => {
+    router.now += after;
+    const { originators, ...rest } = heard(ms);
+    const found = tables([], [['02:00:00:00:01:03', 1, ms]]);
+    router.feed({ type: 'tables', tables: { ...rest, originators, neighbours: found.neighbours } });
+  };
+  const evidence = { interface: 21, neighbour: '02:00:00:00:01:03', what: 'station-gone', count: 0 } as const;
+  router.feed({ type: 'tables', tables: heard(100) });
+  reads(100, SECOND);
+  router.feed({ type: 'neighbour-evidence', ...evidence, at: router.now });
+  reads(4000, 4 * SECOND);
+  const silences = () => router.decisions.filter(({ fault }) => fault.class === 'link-silent').length;
+  assert.equal(silences(), 0);
+  reads(9000, 5 * SECOND);
+  assert.equal(silences(), 1);
+  const settled = new Router();
+  settled.feed({ type: 'tables', tables: heard(100) });
+  settled.now += 60 * SECOND;
+  settled.feed({ type: 'tables', tables: heard(100) });
+  settled.feed({ type: 'tables', tables: heard(4000) });
+  assert.equal(settled.decisions.filter(({ fault }) => fault.class === 'link-silent').length, 1);
+});
+
 test('an outage is no loss: the next is found as soon as the first', () => {
   const link = new Link();
   for (let round = 0; round < 5; round++) {
