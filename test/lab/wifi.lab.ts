@@ -1,18 +1,21 @@
 /**
  * A mesh over real Wi-Fi: four emulated radios in a ring, each hearing its two neighbours only, with batman-adv and an agent
  * on top, and a medium that this suite controls; once as mesh points, once as an IBSS. Stations and signal are seen; a
- * radio that falls silent is found and routed around, by lost packets where the driver tells of them (of mesh points it
- * does not: 802.11s gives the path up before fifty are lost); a station that the driver drops is missed at once.
+ * radio that falls silent is found and routed around; a station that the driver drops is missed at once.
+ *
+ * mac80211 tells of lost packets when fifty frames in a row to a station were not acknowledged and none was for a second
+ * (ieee80211_lost_packet). In an IBSS that word comes, and has to reach the agent; whether it comes before the tables show the
+ * silence is a race that the emulated machine's pace decides. Of mesh points it does not come: 802.11s gives the path up
+ * before fifty are lost. There the suite says what came.
  */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run as command, Mesh, macOf, monotonicNs, nsOf } from '../../tools/lab/mesh.ts';
-import { outage } from '../../tools/lab/outage.ts';
 import type { RadioType } from '../../tools/lab/radio.ts';
 import { Probe, startAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
 import { disagreements, type RadioCapture } from './iw-agreement.ts';
-import { check, type Entry, eventually, inKernels, insideOf, say, skip, Watched } from './suite.ts';
+import { check, type Entry, eventually, inKernels, insideOf, say, Watched } from './suite.ts';
 
 export const name = 'wifi';
 export const soak = true;
@@ -24,8 +27,9 @@ export const run = (report: Report) =>
 const PATIENCE_MS = 120_000;
 /** batman-adv alone needs four to five seconds. */
 const LIMIT_MS = 15_000;
-/** A medium that stands still for so long measures the machine, not the mesh. */
-const STALLED_NS = 1e9;
+/** Traffic flows again when so many of the last packets, and so large a part of them, came through. */
+const LAST_NS = 5e9;
+const FLOWS = 0.8;
 /** A probe each 10 ms: each frame of it passes through emulated radios and our medium twice. */
 const PACE_US = 10_000;
 
@@ -51,6 +55,16 @@ async function evidence(watched: Watched, peer: string, since: number): Promise<
   const { fault } = await watched.entry(wanted, since, PATIENCE_MS);
   const told = await watched.control.get<{ evidence: { source: string; what: string }[] }>(`/heal/explain/${fault}`);
   return told.evidence.map(({ source, what }) => `${source}: ${what}`).join('; ');
+}
+
+/** What r0's agent was told by nl80211 of frames to a neighbour that nobody acknowledged, out of its recording. */
+async function wordOfLostPackets(neighbour: string): Promise<number | null> {
+  const [tape] = globSync('/tmp/x0/r0/tape-*.jsonl');
+  for (const line of readFileSync(tape!, 'utf8').split('\n')) {
+    if (!line.includes('packets-lost') || !line.includes(neighbour)) continue;
+    return Number(/"count":(\d+)/.exec(line)?.[1] ?? 0);
+  }
+  return null;
 }
 
 async function inside(radioType: RadioType): Promise<void> {
@@ -99,29 +113,41 @@ async function inside(radioType: RadioType): Promise<void> {
   await sleep(3000);
   const via = (await mesh.route(0, 2))![0]!.to;
   const since = await watched[0]!.newest();
-  await mesh.radioCount();
+  await mesh.radioCount(); // from here on counts how long frames stood still
   const struck = await mesh.killRouter(via);
   say(`r${via}, on the way from r0 to r2, has fallen silent`);
-  await check(`${silent}: r0 says so, on what evidence`, async () => {
-    const told = await evidence(watched[0]!, radioOf(via), since);
-    if (radioType === 'ibss' && !told.includes('not acknowledged')) throw new Error(told);
-    return told;
-  });
-  await sleep(Math.max(0, LIMIT_MS - (monotonicNs() - struck.ns) / 1e6));
-  const cost = outage(await probe.records(struck.ns - 1e9), struck.ns, { untilNs: monotonicNs() - 1e9 });
-  const around = (await mesh.route(0, 2))?.[0]?.to;
-  const { longestNs } = await mesh.radioCount();
-  const figures = `${cost.outageMs.toFixed(0)} ms, ${cost.lost} packets lost in ${cost.runs} runs`;
-  const detour = `${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`;
-  const isIn = cost.recovered && cost.outageMs <= LIMIT_MS && around !== via;
-  if (!isIn && longestNs > STALLED_NS)
-    skip(detour, `frames stood still for ${(longestNs / 1e9).toFixed(1)} s: the machine is too busy`);
-  else
-    await check(detour, () => {
-      if (!isIn) throw new Error(`${figures}, now by r${around}`);
-      return figures;
+  await check(`${silent}: r0 says so, on what evidence`, () => evidence(watched[0]!, radioOf(via), since));
+  await check(`${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`, async () => {
+    const around = await eventually('another way', PATIENCE_MS, async () => {
+      const [first] = (await mesh.route(0, 2)) ?? [];
+      return first !== undefined && first.to !== via && first;
     });
+    const turnedMs = (monotonicNs() - struck.ns) / 1e6;
+    await sleep(Math.max(LAST_NS / 1e6, LIMIT_MS - turnedMs));
+    const records = await probe.records(struck.ns);
+    const endNs = monotonicNs() - 1e9;
+    const counted = records.filter(({ sent }) => sent < endNs);
+    const isLost = ({ received }: { received: number }) => received === 0;
+    const last = counted.filter(({ sent }) => sent > endNs - LAST_NS);
+    const arrived = 1 - last.filter(isLost).length / last.length;
+    const lostMs = (counted.filter(isLost).length * PACE_US) / 1000;
+    const { longestNs } = await mesh.radioCount();
+    // The emulated air drops frames of any way when the machine is busy: what counts is the time lost in all.
+    const figures =
+      `by r${around.to} after ${turnedMs.toFixed(0)} ms; ${lostMs.toFixed(0)} ms of packets lost, ` +
+      `${(100 * arrived).toFixed(0)} % of the last arrived; the air held frames up for ${(longestNs / 1e6).toFixed(0)} ms at most`;
+    if (lostMs > LIMIT_MS || arrived < FLOWS || turnedMs > LIMIT_MS) throw new Error(figures);
+    return figures;
+  });
   await probe.stop();
+  const lost = await wordOfLostPackets(radioOf(via));
+  const told = `the driver's word of lost packets ${lost === null ? 'did not come' : `came: ${lost} in a row`}`;
+  if (radioType === 'mesh') say(`    ${told}, as 802.11s has it`);
+  else
+    await check('fifty frames that nobody acknowledged are told by the driver, and reach the agent', () => {
+      if (lost === null) throw new Error(told);
+      return told;
+    });
   await mesh.reviveRouter(via);
   await check(`${silent}: it is heard again when it is back`, () =>
     eventually('no open fault', PATIENCE_MS, async () => {
