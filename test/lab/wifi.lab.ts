@@ -5,8 +5,8 @@
  *
  * mac80211 tells of lost packets when fifty frames in a row to a station were not acknowledged and none was for a second
  * (ieee80211_lost_packet). In an IBSS that word comes, and has to reach the agent; whether it comes before the tables show the
- * silence is a race that the emulated machine's pace decides. Of mesh points it does not come: 802.11s gives the path up
- * before fifty are lost. There the suite says what came.
+ * silence is a race that the emulated machine's pace decides. Of mesh points it may come or not: 802.11s can give the path
+ * up before fifty are lost. There the suite says what came.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -142,7 +142,7 @@ async function inside(radioType: RadioType): Promise<void> {
   await probe.stop();
   const lost = await wordOfLostPackets(radioOf(via));
   const told = `the driver's word of lost packets ${lost === null ? 'did not come' : `came: ${lost} in a row`}`;
-  if (radioType === 'mesh') say(`    ${told}, as 802.11s has it`);
+  if (radioType === 'mesh') say(`    ${told}`);
   else
     await check('fifty frames that nobody acknowledged are told by the driver, and reach the agent', () => {
       if (lost === null) throw new Error(told);
