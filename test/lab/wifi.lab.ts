@@ -15,7 +15,7 @@ import type { RadioType } from '../../tools/lab/radio.ts';
 import { Probe, startAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
 import { disagreements, type RadioCapture } from './iw-agreement.ts';
-import { check, type Entry, eventually, inKernels, insideOf, say, Watched } from './suite.ts';
+import { check, type Entry, eventually, inKernels, insideOf, say, skip, Watched } from './suite.ts';
 
 export const name = 'wifi';
 export const soak = true;
@@ -27,6 +27,9 @@ export const run = (report: Report) =>
 const PATIENCE_MS = 120_000;
 /** batman-adv alone needs four to five seconds. */
 const LIMIT_MS = 15_000;
+/** OGMs that come further apart than this, though nothing is wrong, measure the machine and not the mesh. */
+const STEADY_MS = 2000;
+const LOOKS = 8;
 /** Traffic flows again when so many of the last packets, and so large a part of them, came through. */
 const LAST_NS = 5e9;
 const FLOWS = 0.8;
@@ -55,6 +58,23 @@ async function evidence(watched: Watched, peer: string, since: number): Promise<
   const { fault } = await watched.entry(wanted, since, PATIENCE_MS);
   const told = await watched.control.get<{ evidence: { source: string; what: string }[] }>(`/heal/explain/${fault}`);
   return told.evidence.map(({ source, what }) => `${source}: ${what}`).join('; ');
+}
+
+/**
+ * Waits until OGMs, one a second, arrive as they should at r0, for so long as the machine is given: what falls silent can
+ * only be told from what does not. Answers the longest gap of the last look, in milliseconds.
+ */
+async function longestGap(mesh: Mesh): Promise<number> {
+  const end = monotonicNs() + PATIENCE_MS * 1e6;
+  for (;;) {
+    let longest = 0;
+    for (let look = 0; look < LOOKS; look++) {
+      await sleep(1000);
+      const row = (await mesh.originators(0)).find((one) => one.best && one.orig_address === macOf(1, 0));
+      longest = Math.max(longest, row?.last_seen_msecs ?? Number.POSITIVE_INFINITY);
+    }
+    if (longest <= STEADY_MS || monotonicNs() > end) return longest;
+  }
 }
 
 /** What r0's agent was told by nl80211 of frames to a neighbour that nobody acknowledged, out of its recording. */
@@ -107,7 +127,10 @@ async function inside(radioType: RadioType): Promise<void> {
   await mesh.hear({ from: 1, to: 0, signal: -50 });
 
   // Echoes have told by now who runs the agent.
-  await sleep(5000);
+  const gapMs = await longestGap(mesh);
+  const isBusy = gapMs > STEADY_MS;
+  const busy = `the machine is too busy: OGMs arrived up to ${gapMs} ms apart before anything was wrong`;
+  const timely = (what: string, work: () => unknown) => (isBusy ? skip(what, busy) : check(what, work));
   const silent = 'a radio falls silent';
   const probe = await Probe.start(0, 2, { paceUs: PACE_US });
   await sleep(3000);
@@ -117,7 +140,7 @@ async function inside(radioType: RadioType): Promise<void> {
   const struck = await mesh.killRouter(via);
   say(`r${via}, on the way from r0 to r2, has fallen silent`);
   await check(`${silent}: r0 says so, on what evidence`, () => evidence(watched[0]!, radioOf(via), since));
-  await check(`${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`, async () => {
+  await timely(`${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`, async () => {
     const around = await eventually('another way', PATIENCE_MS, async () => {
       const [first] = (await mesh.route(0, 2)) ?? [];
       return first !== undefined && first.to !== via && first;
@@ -144,7 +167,7 @@ async function inside(radioType: RadioType): Promise<void> {
   const told = `the driver's word of lost packets ${lost === null ? 'did not come' : `came: ${lost} in a row`}`;
   if (radioType === 'mesh') say(`    ${told}`);
   else
-    await check('fifty frames that nobody acknowledged are told by the driver, and reach the agent', () => {
+    await timely('fifty frames that nobody acknowledged are told by the driver, and reach the agent', () => {
       if (lost === null) throw new Error(told);
       return told;
     });
