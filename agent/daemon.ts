@@ -124,7 +124,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const repairing = () => room.execute.busy().length > 0;
   const outcomes = new Outcomes(() => room.analyse.open());
   const alerts = alerting(node, log);
-  const beacon = beacons({ config, native: shim, log, now, onTime: () => host.onTime() });
+  const beacon = beacons({ config, native: shim, log, now, onTime: () => host.onTime(), stamping: () => host });
   const served = serving({ report: config.report, metrics, native: shim, log });
   const parts: Part[] = [];
   const host = new Host({
@@ -276,6 +276,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   process.stdout.write(
     `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
   );
+  if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

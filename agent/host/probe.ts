@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { isIPv6 } from 'node:net';
 import type { Log } from '../core/log.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
-import type { ProbeView } from '../report/probes.ts';
+import type { ProbeView } from '../report/api/probes.ts';
 import { decodeAnswer, encodeEcho, type Family } from './icmp.ts';
 
 /** Later than that an answer counts as lost: over a mesh it then is of no use. */

@@ -19,7 +19,7 @@ const VARIANTS = [
     prefix: 'default_',
     topology: 'ring4',
     config: DEFAULT,
-    runs: 8,
+    runs: 20,
     detect: 1800,
     repair: 0,
     ratio: 0,
