@@ -242,6 +242,32 @@ export function native(): Native {
   return loaded;
 }
 
+/**
+ * The shim; without it what only tells the time, which is Node's own CLOCK_MONOTONIC, and throws `missing` for all else:
+ * the agent starts all the same, and says what it has lost.
+ */
+export function nativeOrNone(): { readonly native: Native; readonly missing: AgentError | null } {
+  try {
+    return { native: native(), missing: null };
+  } catch (thrown) {
+    const missing = thrown as AgentError;
+    const refuse = (): never => {
+      throw missing;
+    };
+    const none: Native = {
+      openNetlink: refuse,
+      openPacket: refuse,
+      listenUnix: refuse,
+      openTransmitter: refuse,
+      openBpf: refuse,
+      bpfStatistics: refuse,
+      bpfObstacle: () => missing.message,
+      now: () => Number(process.hrtime.bigint()),
+    };
+    return { native: none, missing };
+  }
+}
+
 /** The path of the undo helper. Throws E_NATIVE. */
 export function undoHelperPath(): string {
   const places = candidates('x0undo', 'X0_UNDO');
