@@ -79,12 +79,20 @@ export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       600,
     );
 
+    // read() does not wait for the loop, which does not turn here.
+    sender.send(frame(7), a.index);
+    for (const end = shim.now() + 2e9; records.length === 600 && shim.now() < end; ) ring.read();
+    assert.deepEqual([records.length, records.at(-1)![8]], [601, 7]);
+    ring.read();
+    assert.equal(records.length, 601);
+
     attached.close();
     attached.close();
     sender.send(frame(1), a.index);
     await pause(20 * SLOW);
     assert.equal(counted(object)[1], 3, 'detached: no longer counted');
     ring.close();
+    assert.throws(() => ring.read(), { code: 'EBADF' });
     object.close();
     assert.throws(() => object.read('counts'), { code: 'EBADF' });
     sender.close();
