@@ -386,7 +386,7 @@ export const TRANSMIT_SCENARIOS: Readonly<Record<string, () => Promise<void>>> =
     const late = transmitter.send(frame(2), a.index, now - 2e6, now - 1e6);
     const soon = transmitter.send(frame(3), a.index, now + 30e6, now + 10e9);
     const nowhere = transmitter.send(frame(4), 4711, 0);
-    const cancelled = transmitter.send(frame(5), a.index, now + 20e6);
+    const cancelled = transmitter.send(frame(5), a.index, now + 20e9);
     const far = transmitter.send(frame(6), a.index, 8e18);
     assert.equal(transmitter.cancel(cancelled), true);
     assert.equal(transmitter.cancel(cancelled), false);
