@@ -26,7 +26,7 @@ import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { Flusher } from './host/flusher.ts';
-import { native } from './host/native.ts';
+import { nativeOrNone } from './host/native.ts';
 import { openState } from './host/state.ts';
 import { Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
@@ -108,7 +108,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   } catch {
     // It takes CAP_SYS_NICE; without it a busy router repairs later.
   }
-  const shim = native();
+  const { native: shim, missing: lost } = nativeOrNone();
   const now = () => shim.now();
   const startedAt = now();
   const metrics = new Metrics();
@@ -124,7 +124,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const repairing = () => room.execute.busy().length > 0;
   const outcomes = new Outcomes(() => room.analyse.open());
   const alerts = alerting(node, log);
-  const beacon = beacons({ config, native: shim, log, now, onTime: () => host.onTime() });
+  const beacon = beacons({ config, native: shim, log, now, onTime: () => host.onTime(), stamping: () => host });
   const served = serving({ report: config.report, metrics, native: shim, log });
   const parts: Part[] = [];
   const host = new Host({
@@ -258,9 +258,14 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const http = served.http(sources);
   // Not on every router, so not in every router's memory.
   if (started.beacon.enabled) machines.push(await beacon.load(room.monitor.settings));
-  await opened(host, log, (why) => {
-    missing = why;
-  });
+  if (lost === null)
+    await opened(host, log, (why) => {
+      missing = why;
+    });
+  else {
+    missing = `${lost.message}. Without it there is no netlink, no frame, no XDP and no control socket: nothing is healed`;
+    log.error(missing, { code: lost.code });
+  }
   host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks(), memories: state.memories() });
   advise(room.monitor, config, log);
   await http;
@@ -276,6 +281,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   process.stdout.write(
     `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
   );
+  if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

@@ -75,8 +75,8 @@ enum {
 struct settings {
   __u64 secret[2]; /* of this boot: what addresses are hashed with */
   __u32 flags;
-  __u16 beacon; /* ethertype of beacons and alarms, big-endian; 0 for none */
-  __u16 zero;
+  __u16 beacon; /* ethertypes of beacons and of alarms, big-endian; 0 for none */
+  __u16 alarm;
 };
 
 struct {

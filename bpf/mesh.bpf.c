@@ -71,6 +71,10 @@ static __always_inline int may_stamp(__u32 *window, __u32 *stamps, __u64 now) {
   return (*stamps)++ < STAMPS_A_WINDOW;
 }
 
+static __always_inline int is_ours(const struct settings *now_set, __u16 type) {
+  return type != 0 && (type == now_set->beacon || type == now_set->alarm);
+}
+
 static __always_inline void write_stamp(struct xdp_md *ctx, struct totals *t, __u64 now) {
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
   struct stamp *s = bpf_ringbuf_reserve(&stamps, sizeof *s, 0);
@@ -143,7 +147,7 @@ static __always_inline int stranger(struct xdp_md *ctx, void *data, __u16 type, 
     t->unadmitted++;
     return XDP_DROP;
   }
-  if (type == now_set->beacon && type != 0) {
+  if (is_ours(now_set, type)) {
     __u64 now = bpf_ktime_get_ns();
     if (may_stamp(&t->window, &t->stamps, now)) {
       t->now = now;
@@ -196,7 +200,7 @@ int entry(struct xdp_md *ctx) {
   } else if (type == BATMAN && data + ETH_HLEN + 16 <= end) {
     if (*(__u8 *)(data + ETH_HLEN) == ELP && *(__u8 *)(data + ETH_HLEN + 1) == COMPAT)
       follow(n, &n->streams[STREAM_ELP], bpf_ntohl(*(__u32 *)(data + ETH_HLEN + 8)));
-  } else if (type == now_set->beacon && type != 0) {
+  } else if (is_ours(now_set, type)) {
     if (may_stamp(&n->window, &n->stamps, now)) next = CHAIN_STAMP;
     else t->unstamped++;
   }
@@ -260,7 +264,7 @@ int heard(struct xdp_md *ctx) {
     tell(&who, HEARD, now, now);
     if (n->deadline) watch(n, n->deadline);
   }
-  if (*(__u16 *)(data + 12) == now_set->beacon && now_set->beacon != 0) write_stamp(ctx, t, now);
+  if (is_ours(now_set, *(__u16 *)(data + 12))) write_stamp(ctx, t, now);
   return XDP_PASS;
 }
 

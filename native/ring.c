@@ -37,6 +37,13 @@ static void ring_readable(watch *w, int error) {
   if (r->count > 0) watch_call(w, ON_RECORDS, 1, &r->records);
 }
 
+/* read(): what is there now goes to onRecords before this returns, where somebody cannot wait for the loop. */
+static napi_value ring_read(napi_env env, napi_callback_info info) {
+  watch *w = watch_this(env, info, ring_readable, NULL, NULL);
+  if (w) ring_readable(w, 0);
+  return NULL;
+}
+
 static void ring_closing(watch *w) {
   ring *r = (ring *)w;
   libbpf.ring_buffer__free(r->buffer);
@@ -46,6 +53,7 @@ static void ring_closing(watch *w) {
 /* openRing(map, { onRecords }) */
 napi_value ring_open(napi_env env, napi_callback_info info) {
   static const char *const names[CALLBACKS] = {"onRecords"};
+  static const napi_property_descriptor methods[] = {METHOD("read", ring_read)};
   size_t argc = 2;
   napi_value argv[2];
   struct bpf_object *object = object_this(env, info, &argc, argv);
@@ -67,5 +75,5 @@ napi_value ring_open(napi_env env, napi_callback_info info) {
     free(r);
     return throw_errno(env, call, error);
   }
-  return watch_open(env, &r->watch, fd, argv[1], names, NULL, 0);
+  return watch_open(env, &r->watch, fd, argv[1], names, methods, sizeof methods / sizeof methods[0]);
 }

@@ -4,8 +4,8 @@
  *
  *     node tools/build.ts [--only x0d|x0twin|x0ctl]
  *
- * One file each, so that a start reads one file; better-sqlite3 stays outside (it has a native part), and so does the
- * optional @openforge-sh/liboqs. `X0_VERSION` in the sources becomes package.json's version. The native shim is looked for beside the bundle, then in native/build.
+ * One file each, so that a start reads one file; better-sqlite3 stays outside (it has a native part), and so do the
+ * optional raw-socket and @openforge-sh/liboqs. `X0_VERSION` in the sources becomes package.json's version. The native shim is looked for beside the bundle, then in native/build.
  */
 import { chmodSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ for (const name of names) {
     platform: 'node',
     format: 'esm',
     target: 'node22.13',
-    external: ['better-sqlite3', '@openforge-sh/liboqs', '*.node'],
+    external: ['better-sqlite3', 'raw-socket', '@openforge-sh/liboqs', '*.node'],
     define: { X0_VERSION: JSON.stringify(version) },
     banner: { js: '#!/usr/bin/env node' },
     sourcemap: 'linked',

@@ -123,6 +123,10 @@ build() {
   make -q -C "$1" >/dev/null 2>&1 || { say "building $1" && make -s -C "$1" >&2; } || fail "$1 could not be built."
 }
 [ ! -e native/Makefile ] || build native
+# What is asked by ICMP, if anybody wants that; nothing else needs it. It is not tried again and again.
+if [ ! -e node_modules/raw-socket/build/Release/raw.node ] && [ ! -e .cache/without-raw-socket ]; then
+  tools/node tools/raw-socket.ts >&2 || { touch .cache/without-raw-socket && say 'going on without raw-socket: round-trip times by ICMP are not measured'; }
+fi
 # The XDP programs, where there is what compiles them; nothing else needs it.
 if have clang && have llvm-objcopy && [ -e /usr/include/bpf/bpf_helpers.h ] &&
   { [ ! -e bpf/build/manifest.json ] || [ -n "$(find bpf tools/bpf.ts -newer bpf/build/manifest.json -not -path 'bpf/build*' -type f -print -quit)" ]; }; then

@@ -36,6 +36,7 @@ const PURE_PACKAGES: Readonly<Record<string, RegExp>> = {
 const ADDONS: Readonly<Record<string, RegExp>> = {
   'agent/host/native.ts': /./,
   'agent/host/state/sqlite.ts': /^(better-sqlite3|node:module)$/,
+  'agent/host/probe.ts': /^(raw-socket|node:module)$/,
 };
 
 /** A machine is told the time and is given its randomness. */

@@ -61,6 +61,8 @@ interface Neighbour {
   heard: number;
   /** Its last OGM, by the tables. */
   ogmAt: Nanos;
+  /** What the kernel watches it with; null until it was told. */
+  patience: Nanos | null;
   /** The last of its questions that was answered. */
   asked: { epoch: number; counter: number };
 }
@@ -406,7 +408,10 @@ export class Beacon implements Machine {
     // A pause in which it listens is so rare that a question costs less than waiting.
     const gap = beacon.stride === 1 ? 1 : beacon.next;
     const again = this.#liveness.beacon(key, at, at + gap * superframeNs);
-    return [metric('beacons_received_total', {}), ...(again ? this.#heardAgain(key) : [])];
+    const effects = [metric('beacons_received_total', {}), ...(again ? this.#heardAgain(key) : [])];
+    const patience = this.#liveness.patience(gap * superframeNs);
+    if (patience !== neighbour.patience) effects.push(this.#deadline(neighbour, patience));
+    return effects;
   }
 
   #remember(key: string, index: IfIndex, address: Mac, beacon: BeaconWord, at: Nanos): Neighbour {
@@ -428,6 +433,7 @@ export class Beacon implements Machine {
         arrivals,
         heard: 0xffff,
         ogmAt: before?.ogmAt ?? 0,
+        patience: before?.patience ?? null,
         asked: before?.node === node ? before.asked : asked,
       };
       this.#neighbours.set(key, fresh);
@@ -465,11 +471,21 @@ export class Beacon implements Machine {
     return effects;
   }
 
+  /** The kernel's deadline for a neighbour follows its schedule; its answer says when it was heard last. */
+  #deadline(neighbour: Neighbour, patience: Nanos | null): Effect {
+    neighbour.patience = patience;
+    const { address, interface: index } = neighbour;
+    return { type: 'deadline', neighbour: address, interface: index, silenceNs: patience };
+  }
+
   /** Asks who is suspected, and says who is silent. */
   #watch(now: Nanos): Effect[] {
-    const { ask, silent } = this.#liveness.tick(now);
-    if (ask.length === 0 && silent.length === 0) return [];
-    const effects: Effect[] = [];
+    const { ask, look, silent } = this.#liveness.tick(now);
+    if (ask.length + look.length + silent.length === 0) return [];
+    const effects = look.flatMap((key): Effect[] => {
+      const neighbour = this.#neighbours.get(key);
+      return neighbour === undefined ? [] : [this.#deadline(neighbour, neighbour.patience)];
+    });
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const key of ask) {
       const neighbour = this.#neighbours.get(key);
@@ -533,7 +549,9 @@ export class Beacon implements Machine {
     this.#liveness.forget(key);
     this.#clock!.lost(key, now);
     this.#slots!.lost(key, this.#superframeAt(now));
-    return wasSilent ? [this.#say('neighbour-heard', neighbour, 'only its agent is silent')] : [];
+    const effects = [this.#deadline(neighbour, null)];
+    if (wasSilent) effects.push(this.#say('neighbour-heard', neighbour, 'only its agent is silent'));
+    return effects;
   }
 
   /** What rtnetlink tells of an interface is quicker and surer than silence. */

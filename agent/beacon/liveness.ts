@@ -27,6 +27,15 @@ const RETURN = 3;
 /** A tick that comes so late was held up, and frames with it: they are read before anything is said of them. */
 const HELD_UP: Nanos = 5 * MS;
 const GRACE: Nanos = 10 * MS;
+/** Clocks are read at different moments. */
+const EARLY: Nanos = MS;
+const WORDS: Readonly<Record<Exclude<NeighbourEvidence, 'heard'>, string>> = {
+  deadline: 'the kernel saw no frame of it until its deadline',
+  'station-gone': 'our radio has dropped it',
+  'packets-lost': 'frames to it are not acknowledged',
+};
+/** The kernel answers at once, and its answer is read when the turn is over. */
+const LOOK: Nanos = 2 * MS;
 /** Neighbours that are asked in one tick. */
 const MOST_ASKED = 32;
 
@@ -41,11 +50,16 @@ interface Watched {
   signs: number;
   grace: Nanos;
   why: string;
+  /** The kernel sees each of its frames, and has been asked since the last sign when it saw one. */
+  seen: boolean;
+  looked: boolean;
 }
 
 /** What a tick found: neighbours by their keys. */
 export interface Found {
   readonly ask: string[];
+  /** Suspicious, but the kernel may have seen frames that nobody told us of. */
+  readonly look: string[];
   /** Declared silent, with the figures that it rests on. */
   readonly silent: { readonly key: string; readonly detail: string }[];
 }
@@ -70,7 +84,19 @@ export class Liveness {
   beacon(key: string, at: Nanos, due: Nanos): boolean {
     let record = this.#watched.get(key);
     if (record === undefined) {
-      record = { sign: at, due, state: 'alive', since: at, nextProbe: NEVER, probes: 0, signs: 0, grace: 0, why: '' };
+      record = {
+        sign: at,
+        due,
+        state: 'alive',
+        since: at,
+        nextProbe: NEVER,
+        probes: 0,
+        signs: 0,
+        grace: 0,
+        why: '',
+        seen: false,
+        looked: false,
+      };
       this.#watched.set(key, record);
       return false;
     }
@@ -84,6 +110,7 @@ export class Liveness {
     if (record === undefined || at <= record.sign) return false;
     record.sign = at;
     record.grace = 0;
+    record.looked = false;
     if (record.state === 'alive') return false;
     record.signs += 1;
     const wasSilent = record.state === 'silent';
@@ -96,10 +123,21 @@ export class Liveness {
 
   /** What the kernel, a driver or another part of the agent knows of a neighbour. True as of beacon(). */
   evidence(key: string, what: NeighbourEvidence, at: Nanos, now: Nanos): boolean {
-    if (what === 'heard') return this.sign(key, at);
     const record = this.#watched.get(key);
-    if (record?.state === 'alive') this.#suspect(record, what, now);
+    if (record === undefined) return false;
+    if (what === 'heard') {
+      record.seen = true;
+      return this.sign(key, at);
+    }
+    // A deadline that saw less than we did (a packet socket's) or was set for another schedule says nothing.
+    const isEarly = what === 'deadline' && now < this.#suspicious(record) - EARLY;
+    if (record.state === 'alive' && !isEarly) this.#suspect(record, WORDS[what], now);
     return false;
+  }
+
+  /** The silence that is suspicious of a neighbour whose beacons are so far apart: the kernel's deadline for it. */
+  patience(gap: Nanos): Nanos {
+    return Math.max(this.#options.suspectNs, gap + this.#options.overdueNs);
   }
 
   forget(key: string): void {
@@ -116,11 +154,17 @@ export class Liveness {
   }
 
   tick(now: Nanos): Found {
-    const found: Found = { ask: [], silent: [] };
+    const found: Found = { ask: [], look: [], silent: [] };
     for (const [key, record] of this.#watched) {
       if (record.state === 'alive') {
         const at = this.#suspicious(record);
         if (now < Math.max(at, record.grace) || this.#isHeldUp(record, at, now)) continue;
+        if (record.seen && !record.looked) {
+          record.looked = true;
+          record.grace = now + LOOK;
+          found.look.push(key);
+          continue;
+        }
         this.#suspect(record, `nothing heard for ${Math.round((now - record.sign) / MS)} ms`, now);
       }
       if (record.state !== 'suspected') continue;

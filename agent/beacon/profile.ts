@@ -39,7 +39,7 @@ const TABLE: Readonly<Record<ProfileName, Profile>> = {
     slotNs: 5 * MS,
     guardNs: 500 * US,
     leadNs: 100 * MS,
-    suspectNs: 800 * MS,
+    suspectNs: 650 * MS,
     overdueNs: 100 * MS,
     askNs: 680 * MS,
     paceNs: 15 * MS,

@@ -191,6 +191,11 @@ const ADDRESS: Form = {
     (/^[0-9A-Fa-f:.]+$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`)),
 };
 
+const TARGET: Form = {
+  expected: 'an IPv4 or IPv6 address such as 10.77.0.2 or fe80::1%bat0',
+  test: (text) => ADDRESS.test(text.replace(/^(fe80:.*)%[A-Za-z0-9._-]{1,15}$/i, '$1')),
+};
+
 const ARGUMENT: Form = {
   expected: 'an argument of 1 to 1024 characters without control characters',
   test: (text) => text.length >= 1 && text.length <= 1024 && !CONTROL.test(text),
@@ -435,6 +440,13 @@ export const SECTIONS = {
         'restart',
         'How much the shared TCP figures may give away of a connection in a day, in hundredths of an epsilon; 0 shares none.',
       ),
+    },
+  },
+  probe: {
+    help: 'Round-trip times over the mesh by ICMP and ICMPv6 echo; needs the optional package raw-socket.',
+    options: {
+      targets: list([], TARGET, 'restart', 'The addresses to ask, IPv4 or IPv6, 64 at most; empty asks nobody.'),
+      interval: duration(10, 's', [1, 3600], 'restart', 'Each of them is asked so often.'),
     },
   },
   beacon: {

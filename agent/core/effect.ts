@@ -47,10 +47,16 @@ export type Effect =
     }
   | { readonly type: 'disarm'; readonly id: string }
   /**
-   * From now on the kernel says so ('neighbour-evidence': 'deadline') when no frame of a neighbour came for so long; 0: never.
-   * Nothing happens for who is no neighbour.
+   * From now on the kernel says so ('neighbour-evidence': 'deadline') when no frame of a neighbour came for so long; 0: never;
+   * null: as long as the configuration says. When it was heard last is told at once ('heard'). Nothing happens for who is no
+   * neighbour, and where no XDP program watches.
    */
-  | { readonly type: 'deadline'; readonly neighbour: Mac; readonly interface: IfIndex; readonly silenceNs: Nanos }
+  | {
+      readonly type: 'deadline';
+      readonly neighbour: Mac;
+      readonly interface: IfIndex;
+      readonly silenceNs: Nanos | null;
+    }
   /** Read batman-adv's tables now; the answer is a 'tables' event. */
   | { readonly type: 'poll' }
   /** Look at what the kernel does not announce; `interfaces` are for 'air'. Each answer is the event of its name. */

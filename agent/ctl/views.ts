@@ -232,6 +232,9 @@ export function beaconText({ beacon }: Of<typeof shapes.beacon>, to: Screen): st
   );
   row('error', bound === null ? 'not known yet' : `at most ${bound.toFixed(1)} us`);
   row('jitter', jitterUs === null ? 'no beacon has left yet' : `${jitterUs.toFixed(0)} us late (99th percentile)`);
+  const stamped = beacon.stampedByXdp + beacon.stampedBySocket;
+  const byXdp = `${Math.round((100 * beacon.stampedByXdp) / Math.max(1, stamped))} %`;
+  row('arrivals', `${stamped} frames, ${byXdp} of them stamped by XDP, the rest by a packet socket`);
   row('suspicions', `${beacon.suspicions} that proved wrong`);
   const head = `${lines.join('\n')}\n`;
   if (beacon.neighbours.length === 0) return `${head}No neighbour sends beacons.\n`;

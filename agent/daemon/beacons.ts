@@ -2,11 +2,13 @@
 import type { Beacon } from '../beacon/beacon.ts';
 import { beaconOf, type Config } from '../config/schema.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
+import type { IfIndex } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import type { Machine } from '../core/machine.ts';
 import type { Nanos } from '../core/time.ts';
 import type { Beat } from '../host/beat.ts';
 import type { Native } from '../host/native.ts';
+import type { Host } from '../host/world.ts';
 import type { Degraded } from '../report/sources.ts';
 import type { Part } from './part.ts';
 
@@ -24,9 +26,11 @@ interface Options {
   now(): Nanos;
   /** false: frames cannot be sent on time. */
   onTime(): boolean | null;
+  /** Where arrivals are stamped. */
+  stamping(): Pick<Host, 'stampOf' | 'stamps'>;
 }
 
-export function beacons({ config: started, native, log, now, onTime }: Options): Beacons {
+export function beacons({ config: started, native, log, now, onTime, stamping }: Options): Beacons {
   let beacon: Beacon | null = null;
   let openBeat: typeof import('../host/beat.ts').openBeat | null = null;
   return {
@@ -36,8 +40,11 @@ export function beacons({ config: started, native, log, now, onTime }: Options):
       beacon = new Beacon(beaconOf(started), settings);
       return beacon;
     },
-    beat: (feed) => openBeat!({ native, log, ethertype: beaconOf(started).ethertype, feed }),
-    shows: { beacon: () => beacon?.view(now()) ?? null },
+    beat: (feed) => {
+      const stampOf = (index: IfIndex, frame: Uint8Array, at: Nanos) => stamping().stampOf(index, frame, at);
+      return openBeat!({ native, log, ethertype: beaconOf(started).ethertype, feed, stampOf });
+    },
+    shows: { beacon: () => beacon?.view(now()) ?? null, stamps: () => stamping().stamps },
     degraded(config) {
       const found: Degraded[] = [];
       if (config.beacon.enabled && config.mesh.key === undefined)

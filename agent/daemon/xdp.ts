@@ -1,9 +1,10 @@
 /** The measuring of what comes in. After the start: no repair waits for it. */
-import type { Config } from '../config/schema.ts';
+import { beaconOf, type Config } from '../config/schema.ts';
 import { ETH_P_X0 } from '../heal/wire.ts';
 import type { Agent, Part } from './part.ts';
 
-export async function xdp({ bpf }: Config, { native, log, host }: Agent): Promise<Part> {
+export async function xdp(config: Config, { native, log, host }: Agent): Promise<Part> {
+  const { bpf } = config;
   const { Xdp } = await import('../host/bpf/xdp.ts');
   const measured = new Xdp({
     native,
@@ -11,7 +12,7 @@ export async function xdp({ bpf }: Config, { native, log, host }: Agent): Promis
     settings: {
       deadlineNs: bpf.deadline,
       admitted: bpf.admitted,
-      beaconEthertype: ETH_P_X0,
+      stamped: [...new Set([ETH_P_X0, beaconOf(config).ethertype])],
       generic: bpf.generic,
       epsilon: bpf.epsilon / 100,
     },

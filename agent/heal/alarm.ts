@@ -86,7 +86,7 @@ export class Alarm implements Machine {
       case 'raise-alarm':
         return this.#raise(event.alarm, event.avoid, now);
       case 'frame':
-        return this.#take(event.interface, event.frame, now);
+        return this.#take(event.interface, event.frame, event.at ?? now, now);
       case 'ask':
         return this.#ask([event], false, now);
       case 'ease':
@@ -141,7 +141,7 @@ export class Alarm implements Machine {
     ];
   }
 
-  #take(index: IfIndex, hex: string, now: Nanos): Effect[] {
+  #take(index: IfIndex, hex: string, at: Nanos, now: Nanos): Effect[] {
     const link = this.#around.links.get(index);
     if (link === undefined || !this.#around.started || this.#around.settings.mode === 'off') return [];
     // Not from bat0 or a client's bridge: only from what is, or belongs, under the mesh.
@@ -165,7 +165,7 @@ export class Alarm implements Machine {
     }
     return frame.kind === 'alarm'
       ? this.#alarm(frame.alarm, index, now)
-      : this.#answer(frame.echo, frame.source, index, now);
+      : this.#answer(frame.echo, frame.source, index, at, now);
   }
 
   #alarm(alarm: AlarmWord, index: IfIndex, now: Nanos): Effect[] {
@@ -216,6 +216,7 @@ export class Alarm implements Machine {
     echo: { reply: boolean; asker: Mac; epoch: number; counter: number },
     source: Mac,
     index: IfIndex,
+    at: Nanos,
     now: Nanos,
   ): Effect[] {
     if (echo.reply) {
@@ -227,7 +228,7 @@ export class Alarm implements Machine {
       this.#asked.delete(echo.counter);
       if (now - asked.at >= ECHO_TIMEOUT) return [refused('late-echo')];
       if (this.#speakers.size < SENDERS) this.#speakers.add(`${index} ${source}`);
-      const heard = { type: 'echo', neighbour: source, interface: index, rttNs: now - asked.at } as const;
+      const heard = { type: 'echo', neighbour: source, interface: index, rttNs: at - asked.at } as const;
       return [{ type: 'emit', event: asked.usual ? heard : { ...heard, asked: true } }];
     }
     // By interface: what one neighbour asks over two cables need not arrive in order.

@@ -5,7 +5,9 @@
 import type { Effect } from '../core/effect.ts';
 import type { WorldEvent } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
+import type { IfIndex } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
+import type { Nanos } from '../core/time.ts';
 import { ETH_P_X0 } from '../heal/wire.ts';
 import { OUR_FRAMES } from './air.ts';
 import type { Native, NativeError } from './native.ts';
@@ -25,9 +27,11 @@ export interface BeatOptions {
   readonly log: Log;
   readonly ethertype: number;
   feed(event: WorldEvent): void;
+  /** A better time of arrival than the packet socket's, where there is one. */
+  stampOf?(index: IfIndex, frame: Uint8Array, at: Nanos): Nanos;
 }
 
-export function openBeat({ native, log, ethertype, feed }: BeatOptions): Beat {
+export function openBeat({ native, log, ethertype, feed, stampOf = (_index, _frame, at) => at }: BeatOptions): Beat {
   const ids = new Map<number, string>();
   const done = (ticket: number, at: number, stamped: boolean, error: string | null) => {
     const id = ids.get(ticket);
@@ -48,7 +52,8 @@ export function openBeat({ native, log, ethertype, feed }: BeatOptions): Beat {
           ethertype,
           filter: OUR_FRAMES,
           timestamps: true,
-          onFrame: (frame, index, _type, at) => feed({ type: 'frame', interface: index, frame: toHex(frame), at }),
+          onFrame: (frame, index, _type, at) =>
+            feed({ type: 'frame', interface: index, frame: toHex(frame), at: stampOf(index, frame, at) }),
           onError: () => {},
         });
   return {

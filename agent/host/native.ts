@@ -129,6 +129,11 @@ export interface BpfProgram {
   readonly fd: number;
 }
 
+export interface NativeRing extends NativeSocket {
+  /** Hands what is there now to onRecords before it returns: for who cannot wait for the loop. */
+  read(): void;
+}
+
 /**
  * A loaded object. Stays until close(), which takes its maps and programs out of the kernel unless an attached program
  * or an open ring still needs them. It does not keep the process alive. An unknown map or program throws ENOENT.
@@ -143,7 +148,7 @@ export interface NativeBpf extends NativeSocket {
   /** Takes out what is there of these keys; answers how many that were. */
   remove(map: string, keys: Uint8Array): number;
   /** Every record of a ring buffer, in order, many at a time: the buffers are the callee's. One reader a ring. */
-  openRing(map: string, options: { onRecords(records: Buffer[]): void }): NativeSocket;
+  openRing(map: string, options: { onRecords(records: Buffer[]): void }): NativeRing;
   /** In one mode only: see attachXdp() of this file. */
   attachXdp(program: string, interfaceIndex: IfIndex, generic: boolean): NativeSocket;
   /** Runs a program `repeat` times on a frame of 14 bytes or more, which goes nowhere; the maps are the real ones. */
@@ -235,6 +240,32 @@ export function native(): Native {
     throw new AgentError('E_NATIVE', `x0shim.node cannot be loaded: ${(cause as Error).message}`, { place }, { cause });
   }
   return loaded;
+}
+
+/**
+ * The shim; without it what only tells the time, which is Node's own CLOCK_MONOTONIC, and throws `missing` for all else:
+ * the agent starts all the same, and says what it has lost.
+ */
+export function nativeOrNone(): { readonly native: Native; readonly missing: AgentError | null } {
+  try {
+    return { native: native(), missing: null };
+  } catch (thrown) {
+    const missing = thrown as AgentError;
+    const refuse = (): never => {
+      throw missing;
+    };
+    const none: Native = {
+      openNetlink: refuse,
+      openPacket: refuse,
+      listenUnix: refuse,
+      openTransmitter: refuse,
+      openBpf: refuse,
+      bpfStatistics: refuse,
+      bpfObstacle: () => missing.message,
+      now: () => Number(process.hrtime.bigint()),
+    };
+    return { native: none, missing };
+  }
 }
 
 /** The path of the undo helper. Throws E_NATIVE. */

@@ -81,11 +81,24 @@ export class Host implements World {
   #pollAgain = false;
   #polls = 0;
   #closed = false;
-  /** What measures the hard interfaces, where that is on. */
-  xdp: Xdp | null = null;
+  /** Our frames that came in, by who stamped them. */
+  readonly stamps = { xdp: 0, socket: 0 };
+  #xdp: Xdp | null = null;
+  /** What it was asked to watch for, which may be before it is there. */
+  readonly #deadlines = new Map<string, Extract<Effect, { type: 'deadline' }>>();
 
   constructor(options: HostOptions) {
     this.#options = options;
+  }
+
+  /** What measures the hard interfaces, where that is on. */
+  get xdp(): Xdp | null {
+    return this.#xdp;
+  }
+
+  set xdp(xdp: Xdp) {
+    this.#xdp = xdp;
+    for (const effect of this.#deadlines.values()) this.#watchFor(effect);
   }
 
   /** Whose world this is, in which boot epoch, and what it follows at first. Comes before everything else. */
@@ -137,13 +150,22 @@ export class Host implements World {
       native,
       log,
       timestamps: this.#options.beat !== undefined,
-      onFrame: (index, frame, at) =>
-        this.feed({ type: 'frame', interface: index, frame: toHex(frame), ...(at > 0 && { at }) }),
+      onFrame: (index, frame, at) => {
+        const stamp = this.stampOf(index, frame, at);
+        this.feed({ type: 'frame', interface: index, frame: toHex(frame), ...(stamp > 0 && { at: stamp }) });
+      },
       onOwnOgm: (frame) => this.feed({ type: 'ogm-sent', frame: toHex(frame) }),
     });
     this.#beat = this.#openBeat();
     this.#undo = startUndo(log);
     await this.#read();
+  }
+
+  /** When a frame of ours arrived: XDP's word, else the packet socket's `at`, which is 0 where it was not asked. */
+  stampOf(index: IfIndex, frame: Uint8Array, at: Nanos): Nanos {
+    const seen = this.xdp?.stampOf(index, frame) ?? null;
+    this.stamps[seen === null ? 'socket' : 'xdp'] += 1;
+    return seen ?? at;
   }
 
   /** Whether frames leave on time; null where nobody wants that. */
@@ -202,7 +224,9 @@ export class Host implements World {
         this.#armedBy.delete(effect.id);
         return;
       case 'deadline':
-        this.xdp?.setDeadline({ neighbour: effect.neighbour, index: effect.interface }, effect.silenceNs);
+        if (effect.silenceNs === null) this.#deadlines.delete(`${effect.interface} ${effect.neighbour}`);
+        else this.#deadlines.set(`${effect.interface} ${effect.neighbour}`, effect);
+        this.#watchFor(effect);
         return;
       case 'poll':
         this.#poll();
@@ -222,6 +246,10 @@ export class Host implements World {
       default:
         this.#books.push(effect);
     }
+  }
+
+  #watchFor({ neighbour, interface: index, silenceNs }: Extract<Effect, { type: 'deadline' }>): void {
+    this.#xdp?.setDeadline({ neighbour, index }, silenceNs);
   }
 
   /** What is armed is undone by the helper: a stop leaves the mesh as a crash does, and as it was. */

@@ -8,10 +8,12 @@ import type { Nanos } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 
 /**
- * The machine that holds the mesh key. What it made of a frame is recorded in place of the frame, so a recording needs
- * no key and tells nothing of one; what it sends is sealed with the key and not recorded.
+ * The machines that hold the mesh key. What they made of a frame is recorded in place of the frame, so a recording needs
+ * no key and tells nothing of one; what they send is sealed with the key and not recorded.
  */
 export const VOICE = 'alarm';
+export const BEACON_VOICE = 'beacon';
+const VOICES: ReadonlySet<string> = new Set([VOICE, BEACON_VOICE]);
 
 /** One thing that the machines decided: an entry of the journal, a change of the kernel's, frames by their interfaces. */
 export type Output =
@@ -22,7 +24,7 @@ export type Output =
 export interface Turn {
   readonly now: Nanos;
   readonly event: WorldEvent;
-  /** What the voice told the other machines because of the event. */
+  /** What the voices told the other machines because of the event. */
   readonly heard: readonly MachineEvent[];
   readonly decided: readonly Output[];
   /** What was learned, for a keyframe; a recording tells it by what it was learned from. */
@@ -78,9 +80,9 @@ function note(turn: Begun, machine: string, effect: Effect): void {
       decided.push({ change: { id: effect.id, change: effect.change, undo: effect.undo } });
       return;
     case 'send':
-      if (machine !== VOICE) decided.push({ send: effect.frames.map((frame) => frame.interface) });
+      if (!VOICES.has(machine)) decided.push({ send: effect.frames.map((frame) => frame.interface) });
       return;
     case 'emit':
-      if (machine === VOICE) heard.push(effect.event as MachineEvent);
+      if (VOICES.has(machine)) heard.push(effect.event as MachineEvent);
   }
 }

@@ -10,6 +10,7 @@ import { configCalls } from './api/config.ts';
 import { documentCalls } from './api/documents.ts';
 import { healCalls } from './api/heal.ts';
 import { meshCalls } from './api/mesh.ts';
+import { probeCalls } from './api/probes.ts';
 import { recordCalls } from './api/record.ts';
 import { statusCalls } from './api/status.ts';
 import { steeringCalls } from './api/steering.ts';
@@ -25,6 +26,7 @@ export const CALLS: readonly Call[] = [
   ...statusCalls,
   ...meshCalls,
   ...xdpCalls,
+  ...probeCalls,
   ...topologyCalls,
   ...beaconCalls,
   ...healCalls,

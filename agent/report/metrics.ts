@@ -145,6 +145,21 @@ export const FAMILIES = {
     type: 'gauge',
     help: '99th percentile of how late the last hundred beacons left, in milliseconds.',
   },
+  mesh_arrivals_stamped_total: {
+    type: 'counter',
+    help: 'Beacons, alarms and echoes that came in, by what stamped their arrival.',
+    labels: ['by'],
+  },
+  mesh_probe_rtt_seconds: {
+    type: 'gauge',
+    help: 'Round trip of the last ICMP echo over the mesh.',
+    labels: ['target'],
+  },
+  mesh_probes_total: {
+    type: 'counter',
+    help: 'ICMP echoes over the mesh: questions sent, and those answered in time.',
+    labels: ['target', 'step'],
+  },
   mesh_clock_error_bound_seconds: { type: 'gauge', help: 'No error of the common time here is larger.' },
   mesh_clock_depth: { type: 'gauge', help: 'Hops from the router whose clock is the common time.' },
   mesh_clock_drift_ratio: { type: 'gauge', help: 'How much faster the common time runs than the clock here.' },
@@ -429,6 +444,12 @@ export function collect(metrics: Metrics, sources: Sources): void {
     const { jitterNs, boundNs, neighbours } = beacon;
     metrics.replace('mesh_beacon_jitter_ms', [[{}, jitterNs === null ? null : jitterNs / 1e6]]);
     metrics.replace('mesh_clock_error_bound_seconds', [[{}, boundNs === null ? null : boundNs / 1e9]]);
+    const stamps = sources.stamps?.();
+    if (stamps !== undefined)
+      metrics.replace('mesh_arrivals_stamped_total', [
+        [{ by: 'xdp' }, stamps.xdp],
+        [{ by: 'packet-socket' }, stamps.socket],
+      ]);
     one('mesh_clock_depth', beacon.depth);
     one('mesh_clock_drift_ratio', beacon.driftPpm / 1e6);
     metrics.replace(
@@ -441,6 +462,19 @@ export function collect(metrics: Metrics, sources: Sources): void {
     one('mesh_beacon_collisions_total', beacon.collisions);
     one('mesh_beacon_suspicions_total', beacon.suspicions);
   }
+
+  const asked = sources.probes?.()?.targets ?? [];
+  metrics.replace(
+    'mesh_probe_rtt_seconds',
+    asked.map(({ target, lastNs }) => [{ target }, lastNs === null ? null : lastNs / 1e9]),
+  );
+  metrics.replace(
+    'mesh_probes_total',
+    asked.flatMap(({ target, sent, answered }): [Labels, number][] => [
+      [{ target, step: 'sent' }, sent],
+      [{ target, step: 'answered' }, answered],
+    ]),
+  );
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);

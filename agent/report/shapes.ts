@@ -275,6 +275,8 @@ export const beacon = object({
       driftPpm: number('how much faster the mesh time runs'),
       errorBoundUs: orNull(number('no error of the mesh time here is larger; null while nothing is known')),
       jitterUs: orNull(number('99th percentile of how late the last hundred beacons left')),
+      stampedByXdp: integer('beacons, alarms and echoes whose arrival XDP stamped'),
+      stampedBySocket: integer('those that the packet socket stamped'),
       suspicions: integer('neighbours that were asked because of their silence, and answered'),
       neighbours: array(
         object({

@@ -4,6 +4,7 @@ import type { Mac } from '../core/ids.ts';
 import type { Nanos } from '../core/time.ts';
 import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
 import type { MeshView } from '../mesh/mesh.ts';
+import type { ProbeView } from './api/probes.ts';
 import type { XdpView } from './api/xdp.ts';
 
 /** A decision as the journal keeps it: host's `Entry`. */
@@ -109,6 +110,10 @@ export interface Sources {
   readonly recorder: RecordingReader;
   /** null where the section bpf is off. */
   xdp?(): XdpView | null;
+  /** null where nobody is asked. */
+  probes?(): ProbeView | null;
+  /** Our own frames that came in since the start, by what stamped their arrival. */
+  stamps?(): { readonly xdp: number; readonly socket: number };
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

@@ -14,7 +14,7 @@ import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import { heal } from '../heal/heal.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { Recording } from '../record/format.ts';
-import { type Output, type Turn, Turns, VOICE } from '../record/turns.ts';
+import { BEACON_VOICE, type Output, type Turn, Turns, VOICE } from '../record/turns.ts';
 
 /** batman-adv's window is 64 OGMs, an agent echoes every ten seconds, budgets are by the minute. */
 const WARM_UP: Nanos = 90 * SECOND;
@@ -42,10 +42,14 @@ export interface Replayed {
   readonly difference: Difference | null;
 }
 
-/** Speaks for the machine that holds the mesh key: tells again what that one heard. */
+/** Speaks for a machine that holds the mesh key: tells again what that one heard. */
 class Voice implements Machine {
-  readonly name = VOICE;
+  readonly name: string;
   heard: readonly MachineEvent[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
 
   on(): Effect[] {
     const { heard } = this;
@@ -66,16 +70,23 @@ export interface ReplayOptions {
 }
 
 export function replay(recording: Recording, { onTurn, goOn = false }: ReplayOptions = {}): Replayed {
-  const voice = new Voice();
+  const voice = new Voice(VOICE);
+  const beacon = new Voice(BEACON_VOICE);
   const room = heal();
-  const machines: Machine[] = [...room.machines.map((one) => (one.name === VOICE ? voice : one)), new Mesh()];
+  const machines: Machine[] = [
+    ...room.machines.map((one) => (one.name === VOICE ? voice : one)),
+    new Mesh(),
+    ...(recording.machines.includes(BEACON_VOICE) ? [beacon] : []),
+  ];
   let got: Turn | null = null;
   const turns = new Turns((turn) => {
     got = turn;
   });
   const runtime = new Runtime(machines, { carryOut() {} }, turns.hooks);
   const play = (now: Nanos, event: WorldEvent, heard: readonly MachineEvent[]): Turn => {
-    voice.heard = heard;
+    const isBeacons = (one: MachineEvent) => one.type === 'symptom' && one.symptom.source === 'beacon';
+    voice.heard = heard.filter((one) => !isBeacons(one));
+    beacon.heard = heard.filter(isBeacons);
     runtime.feed(event, now);
     turns.end();
     return got!;

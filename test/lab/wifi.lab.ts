@@ -1,13 +1,15 @@
 /**
  * A mesh over real Wi-Fi: four emulated radios in a ring, each hearing its two neighbours only, with batman-adv and an agent
  * on top, and a medium that this suite controls; once as mesh points, once as an IBSS. Stations and signal are seen; a
- * radio that falls silent is found and routed around, by lost packets where the driver tells of them (of mesh points it
- * does not: 802.11s gives the path up before fifty are lost); a station that the driver drops is missed at once.
+ * radio that falls silent is found and routed around; a station that the driver drops is missed at once.
+ *
+ * mac80211 tells of lost packets when fifty frames in a row to a station were not acknowledged and none was for a second
+ * (ieee80211_lost_packet), of mesh points as in an IBSS. That word has to reach the agent; whether it comes before the tables
+ * show the silence is a race that the emulated machine's pace decides.
  */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run as command, Mesh, macOf, monotonicNs, nsOf } from '../../tools/lab/mesh.ts';
-import { outage } from '../../tools/lab/outage.ts';
 import type { RadioType } from '../../tools/lab/radio.ts';
 import { Probe, startAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
@@ -24,8 +26,13 @@ export const run = (report: Report) =>
 const PATIENCE_MS = 120_000;
 /** batman-adv alone needs four to five seconds. */
 const LIMIT_MS = 15_000;
-/** A medium that stands still for so long measures the machine, not the mesh. */
-const STALLED_NS = 1e9;
+/** OGMs that come further apart than this, though nothing is wrong, measure the machine and not the mesh. */
+const STEADY_MS = 2000;
+const LOOKS = 8;
+const WORD_MS = 20_000;
+/** Traffic flows again when so many of the last packets, and so large a part of them, came through. */
+const LAST_NS = 5e9;
+const FLOWS = 0.8;
 /** A probe each 10 ms: each frame of it passes through emulated radios and our medium twice. */
 const PACE_US = 10_000;
 
@@ -51,6 +58,45 @@ async function evidence(watched: Watched, peer: string, since: number): Promise<
   const { fault } = await watched.entry(wanted, since, PATIENCE_MS);
   const told = await watched.control.get<{ evidence: { source: string; what: string }[] }>(`/heal/explain/${fault}`);
   return told.evidence.map(({ source, what }) => `${source}: ${what}`).join('; ');
+}
+
+/**
+ * Waits until OGMs, one a second, arrive as they should at r0, for so long as the machine is given: what falls silent can
+ * only be told from what does not. Answers the longest gap of the last look, in milliseconds.
+ */
+async function longestGap(mesh: Mesh): Promise<number> {
+  const end = monotonicNs() + PATIENCE_MS * 1e6;
+  for (;;) {
+    let longest = 0;
+    for (let look = 0; look < LOOKS; look++) {
+      await sleep(1000);
+      const row = (await mesh.originators(0)).find((one) => one.best && one.orig_address === macOf(1, 0));
+      longest = Math.max(longest, row?.last_seen_msecs ?? Number.POSITIVE_INFINITY);
+    }
+    if (longest <= STEADY_MS || monotonicNs() > end) return longest;
+  }
+}
+
+/** What r0's agent was told by nl80211 of frames to a neighbour that nobody acknowledged, out of its recording. */
+async function wordOfLostPackets(neighbour: string): Promise<number | undefined> {
+  const [tape] = globSync('/tmp/x0/r0/tape-*.jsonl');
+  for (const line of readFileSync(tape!, 'utf8').split('\n')) {
+    if (!line.includes('packets-lost') || !line.includes(neighbour)) continue;
+    return Number(/"count":(\d+)/.exec(line)?.[1] ?? 0);
+  }
+  return undefined;
+}
+
+/** Sends r0's radio frames to a neighbour that does not answer, some three seconds long. */
+async function insist(neighbour: string): Promise<void> {
+  const r0 = (...words: string[]) => command('ip', ['netns', 'exec', nsOf(0), ...words]);
+  await r0('ip', 'address', 'add', '10.78.1.1/24', 'dev', 'radio0');
+  await r0('ip', 'neigh', 'replace', '10.78.1.2', 'lladdr', neighbour, 'dev', 'radio0', 'nud', 'permanent');
+  const send = `const s = require('node:dgram').createSocket('udp4');
+    let n = 0;
+    const t = setInterval(() => n++ < 150 ? s.send('x', 9, '10.78.1.2') : (clearInterval(t), s.close()), 20);`;
+  await r0(process.execPath, '-e', send);
+  await r0('ip', 'address', 'delete', '10.78.1.1/24', 'dev', 'radio0');
 }
 
 async function inside(radioType: RadioType): Promise<void> {
@@ -93,35 +139,49 @@ async function inside(radioType: RadioType): Promise<void> {
   await mesh.hear({ from: 1, to: 0, signal: -50 });
 
   // Echoes have told by now who runs the agent.
-  await sleep(5000);
+  const gapMs = await longestGap(mesh);
+  const isBusy = gapMs > STEADY_MS;
+  const busy = `the machine is too busy: OGMs arrived up to ${gapMs} ms apart before anything was wrong`;
+  const timely = (what: string, work: () => unknown) => (isBusy ? skip(what, busy) : check(what, work));
   const silent = 'a radio falls silent';
   const probe = await Probe.start(0, 2, { paceUs: PACE_US });
   await sleep(3000);
   const via = (await mesh.route(0, 2))![0]!.to;
   const since = await watched[0]!.newest();
-  await mesh.radioCount();
+  await mesh.radioCount(); // from here on counts how long frames stood still
   const struck = await mesh.killRouter(via);
   say(`r${via}, on the way from r0 to r2, has fallen silent`);
-  await check(`${silent}: r0 says so, on what evidence`, async () => {
-    const told = await evidence(watched[0]!, radioOf(via), since);
-    if (radioType === 'ibss' && !told.includes('not acknowledged')) throw new Error(told);
-    return told;
-  });
-  await sleep(Math.max(0, LIMIT_MS - (monotonicNs() - struck.ns) / 1e6));
-  const cost = outage(await probe.records(struck.ns - 1e9), struck.ns, { untilNs: monotonicNs() - 1e9 });
-  const around = (await mesh.route(0, 2))?.[0]?.to;
-  const { longestNs } = await mesh.radioCount();
-  const figures = `${cost.outageMs.toFixed(0)} ms, ${cost.lost} packets lost in ${cost.runs} runs`;
-  const detour = `${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`;
-  const isIn = cost.recovered && cost.outageMs <= LIMIT_MS && around !== via;
-  if (!isIn && longestNs > STALLED_NS)
-    skip(detour, `frames stood still for ${(longestNs / 1e9).toFixed(1)} s: the machine is too busy`);
-  else
-    await check(detour, () => {
-      if (!isIn) throw new Error(`${figures}, now by r${around}`);
-      return figures;
+  await check(`${silent}: r0 says so, on what evidence`, () => evidence(watched[0]!, radioOf(via), since));
+  await timely(`${silent}: traffic goes around it within ${LIMIT_MS / 1000} s`, async () => {
+    const around = await eventually('another way', PATIENCE_MS, async () => {
+      const [first] = (await mesh.route(0, 2)) ?? [];
+      return first !== undefined && first.to !== via && first;
     });
+    const turnedMs = (monotonicNs() - struck.ns) / 1e6;
+    await sleep(Math.max(LAST_NS / 1e6, LIMIT_MS - turnedMs));
+    const records = await probe.records(struck.ns);
+    const endNs = monotonicNs() - 1e9;
+    const counted = records.filter(({ sent }) => sent < endNs);
+    const isLost = ({ received }: { received: number }) => received === 0;
+    const last = counted.filter(({ sent }) => sent > endNs - LAST_NS);
+    const arrived = 1 - last.filter(isLost).length / last.length;
+    const lostMs = (counted.filter(isLost).length * PACE_US) / 1000;
+    const { longestNs } = await mesh.radioCount();
+    // The emulated air drops frames of any way when the machine is busy: what counts is the time lost in all.
+    const figures =
+      `by r${around.to} after ${turnedMs.toFixed(0)} ms; ${lostMs.toFixed(0)} ms of packets lost, ` +
+      `${(100 * arrived).toFixed(0)} % of the last arrived; the air held frames up for ${(longestNs / 1e6).toFixed(0)} ms at most`;
+    if (lostMs > LIMIT_MS || arrived < FLOWS || turnedMs > LIMIT_MS) throw new Error(figures);
+    return figures;
+  });
   await probe.stop();
+  // The traffic has turned away, perhaps before fifty were lost: so more of it, beside the mesh.
+  await insist(radioOf(via));
+  const lost = await eventually('word of it', WORD_MS, () => wordOfLostPackets(radioOf(via))).catch(() => null);
+  await timely('fifty frames that nobody acknowledged are told by the driver, and reach the agent', () => {
+    if (lost === null) throw new Error('that word did not come');
+    return `${lost} in a row`;
+  });
   await mesh.reviveRouter(via);
   await check(`${silent}: it is heard again when it is back`, () =>
     eventually('no open fault', PATIENCE_MS, async () => {

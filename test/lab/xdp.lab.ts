@@ -9,13 +9,13 @@ import { promisify } from 'node:util';
 import type { Of } from '../../agent/report/shape.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
 import { Mesh } from '../../tools/lab/mesh.ts';
-import { startAgent } from '../../tools/lab/scenario.ts';
+import { startAgent, startAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, say, Watched } from './suite.ts';
 
 export const name = 'xdp without JIT and BTF';
 
-export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'xdp' }]);
+export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'xdp' }, { name: 'beacons' }]);
 
 const SCENARIOS = join(import.meta.dirname, '../unit/bpf/scenarios.ts');
 
@@ -58,9 +58,41 @@ async function agent(): Promise<void> {
   say(`the mesh had ${mesh.links.length} links`);
 }
 
+/** Beacons beside the programs: their arrival is stamped there, and a neighbour's silence is theirs to tell. */
+async function beacons(): Promise<void> {
+  const mesh = await Mesh.build('ring4');
+  await mesh.warm();
+  const config = { bpf: { enabled: '1' }, beacon: { enabled: '1', profile: 'fast', rate: '6000' } };
+  const [watched] = (await startAgents([0, 1, 2, 3], { config })).map((agent) => new Watched(agent));
+  const beacon = async () => (await watched!.control.get<Of<typeof shapes.beacon>>('/mesh/beacon')).beacon;
+  await check('beacons are stamped by XDP as they arrive', async () => {
+    await eventually('both neighbours send beacons', 30_000, async () => (await beacon())?.neighbours.length === 2);
+    const before = (await beacon())!;
+    const after = await eventually('a hundred stamps', 30_000, async () => {
+      const now = await beacon();
+      return now !== null && now.stampedByXdp >= before.stampedByXdp + 100 && now;
+    });
+    const missed = after.stampedBySocket - before.stampedBySocket;
+    assert.ok(missed <= 5, `${missed} of a hundred were not`);
+    assert.ok((await watched!.metric('mesh_arrivals_stamped_total', { by: 'xdp' })) >= 100);
+  });
+  await check('a silent neighbour is found, and the program knows it as silent', async () => {
+    const since = await watched!.newest();
+    const cut = mesh.links.find(({ a, b }) => a + b === 1)!;
+    await mesh.cutSilently(cut);
+    const { fault, afterMs } = await watched!.entry({ class: 'link-silent', step: 'planned' }, since, 20_000);
+    const { evidence } = await watched!.control.get<Of<typeof shapes.explanation>>(`/heal/explain/${fault}`);
+    await eventually('silent in links', 5000, async () => {
+      const { links } = await watched!.control.get<Of<typeof shapes.links>>('/mesh/links');
+      return links.some(({ interface: via, incoming }) => via === cut.ends[0] && incoming?.silent === true);
+    });
+    return `${afterMs} ms; ${evidence.map(({ source, what }) => `${source}: ${what}`).join('; ')}`;
+  });
+}
+
 async function xdp(): Promise<void> {
   await scenarios();
   await agent();
 }
 
-await insideOf(import.meta.filename, { xdp });
+await insideOf(import.meta.filename, { xdp, beacons });

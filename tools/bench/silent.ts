@@ -2,9 +2,10 @@
  * Bench `silent`: a link in use that loses every frame in both directions and keeps its carrier, in a ring of four and a
  * 3x3 grid, with beacons (profile fast) on every router, against stock batman-adv in the same shape; the default profile
  * beside it. `detect_ms`: from the fault until the first router at either end has said so (its journal); `repair_ms`: the
- * outage, as the bench `heal` counts it. grid_: the grid. default_: profile default, in the ring.
+ * outage, as the bench `heal` counts it. grid_: the grid. default_: profile default, in the ring. xdp_: the ring, with XDP,
+ * whose deadlines tell the silence.
  *
- * `--runs N` for a quick look; X0_BENCH_ONLY with the series wanted, as in `ring,grid,default`.
+ * `--runs N` for a quick look; X0_BENCH_ONLY with the series wanted, as in `ring,grid,default,xdp`.
  */
 import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 import { everyRouter, outages, runsOr, type Series, series, sideBySide } from './trials.ts';
@@ -19,10 +20,20 @@ const VARIANTS = [
     prefix: 'default_',
     topology: 'ring4',
     config: DEFAULT,
-    runs: 8,
+    runs: 20,
     detect: 1800,
     repair: 0,
     ratio: 0,
+  },
+  {
+    name: 'xdp',
+    prefix: 'xdp_',
+    topology: 'ring4',
+    config: { ...FAST, bpf: { enabled: 1 } },
+    runs: 10,
+    detect: 300,
+    repair: 400,
+    ratio: 12,
   },
 ] as const;
 

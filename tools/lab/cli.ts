@@ -1,7 +1,7 @@
 /**
  * x0lab: plays a scenario on real kernels and reports what came of it.
  *
- *     x0lab run SCENARIO [--kernel uml|netns] [--agent on|off|both] [--seed N] [--json] [--html FILE] [--logs DIR]
+ *     x0lab run SCENARIO [--kernel uml|netns|qemu] [--agent on|off|both] [--seed N] [--json] [--html FILE] [--logs DIR]
  *     x0lab check SCENARIO [--json]      only reads it
  *     x0lab new [FILE]                   writes a scenario to begin with
  *     x0lab list [--json]                the scenarios that come with it
@@ -20,7 +20,7 @@ import type { Played } from './played.ts';
 import { asText } from './words.ts';
 
 const OWN = join(import.meta.dirname, 'scenarios');
-const USAGE = `usage: x0lab run SCENARIO [--kernel uml|netns] [--agent on|off|both] [--seed N] [--json] [--html FILE] [--logs DIR]
+const USAGE = `usage: x0lab run SCENARIO [--kernel uml|netns|qemu] [--agent on|off|both] [--seed N] [--json] [--html FILE] [--logs DIR]
        x0lab check SCENARIO [--seed N] [--json]
        x0lab new [FILE]
        x0lab list [--json]
@@ -100,7 +100,7 @@ function seedOf(text: string | undefined): number | undefined {
 }
 
 async function run(name: string, values: Values, { out, err, signal }: Terminal): Promise<number> {
-  const kernel = oneOf(values.kernel ?? 'uml', ['uml', 'netns'], 'kernel');
+  const kernel = oneOf(values.kernel ?? 'uml', ['uml', 'netns', 'qemu'], 'kernel');
   const agent = oneOf(values.agent ?? 'both', ['on', 'off', 'both'], 'agent');
   const scenario = read(name, seedOf(values.seed));
   if (values.html !== undefined && !existsSync(dirname(resolve(values.html))))
@@ -118,14 +118,14 @@ async function run(name: string, values: Values, { out, err, signal }: Terminal)
     played.push(await playStandin(scenario, onSay('on'), signal));
   } else {
     const { play, unplayable } = await import('./play.ts');
-    const { prepareLab, umlMissing } = await import('./uml.ts');
-    refuse(unplayable(scenario));
-    const missing = umlMissing();
+    const { KERNELS } = await import('./kernels.ts');
+    refuse(unplayable(scenario, kernel));
+    const missing = KERNELS[kernel].missing();
     if (missing) throw new Error(missing);
-    prepareLab();
+    KERNELS[kernel].prepare();
     for (const mode of modes) {
       const logs = values.logs === undefined ? {} : { logs: join(values.logs, `agents-${mode}`) };
-      played.push(await play(scenario, { agent: mode, onSay: onSay(mode), signal, ...logs }));
+      played.push(await play(scenario, { kernel, agent: mode, onSay: onSay(mode), signal, ...logs }));
     }
   }
   const { buildReport } = await import('./report.ts');

@@ -445,6 +445,12 @@ const LEGEND = [
   ['<rect class="band" x="1" y="4" width="14" height="9" rx="2"/>', 'a fault, until it is taken back'] as const,
 ].map(([picture, says]) => `<span><svg viewBox="0 0 16 16">${picture}</svg>${says}</span>`);
 
+const KERNEL_WORDS: Readonly<Record<Report['kernel'], string>> = {
+  uml: "user-mode Linux's batman-adv",
+  netns: "this machine's kernel, a stand-in for batman-adv",
+  qemu: "Debian's kernel in QEMU",
+};
+
 export function asHtml(scenario: Scenario, played: readonly Played[], report: Report): string {
   const { graph, kernel } = scenario;
   const failed = report.expectations.filter(({ held }) => !held).length;
@@ -459,7 +465,7 @@ export function asHtml(scenario: Scenario, played: readonly Played[], report: Re
     kernel.algorithm,
     `OGM every ${kernel.orig_interval_ms} ms`,
     `${scenario.duration_s} s`,
-    report.kernel === 'uml' ? "user-mode Linux's batman-adv" : "this machine's kernel, a stand-in for batman-adv",
+    KERNEL_WORDS[report.kernel],
     `seed ${report.seed}`,
   ];
   const sections = [...played.keys()]

@@ -171,11 +171,6 @@ export const macOf = (router: number, port: number) => `02:00:00:00:${hex(router
 
 /** How two radios hear each other where nothing is wrong, in dBm. */
 const SIGNAL = -50;
-const oneWay = ({ a, b }: MeshLink, from: number, signal: number | null = SIGNAL): Way => ({
-  from,
-  to: a === from ? b : a,
-  signal,
-});
 const bothWays = ({ a, b }: MeshLink, signal: number | null = SIGNAL): Way[] => [
   { from: a, to: b, signal },
   { from: b, to: a, signal },
@@ -314,7 +309,7 @@ export class Mesh {
     if (this.topology.medium === 'radio') {
       this.#air = await Air.open(this.size);
       for (const n of routers) await placeRadio(n, 'radio0', macOf(n, 1), HARD_MTU, this.options.radioType ?? 'mesh');
-      await this.#air.set(this.links.flatMap((link) => bothWays(link)));
+      await this.hear(...this.links.flatMap((link) => bothWays(link)));
       for (const n of routers) await this.#buildRouter(n);
       return;
     }
@@ -504,9 +499,23 @@ export class Mesh {
     return [this.#far(link.a, link.ends[0]), this.#far(link.b, link.ends[1])];
   }
 
-  /** Radio: how they hear each other from now on, one way each. */
+  /** Radio: how they hear each other from now on, one way each. What a way loses it goes on losing, unless it says. */
   hear(...ways: Way[]): Promise<Struck> {
-    return this.#air!.set(ways);
+    return this.#air!.set(
+      ways.map((way) => {
+        const loss = way.loss ?? this.#losses.get(`${way.from} ${way.to}`) ?? 0;
+        this.#losses.set(`${way.from} ${way.to}`, loss);
+        this.#signals.set(`${way.from} ${way.to}`, way.signal);
+        return { ...way, loss };
+      }),
+    );
+  }
+
+  readonly #losses = new Map<string, number>();
+  readonly #signals = new Map<string, number | null>();
+
+  #oneWay({ a, b }: MeshLink, from: number, signal: number | null = SIGNAL): Way {
+    return { from, to: a === from ? b : a, signal };
   }
 
   /** Radio: what went over the air so far. */
@@ -542,13 +551,13 @@ export class Mesh {
 
   /** Frames from `from` to the other end are lost, those back arrive; the carrier stays. */
   cutOneWay(link: MeshLink, from: number): Promise<Struck> {
-    if (link.medium === 'radio') return this.hear(oneWay(link, from, null));
+    if (link.medium === 'radio') return this.hear(this.#oneWay(link, from, null));
     const { port, prio, mac } = this.#direction(link, from);
     return this.#wire.change(`block cable ${port} ${mac} ${prio}`);
   }
 
   mendOneWay(link: MeshLink, from: number): Promise<Struck> {
-    if (link.medium === 'radio') return this.hear(oneWay(link, from));
+    if (link.medium === 'radio') return this.hear(this.#oneWay(link, from));
     const { port, prio } = this.#direction(link, from);
     return this.#wire.change(`unblock cable ${port} ${prio}`);
   }
@@ -570,8 +579,18 @@ export class Mesh {
     return { port: this.#far(to, end), prio: from + 1, mac: macOf(from, this.#ports[from]!.get(near)!.port) };
   }
 
-  /** What frames from `from` to the other end of a link meet from now on. On a shared medium each sender has a class of its own. */
+  /**
+   * What frames from `from` to the other end of a link meet from now on. On a shared medium each sender has a class of its
+   * own. Radios know loss alone, of each try of a frame: what is acknowledged is sent up to eight times.
+   */
   async shape(link: MeshLink, from: number, { lossPct, delayMs, jitterMs, rateKbitS }: Shape): Promise<void> {
+    if (link.medium === 'radio') {
+      if (delayMs > 0 || jitterMs > 0 || rateKbitS > 0) throw new Error('over radios only loss can be made');
+      const way = this.#oneWay(link, from);
+      const signal = this.#signals.get(`${way.from} ${way.to}`) ?? null;
+      await this.hear({ ...way, signal, loss: lossPct / 100 });
+      return;
+    }
     const { port, mac } = this.#direction(link, from);
     const netem = [
       'netem',

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { Control } from './ask.ts';
+import type { KernelName } from './kernels.ts';
 import { Mesh, monotonicNs, nsOf, type Topology } from './mesh.ts';
 import { outage, type ProbeRecord } from './outage.ts';
 import type { Cost, JournalRow, Loss, Played, PlayedAgent, PlayedFault, PlayedProbe, Stretch } from './played.ts';
@@ -28,12 +29,15 @@ import {
 
 export interface Play {
   readonly scenario: Scenario;
+  readonly kernel: KernelName;
   readonly agent: 'on' | 'off';
   /** Copies the agents' logs beside the results. */
   readonly logs: boolean;
 }
 
 const WARM_MS = 240_000;
+/** With many kernels side by side, or emulated, an agent's start that takes a second takes many. */
+const READY_MS = { uml: 60_000, qemu: 120_000 } as const;
 /** How often a state is looked at. */
 const LOOK_MS = 150;
 /** Stretches of a probe in a report: as many as a page has room for. */
@@ -48,8 +52,6 @@ const SETTLED_MS = 20_000;
 const LATE_MS = 1000;
 /** Mended, these start an agent. */
 const RESTARTS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'agent-killed']);
-/** With many kernels side by side one that takes a second takes many. */
-const READY_MS = 60_000;
 
 const { LAB_RESULTS: results } = process.env;
 const say = (text: string) => process.stdout.write(`${JSON.stringify({ say: text })}\n`);
@@ -58,6 +60,7 @@ class Stage {
   readonly scenario: Scenario;
   readonly mesh: Mesh;
   readonly withAgents: boolean;
+  readonly #readyMs: number;
   readonly #agents = new Map<number, Agent>();
   /** Whom the timeline ended, or stopped. */
   readonly #taken = new Set<number>();
@@ -66,7 +69,8 @@ class Stage {
   /** By router, fault and step: an agent that is started again has its journal from its flash. */
   readonly #journal = new Map<string, JournalRow & { readonly atNs: number }>();
 
-  constructor(scenario: Scenario, mesh: Mesh, withAgents: boolean) {
+  constructor(scenario: Scenario, mesh: Mesh, withAgents: boolean, readyMs: number) {
+    this.#readyMs = readyMs;
     this.scenario = scenario;
     this.mesh = mesh;
     this.withAgents = withAgents;
@@ -77,7 +81,7 @@ class Stage {
     const { nodes } = this.scenario.graph;
     const config = configOf(this.scenario);
     const named: AgentConfig = { ...config, mesh: { ...config.mesh, node_name: hostName(nodes[router]!, router) } };
-    const agent = await startAgent(router, { config: named, readyMs: READY_MS });
+    const agent = await startAgent(router, { config: named, readyMs: this.#readyMs });
     await this.#setModes(router, agent);
     this.#agents.set(router, agent);
     this.#taken.delete(router);
@@ -201,22 +205,23 @@ function configOf({ agent }: Scenario): AgentConfig {
   );
 }
 
-function topologyOf({ graph, name }: Scenario): Topology {
+function topologyOf({ graph, name }: Scenario, kernel: KernelName): Topology {
+  const shared = kernel === 'qemu' ? 'radio' : 'air';
   return {
     name,
     routers: graph.nodes.length,
     links: graph.links.map(({ a, b }) => [a, b] as const),
-    medium: graph.medium === 'shared' ? 'air' : 'cable',
+    medium: graph.medium === 'shared' ? shared : 'cable',
   };
 }
 
-async function build(scenario: Scenario): Promise<{ mesh: Mesh; weather: Weather; flowingMs: number }> {
+async function build(scenario: Scenario, on: KernelName): Promise<{ mesh: Mesh; weather: Weather; flowingMs: number }> {
   const { graph, kernel } = scenario;
   const all = graph.nodes.map((_, n) => n);
   const otherAlgorithm = Object.fromEntries(
     all.map((n) => [n, settingsOf(scenario, n).algorithm] as const).filter(([, own]) => own !== kernel.algorithm),
   );
-  const mesh = await Mesh.build(topologyOf(scenario), {
+  const mesh = await Mesh.build(topologyOf(scenario, on), {
     algorithm: kernel.algorithm,
     origIntervalMs: kernel.orig_interval_ms,
     bla: kernel.bla,
@@ -398,12 +403,12 @@ async function driftOf(before: readonly Snapshot[], mesh: Mesh, names: readonly 
   }
 }
 
-async function play({ scenario, agent, logs }: Play): Promise<Played> {
+async function play({ scenario, kernel, agent, logs }: Play): Promise<Played> {
   const { graph, duration_s: durationS } = scenario;
   say(`${graph.nodes.length} routers, ${graph.links.length} links, ${scenario.kernel.algorithm}, agents ${agent}`);
-  const { mesh, weather, flowingMs } = await build(scenario);
+  const { mesh, weather, flowingMs } = await build(scenario, kernel);
   say(`traffic flowed after ${(flowingMs / 1000).toFixed(1)} s`);
-  const stage = new Stage(scenario, mesh, agent === 'on');
+  const stage = new Stage(scenario, mesh, agent === 'on', READY_MS[kernel]);
   await stage.startAgents();
   const before = await snapshots(mesh);
   const numberOf = (name: string) => graph.nodes.indexOf(name);

@@ -1,24 +1,33 @@
-/** Plays a scenario in a user-mode Linux of its own and answers what came of it. */
+/**
+ * Plays a scenario in a kernel of its own, user-mode Linux or Debian's in QEMU, and answers what came of it. In QEMU a
+ * shared medium is one of radios (mac80211_hwsim).
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROWS } from '../../agent/config/schema.ts';
 import { below, type Problem, shown } from '../../agent/twin/fields.ts';
 import type { Scenario } from '../../agent/twin/scenario.ts';
+import { KERNELS, type KernelName } from './kernels.ts';
 import type { Play } from './play-inside.ts';
 import type { Played } from './played.ts';
-import { bootUml } from './uml.ts';
 
 /** Addresses are of one network of 254, a MAC has one byte for the router, and all share one CPU. */
 const MOST_ROUTERS = 64;
 /** A far end's index has room for so many interfaces of a router. */
 const MOST_INTERFACES = 60;
 const BASE_MIB = 400;
+/** Debian's kernel with its modules, and what is written over its read-only files. */
+const QEMU_MIB = 600;
+/** Emulated code is ten times slower, and each frame of a radio passes through one more program. */
+const MOST_EMULATED = 12;
 const ROUTER_MIB = 6;
 /** What an agent takes at work, and what it may grow to before the kernel's memory is the fault. */
 const AGENT_MIB = 120;
 
 export interface PlayOptions {
+  /** uml, where none is named. */
+  readonly kernel?: KernelName;
   readonly agent: 'on' | 'off';
   readonly onSay?: (text: string) => void;
   /** A directory for the agents' logs. */
@@ -26,10 +35,11 @@ export interface PlayOptions {
   readonly signal?: AbortSignal;
 }
 
-function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean): number {
+function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean, kernel: KernelName): number {
   const agents = withAgents ? (agent.nodes ?? graph.nodes).length : 0;
   const pressure = timeline.map((entry) => (entry.fault === 'memory-pressure' ? (entry.mib ?? 0) : 0));
-  return BASE_MIB + ROUTER_MIB * graph.nodes.length + AGENT_MIB * agents + 2 * Math.max(0, ...pressure);
+  const base = BASE_MIB + (kernel === 'qemu' ? QEMU_MIB : 0);
+  return base + ROUTER_MIB * graph.nodes.length + AGENT_MIB * agents + 2 * Math.max(0, ...pressure);
 }
 
 /** Options that say where the lab keeps what. */
@@ -55,13 +65,41 @@ function configProblems({ agent }: Scenario): Problem[] {
   return found;
 }
 
+/** Radios cannot do what cables can: why not, by fault. */
+const NOT_BY_RADIO: Readonly<Record<string, string>> = {
+  delay: 'the emulated air has loss and no delay',
+  'interface-deleted': "mac80211_hwsim's interfaces cannot be deleted one by one",
+  'interface-bridged': 'a mesh point in a bridge would be another network',
+};
+
+/** What of a scenario cannot be played over radios, which is what a shared medium is in QEMU. */
+function radioProblems({ link, links, timeline }: Scenario): Problem[] {
+  const found: Problem[] = [];
+  const say = (path: string, message: string) => found.push({ code: 'E_SCENARIO_VALUE', path, message });
+  const still = ['delay_ms', 'jitter_ms', 'rate_kbit_s'] as const;
+  for (const [path, properties] of [
+    ['$.link', link] as const,
+    ...links.map((own, i) => [`$.links[${i}]`, own] as const),
+  ])
+    for (const name of still)
+      if ((properties[name] ?? 0) > 0) say(below(path, name), 'over radios (--kernel qemu) only loss can be made');
+  for (const [i, { fault }] of timeline.entries()) {
+    const why = NOT_BY_RADIO[fault];
+    if (why !== undefined) say(`$.timeline[${i}].fault`, `cannot be made over radios (--kernel qemu): ${why}`);
+  }
+  return found;
+}
+
 /** What this lab cannot play of a scenario that is as such well made. */
-export function unplayable(scenario: Scenario): Problem[] {
+export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[] {
   const { graph, timeline, kernel } = scenario;
-  const found: Problem[] = configProblems(scenario);
+  const isRadio = on === 'qemu' && graph.medium === 'shared';
+  const found: Problem[] = [...configProblems(scenario), ...(isRadio ? radioProblems(scenario) : [])];
   const say = (code: Problem['code'], path: string, message: string) => found.push({ code, path, message });
   if (graph.nodes.length > MOST_ROUTERS)
     say('E_SCENARIO_LIMIT', '$.topology', `has ${graph.nodes.length} nodes; one kernel takes at most ${MOST_ROUTERS}`);
+  if (on === 'qemu' && graph.nodes.length > MOST_EMULATED)
+    say('E_SCENARIO_LIMIT', '$.topology', `has ${graph.nodes.length} nodes; QEMU plays at most ${MOST_EMULATED}`);
   const ends = new Map<number, number>();
   if (graph.medium === 'cable')
     for (const { a, b } of graph.links) for (const n of [a, b]) ends.set(n, (ends.get(n) ?? 0) + 1);
@@ -72,7 +110,7 @@ export function unplayable(scenario: Scenario): Problem[] {
         '$.topology',
         `${shown(graph.nodes[n])} has ${count} links; a router takes at most ${MOST_INTERFACES} cables`,
       );
-  const need = memoryMib(scenario, true);
+  const need = memoryMib(scenario, true, on);
   const free = freemem() / 2 ** 20;
   if (need > free)
     say(
@@ -94,16 +132,19 @@ export function unplayable(scenario: Scenario): Problem[] {
 }
 
 /** Throws what the kernel said last where the scenario could not be played to its end. */
-export async function play(scenario: Scenario, { agent, onSay, logs, signal }: PlayOptions): Promise<Played> {
+export async function play(
+  scenario: Scenario,
+  { kernel = 'uml', agent, onSay, logs, signal }: PlayOptions,
+): Promise<Played> {
   const work = mkdtempSync(join(tmpdir(), 'x0lab-'));
   const console: string[] = [];
-  const what: Play = { scenario, agent, logs: logs !== undefined };
+  const what: Play = { scenario, kernel, agent, logs: logs !== undefined };
   try {
     writeFileSync(join(work, 'play.json'), JSON.stringify(what));
     const { X0_LAB_BUNDLE: bundle } = process.env;
-    const uml = bootUml({
+    const guest = KERNELS[kernel].boot({
       script: join(import.meta.dirname, 'play-inside.ts'),
-      memMb: memoryMib(scenario, agent === 'on'),
+      memMb: memoryMib(scenario, agent === 'on', kernel),
       results: work,
       env: { NODE_NO_WARNINGS: '1', ...(bundle === undefined ? {} : { X0_LAB_BUNDLE: bundle }) },
       onConsole: (line) => void console.push(line),
@@ -115,10 +156,10 @@ export async function play(scenario: Scenario, { agent, onSay, logs, signal }: P
         }
       },
     });
-    const end = () => uml.kill();
+    const end = () => guest.kill();
     process.once('exit', end);
     signal?.addEventListener('abort', end, { once: true });
-    const code = await uml.exited;
+    const code = await guest.exited;
     process.off('exit', end);
     signal?.throwIfAborted();
     if (logs !== undefined) keepLogs(work, logs, scenario.graph.nodes.length);

@@ -6,7 +6,7 @@
  * host's root file system read-only over 9p; lines travel over a virtio console, kernel messages and stderr over the
  * serial line.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -103,6 +103,13 @@ function archive(files: readonly { name: string; mode: number; bytes: Uint8Array
   return Buffer.concat(parts);
 }
 
+/** What a program is linked with, by where it has to lie: none where it is static. Debian has either busybox, never both. */
+function libraries(program: string): { name: string; path: string }[] {
+  const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' });
+  const found = [...stdout.matchAll(/^\s+(?:(\S+) => )?(\/\S+) \(0x/gm)];
+  return found.map(([, name, path]) => ({ name: name === undefined ? path!.slice(1) : `lib/${name}`, path: path! }));
+}
+
 const DIRECTORY = 0o040755;
 const EXECUTABLE = 0o100755;
 
@@ -126,7 +133,8 @@ ${modules.map((file) => `/busybox insmod /${basename(file)}`).join('\n')}
 exec /busybox switch_root /new /bin/sh /run/lab/init
 `;
   return archive([
-    { name: 'new', mode: DIRECTORY, bytes: new Uint8Array(0) },
+    ...['new', 'lib', 'lib64'].map((name) => ({ name, mode: DIRECTORY, bytes: new Uint8Array(0) })),
+    ...libraries(busybox).map(({ name, path }) => ({ name, mode: EXECUTABLE, bytes: readFileSync(path) })),
     { name: 'busybox', mode: EXECUTABLE, bytes: readFileSync(busybox) },
     ...modules.map((file) => ({ name: basename(file), mode: EXECUTABLE, bytes: readFileSync(file) })),
     { name: 'init', mode: EXECUTABLE, bytes: Buffer.from(script) },

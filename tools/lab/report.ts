@@ -88,7 +88,7 @@ export interface Report {
   readonly report: typeof REPORT_FORMAT;
   readonly scenario: string;
   readonly description: string | null;
-  readonly kernel: 'uml' | 'netns';
+  readonly kernel: 'uml' | 'netns' | 'qemu';
   readonly seed: number;
   readonly ok: boolean;
   readonly expectations: readonly ExpectationReport[];

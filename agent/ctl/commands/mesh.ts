@@ -1,4 +1,5 @@
 /** This router, its neighbours, and the mesh beyond. */
+import type { Probes } from '../../report/api/probes.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { type Command, showing, views } from '../command.ts';
@@ -40,6 +41,20 @@ Below it what XDP saw come in. AIR LOSS is what gaps in batman-adv's sequence
 numbers show: lost on the way here, whatever happens to what we send.`,
     example: 'x0ctl links --json | jq \'.links[] | select(.quality == "BAD")\'',
     run: showing<Of<typeof shapes.links>>('/mesh/links', async (answer, to) => (await views()).linksText(answer, to)),
+  },
+  {
+    name: 'probes',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'round-trip times over the mesh, by ICMP',
+    more: 'To the addresses of probe.targets. Exit status 1 if nobody is asked.',
+    example: 'x0ctl probes',
+    run: showing<Probes>(
+      '/mesh/probes',
+      async (answer, to) => (await import('../probes.ts')).probesText(answer, to),
+      ({ why }) => (why === null ? EXIT.ok : EXIT.problem),
+    ),
   },
   {
     name: 'topology',

@@ -217,16 +217,16 @@ export interface Settings {
   readonly secret: Uint8Array;
   readonly outcasts: boolean;
   readonly admittedOnly: boolean;
-  /** 0 for none. */
-  readonly beaconEthertype: number;
+  /** Ethertypes whose frames are stamped on arrival, two at most. */
+  readonly stamped: readonly number[];
 }
 
-export function encodeSettings({ secret, outcasts, admittedOnly, beaconEthertype }: Settings): Uint8Array {
+export function encodeSettings({ secret, outcasts, admittedOnly, stamped }: Settings): Uint8Array {
   const value = new Uint8Array(24);
   value.set(secret.subarray(0, 16));
   const v = view(value);
   v.setUint32(16, (outcasts ? WITH_OUTCASTS : 0) | (admittedOnly ? ADMITTED_ONLY : 0), LITTLE);
-  v.setUint16(20, beaconEthertype);
+  for (const [i, ethertype] of stamped.slice(0, 2).entries()) v.setUint16(20 + 2 * i, ethertype);
   return value;
 }
 

@@ -11,7 +11,7 @@ import type { IfIndex, Mac } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { XdpView } from '../../report/api/xdp.ts';
-import type { AttachedXdp, Native, NativePacket, NativeSocket } from '../native.ts';
+import type { AttachedXdp, Native, NativePacket, NativeRing } from '../native.ts';
 import { figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
 import {
   decodeEvent,
@@ -56,7 +56,8 @@ export interface XdpSettings {
   readonly deadlineNs: Nanos;
   /** Only batman-adv frames from these pass; empty: from all. */
   readonly admitted: readonly Mac[];
-  readonly beaconEthertype: number;
+  /** Ethertypes whose frames are stamped on arrival, two at most. */
+  readonly stamped: readonly number[];
   /** Also where the driver has no XDP of its own. */
   readonly generic: boolean;
   /** Of a day; 0 shares nothing. */
@@ -86,7 +87,8 @@ export class Xdp {
   readonly #loaded: Loaded | null;
   /** Why no program is loaded. */
   readonly #why: string | null;
-  readonly #rings: NativeSocket[] = [];
+  #events: NativeRing | null = null;
+  #stampRing: NativeRing | null = null;
   readonly #posts = new Map<IfIndex, Post>();
   readonly #tally = new Tally();
   #socket: NativePacket | null = null;
@@ -120,27 +122,25 @@ export class Xdp {
 
   #open(loaded: Loaded): void {
     this.#writeSettings(loaded);
-    this.#rings.push(
-      loaded.object.openRing('events', {
-        onRecords: (records) => {
-          for (const record of records) {
-            const event = decodeEvent(record);
-            if (event !== null) this.#tell(event, event.silent ? 'deadline' : 'heard', event.at);
-          }
-          if (!loaded.features.timer) this.#look();
-        },
-      }),
-      loaded.object.openRing('stamps', {
-        onRecords: (records) => {
-          for (const record of records) {
-            const stamp = decodeStamp(record);
-            if (stamp !== null) this.#stamps.push(stamp);
-          }
-          this.#stamps = this.#stamps.slice(-STAMPS_MOST);
-        },
-      }),
-    );
-    for (const ring of this.#rings) ring.unref();
+    this.#events = loaded.object.openRing('events', {
+      onRecords: (records) => {
+        for (const record of records) {
+          const event = decodeEvent(record);
+          if (event !== null) this.#tell(event, event.silent ? 'deadline' : 'heard', event.at);
+        }
+        if (!loaded.features.timer) this.#look();
+      },
+    });
+    this.#stampRing = loaded.object.openRing('stamps', {
+      onRecords: (records) => {
+        for (const record of records) {
+          const stamp = decodeStamp(record);
+          if (stamp !== null) this.#stamps.push(stamp);
+        }
+        this.#stamps = this.#stamps.slice(-STAMPS_MOST);
+      },
+    });
+    for (const ring of [this.#events, this.#stampRing]) ring.unref();
   }
 
   #tell({ neighbour, index }: Who, what: NeighbourEvidence, at: Nanos): void {
@@ -148,12 +148,12 @@ export class Xdp {
   }
 
   #writeSettings({ object }: Loaded): void {
-    const { admitted, beaconEthertype } = this.#options.settings;
+    const { admitted, stamped } = this.#options.settings;
     const value = encodeSettings({
       secret: this.#secret,
       outcasts: this.#outcasts.size > 0,
       admittedOnly: admitted.length > 0,
-      beaconEthertype,
+      stamped,
     });
     object.update('settings', encodeU32(0), value);
   }
@@ -264,7 +264,6 @@ export class Xdp {
     for (const who of gone) {
       this.#loaded?.object.remove('neighbours', encodeKey(who));
       this.#tally.remove(who);
-      this.#deadlines.delete(keyOf(who));
     }
   }
 
@@ -280,15 +279,22 @@ export class Xdp {
     }
   }
 
-  /** The effect 'deadline'. */
-  setDeadline(who: Who, silenceNs: Nanos): void {
+  /** The effect 'deadline': null for what the configuration says. Tells when the neighbour was heard last. */
+  setDeadline(who: Who, silenceNs: Nanos | null): void {
+    const before = this.#deadlineOf(who);
+    if (silenceNs === null) this.#deadlines.delete(keyOf(who));
+    else this.#deadlines.set(keyOf(who), Math.max(0, Math.min(Math.round(silenceNs), 3600 * SECOND)));
+    // Who batman-adv does not know yet gets it when it does.
     if (!this.#roster.some((one) => keyOf(one) === keyOf(who))) return;
-    const deadline = Math.max(0, Math.min(Math.round(silenceNs), 3600 * SECOND));
-    this.#deadlines.set(keyOf(who), deadline);
-    this.#command(who, 'deadline', deadline);
-    const row = this.#tally.row(who);
-    if (row !== undefined) row.deadline = deadline;
-    this.#look();
+    const deadline = this.#deadlineOf(who);
+    if (before !== deadline) {
+      this.#command(who, 'deadline', deadline);
+      const row = this.#tally.row(who);
+      if (row !== undefined) row.deadline = deadline;
+      this.#look();
+    }
+    const last = this.#rows().find((row) => keyOf(row) === keyOf(who))?.last ?? 0;
+    if (last > 0) this.#tell(who, 'heard', last);
   }
 
   /** Frames from these addresses are dropped from now on, from no others. Where no program is attached nothing is. */
@@ -307,8 +313,19 @@ export class Xdp {
     this.#roster = this.#roster.filter((one) => !out.includes(one));
   }
 
-  /** When XDP saw this frame of the beacons' ethertype; null where it did not, or has not said so yet. Answers once. */
+  /**
+   * When XDP saw this frame of ours; null where it did not. Answers once. The program has written its stamp before the
+   * packet socket gets the frame, but the loop may come to the ring later than to the socket.
+   */
   stampOf(index: IfIndex, frame: Uint8Array): Nanos | null {
+    if (this.#isBare(index)) return null;
+    const found = this.#takeStamp(index, frame);
+    if (found !== null) return found;
+    this.#stampRing?.read();
+    return this.#takeStamp(index, frame);
+  }
+
+  #takeStamp(index: IfIndex, frame: Uint8Array): Nanos | null {
     const at = this.#stamps.findIndex(
       (stamp) => stamp.index === index && stamp.length === frame.length && startsAlike(stamp.head, frame),
     );
@@ -419,7 +436,8 @@ export class Xdp {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const { attached } of this.#posts.values()) attached?.close();
-    for (const ring of this.#rings) ring.close();
+    this.#events?.close();
+    this.#stampRing?.close();
     this.#posts.clear();
     this.#socket?.close();
     this.#socket = null;

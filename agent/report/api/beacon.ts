@@ -11,11 +11,14 @@ export const beaconCalls: readonly Call[] = [
     path: '/mesh/beacon',
     help: 'The transmit schedule and the common time, where beacons are on.',
     shape: shapes.beacon,
-    answer: ({ sources }) => ({ beacon: beaconOf(sources.beacon()) }),
+    answer: ({ sources }) => ({ beacon: beaconOf(sources.beacon(), sources.stamps?.() ?? { xdp: 0, socket: 0 }) }),
   }),
 ];
 
-function beaconOf(view: BeaconView | null): Of<typeof shapes.beacon>['beacon'] {
+function beaconOf(
+  view: BeaconView | null,
+  { xdp, socket }: { readonly xdp: number; readonly socket: number },
+): Of<typeof shapes.beacon>['beacon'] {
   if (view === null) return null;
   const { place, jitterNs, boundNs } = view;
   const us = (ns: Nanos) => Math.round(ns) / 1e3;
@@ -37,6 +40,8 @@ function beaconOf(view: BeaconView | null): Of<typeof shapes.beacon>['beacon'] {
     driftPpm: Math.round(view.driftPpm * 1e3) / 1e3,
     errorBoundUs: boundNs === null ? null : us(boundNs),
     jitterUs: jitterNs === null ? null : us(jitterNs),
+    stampedByXdp: xdp,
+    stampedBySocket: socket,
     suspicions: view.suspicions,
     neighbours: view.neighbours.map(({ lastNs, heard, ...one }) => ({
       ...one,

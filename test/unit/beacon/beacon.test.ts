@@ -112,6 +112,42 @@ function setOgm(station: Station, one: BeaconAir): { end: boolean } {
   return handle;
 }
 
+test("the kernel watches with the schedule's deadline, and frames that it alone saw are signs of life", () => {
+  const lost = 20 * SECOND;
+  const idle = 40 * SECOND;
+  const one = air(2, 'default', { ogms: true, loss: (from, _to, t) => (from === 1 && t > lost ? 1 : 0) });
+  const [watcher] = one.stations as [Station];
+  const deadlines: (number | null)[] = [];
+  const start = one.start.bind(one);
+  // User traffic comes in all the time until `idle`: only the kernel sees it.
+  one.start = (id) => {
+    start(id);
+    if (id !== 0) return;
+    const { machine } = watcher;
+    const on = machine.on.bind(machine);
+    machine.on = (event, now) => {
+      const effects = on(event, now);
+      for (const effect of effects)
+        if (effect.type === 'deadline') {
+          deadlines.push(effect.silenceNs);
+          const { neighbour, interface: index } = effect;
+          const at = one.local(watcher, Math.min(one.t, idle));
+          const answer = { type: 'neighbour-evidence', neighbour, interface: index, what: 'heard', at } as const;
+          one.at(one.t, () => one.feed(watcher, answer));
+        }
+      return effects;
+    };
+  };
+  one.run(lost + SECOND);
+  assert.deepEqual([...new Set(deadlines)], [650 * MS]);
+  one.run(idle);
+  assert.deepEqual(said(watcher), []);
+  assert.equal(view(one, 0).suspicions, 0, 'nobody was even asked');
+  assert.ok(deadlines.length < 45, `${deadlines.length} looks in twenty seconds`);
+  one.run(idle + 1600 * MS);
+  assert.deepEqual(said(watcher), ['neighbour-silent']);
+});
+
 test('a root that dies is replaced, and the time goes on for users', () => {
   const one = air(4, 'fast', {
     links: [

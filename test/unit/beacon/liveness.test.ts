@@ -70,7 +70,7 @@ test('one lucky frame brings nobody back, three do', () => {
 
 test('a tick that comes late lets the frames in first that came meanwhile', () => {
   const liveness = alive();
-  assert.deepEqual(liveness.tick(1300 * MS), { ask: [], silent: [] });
+  assert.deepEqual(liveness.tick(1300 * MS), { ask: [], look: [], silent: [] });
   assert.equal(liveness.deadline(), 1310 * MS);
   assert.deepEqual(liveness.tick(1310 * MS).ask, ['a']);
 });
@@ -85,7 +85,7 @@ test('who was held up while asking asks on before anything is said', () => {
   assert.deepEqual(silent, [1600]);
 });
 
-for (const what of ['deadline', 'station-gone', 'packets-lost'] as const)
+for (const what of ['station-gone', 'packets-lost'] as const)
   test(`word of '${what}' has it asked at once, and not declared`, () => {
     const liveness = alive();
     assert.equal(liveness.evidence('a', what, 200 * MS, 200 * MS), false);
@@ -94,6 +94,29 @@ for (const what of ['deadline', 'station-gone', 'packets-lost'] as const)
     liveness.sign('a', 251 * MS);
     assert.equal(liveness.state('a'), 'alive');
   });
+
+test("the kernel's deadline has it asked at once, unless more has been heard than the kernel saw", () => {
+  const liveness = alive();
+  liveness.evidence('a', 'deadline', 900 * MS, 900 * MS);
+  assert.equal(liveness.state('a'), 'alive');
+  liveness.evidence('a', 'deadline', 999.5 * MS, 999.5 * MS);
+  assert.equal(liveness.state('a'), 'suspected');
+  assert.deepEqual(liveness.tick(999.5 * MS).ask, ['a']);
+  assert.equal(run(liveness, 5000).silent.length, 1);
+});
+
+test('where the kernel sees its frames it is asked before anybody is suspected', () => {
+  const liveness = alive();
+  liveness.evidence('a', 'heard', 400 * MS, 400 * MS);
+  assert.deepEqual(liveness.tick(1400 * MS), { ask: [], look: ['a'], silent: [] });
+  liveness.evidence('a', 'heard', 1300 * MS, 1400 * MS);
+  assert.equal(liveness.suspicions, 0);
+  assert.equal(liveness.deadline(), 2300 * MS);
+  // It has seen no more: two milliseconds are all that this costs.
+  assert.deepEqual(liveness.tick(2300 * MS).look, ['a']);
+  liveness.evidence('a', 'heard', 1300 * MS, 2300 * MS);
+  assert.deepEqual(liveness.tick(2302 * MS).ask, ['a']);
+});
 
 test('a frame that the kernel saw is a sign of life', () => {
   const liveness = alive();

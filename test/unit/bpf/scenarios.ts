@@ -26,7 +26,7 @@ const STRANGER = '02:00:00:00:00:5a';
 
 type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
 
-const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], beaconEthertype: 0x88b5, generic: true, epsilon: 1 };
+const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], stamped: [0x88b5], generic: true, epsilon: 1 };
 
 /** A veth pair, and what measures its end b0, which a mesh is said to have. */
 async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = {}) {
@@ -221,7 +221,12 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     assert.ok(row().silent);
     await pause(100);
     assert.equal(told.length, 2, 'said once');
-    xdp.setDeadline({ neighbour: A, index: b.index }, 20e6);
+    const watch = (silenceNs: number | null) => {
+      xdp.setDeadline({ neighbour: A, index: b.index }, silenceNs);
+      const answer = told.pop()!;
+      assert.ok(answer.what === 'heard' && Math.abs(answer.at - last()) < 20e6, 'says when it was heard last');
+    };
+    watch(20e6);
     send(ogm(A, 2));
     await until('heard again and silent again', () => told.length === 4);
     assert.deepEqual(
@@ -231,17 +236,21 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     const sooner = told[3]!.at - told[2]!.at;
     assert.ok(sooner >= 19e6 && sooner < 20e6 + slack, `after ${sooner / 1e6} ms`);
     // Sooner, while it is heard; then never.
-    xdp.setDeadline({ neighbour: A, index: b.index }, 10e9);
+    watch(10e9);
     send(ogm(A, 3));
     await until('heard', () => told.length === 5);
-    xdp.setDeadline({ neighbour: A, index: b.index }, 30e6);
+    watch(30e6);
     await until('silent', () => told.length === 6);
-    xdp.setDeadline({ neighbour: A, index: b.index }, 0);
+    watch(0);
     send(ogm(A, 4));
     await until('heard', () => told.length === 7);
     await pause(80);
     assert.equal(told.length, 7);
+    // As the configuration says.
+    watch(null);
+    await until('silent', () => told.length === 8);
     xdp.setDeadline({ neighbour: STRANGER, index: b.index }, 1e6);
+    assert.equal(told.length, 8);
     close();
   },
 

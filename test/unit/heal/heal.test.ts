@@ -707,6 +707,21 @@ test('an unanswered echo is lost, but for what a router that is short of time di
   }
 });
 
+test('a round trip ends when the kernel had the answer, and not when we read it', () => {
+  const rtt = (readLate?: number): number => {
+    const router = new Router({ echoNs: 10 * SECOND });
+    router.pass(11 * SECOND);
+    const heard = decodeFrame(fromHex(router.sent.findLast(({ interface: index }) => index === 21)!.frame), key);
+    assert.ok(heard.kind === 'echo');
+    const frame = echo(heard.echo.counter, { ...heard.echo, reply: true });
+    const at = readLate === undefined ? {} : { at: router.now - readLate };
+    const voice = router.room.machines.find(({ name }) => name === 'alarm')!;
+    const effects = voice.on({ type: 'frame', interface: 21, frame, ...at }, router.now);
+    return effects.flatMap((one) => (one.type === 'emit' && one.event.type === 'echo' ? [one.event.rttNs] : []))[0]!;
+  };
+  assert.equal(rtt() - rtt(30e6), 30e6);
+});
+
 test('another key has other marks, and the old one finds its own again', () => {
   const router = new Router();
   const settings = router.room.monitor.settings;

@@ -13,7 +13,7 @@ const effect = (id: string): Extract<Effect, { type: 'transmit-at' }> => {
 };
 
 /** A shim that writes down what it is handed. */
-function scene(ethertype: number) {
+function scene(ethertype: number, stampOf?: Parameters<typeof openBeat>[0]['stampOf']) {
   const sent: unknown[] = [];
   const events: WorldEvent[] = [];
   const closed: string[] = [];
@@ -37,7 +37,8 @@ function scene(ethertype: number) {
     },
   } as unknown as Native;
   const feed = (event: WorldEvent) => void events.push(event);
-  const beat = openBeat({ native, log: new Log('error', () => {}), ethertype, feed });
+  const log = new Log('error', () => {});
+  const beat = openBeat({ native, log, ethertype, feed, ...(stampOf && { stampOf }) });
   return { beat, sent, events, closed, transmitter: transmitter!, packet: () => packet };
 }
 
@@ -66,6 +67,9 @@ test('on the ethertype of the alarms their socket serves, on another one its own
   assert.deepEqual([options.ethertype, options.timestamps], [0x88b6, true]);
   options.onFrame(Buffer.from(FRAME, 'hex'), 7, 2, 12345);
   assert.deepEqual(own.events, [{ type: 'frame', interface: 7, frame: FRAME, at: 12345 }]);
+  const better = scene(0x88b6, (index, frame, at) => at - index - frame.length);
+  better.packet()!.onFrame(Buffer.from(FRAME, 'hex'), 7, 2, 12345);
+  assert.equal((better.events[0] as { at?: number }).at, 12345 - 7 - FRAME.length / 2);
   own.beat.close();
   assert.deepEqual(own.closed, ['transmitter', 'packet']);
 });

@@ -67,14 +67,14 @@ class Place {
     writeFileSync(this.config, sections.join('\n'));
   }
 
-  start(batadv = true, tape = join(this.dir, `tape-${Math.random()}`)) {
+  start(batadv = true, tape = join(this.dir, `tape-${Math.random()}`), shim = join(import.meta.dirname, 'shim.ts')) {
     const missing = join(this.dir, 'missing');
     const args = [join(ROOT, 'agent', 'daemon.ts'), '--config', this.config, '--record', tape];
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...process.env,
-        X0_SHIM: join(import.meta.dirname, 'shim.ts'),
+        X0_SHIM: shim,
         X0_UNDO: join(ROOT, 'native', 'build', 'x0undo'),
         X0_TEST_BATADV: batadv ? this.#batadv : missing,
       },
@@ -389,4 +389,23 @@ test('SIGHUP leaves the mode that was asked for, unless the file has another one
   assert.equal(await place.mode(), 'off');
   agent.kill('SIGTERM');
   await agent.ended();
+});
+
+test('without the shim it starts, says what is lost, and ends as asked', { skip }, async (t) => {
+  const place = new Place(t);
+  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  place.configure({ report: { http: '1', http_port: `${port}`, metrics_port: `${port + 1}` } });
+  const agent = place.start(true, undefined, join(place.dir, 'x0shim.node'));
+  await agent.isReady();
+  await agent.says(/error: x0shim\.node is missing.*Without it there is no netlink.*E_NATIVE/);
+  const answer = await fetch(`http://127.0.0.1:${port}/mesh/status`);
+  const { health, agent: shown } = (await answer.json()) as { health: string; agent: { degraded: { part: string }[] } };
+  assert.equal(health, 'problem');
+  assert.deepEqual(
+    shown.degraded.map(({ part }) => part).filter((part) => part === 'kernel' || part === 'control'),
+    ['kernel', 'control'],
+  );
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0);
 });

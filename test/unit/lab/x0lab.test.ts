@@ -412,6 +412,24 @@ test('what one kernel cannot play is refused by name', () => {
   assert.deepEqual(socket, [['E_SCENARIO_KEY', '$.agent.config.report.socket']]);
 });
 
+test('--kernel qemu plays a shared medium over radios, and refuses by name what those cannot do', () => {
+  const SHARED = { probes: PROBED.probes, topology: { kind: 'ring', nodes: 4, medium: 'shared' } };
+  const paths = (document: object) => unplayable(scenarioOf(document), 'qemu').map(({ path }) => path);
+  const fault = (more: object) => ({ ...SHARED, timeline: [{ at_s: 1, link: ['r0', 'r1'], ...more }] });
+  assert.deepEqual(paths(fault({ fault: 'partial-loss', loss_pct: 30 })), []);
+  assert.deepEqual(paths(fault({ fault: 'one-way' })), []);
+  assert.deepEqual(paths({ ...SHARED, link: { loss_pct: 5 } }), []);
+  assert.deepEqual(paths(fault({ fault: 'delay', delay_ms: 30 })), ['$.timeline[0].fault']);
+  assert.deepEqual(paths({ ...SHARED, link: { delay_ms: 5 } }), ['$.link.delay_ms']);
+  assert.deepEqual(paths({ ...SHARED, links: [{ between: ['r0', 'r1'], rate_kbit_s: 500 }] }), [
+    '$.links[0].rate_kbit_s',
+  ]);
+  assert.deepEqual(paths({ topology: { kind: 'ring', nodes: 13 } }), ['$.topology']);
+  // Over cables that kernel does what the other does.
+  const cable = { ...PROBED, timeline: [{ at_s: 1, fault: 'delay', delay_ms: 30, link: ['r0', 'r1'] }] };
+  assert.deepEqual(paths(cable), []);
+});
+
 test('--kernel netns refuses what it cannot play, by name', () => {
   const paths = (document: object, agent: 'on' | 'both' = 'on') =>
     unplayableStandin(scenarioOf(document), agent)
@@ -481,7 +499,7 @@ test('wrong usage ends with 2', async () => {
     [['toString'], /no command toString/],
     [['run'], /usage/],
     [['run', 'no-such-scenario'], /there is no scenario/],
-    [['run', 'cable-cut', '--kernel', 'windows'], /--kernel is one of uml, netns/],
+    [['run', 'cable-cut', '--kernel', 'windows'], /--kernel is one of uml, netns, qemu/],
     [['run', 'cable-cut', '--agent', 'maybe'], /--agent/],
     [['run', 'cable-cut', '--seed', '-1'], /--seed/],
     [['run', 'cable-cut', '--wings'], /wings/],

@@ -79,12 +79,20 @@ export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       600,
     );
 
+    // read() does not wait for the loop, which does not turn here.
+    sender.send(frame(7), a.index);
+    for (const end = shim.now() + 2e9; records.length === 600 && shim.now() < end; ) ring.read();
+    assert.deepEqual([records.length, records.at(-1)![8]], [601, 7]);
+    ring.read();
+    assert.equal(records.length, 601);
+
     attached.close();
     attached.close();
     sender.send(frame(1), a.index);
     await pause(20 * SLOW);
     assert.equal(counted(object)[1], 3, 'detached: no longer counted');
     ring.close();
+    assert.throws(() => ring.read(), { code: 'EBADF' });
     object.close();
     assert.throws(() => object.read('counts'), { code: 'EBADF' });
     sender.close();
@@ -378,7 +386,7 @@ export const TRANSMIT_SCENARIOS: Readonly<Record<string, () => Promise<void>>> =
     const late = transmitter.send(frame(2), a.index, now - 2e6, now - 1e6);
     const soon = transmitter.send(frame(3), a.index, now + 30e6, now + 10e9);
     const nowhere = transmitter.send(frame(4), 4711, 0);
-    const cancelled = transmitter.send(frame(5), a.index, now + 20e6);
+    const cancelled = transmitter.send(frame(5), a.index, now + 20e9);
     const far = transmitter.send(frame(6), a.index, 8e18);
     assert.equal(transmitter.cancel(cancelled), true);
     assert.equal(transmitter.cancel(cancelled), false);

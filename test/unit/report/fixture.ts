@@ -142,6 +142,14 @@ export function sources(more: Partial<Sources> = {}): Asking {
     degraded: () => [],
     mesh: () => mesh.view(),
     beacon: () => BEACON,
+    stamps: () => ({ xdp: 30, socket: 10 }),
+    probes: () => ({
+      why: null,
+      targets: [
+        { target: '10.77.0.2', sent: 61, answered: 60, lastNs: 3.2e6, medianNs: 2.75e6, loss: 1 / 60, error: null },
+        { target: 'fe80::1%bat0', sent: 2, answered: 0, lastNs: null, medianNs: null, loss: 1, error: 'EHOSTUNREACH' },
+      ],
+    }),
     heal: () => ({
       mode: 'act',
       faults: [],
