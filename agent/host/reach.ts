@@ -107,9 +107,12 @@ export async function openReach(native: Native, meshInterface: string): Promise<
       filter: answersTo(uid),
       snap: 256,
       timestamps: true,
-      onFrame: (frame, _index, _type, at) => {
-        const answer = decodeEcho(frame);
-        if (answer === null || answer.to !== primary.mac) return;
+      onFrame: (frame, index, _type, at) => {
+        const came = decodeEcho(frame);
+        if (came === null || came.to !== primary.mac) return;
+        // The end of the way is for us to enter.
+        const end = came.recorded.length > 0 ? macs.get(index) : undefined;
+        const answer = end === undefined ? came : { ...came, recorded: [...came.recorded, end] };
         const asked = waiting.get(answer.seq);
         // Whoever answers in another's name is not who was asked; on the way everybody may answer.
         if (asked === undefined || (answer.kind === 'reply' && answer.from !== asked.target)) return;
