@@ -26,6 +26,8 @@ export interface Seen {
 }
 
 export interface Edge {
+  /** Where it really lies. */
+  path(path: string): string;
   /** The first `most` bytes as text; '' where it cannot be read. */
   read(path: string, most?: number): string;
   look(path: string): Seen | null;
@@ -44,6 +46,7 @@ const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function edge(root = '/'): Edge {
   return {
+    path: (path) => join(root, path),
     read: (path, most = MOST) => readText(join(root, path), most),
     look(path) {
       try {

@@ -6,10 +6,7 @@ import { COMMANDS } from './commands.ts';
 import { EXIT, exitOf } from './exit.ts';
 import { GLOBAL, helpOf, overview } from './help.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
-
-/** Set by the build. */
-declare const X0_VERSION: string | undefined;
-const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
+import { VERSION } from './version.ts';
 
 /** Runs one command line. Answers the exit status; never throws. */
 export async function main(argv: readonly string[], to: Terminal): Promise<number> {

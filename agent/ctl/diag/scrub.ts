@@ -14,7 +14,10 @@ const PLACE = '[place]';
 const SECRET =
   'key\\d*|keys|psk|sae|pass|passwd|password|passphrase|pwd|secret|token|apikey|private\\w*|preshared\\w*|auth\\w*|credentials?|pin|cookie|session|url|uri|command|username|user|identity|email|mail|contact|owner|phone|serial|imei|imsi';
 /** Options, members and words before '=' or ':' whose value is a secret, a place, or a name. */
-const SECRET_NAME = new RegExp(`(^|[_.-])(${SECRET})([_.-]|$)|(password|passphrase|secret|token|apikey|privatekey|presharedkey)$`, 'i');
+const SECRET_NAME = new RegExp(
+  `(^|[_.-])(${SECRET})([_.-]|$)|(password|passphrase|secret|token|apikey|privatekey|presharedkey)$`,
+  'i',
+);
 /** They look like those above, and tell nothing. */
 const HARMLESS_NAME = /^(authenticated|key_?mgmt|wpa_key_mgmt|keyframe|sae_pwe|auth_alg|auth_type|last_auth)$/i;
 const PLACE_NAME =
@@ -24,9 +27,10 @@ const NAME_NAME =
 /** Values that are no secret whatever their name is: a switch, a slot, nothing. And the stand-in of recordings for a key. */
 const EMPTY_VALUE = /^(true|false|null|none|on|off|yes|no|\d{1,3}|0*|\[secret\]|\[place\]|name-[0-9a-f]{6})$/i;
 
-/** 'key = rest of the line' in a text, however the name is quoted. */
-const SECRET_LINE = new RegExp(`([\\w.-]*(?:${SECRET}))([\\w.-]*)([\\\\"']*\\s*[=:]\\s*)([^\\n]*)`, 'gi');
-const SECRET_WORD = /\b(psk|passphrase|password|passwd|secret|token|private[ -]key|preshared[ -]key)(\s+(?:is |was |to )?)(["']?)(\S+)/gi;
+/** A name and the sign of its value, however the name is quoted. */
+const ASSIGNED = /(?<![\w.-])([\w.-]{1,80})[\\"']*\s*[=:]\s*/g;
+const SECRET_WORD =
+  /\b(psk|passphrase|password|passwd|secret|token|private[ -]key|preshared[ -]key)(\s+(?:is |was |to )?)(["']?)(\S+)/gi;
 const NAMED = /(["']?)([A-Za-z_][\w.-]*)\1(\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}\]]+)/g;
 
 /** Too short, or too common, to be looked for everywhere. */
@@ -61,6 +65,10 @@ export interface Counts {
   places: number;
 }
 
+/** With what a word before it and one behind it may add. */
+const LONGEST_IPV6 = 80;
+/** Of one text, or line: what is looked for may cost time by the square of it. */
+const MOST_TEXT = 8192;
 /** How many texts are remembered, of how many characters at most: a recording says the same words over and over. */
 const MOST_MEMO = 20_000;
 const MEMO_LENGTH = 80;
@@ -84,7 +92,11 @@ export class Scrubber {
     this.#names = anyOf(wanted.flatMap(nameForms), 'gi', (form) => form.length < LONG_NAME);
     const bare = macs.filter((mac) => !isOfAll(mac)).map((mac) => mac.replaceAll(':', ''));
     this.#macs = anyOf(
-      bare.flatMap((digits) => [digits, digits.replace(/..(?=.)/g, '$& '), digits.replace(/....(?=.)/g, '$&.')]),
+      bare.flatMap((digits) => [
+        digits,
+        ...[' ', '-', ':'].map((by) => digits.replace(/..(?=.)/g, `$&${by}`)),
+        digits.replace(/....(?=.)/g, '$&.'),
+      ]),
       'gi',
     );
   }
@@ -93,9 +105,18 @@ export class Scrubber {
   text(text: string): string {
     const known = this.#memo.get(text);
     if (known !== undefined) return known;
-    const out = this.#text(text);
+    const out = text.length <= MOST_TEXT ? this.#text(text) : `${this.#text(text.slice(0, MOST_TEXT))} [cut]`;
     if (text.length <= MEMO_LENGTH && this.#memo.size < MOST_MEMO) this.#memo.set(text, out);
     return out;
+  }
+
+  /** Lines of one; keys stretch over several. */
+  log(text: string): string {
+    const whole = text.replace(/-----BEGIN [^-]*-----[\s\S]*?(-----END [^-]*-----|$)/g, () => this.#hide());
+    return whole
+      .split('\n')
+      .map((line) => this.text(line))
+      .join('\n');
   }
 
   /** The value of an option or a member of this name. */
@@ -104,7 +125,8 @@ export class Scrubber {
     if (PLACE_NAME.test(name)) return this.#place();
     if (isSecretName(name)) return this.#hide();
     const bare = this.#secretsOf(text);
-    if (NAME_NAME.test(name) && bare === text && !isAddress(text) && !COMMON.has(text.toLowerCase())) return this.#name(text);
+    if (NAME_NAME.test(name) && bare === text && !isAddress(text) && !COMMON.has(text.toLowerCase()))
+      return this.#name(text);
     return this.text(text);
   }
 
@@ -126,8 +148,11 @@ export class Scrubber {
     out = out.replace(/\b([a-z][a-z0-9+.-]*):\/\/[^\s"'<>]+/gi, (_, scheme: string) => `${scheme}://${this.#hide()}`);
     out = out.replace(/[\w.%+-]+@[\w-]+(?:\.[\w-]+)+/g, (mail) => this.#name(mail));
     out = this.#places(out);
-    out = this.#lines(out);
-    out = out.replace(SECRET_WORD, (_, name: string, gap: string, quote: string) => `${name}${gap}${quote}${this.#hide()}`);
+    out = this.#assigned(out);
+    out = out.replace(
+      SECRET_WORD,
+      (_, name: string, gap: string, quote: string) => `${name}${gap}${quote}${this.#hide()}`,
+    );
     out = out.replace(NAMED, (all, quote: string, name: string, sign: string, value: string) => {
       const bare = value.replace(/^(["'])([\s\S]*)\1$/, '$2');
       const isNamed = PLACE_NAME.test(name) || NAME_NAME.test(name);
@@ -147,36 +172,43 @@ export class Scrubber {
 
   #places(text: string): string {
     let out = text.replace(/\$G[A-Z]{4},[^\r\n]*/g, () => this.#place());
-    out = out.replace(/[-+]?\d{1,3}\.\d{3,}°?\s*[NS]?\s*[,;/ ]\s*[-+]?\d{1,3}\.\d{3,}°?(\s*[EW]\b)?/gi, () => this.#place());
+    out = out.replace(/[-+]?\d{1,3}\.\d{3,}°?\s*[NS]?\s*[,;/ ]\s*[-+]?\d{1,3}\.\d{3,}°?(\s*[EW]\b)?/gi, () =>
+      this.#place(),
+    );
     out = out.replace(/\d{1,3}°\s*\d{1,2}['′]\s*(?:[\d.]+["″]\s*)?[NSEW]?/g, () => this.#place());
     return out;
   }
 
   /** NAME=value where the name tells of a secret: a quoted value, or all up to the end of the line, for passphrases have blanks. */
-  #lines(text: string): string {
-    return text.replace(SECRET_LINE, (all, head: string, tail: string, sign: string, rest: string) => {
-      const name = head + tail;
-      if (!isSecretName(name)) return `${name}${sign}${this.#lines(rest)}`;
-      const quoted = /^(?:"(?:[^"\\]|\\.)*"|'[^']*')/.exec(rest)?.[0];
-      const value = quoted ?? rest;
+  #assigned(text: string): string {
+    let out = '';
+    let done = 0;
+    for (const match of text.matchAll(ASSIGNED)) {
+      const at = match.index + match[0].length;
+      if (match.index < done || !isSecretName(match[1]!)) continue;
+      const quoted = /^(?:"(?:[^"\\]|\\.)*"|'[^']*')/.exec(text.slice(at))?.[0];
+      const end = text.indexOf('\n', at);
+      const value = quoted ?? text.slice(at, end < 0 ? text.length : end);
       const bare = value.replace(/^(["'])([\s\S]*)\1$/, '$2').trim();
       // A switch may stand before further words: 'auth=0 key=...'.
-      const first = quoted ?? /^\S*/.exec(rest)![0];
-      if (EMPTY_VALUE.test(bare) || (quoted === undefined && /^(true|false|null|none|on|off|yes|no|\d{1,3})[,;]?$/i.test(first)))
-        return `${all.slice(0, all.length - rest.length)}${first}${this.#lines(rest.slice(first.length))}`;
+      if (EMPTY_VALUE.test(bare) || EMPTY_VALUE.test(/^[^\s,;]*/.exec(bare)![0])) continue;
       const quote = quoted === undefined ? '' : quoted[0];
-      return `${name}${sign}${quote}${this.#hide()}${quote}${this.#lines(rest.slice(value.length))}`;
-    });
+      out += `${text.slice(done, at)}${quote}${this.#hide()}${quote}`;
+      done = at + value.length;
+    }
+    return out + text.slice(done);
   }
 
   #addresses(text: string): string {
     let out = text;
-    if (this.#macs !== null) out = out.replace(this.#macs, (found) => this.#mac(colons(found.replace(/[ .]/g, ''))));
+    if (this.#macs !== null) out = out.replace(this.#macs, (found) => this.#mac(colons(found.replace(/[ .:-]/g, ''))));
     // Six pairs are a card's; more are a client's identifier, or a dump.
-    out = out.replace(/(?<![0-9a-f])[0-9a-f]{1,2}(?:[:-][0-9a-f]{1,2}){5,}(?![0-9a-f])/gi, (found) => {
+    const cards = (found: string) => {
       const pairs = found.toLowerCase().split(/[:-]/);
       return pairs.length === 6 ? this.#mac(pairs.map((pair) => pair.padStart(2, '0')).join(':')) : this.#hide();
-    });
+    };
+    out = out.replace(/[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5,}/gi, cards);
+    out = out.replace(/(?<![0-9a-f:-])[0-9a-f]{1,2}(?:[:-][0-9a-f]{1,2}){5,}(?![0-9a-f])/gi, cards);
     out = out.replace(/(?<![0-9a-f])[0-9a-f]{2}(?: [0-9a-f]{2}){5,}(?![0-9a-f])/gi, (found) =>
       /[a-f]/i.test(found) ? this.#hide() : found,
     );
@@ -209,23 +241,25 @@ export class Scrubber {
     return this.#pseudonym(`ip ${address}`, (digest) => `198.${18 + (digest[0]! & 1)}.${digest[1]}.${digest[2]}`);
   }
 
-  /** An IPv6 address at the end of what may be one, behind a word and its colon or not. */
+  /** The longest IPv6 address in what may hold one: behind a word and its colon, or before what looks like more of it. */
   #ipv6In(text: string): string {
-    const end = text.replace(/[.:]$/, (last) => (text.endsWith('::') ? last : ''));
-    for (let at = 0; at >= 0 && at < end.length; at = end.indexOf(':', at) + 1 || -1) {
-      const address = end.slice(at);
-      if (!isIPv6(address)) continue;
-      const head = text.slice(0, at);
-      const tail = text.slice(end.length);
-      if (/^(::|::1|ff0[0-9a-f]:.*)$/i.test(address) || this.#made.has(address)) return text;
-      this.counts.addresses += 1;
-      const made = this.#pseudonym(`ip ${address.toLowerCase()}`, (digest) => {
-        const group = (of: number) => (digest.readUInt16BE(of) | 0x1000).toString(16);
-        return `${/^fe[89ab]/i.test(address) ? 'fe80' : '2001:db8'}::${group(0)}:${group(2)}`;
-      });
-      return `${head}${made}${tail}`;
-    }
+    if (text.length > LONGEST_IPV6) return this.#hide();
+    for (let at = 0; at >= 0 && at < text.length; at = text.indexOf(':', at) + 1 || -1)
+      for (let end = text.length; end > at + 1; end--) {
+        const address = text.slice(at, end);
+        if (!isIPv6(address)) continue;
+        if (/^(::|::1|ff0[0-9a-f]:.*)$/i.test(address) || this.#made.has(address)) return text;
+        return `${text.slice(0, at)}${this.#ipv6(address)}${text.slice(end)}`;
+      }
     return text;
+  }
+
+  #ipv6(address: string): string {
+    this.counts.addresses += 1;
+    return this.#pseudonym(`ip ${address.toLowerCase()}`, (digest) => {
+      const group = (of: number) => (digest.readUInt16BE(of) | 0x1000).toString(16);
+      return `${/^fe[89ab]/i.test(address) ? 'fe80' : '2001:db8'}::${group(0)}:${group(2)}`;
+    });
   }
 
   #name(name: string): string {
@@ -282,16 +316,32 @@ function secretForms(secret: string): string[] {
   const hex = bytes.toString('hex');
   const json = JSON.stringify(secret).slice(1, -1);
   const all = [secret, json, hex, hex.toUpperCase(), base64, base64.replaceAll('+', '-').replaceAll('/', '_')];
-  return [...all, encodeURIComponent(secret), secret.replaceAll("'", "'\\''"), secret.toLowerCase(), secret.toUpperCase()];
+  return [
+    ...all,
+    encodeURIComponent(secret.toWellFormed()),
+    secret.replaceAll("'", "'\\''"),
+    secret.toLowerCase(),
+    secret.toUpperCase(),
+  ];
 }
 
 function nameForms(name: string): string[] {
   const json = JSON.stringify(name).slice(1, -1);
-  return [name, json, encodeURIComponent(name), name.replaceAll("'", "'\\''"), Buffer.from(name).toString('hex')];
+  return [
+    name,
+    json,
+    encodeURIComponent(name.toWellFormed()),
+    name.replaceAll("'", "'\\''"),
+    Buffer.from(name).toString('hex'),
+  ];
 }
 
 /** The longest first, or a part of it would be left. */
-function anyOf(words: readonly string[], flags: string, asWord: (word: string) => boolean = () => false): RegExp | null {
+function anyOf(
+  words: readonly string[],
+  flags: string,
+  asWord: (word: string) => boolean = () => false,
+): RegExp | null {
   const unique = [...new Set(words)].sort((a, b) => b.length - a.length);
   if (unique.length === 0) return null;
   const escaped = unique.map((word) => {

@@ -16,7 +16,7 @@ export function diagnosisText(
   to: Pick<Terminal, 'columns' | 'color'>,
   verbose: boolean,
 ): string {
-  const width = Math.max(40, Math.min(to.columns, 100));
+  const width = Math.max(40, Math.min(to.columns, 80));
   const lines: string[] = [];
   const row = (name: string, text: string) => lines.push(...wrap(`  ${name.padEnd(7)} ${clean(text)}`, width, 10));
   for (const { check, weight, seen, why, remedy } of findings) {
@@ -43,8 +43,11 @@ export function diagnosisText(
       const state = why.has(name) ? `not looked at: ${why.get(name)}` : found.has(name) ? 'see above' : 'well';
       lines.push(...wrap(`  ${name.padEnd(19)} ${clean(`${looksFor}: ${state}`)}`, width, 22));
     }
-  } else if (skipped.length > 0)
-    for (const { check, why } of skipped) lines.push(...wrap(`  ${check}: ${clean(why)}`, width, 4));
+  } else {
+    const by = new Map<string, string[]>();
+    for (const { check, why } of skipped) by.set(why, [...(by.get(why) ?? []), check]);
+    for (const [why, all] of by) lines.push(...wrap(`  ${all.join(', ')}: ${clean(why)}`, width, 4));
+  }
   return `${lines.join('\n')}\n`;
 }
 
