@@ -22,7 +22,7 @@ export const doctorCommands: readonly Command[] = [
     arguments: '',
     least: 0,
     most: 0,
-    help: 'what is wrong here, why it matters, and what mends it',
+    help: 'what is wrong here, why, and what mends it',
     more: `Looks for the most common mistakes; the agent need not run. As root it sees all;
 it changes nothing, but a mesh radio without any peer leaves its channel for a
 scan (--no-scan). Exit status 1 if there is a problem; advice is none.`,
@@ -44,10 +44,10 @@ scan (--no-scan). Exit status 1 if there is a problem; advice is none.`,
     least: 0,
     most: 1,
     help: 'one archive for a bug report, without secrets',
-    more: `State, journal, recording, configuration, kernel tables and logs, as root. Without
-FILE it is x0tta6bl4-diag.tar.gz here; - is the standard output. Keys, passphrases
-and places are taken out; addresses, and names of hosts and networks become
-pseudonyms that are the same throughout one archive.`,
+    more: `State, journal, recording, configuration, kernel tables and logs, as root.
+Without FILE it is x0tta6bl4-diag.tar.gz here; - is the standard output. Keys,
+passphrases and places are taken out; addresses, and names of hosts and
+networks become pseudonyms that are the same throughout one archive.`,
     example: 'x0ctl diag /tmp/attic.tar.gz',
     options: { config: CONFIG },
     run: async (context) => {

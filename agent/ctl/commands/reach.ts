@@ -1,8 +1,9 @@
 /** Other routers at layer 2, by batman-adv's own means. */
 import { CONFIG_FILE, type Command, type Context, numberOf, usage } from '../command.ts';
 
-const NODE = `NODE is an address in the mesh or the end of one, the address of anything behind
-it, an IP address, or a name of /etc/bat-hosts or /etc/hosts. Takes root, no agent.`;
+const NODE = `NODE is an address in the mesh or the end of one, the address of anything
+behind it, an IP address, or a name of /etc/bat-hosts or /etc/hosts. Takes root,
+and no agent.`;
 const MESH = { type: 'string', value: 'NAME', help: 'the mesh interface; mesh.interface without it' } as const;
 
 function asked({ arguments: [word], options: { mesh } }: Context) {
@@ -76,7 +77,8 @@ Exit status 1 if it was not reached.`,
     most: 1,
     help: "what gets through to a router, by batman-adv's meter",
     more: `${NODE}
-It fills the way there while it lasts: users notice. Exit status 1 without a figure.`,
+It fills the way there while it lasts: users notice. Exit status 1 without a
+figure.`,
     example: 'x0ctl throughput 02:12:34:56:78:9a --seconds 3',
     options: { seconds: { type: 'string', value: 'N', help: 'how long, 1 to 600; 10 without it' }, mesh: MESH },
     run: async (context) => {

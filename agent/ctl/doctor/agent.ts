@@ -139,7 +139,8 @@ const replaced: Check = {
   look: (facts) => {
     const { answer, version, agents } = facts;
     const old = agents.find((one) => one.replaced);
-    if (answer !== null && answer.version !== version)
+    // A checkout has no version of its own.
+    if (answer !== null && answer.version !== version && !version.endsWith('-source'))
       return [
         problem(
           `the agent that runs is version ${answer.version}, this x0ctl ${version}`,

@@ -4,6 +4,8 @@ import { advice, type Check, type Facts, install, isOpenWrt, problem, quoted } f
 
 /** What batman-adv puts in front of an Ethernet frame, with that frame's own header. */
 const OVERHEAD = 32;
+/** Of what users send. */
+const USUAL_MTU = 1500;
 const COMPAT_VERSION = 15;
 const IV_OGM = 0;
 const ELP = 3;
@@ -210,31 +212,23 @@ const mtu: Check = {
     const none = noMesh(facts);
     if (none !== null) return none;
     const mesh = facts.kernel.mesh!;
-    const inner = linkOf(facts, mesh.name)?.mtu ?? 1500;
-    const least = inner + OVERHEAD;
+    const inner = linkOf(facts, mesh.name)?.mtu ?? USUAL_MTU;
+    const { fragmentation } = mesh.settings;
+    // Without fragmentation batman-adv makes the mesh interface's MTU smaller, and users' packets do not fit.
+    const least = (fragmentation ? inner : Math.max(inner, USUAL_MTU)) + OVERHEAD;
     return facts.kernel.hard.flatMap(({ name, index }) => {
       const link = facts.kernel.links.find((one) => one.index === index);
       if (link === undefined || link.mtu >= least) return [];
-      const seen = `${name} has an MTU of ${link.mtu}; ${mesh.name} of ${inner} takes ${least}`;
+      const seen = `${name} has an MTU of ${link.mtu}; ${mesh.name} takes ${least}`;
       const remedy = [
         `ip link set ${quoted(name)} mtu ${least}`,
         ...(isOpenWrt(facts)
           ? [`uci show network | grep -e mtu -e ${quoted(name)}   # and there: option mtu ${least}`]
           : []),
       ];
-      return [
-        mesh.settings.fragmentation
-          ? advice(
-              seen,
-              'Full packets go as two: half of the air time is lost, and a bad link loses twice as many.',
-              ...remedy,
-            )
-          : problem(
-              seen,
-              'Fragmentation is off, so full packets are dropped: pings go through and pages hang.',
-              ...remedy,
-            ),
-      ];
+      const halved = 'Full packets go as two: half of the air time is lost, and a bad link loses twice as many.';
+      const dropped = `Fragmentation is off: ${mesh.name} is left with ${inner}, full packets are lost, pings go through and pages hang.`;
+      return [fragmentation ? advice(seen, halved, ...remedy) : problem(seen, dropped, ...remedy)];
     });
   },
 };

@@ -129,7 +129,7 @@ const CASES: readonly (readonly [
     'MTU',
     { kernel: links('eth1', { mtu: 1500 }) },
     ['mtu'],
-    /MTU of 1500; bat0 of 1500 takes 1532/,
+    /MTU of 1500; bat0 takes 1532/,
     /ip link set eth1 mtu 1532/,
   ],
   [
