@@ -5,6 +5,7 @@
 import type { Command } from './command.ts';
 import { beaconCommands } from './commands/beacon.ts';
 import { bpfCommands } from './commands/bpf.ts';
+import { completionCommands } from './commands/completion.ts';
 import { configCommands } from './commands/config.ts';
 import { doctorCommands } from './commands/doctor.ts';
 import { healCommands } from './commands/heal.ts';
@@ -25,4 +26,5 @@ export const COMMANDS: readonly Command[] = [
   ...twinCommands,
   ...bpfCommands,
   ...configCommands,
+  ...completionCommands(() => COMMANDS),
 ];

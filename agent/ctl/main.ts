@@ -3,6 +3,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { asAgentError } from '../core/errors.ts';
 import { type Command, type Context, usage } from './command.ts';
 import { COMMANDS } from './commands.ts';
+import { inFull } from './completion.ts';
 import { EXIT, exitOf } from './exit.ts';
 import { GLOBAL, helpOf, overview } from './help.ts';
 import { clean, plainJson, type Terminal } from './terminal.ts';
@@ -65,7 +66,9 @@ function find(argv: readonly string[]): Found {
     strict: false,
     tokens: true,
   });
-  const words = positionals[0] === 'help' ? positionals.slice(1) : positionals;
+  const typed = positionals[0] === 'help' ? positionals.slice(1) : positionals;
+  const words = inFull(typed, COMMANDS);
+  if ('choices' in words) throw usage(`'${clean(typed.slice(0, 2).join(' '))}' may be ${words.choices.join(' or ')}`);
   const asksHelp = values.help === true || positionals[0] === 'help';
   const only = (options: object, of: string) => {
     for (const token of tokens)
