@@ -1,7 +1,7 @@
 /** The command line: finds the command that a line names, and runs it or tells how it is used. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { asAgentError } from '../core/errors.ts';
-import { type Command, type Context, usage } from './command.ts';
+import { type Command, type Context, SOCKET, usage } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { inFull } from './completion.ts';
 import { EXIT, exitOf } from './exit.ts';
@@ -37,7 +37,7 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
       options: values as Context['options'],
       agent: async () => {
         const { client } = await import('./client.ts');
-        return client(socket ?? (await import('../config/schema.ts')).DEFAULTS.report.socket);
+        return client(socket ?? SOCKET);
       },
     });
   } catch (thrown) {

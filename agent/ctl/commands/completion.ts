@@ -10,8 +10,8 @@ export const completionCommands = (commands: () => readonly Command[]): readonly
     least: 1,
     most: 1,
     help: 'what makes bash or ash complete these commands',
-    more: `SHELL is bash, for which it goes into ~/.bashrc: eval "$(x0ctl completion bash)",
-or ash (busybox), which completes names of programs only: given to sh, it makes
+    more: `SHELL is bash, for which eval "$(x0ctl completion bash)" goes into ~/.bashrc, or
+ash (busybox), which completes names of programs only: given to sh, it makes
 links beside x0ctl, and x0ctl-<TAB> shows them. Without any of it, beginnings of
 commands stand for them where they are unique: x0ctl h l is x0ctl heal log.`,
     example: 'x0ctl completion ash | sh',
