@@ -6,7 +6,7 @@ import { COMMANDS } from './commands.ts';
 import { inFull } from './completion.ts';
 import { EXIT, exitOf } from './exit.ts';
 import { GLOBAL, helpOf, overview } from './help.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal } from './terminal.ts';
 import { VERSION } from './version.ts';
 
 /** Runs one command line. Answers the exit status; never throws. */
@@ -44,7 +44,7 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
     const isUsage = (thrown as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
     const error = isUsage ? usage((thrown as Error).message) : asAgentError(thrown);
     if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message: error.message } }, 0)}\n`);
-    else to.err(`x0ctl: ${clean(error.message)}\n`);
+    else to.err(fold(`x0ctl: ${clean(error.message)}\n`, to));
     if (error.code === 'E_USAGE' && !json && !error.message.includes('--help')) to.err('x0ctl --help tells more.\n');
     return exitOf(error.code);
   }

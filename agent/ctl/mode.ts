@@ -3,7 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal } from './terminal.ts';
 
 type Classes = Of<typeof shapes.classes>;
 
@@ -53,7 +53,7 @@ function table(rows: Classes['classes']): string {
 }
 
 function done(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : `${clean((answer as Of<typeof shapes.done>).message)}\n`);
+  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as Of<typeof shapes.done>).message)}\n`, to));
   return 0;
 }
 

@@ -93,6 +93,17 @@ export function wrap(text: string, width: number, indent = 0): string[] {
   return lines.map((line, i) => (i === 0 ? line : ' '.repeat(indent) + line));
 }
 
+/** Text for people: on a screen, a line that is too long goes on in the next, two blanks further in. */
+export function fold(
+  text: string,
+  { columns, isScreen = true }: Pick<Terminal, 'columns'> & Partial<Terminal>,
+): string {
+  if (!isScreen) return text;
+  const width = Math.max(columns, 40);
+  const lines = text.split('\n').flatMap((line) => wrap(line, width, Math.min(line.search(/\S|$/) + 2, width >> 1)));
+  return lines.join('\n');
+}
+
 /** JSON whose every byte is printable ASCII, for the same reason; in one line with an indent of 0. */
 export function plainJson(value: unknown, indent = 2): string {
   const escaped = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;

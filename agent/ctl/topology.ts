@@ -10,7 +10,7 @@ import type * as shapes from '../report/shapes.ts';
 import { topologyOfMap } from '../report/topology.ts';
 import type { Client } from './client.ts';
 import { readNamed } from './file.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal } from './terminal.ts';
 import { topologyDot, topologyNetjson, topologyText, waysText } from './views.ts';
 
 const WAYS = 3;
@@ -38,7 +38,7 @@ export async function showTopology(
     for (const end of [source, target])
       if (!known.has(end))
         throw new AgentError('E_NOT_FOUND', `there is no router ${clean(end)}; x0ctl topology shows them`);
-    to.out(waysText(alternatives(graph, source, target, WAYS), source, target));
+    to.out(fold(waysText(alternatives(graph, source, target, WAYS), source, target), to));
   } else if (dot === true) to.out(topologyDot(topology));
   else if (netjson === true) to.out(map === null ? topologyNetjson(topology) : writeNetjson(map));
   else if (json) to.out(`${plainJson(topology)}\n`);

@@ -11,7 +11,7 @@ import { type ParseOptions, parseScenario, type Scenario } from '../twin/scenari
 import { shrink } from '../twin/shrink.ts';
 import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
 import type { Client } from './client.ts';
-import { clean, plainJson, type Terminal, table } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
 
@@ -109,7 +109,7 @@ function asText(reports: readonly SeedReport[], shortest: Document | null, to: T
   const repairs = new Map<string, number>();
   for (const report of reports)
     for (const [what, count] of Object.entries(report.repairs)) repairs.set(what, (repairs.get(what) ?? 0) + count);
-  lines.push('', ...[...repairs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${count} × ${what}`));
+  lines.push('', ...[...repairs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${count} x ${what}`));
   for (const { seed, broken } of reports)
     for (const { invariant, atS, what } of broken)
       lines.push('', `BROKEN with seed ${seed} after ${atS.toFixed(3)} s: ${clean(invariant)}: ${clean(what)}`);
@@ -118,8 +118,11 @@ function asText(reports: readonly SeedReport[], shortest: Document | null, to: T
   return `${lines.join('\n')}\n`;
 }
 
+/** Ways of many hops, and names of a scenario. */
+const FLEXIBLE = new Set(['WAY NOW', 'AFTERWARDS', 'FAULT', 'PROBE']);
+
 function tableOf(titles: readonly string[], rows: readonly string[][], to: Terminal): string[] {
-  const columns = titles.map((title, i) => ({ title, of: (row: string[]) => row[i]! }));
+  const columns = titles.map((title, i) => ({ title, of: (row: string[]) => row[i]!, flexible: FLEXIBLE.has(title) }));
   return table(columns, rows, to).trimEnd().split('\n');
 }
 
@@ -132,7 +135,7 @@ export async function whatIf(words: string, agent: Client, to: Terminal, json: b
     agent.get('/mesh/paths'),
   ])) as [Of<typeof shapes.status>, Of<typeof shapes.links>, Of<typeof shapes.paths>];
   const answer = askWhatIf({ status, links: links.links, paths: paths.paths }, question);
-  to.out(json ? `${plainJson({ version: 1, ...answer })}\n` : answerText(answer, to));
+  to.out(json ? `${plainJson({ version: 1, ...answer })}\n` : fold(answerText(answer, to), to));
 }
 
 function questionOf(words: string): Question {

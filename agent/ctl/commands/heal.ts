@@ -3,7 +3,7 @@ import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { CONFIG_FILE, type Command, numberOf, showing, usage, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { clean, plainJson, type Terminal } from '../terminal.ts';
+import { clean, fold, plainJson, type Terminal } from '../terminal.ts';
 
 export const healCommands: readonly Command[] = [
   {
@@ -106,6 +106,6 @@ that were reached over it. Budgets hold here as well.`,
 ];
 
 function tell(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : `${clean((answer as Of<typeof shapes.done>).message)}\n`);
+  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as Of<typeof shapes.done>).message)}\n`, to));
   return EXIT.ok;
 }
