@@ -79,6 +79,11 @@ export function clean(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/gu, (char) => PLAIN[char] ?? '?');
 }
 
+/** What a person typed, for a message: clean, and short. */
+export function clip(text: string, most = 80): string {
+  return text.length <= most ? clean(text) : `${clean(text.slice(0, most - 3))}...`;
+}
+
 /** Lines of at most `width`, broken at blanks where there are any; all but the first begin with `indent` blanks. */
 export function wrap(text: string, width: number, indent = 0): string[] {
   const lines: string[] = [];

@@ -11,7 +11,7 @@ import { type ParseOptions, parseScenario, type Scenario } from '../twin/scenari
 import { shrink } from '../twin/shrink.ts';
 import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
 import type { Client } from './client.ts';
-import { clean, fold, plainJson, type Terminal, table } from './terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
 
@@ -64,7 +64,11 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (thrown) {
-    throw new AgentError('E_NOT_FOUND', `${file} cannot be read: ${(thrown as Error).message}`, { file });
+    throw new AgentError(
+      'E_NOT_FOUND',
+      `SCENARIO: ${clip(file)} cannot be read: ${(thrown as NodeJS.ErrnoException).code ?? String(thrown)}`,
+      { file },
+    );
   }
 }
 
@@ -142,7 +146,10 @@ function questionOf(words: string): Question {
   const [verb, a, b, ...rest] = words.trim().split(/\s+/);
   if (verb === 'cut' && a !== undefined && b !== undefined && rest.length === 0) return { what: 'cut', a, b };
   if (verb === 'kill' && a !== undefined && b === undefined) return { what: 'kill', a };
-  throw new AgentError('E_USAGE', `'${clean(words)}' is no question: "cut A B" for a link, "kill A" for a router`);
+  throw new AgentError(
+    'E_USAGE',
+    `QUESTION: '${clip(words)}' is no question: "cut A B" for a link, "kill A" for a router`,
+  );
 }
 
 function answerText(answer: Answer, to: Terminal): string {

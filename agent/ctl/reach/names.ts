@@ -4,7 +4,7 @@
  */
 import { AgentError } from '../../core/errors.ts';
 import { isMac, type Mac } from '../../core/ids.ts';
-import { clean } from '../terminal.ts';
+import { clip } from '../terminal.ts';
 
 export interface Known {
   readonly self: Mac;
@@ -23,16 +23,16 @@ const MOST_WORD = 253;
 /** The originator to ask. Throws E_NOT_FOUND, or E_USAGE where the word may mean several or none. */
 export function resolveNode(word: string, known: Known): Mac {
   if (word === '' || word.length > MOST_WORD || /[^\x21-\x7e]/.test(word))
-    throw new AgentError('E_USAGE', `NODE: '${clean(word.slice(0, 80))}' is no name and no address`);
+    throw new AgentError('E_USAGE', `NODE: '${clip(word)}' is no name and no address`);
   const named = known.names.get(word.toLowerCase());
   const text = (named ?? word).toLowerCase().replaceAll('-', ':');
   const found = byAddress(text, known) ?? byEnd(text, known);
   if (found === null)
     throw new AgentError(
       'E_NOT_FOUND',
-      `NODE: no router ${clean(word)} is known${named === undefined ? '' : ` (${clean(named)})`}; x0ctl nodes shows them`,
+      `NODE: no router ${clip(word)} is known${named === undefined ? '' : ` (${clip(named)})`}; x0ctl nodes shows them`,
     );
-  if (found === known.self) throw new AgentError('E_USAGE', `NODE: ${clean(word)} is this router`);
+  if (found === known.self) throw new AgentError('E_USAGE', `NODE: ${clip(word)} is this router`);
   return found;
 }
 
@@ -49,7 +49,7 @@ function byEnd(text: string, { self, originators }: Known): Mac | null {
   if (!/^[0-9a-f]{2,12}$/.test(digits)) return null;
   const found = [self, ...originators].filter((mac) => mac.replaceAll(':', '').endsWith(digits));
   if (new Set(found).size > 1)
-    throw new AgentError('E_USAGE', `NODE: ${clean(text)} may be ${[...new Set(found)].slice(0, 5).join(' or ')}`);
+    throw new AgentError('E_USAGE', `NODE: ${clip(text)} may be ${[...new Set(found)].slice(0, 5).join(' or ')}`);
   return found[0] ?? null;
 }
 
