@@ -29,6 +29,8 @@ export interface Command {
 }
 
 export const CONFIG_FILE = '/etc/config/x0tta6bl4';
+/** The schema's default, without loading the schema. */
+export const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
 
 export const views = () => import('./views.ts');
 

@@ -5,15 +5,20 @@
 import type { Command } from './command.ts';
 import { beaconCommands } from './commands/beacon.ts';
 import { bpfCommands } from './commands/bpf.ts';
+import { completionCommands } from './commands/completion.ts';
 import { configCommands } from './commands/config.ts';
+import { doctorCommands } from './commands/doctor.ts';
 import { healCommands } from './commands/heal.ts';
 import { meshCommands } from './commands/mesh.ts';
+import { reachCommands } from './commands/reach.ts';
 import { recordCommands } from './commands/record.ts';
 import { twinCommands } from './commands/twin.ts';
 import { watchCommands } from './commands/watch.ts';
 
 export const COMMANDS: readonly Command[] = [
   ...meshCommands,
+  ...reachCommands,
+  ...doctorCommands,
   ...beaconCommands,
   ...watchCommands,
   ...healCommands,
@@ -21,4 +26,5 @@ export const COMMANDS: readonly Command[] = [
   ...twinCommands,
   ...bpfCommands,
   ...configCommands,
+  ...completionCommands(() => COMMANDS),
 ];

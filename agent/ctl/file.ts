@@ -1,6 +1,7 @@
 /** A file that somebody named on the command line. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { AgentError } from '../core/errors.ts';
+import { clip } from './terminal.ts';
 
 /** Its bytes. Throws E_NOT_FOUND, E_FORBIDDEN, or E_USAGE for what is no file or larger than `most` bytes. */
 export function readNamed(file: string, most: number): Uint8Array {
@@ -9,8 +10,8 @@ export function readNamed(file: string, most: number): Uint8Array {
     // Not blocking: a FIFO in the file's place must not hang the command.
     fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const { size } = fstatSync(fd);
-    if (!fstatSync(fd).isFile()) throw new AgentError('E_USAGE', `${file} is not a file`);
-    if (size > most) throw new AgentError('E_USAGE', `${file} has ${size} bytes, at most ${most} are read`);
+    if (!fstatSync(fd).isFile()) throw new AgentError('E_USAGE', `${clip(file, 255)} is not a file`);
+    if (size > most) throw new AgentError('E_USAGE', `${clip(file, 255)} has ${size} bytes, at most ${most} are read`);
     const bytes = new Uint8Array(size);
     let length = 0;
     for (let n = 1; n > 0 && length < size; length += n) n = readSync(fd, bytes, length, size - length, null);
@@ -19,7 +20,7 @@ export function readNamed(file: string, most: number): Uint8Array {
     if (thrown instanceof AgentError) throw thrown;
     const { code } = thrown as NodeJS.ErrnoException;
     const kind = code === 'ENOENT' || code === 'ENOTDIR' ? 'E_NOT_FOUND' : 'E_FORBIDDEN';
-    throw new AgentError(kind, `${file} cannot be read: ${code ?? String(thrown)}`, {}, { cause: thrown });
+    throw new AgentError(kind, `${clip(file, 255)} cannot be read: ${code ?? String(thrown)}`, {}, { cause: thrown });
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

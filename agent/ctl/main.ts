@@ -1,15 +1,13 @@
 /** The command line: finds the command that a line names, and runs it or tells how it is used. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { asAgentError } from '../core/errors.ts';
-import { type Command, type Context, usage } from './command.ts';
+import { type Command, type Context, SOCKET, usage } from './command.ts';
 import { COMMANDS } from './commands.ts';
+import { inFull } from './completion.ts';
 import { EXIT, exitOf } from './exit.ts';
 import { GLOBAL, helpOf, overview } from './help.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
-
-/** Set by the build. */
-declare const X0_VERSION: string | undefined;
-const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';
+import { clip, fold, plainJson, type Terminal } from './terminal.ts';
+import { VERSION } from './version.ts';
 
 /** Runs one command line. Answers the exit status; never throws. */
 export async function main(argv: readonly string[], to: Terminal): Promise<number> {
@@ -39,14 +37,16 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
       options: values as Context['options'],
       agent: async () => {
         const { client } = await import('./client.ts');
-        return client(socket ?? (await import('../config/schema.ts')).DEFAULTS.report.socket);
+        return client(socket ?? SOCKET);
       },
     });
   } catch (thrown) {
     const isUsage = (thrown as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
     const error = isUsage ? usage((thrown as Error).message) : asAgentError(thrown);
-    if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message: error.message } }, 0)}\n`);
-    else to.err(`x0ctl: ${clean(error.message)}\n`);
+    // What is wrong may be a megabyte, and stand in what is said of it.
+    const message = clip(error.message, 1000);
+    if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message } }, 0)}\n`);
+    else to.err(fold(`x0ctl: ${message}\n`, to));
     if (error.code === 'E_USAGE' && !json && !error.message.includes('--help')) to.err('x0ctl --help tells more.\n');
     return exitOf(error.code);
   }
@@ -68,12 +68,14 @@ function find(argv: readonly string[]): Found {
     strict: false,
     tokens: true,
   });
-  const words = positionals[0] === 'help' ? positionals.slice(1) : positionals;
+  const typed = positionals[0] === 'help' ? positionals.slice(1) : positionals;
+  const words = inFull(typed, COMMANDS);
+  if ('choices' in words) throw usage(`'${clip(typed.slice(0, 2).join(' '))}' may be ${words.choices.join(' or ')}`);
   const asksHelp = values.help === true || positionals[0] === 'help';
   const only = (options: object, of: string) => {
     for (const token of tokens)
       if (token.kind === 'option' && !Object.hasOwn(options, token.name))
-        throw usage(`there is no option ${clean(token.rawName)}; x0ctl${of} --help shows those there are`);
+        throw usage(`there is no option ${clip(token.rawName)}; x0ctl${of} --help shows those there are`);
   };
   const command = COMMANDS.find(({ name }) => name === words.slice(0, name.split(' ').length).join(' '));
   if (command !== undefined) {
@@ -90,7 +92,7 @@ function find(argv: readonly string[]): Found {
       text: overview(group.length > 0 ? group : COMMANDS),
       status: asksHelp ? EXIT.ok : EXIT.usage,
     };
-  throw usage(`there is no command '${clean(words.slice(0, 2).join(' '))}'`);
+  throw usage(`there is no command '${clip(words.slice(0, 2).join(' '))}'`);
 }
 
 function strip(options: NonNullable<Command['options']>): NonNullable<ParseArgsConfig['options']> {

@@ -3,7 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal } from './terminal.ts';
 
 type Classes = Of<typeof shapes.classes>;
 
@@ -20,14 +20,15 @@ export async function healMode(to: Terminal, json: boolean, words: readonly stri
   if (second === undefined && MODES.includes(first))
     return done(to, json, await agent.post('/heal/mode', { mode: first }));
   if (second !== undefined) {
-    if (![...MODES, 'auto'].includes(second)) throw usage(`${clean(second)} is no mode: off, observe, act or auto`);
+    if (![...MODES, 'auto'].includes(second))
+      throw usage(`MODE: ${clip(second)} is no mode: off, observe, act or auto`);
     return done(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
   }
   const answer = (await agent.get('/heal/classes')) as Classes;
   const rows = answer.classes.filter((row) => first === 'classes' || row.class === first);
   if (rows.length === 0)
     throw usage(
-      `${clean(first)} is no mode (off, observe, act), and no class of faults: "heal mode classes" shows those`,
+      `MODE: ${clip(first)} is no mode (off, observe, act), and no class of faults: "heal mode classes" shows those`,
     );
   to.out(json ? `${plainJson({ ...answer, classes: rows })}\n` : table(rows));
   return 0;
@@ -53,7 +54,7 @@ function table(rows: Classes['classes']): string {
 }
 
 function done(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : `${clean((answer as Of<typeof shapes.done>).message)}\n`);
+  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as Of<typeof shapes.done>).message)}\n`, to));
   return 0;
 }
 

@@ -5,7 +5,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, clip, plainJson, type Terminal } from './terminal.ts';
 
 const FILE = 'x0tta6bl4-recording.jsonl.gz';
 
@@ -29,7 +29,12 @@ export async function exportRecording(
     writeFileSync(into, bytes, { mode: 0o600 });
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException;
-    throw new AgentError('E_FORBIDDEN', `${into} cannot be written: ${code ?? String(thrown)}`, {}, { cause: thrown });
+    throw new AgentError(
+      'E_FORBIDDEN',
+      `FILE: ${clip(into, 255)} cannot be written: ${code ?? String(thrown)}`,
+      {},
+      { cause: thrown },
+    );
   }
   to.out(
     json

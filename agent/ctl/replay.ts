@@ -7,7 +7,7 @@ import { type Recording, readRecording } from '../record/format.ts';
 import type { Output, Turn } from '../record/turns.ts';
 import { type Difference, type Replayed, replay } from '../twin/replay.ts';
 import { readNamed } from './file.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal } from './terminal.ts';
 
 const MOST_BYTES = 256 * 1024 * 1024;
 /** A string of JavaScript holds no more. */
@@ -22,7 +22,11 @@ export function replayFile(file: string, to: Terminal, json: boolean, log: boole
       if (log && !json) to.out(logLines(turn, began));
     },
   });
-  to.out(json ? `${plainJson({ version: 1, ...shown(done), agent: recording.agent })}\n` : reportText(done, recording));
+  to.out(
+    json
+      ? `${plainJson({ version: 1, ...shown(done), agent: recording.agent })}\n`
+      : fold(reportText(done, recording), to),
+  );
   return done.difference === null ? 0 : 1;
 }
 

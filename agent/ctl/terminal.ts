@@ -79,6 +79,11 @@ export function clean(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/gu, (char) => PLAIN[char] ?? '?');
 }
 
+/** What a person typed, for a message: clean, and short. */
+export function clip(text: string, most = 80): string {
+  return text.length <= most ? clean(text) : `${clean(text.slice(0, most - 3))}...`;
+}
+
 /** Lines of at most `width`, broken at blanks where there are any; all but the first begin with `indent` blanks. */
 export function wrap(text: string, width: number, indent = 0): string[] {
   const lines: string[] = [];
@@ -91,6 +96,17 @@ export function wrap(text: string, width: number, indent = 0): string[] {
   }
   lines.push(rest);
   return lines.map((line, i) => (i === 0 ? line : ' '.repeat(indent) + line));
+}
+
+/** Text for people: on a screen, a line that is too long goes on in the next, two blanks further in. */
+export function fold(
+  text: string,
+  { columns, isScreen = true }: Pick<Terminal, 'columns'> & Partial<Terminal>,
+): string {
+  if (!isScreen) return text;
+  const width = Math.max(columns, 40);
+  const lines = text.split('\n').flatMap((line) => wrap(line, width, Math.min(line.search(/\S|$/) + 2, width >> 1)));
+  return lines.join('\n');
 }
 
 /** JSON whose every byte is printable ASCII, for the same reason; in one line with an indent of 0. */

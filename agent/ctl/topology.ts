@@ -10,7 +10,7 @@ import type * as shapes from '../report/shapes.ts';
 import { topologyOfMap } from '../report/topology.ts';
 import type { Client } from './client.ts';
 import { readNamed } from './file.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal } from './terminal.ts';
 import { topologyDot, topologyNetjson, topologyText, waysText } from './views.ts';
 
 const WAYS = 3;
@@ -35,10 +35,10 @@ export async function showTopology(
     const source = typeof from === 'string' ? from : topology.self;
     if (source === null) throw usage('--from: it is not known where from');
     const known = new Set(topology.nodes.map(({ id }) => id));
-    for (const end of [source, target])
+    for (const [option, end] of Object.entries({ from: source, to: target }))
       if (!known.has(end))
-        throw new AgentError('E_NOT_FOUND', `there is no router ${clean(end)}; x0ctl topology shows them`);
-    to.out(waysText(alternatives(graph, source, target, WAYS), source, target));
+        throw new AgentError('E_NOT_FOUND', `--${option}: there is no router ${clip(end)}; x0ctl topology shows them`);
+    to.out(fold(waysText(alternatives(graph, source, target, WAYS), source, target), to));
   } else if (dot === true) to.out(topologyDot(topology));
   else if (netjson === true) to.out(map === null ? topologyNetjson(topology) : writeNetjson(map));
   else if (json) to.out(`${plainJson(topology)}\n`);

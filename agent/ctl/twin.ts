@@ -11,7 +11,7 @@ import { type ParseOptions, parseScenario, type Scenario } from '../twin/scenari
 import { shrink } from '../twin/shrink.ts';
 import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
 import type { Client } from './client.ts';
-import { clean, plainJson, type Terminal, table } from './terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
 
@@ -64,7 +64,11 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (thrown) {
-    throw new AgentError('E_NOT_FOUND', `${file} cannot be read: ${(thrown as Error).message}`, { file });
+    throw new AgentError(
+      'E_NOT_FOUND',
+      `SCENARIO: ${clip(file)} cannot be read: ${(thrown as NodeJS.ErrnoException).code ?? String(thrown)}`,
+      { file },
+    );
   }
 }
 
@@ -109,7 +113,7 @@ function asText(reports: readonly SeedReport[], shortest: Document | null, to: T
   const repairs = new Map<string, number>();
   for (const report of reports)
     for (const [what, count] of Object.entries(report.repairs)) repairs.set(what, (repairs.get(what) ?? 0) + count);
-  lines.push('', ...[...repairs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${count} × ${what}`));
+  lines.push('', ...[...repairs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${count} x ${what}`));
   for (const { seed, broken } of reports)
     for (const { invariant, atS, what } of broken)
       lines.push('', `BROKEN with seed ${seed} after ${atS.toFixed(3)} s: ${clean(invariant)}: ${clean(what)}`);
@@ -118,8 +122,11 @@ function asText(reports: readonly SeedReport[], shortest: Document | null, to: T
   return `${lines.join('\n')}\n`;
 }
 
+/** Ways of many hops, and names of a scenario. */
+const FLEXIBLE = new Set(['WAY NOW', 'AFTERWARDS', 'FAULT', 'PROBE']);
+
 function tableOf(titles: readonly string[], rows: readonly string[][], to: Terminal): string[] {
-  const columns = titles.map((title, i) => ({ title, of: (row: string[]) => row[i]! }));
+  const columns = titles.map((title, i) => ({ title, of: (row: string[]) => row[i]!, flexible: FLEXIBLE.has(title) }));
   return table(columns, rows, to).trimEnd().split('\n');
 }
 
@@ -132,14 +139,17 @@ export async function whatIf(words: string, agent: Client, to: Terminal, json: b
     agent.get('/mesh/paths'),
   ])) as [Of<typeof shapes.status>, Of<typeof shapes.links>, Of<typeof shapes.paths>];
   const answer = askWhatIf({ status, links: links.links, paths: paths.paths }, question);
-  to.out(json ? `${plainJson({ version: 1, ...answer })}\n` : answerText(answer, to));
+  to.out(json ? `${plainJson({ version: 1, ...answer })}\n` : fold(answerText(answer, to), to));
 }
 
 function questionOf(words: string): Question {
   const [verb, a, b, ...rest] = words.trim().split(/\s+/);
   if (verb === 'cut' && a !== undefined && b !== undefined && rest.length === 0) return { what: 'cut', a, b };
   if (verb === 'kill' && a !== undefined && b === undefined) return { what: 'kill', a };
-  throw new AgentError('E_USAGE', `'${clean(words)}' is no question: "cut A B" for a link, "kill A" for a router`);
+  throw new AgentError(
+    'E_USAGE',
+    `QUESTION: '${clip(words)}' is no question: "cut A B" for a link, "kill A" for a router`,
+  );
 }
 
 function answerText(answer: Answer, to: Terminal): string {

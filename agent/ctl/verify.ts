@@ -8,7 +8,7 @@ import { message, sqlite } from '../host/state/sqlite.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
-import { clean, plainJson, type Terminal } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal } from './terminal.ts';
 
 export interface Verified {
   readonly result: Verification;
@@ -90,7 +90,7 @@ export function showVerification({ result, checkpoint, pending }: Verified, to: 
     ? { first: result.first, head: result.head, broken: null, why: null }
     : { first: null, head: null, broken: result.broken, why: result.error.message };
   if (json) to.out(`${plainJson({ version: 1, ok, entries, checkpoint, pending, ...found })}\n`);
-  else to.out(clean(textOf(result, checkpoint, pending)).concat('\n'));
+  else to.out(fold(`${clean(textOf(result, checkpoint, pending))}\n`, to));
   return ok ? 0 : 1;
 }
 

@@ -4,7 +4,18 @@ import type { Way } from '../mesh/alternatives.ts';
 import { writeNetjson } from '../mesh/netjson.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
-import { age, type Color, type Column, clean, milliseconds, paint, type Terminal, table, wrap } from './terminal.ts';
+import {
+  age,
+  type Color,
+  type Column,
+  clean,
+  fold,
+  milliseconds,
+  paint,
+  type Terminal,
+  table,
+  wrap,
+} from './terminal.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'color'>;
 
@@ -31,8 +42,13 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
     const rows = values.flatMap((value) => wrap(clean(value), Math.max(40, to.columns - 14), 2));
     for (const [i, text] of rows.entries()) lines.push(`  ${(i === 0 ? name : '').padEnd(11)} ${text}`);
   };
-  const title = clean(`${status.node || 'this router'} (${status.originator ?? 'no originator address yet'}): `);
-  lines.push(paint(title, 'bold', to) + paint(status.health, HEALTH[status.health] ?? null, to));
+  const name = clean(status.node || 'this router');
+  const title = `(${status.originator ?? 'no originator address yet'}): `;
+  const isLong = name.length + title.length + status.health.length + 1 > to.columns;
+  lines.push(
+    paint(`${name}${isLong ? '\n  ' : ' '}${title}`, 'bold', to) +
+      paint(status.health, HEALTH[status.health] ?? null, to),
+  );
   row('why', ...status.reasons);
   row('agent', `version ${agent.version}, up ${age(agent.uptimeSeconds)}`);
   const version = mesh.batmanVersion === null ? '' : `, batman-adv ${mesh.batmanVersion}`;
@@ -93,10 +109,13 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
 
 export function linksText({ links }: Of<typeof shapes.links>, to: Screen): string {
   if (links.length === 0) return 'No neighbour is heard on any hard interface.\n';
-  const quality = table(
+  // Where no link is a radio's, nobody looks for what radios say; and there is not room for it everywhere.
+  const hasRadio = links.some(({ radio }) => radio !== null);
+  const isNarrow = to.columns < WITH_RADIO;
+  let text = table(
     [
-      { title: 'VIA', of: (link) => link.interface, flexible: true },
-      { title: 'NEIGHBOUR', of: ({ neighbour }) => neighbour },
+      VIA,
+      NEIGHBOUR,
       { title: 'ROUTER', of: ({ originator }) => originator ?? '-' },
       {
         title: 'QUALITY',
@@ -106,17 +125,20 @@ export function linksText({ links }: Of<typeof shapes.links>, to: Screen): strin
       { title: 'METRIC', of: metric, right: true },
       { title: 'DELAY', of: ({ latencyMs }) => (latencyMs === null ? '-' : milliseconds(latencyMs)), right: true },
       { title: 'LOSS', of: ({ loss }) => (loss === null ? '-' : `${(loss * 100).toFixed(1)}%`), right: true },
-      // Where no link is a radio's, nobody looks for what radios say.
-      ...(links.some(({ radio }) => radio !== null) ? RADIO : []),
+      ...(hasRadio && !isNarrow ? RADIO : []),
       { title: 'SEEN', of: ({ lastSeenSeconds }) => age(lastSeenSeconds), right: true },
     ],
     links,
     to,
   );
+  if (hasRadio && isNarrow) {
+    const radios = links.filter(({ radio }) => radio !== null);
+    text += `\nWhat the radios say:\n${table([VIA, NEIGHBOUR, ...RADIO], radios, to)}`;
+  }
   const heard = links.flatMap(({ interface: via, neighbour, incoming }) =>
     incoming === null ? [] : [{ via, neighbour, ...incoming }],
   );
-  return heard.length === 0 ? quality : `${quality}\nWhat came in:\n${incomingText(heard, to)}`;
+  return heard.length === 0 ? text : `${text}\nWhat came in:\n${incomingText(heard, to)}`;
 }
 
 type Incoming = NonNullable<Of<typeof shapes.links>['links'][number]['incoming']>;
@@ -174,7 +196,7 @@ export function xdpText(xdp: Of<typeof shapes.xdp>, to: Screen): string {
     );
   if (medianHandshakeMs !== null)
     out.push(`half of the TCP handshakes took at most ${milliseconds(medianHandshakeMs)}`);
-  return `${out.join('\n')}\n`;
+  return fold(`${out.join('\n')}\n`, to);
 }
 
 interface ProfileRow {
@@ -200,7 +222,13 @@ export function profileText(programs: readonly ProfileRow[], to: Screen): string
   );
 }
 
-const RADIO: readonly Column<Of<typeof shapes.links>['links'][number]>[] = [
+type Link = Of<typeof shapes.links>['links'][number];
+
+const VIA: Column<Link> = { title: 'VIA', of: (link) => link.interface, flexible: true };
+const NEIGHBOUR: Column<Link> = { title: 'NEIGHBOUR', of: ({ neighbour }) => neighbour };
+/** Columns of a screen that takes a link with what its radio says. */
+const WITH_RADIO = 100;
+const RADIO: readonly Column<Link>[] = [
   { title: 'SIGNAL', of: ({ radio }) => (radio?.signalDbm == null ? '-' : `${radio.signalDbm} dBm`), right: true },
   {
     title: 'RATE',
@@ -286,7 +314,7 @@ export function topologyText(topology: Topology, to: Screen, isMap: boolean): st
     },
     { title: 'THROUGH', of: ({ via }: Topology['nodes'][number]) => via ?? '-' },
   ];
-  return `${self === null && isMap ? '' : table(columns, rows, to)}${lines.map((line) => `${clean(line)}\n`).join('')}`;
+  return `${self === null && isMap ? '' : table(columns, rows, to)}${lines.map((line) => fold(`${clean(line)}\n`, to)).join('')}`;
 }
 
 /** The cheapest ways to a router, from here or from another one. */
@@ -382,11 +410,11 @@ export function explanationText({ text }: Of<typeof shapes.explanation>, to: Scr
 }
 
 export function reportText({ file, valid, problems, warnings }: Of<typeof shapes.configReport>, to: Screen): string {
+  const told = (word: string, color: Color, message: string) =>
+    fold(`${word}: ${clean(message)}`, to).replace(word, (said) => paint(said, color, to));
   const lines = [
-    ...problems.map(({ message }) => `${paint('error', 'red', to)}: ${clean(message)}`),
-    ...warnings.map(
-      ({ line, message }) => `${paint('warning', 'yellow', to)}: ${clean(`${file}:${line}: ${message}`)}`,
-    ),
+    ...problems.map(({ message }) => told('error', 'red', message)),
+    ...warnings.map(({ line, message }) => told('warning', 'yellow', `${file}:${line}: ${message}`)),
     valid
       ? `${clean(file)} is valid.`
       : `${clean(file)} has ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}.`,

@@ -434,6 +434,8 @@ export const error = object({
   error: object({ code: text('stable, see agent/core/errors.ts'), message: text('for people') }),
 });
 
+const rtt = orNull(number('round trip in milliseconds; null where no answer came'));
+
 /** What x0ctl prints as JSON where that is no call's answer as it came. */
 export const COMMANDS: readonly { readonly command: string; readonly help: string; readonly shape: Shape<unknown> }[] =
   [
@@ -458,5 +460,101 @@ export const COMMANDS: readonly { readonly command: string; readonly help: strin
           ],
         },
       },
+    },
+    {
+      command: 'x0ctl doctor --json',
+      help: 'What is wrong with this router, the worst first.',
+      shape: object({
+        version,
+        findings: array(
+          object({
+            check: text('which one found it'),
+            weight: oneOf(['problem', 'advice'], 'a problem ends in exit status 1'),
+            seen: text('what was seen'),
+            why: text('why it matters'),
+            remedy: array(text('a command'), 'what mends it; words in capitals are for a person to fill in'),
+          }),
+          'empty where all is well',
+        ),
+        skipped: array(object({ check: text('which one'), why: text('in words') }), 'what could not be looked at'),
+        checks: integer('in all'),
+      }),
+    },
+    {
+      command: 'x0ctl diag --json',
+      help: 'The archive that was written.',
+      shape: object({
+        version,
+        file: text('where it is'),
+        bytes: integer('its size'),
+        parts: array(text('name in the archive'), 'what is in it'),
+        hidden: object({
+          secrets: integer('keys, passphrases and what looks like one'),
+          macs: integer('addresses of cards'),
+          addresses: integer('IP addresses'),
+          names: integer('of hosts and networks'),
+          places: integer('coordinates'),
+        }),
+        missing: array(text('which, and why'), 'what could not be had'),
+      }),
+    },
+    {
+      command: 'x0ctl ping NODE --json',
+      help: 'Echoes at layer 2.',
+      shape: object({
+        version,
+        target: mac,
+        sent: integer('echoes'),
+        received: integer('answers'),
+        lossPercent: number('of the echoes'),
+        rttMs: orNull(
+          object({
+            min: number('milliseconds'),
+            avg: number('milliseconds'),
+            max: number('milliseconds'),
+            mdev: number('standard deviation'),
+          }),
+        ),
+        echoes: array(
+          object({
+            seq: integer('from 1'),
+            result: oneOf(['reply', 'unreachable', 'ttl-exceeded', 'silence', 'no-way'], 'what came of it'),
+            from: orNull(mac),
+            ttl: orNull(integer('what was left of it')),
+            rttMs: rtt,
+            recorded: array(mac, 'interfaces on the way there and back, with --record'),
+          }),
+          'in order',
+        ),
+      }),
+    },
+    {
+      command: 'x0ctl traceroute NODE --json',
+      help: 'The way at layer 2.',
+      shape: object({
+        version,
+        target: mac,
+        reached: flag('it answered'),
+        hops: array(
+          object({
+            hop: integer('from 1'),
+            routers: array(mac, 'who answered; several where the way changed'),
+            rttMs: array(rtt, 'one a probe'),
+          }),
+          'in order',
+        ),
+      }),
+    },
+    {
+      command: 'x0ctl throughput NODE --json',
+      help: "batman-adv's own meter.",
+      shape: object({
+        version,
+        target: mac,
+        result: text('complete, stopped, or why there is no figure'),
+        testMs: integer('how long it ran'),
+        bytes: integer('that arrived'),
+        mbitsPerSecond: orNull(number('Mbit/s; null where there is no figure')),
+      }),
     },
   ];

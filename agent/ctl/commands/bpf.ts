@@ -3,7 +3,7 @@ import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { type Command, choiceOf, numberOf, showing, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { plainJson } from '../terminal.ts';
+import { fold, plainJson } from '../terminal.ts';
 
 export const bpfCommands: readonly Command[] = [
   {
@@ -36,7 +36,7 @@ object is validated first, against its manifest.`,
       const endian = choiceOf(options.endian, 'endian', ['little', 'big']);
       const { explain } = await import('../../host/bpf/explain.ts');
       const { text, facts } = explain(named, { variant, endian, dot: options.dot === true });
-      to.out(json ? `${plainJson({ version: 1, ...facts })}\n` : text);
+      to.out(json ? `${plainJson({ version: 1, ...facts })}\n` : options.dot === true ? text : fold(text, to));
       return EXIT.ok;
     },
   },

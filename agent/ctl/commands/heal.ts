@@ -3,7 +3,7 @@ import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { CONFIG_FILE, type Command, numberOf, showing, usage, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { clean, plainJson, type Terminal } from '../terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal } from '../terminal.ts';
 
 export const healCommands: readonly Command[] = [
   {
@@ -42,7 +42,8 @@ export const healCommands: readonly Command[] = [
     run: async (context) => {
       const { to } = context;
       const id = context.arguments[0]!;
-      if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) throw usage(`${clean(id)} is no fault; heal log shows them, as e3-f17`);
+      if (!/^[A-Za-z0-9._-]{1,64}$/.test(id))
+        throw usage(`FAULT: ${clip(id)} is no fault; heal log shows them, as e3-f17`);
       return showing<Of<typeof shapes.explanation>>(`/heal/explain/${id}`, async (answer) =>
         (await views()).explanationText(answer, to),
       )(context);
@@ -99,13 +100,13 @@ that were reached over it. Budgets hold here as well.`,
     run: async ({ to, json, arguments: [lost], agent }) => {
       const mac = lost?.toLowerCase();
       if (mac !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
-        throw usage(`${clean(lost!)} is no MAC address such as 02:12:34:56:78:9a`);
+        throw usage(`MAC: ${clip(lost!)} is no MAC address such as 02:12:34:56:78:9a`);
       return tell(to, json, await (await agent()).post('/heal/kick', mac === undefined ? {} : { lost: mac }));
     },
   },
 ];
 
 function tell(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : `${clean((answer as Of<typeof shapes.done>).message)}\n`);
+  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as Of<typeof shapes.done>).message)}\n`, to));
   return EXIT.ok;
 }

@@ -70,8 +70,25 @@ export function usage(message: string): AgentError {
   return new AgentError('E_USAGE', message);
 }
 
+/** What somebody sent, for a message: short, and nothing in it that a terminal or a log would obey. */
 export function clip(text: string): string {
-  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+  const plain = text.slice(0, 81).replaceAll(/[^\x20-\x7e]/g, '?');
+  return text.length <= 80 ? plain : `${plain.slice(0, 77)}...`;
+}
+
+/** Throws E_USAGE that names what the call does not take, or what is of another type; null is as if it were not there. */
+export function refuseStrangers({ method, query = [], body = [] }: Call, asked: Pick<Asked, 'query' | 'body'>): void {
+  const names = (of: readonly Parameter[]) => (of.length === 0 ? 'none' : of.map(({ name }) => name).join(', '));
+  for (const name of asked.query.keys())
+    if (!query.some((one) => one.name === name))
+      throw usage(`${clip(name)}: no such parameter; there is ${names(query)}`);
+  for (const [name, value] of Object.entries(asked.body)) {
+    const known = body.find((one) => one.name === name);
+    if (known === undefined) throw usage(`${clip(name)}: no such member of a ${method}; there is ${names(body)}`);
+    if (value === null) continue;
+    if (known.type === 'string' && typeof value !== 'string') throw usage(`${name}: expected a string`);
+    if (known.type === 'integer' && !Number.isSafeInteger(value)) throw usage(`${name}: expected a whole number`);
+  }
 }
 
 export function round(value: number): number {

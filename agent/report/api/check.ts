@@ -17,7 +17,11 @@ export const checkCalls: readonly Call[] = [
     shape: shapes.configReport,
     answer: ({ body }) => {
       if (typeof body.text !== 'string') throw usage('text: expected the text of a configuration file');
-      return checkConfig(body.text, typeof body.file === 'string' ? body.file : PACKAGE);
+      const file = body.file ?? PACKAGE;
+      // It stands in every message.
+      if (typeof file !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(file))
+        throw usage('file: expected the name of a file, at most 255 printable characters');
+      return checkConfig(body.text, file);
     },
   }),
 ];

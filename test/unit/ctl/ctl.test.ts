@@ -231,7 +231,7 @@ test('record export writes what is in memory, or a recording that is kept', asyn
   const nowhere = await run(['record', 'export', join(file, 'x'), '--socket', socket]);
   assert.deepEqual(
     [nowhere.status, nowhere.err],
-    [EXIT.refused, `x0ctl: ${join(file, 'x')} cannot be written: ENOTDIR\n`],
+    [EXIT.refused, `x0ctl: FILE: ${join(file, 'x')} cannot be written: ENOTDIR\n`],
   );
   const text = sources({ recorder: { list: () => [], export: () => gzipSync('all of it\n') } });
   const other = await agent(t, text);

@@ -335,7 +335,15 @@ test('OpenAPI and its page come from the table', () => {
     document.paths['/health'].get.responses['503'].content,
     document.paths['/health'].get.responses['200'].content,
   );
-  assert.deepEqual(Object.keys(document.components.schemas), ['x0ctl.heal.mode', 'x0ctl.watch']);
+  assert.deepEqual(Object.keys(document.components.schemas), [
+    'x0ctl.heal.mode',
+    'x0ctl.watch',
+    'x0ctl.doctor',
+    'x0ctl.diag',
+    'x0ctl.ping.NODE',
+    'x0ctl.traceroute.NODE',
+    'x0ctl.throughput.NODE',
+  ]);
   const page = ask('GET', '/docs');
   for (const { command } of COMMANDS) assert.ok(page.body.includes(command), command);
   assert.match(page.type, /^text\/html/);

@@ -1,0 +1,160 @@
+/** Whatever is typed behind x0ctl: an error in a sentence that names what was wrong, and nothing that commands the terminal. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import type { Command } from '../../../agent/ctl/command.ts';
+import { COMMANDS } from '../../../agent/ctl/commands.ts';
+import { main } from '../../../agent/ctl/main.ts';
+import type { Terminal } from '../../../agent/ctl/terminal.ts';
+import { hear } from '../../../agent/host/http.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import { FAULT, sources } from '../report/fixture.ts';
+
+const HOSTILE = [
+  '',
+  ' ',
+  '-',
+  '\x1b[2J',
+  '\x1b]0;owned\x07',
+  '\u009b31m\u202e',
+  'a\nb',
+  '<script>alert(1)</script>',
+  "';reboot;'",
+  '$(reboot)',
+  '../../etc/shadow/x',
+  '__proto__',
+  'NaN',
+  '1e309',
+  '99999999999999999999',
+  '0x10',
+  '-1',
+  '1.5.5',
+  'x'.repeat(100_000),
+];
+/** They write files of any name, look at this machine, or run for long; their own tests do the same with them. */
+const APART = ['doctor', 'diag', 'record export', 'bpf profile', 'twin run', 'watch'];
+const TRIED = COMMANDS.filter(({ name }) => !APART.includes(name));
+const PROPER: Readonly<Record<string, string>> = {
+  FAULT: FAULT.id,
+  NODE: 'nobody',
+  QUESTION: 'kill 0b',
+  FILE: '/nowhere',
+  SCENARIO: '/nowhere',
+  SHELL: 'bash',
+};
+
+async function run(argv: readonly string[]): Promise<{ status: number; said: string; err: string }> {
+  let [said, err] = ['', ''];
+  const to: Terminal = {
+    out: (text) => {
+      said += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    columns: 80,
+    rows: 24,
+    isScreen: false,
+    color: false,
+    environment: {},
+    sleep: () => Promise.resolve(),
+  };
+  return { status: await main(argv, to), said, err };
+}
+
+async function agent(t: TestContext): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'x0ctl-'));
+  const socket = join(folder, 's');
+  const server = createServer(hear(sources(), new Metrics(), () => ({ name: 'uid 0', mayChange: true })));
+  await new Promise<void>((listening) => server.listen(socket, listening));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return socket;
+}
+
+function answered({ status, said, err }: { status: number; said: string; err: string }, what: string): void {
+  assert.ok([0, 1, 2, 3, 4, 5].includes(status), what);
+  assert.match(said + err, /^[\x20-\x7e\n]*$/, what);
+  assert.doesNotMatch(err, /invariant|is not a function|undefined|Cannot read prop/, `${what}: ${err}`);
+  if (/^\{"version":1,"error"/.test(said)) return;
+  if (status !== 0 && status !== 1) assert.match(err, /^x0ctl: .{5,1100}\n/, what);
+}
+
+const wordsOf = ({ arguments: names, least }: Command): string[] =>
+  names
+    .replaceAll(/[[\]]/g, '')
+    .split(' ')
+    .slice(0, least)
+    .map((name) => PROPER[name] ?? name);
+
+for (const command of TRIED) {
+  const { name, options = {}, arguments: names, least, most } = command;
+  const words = name.split(' ');
+
+  test(`${name}: options with any value`, async (t) => {
+    const socket = await agent(t);
+    for (const [option, { type }] of Object.entries(options))
+      for (const value of type === 'string' ? HOSTILE : ['1']) {
+        const found = await run([...words, ...wordsOf(command), `--${option}=${value}`, '--socket', socket]);
+        answered(found, `${name} --${option}=${value.slice(0, 40)}`);
+        if (found.status === 2) assert.match(found.err, new RegExp(`--?${option}|NODE|${option}`), found.err);
+      }
+    for (const stranger of ['--nothing', '-x', '--__proto__', '--\x1b[31m', `--${'x'.repeat(9999)}`]) {
+      const found = await run([...words, ...wordsOf(command), stranger, '--socket', socket]);
+      answered(found, stranger);
+      assert.equal(found.status, 2, stranger);
+      assert.match(found.err, /there is no option|no option/i);
+    }
+  });
+
+  test(`${name}: arguments of any kind`, async (t) => {
+    const socket = await agent(t);
+    if (most > 0)
+      for (const value of HOSTILE) {
+        const found = await run([...words, '--socket', socket, '--', value]);
+        answered(found, `${name} ${value.slice(0, 40)}`);
+        if (found.status === 2 && names !== '')
+          assert.match(found.err, /[A-Z]{3,}|usage|there is no|expected/, found.err);
+      }
+    const few = await run([...words, '--socket', socket, ...wordsOf(command).slice(0, Math.max(0, least - 1))]);
+    if (least > 0) assert.equal(few.status, 2);
+    const many = await run([...words, '--socket', socket, ...Array<string>(most + 1).fill('x')]);
+    assert.equal(many.status, 2, many.err);
+    assert.match(many.err, /^x0ctl: (usage: x0ctl |MODE|there is)/);
+  });
+}
+
+test('any line at all', async (t) => {
+  const socket = await agent(t);
+  const before = readdirSync('.');
+  const known = TRIED.flatMap(({ name, options = {} }) => [
+    ...name.split(' '),
+    ...Object.keys(options).map((option) => `--${option}`),
+  ]);
+  const word = fc.oneof(
+    fc.constantFrom(...known, '--json', '--help', '--version', 'help', '--', '-h'),
+    fc.string({ maxLength: 20 }),
+    fc.constantFrom(...HOSTILE),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(word, { maxLength: 5 }), async (line) => {
+      const apart = line.some((one) =>
+        APART.some(
+          (name) =>
+            name.startsWith(one.slice(0, 1)) && name.split(' ').some((part) => part.startsWith(one)) && one !== '',
+        ),
+      );
+      if (apart) return;
+      answered({ ...(await run(['--socket', socket, ...line])) }, JSON.stringify(line).slice(0, 200));
+    }),
+    { numRuns: 300 },
+  );
+  assert.deepEqual(readdirSync('.'), before, 'no file was written');
+});

@@ -1,0 +1,484 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { archive, diag } from '../../../agent/ctl/diag/diag.ts';
+import { Scrubber } from '../../../agent/ctl/diag/scrub.ts';
+import { tar } from '../../../agent/ctl/diag/tar.ts';
+import { type Edge, edge } from '../../../agent/ctl/edge.ts';
+import type { Terminal } from '../../../agent/ctl/terminal.ts';
+
+function folder(t: TestContext): string {
+  const made = mkdtempSync(join(tmpdir(), 'x0diag-'));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+// ---- what must not be found ----
+
+const MESH_KEY = "Correct horse 'battery' staple/42";
+const WIFI_KEY = 'it\'s a "secret" #1; really';
+const SAE_KEY = 'blue monkeys dance at noon';
+const WG_PRIVATE = 'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=';
+const WG_PSK = 'FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=';
+const SHADOW = '$5$rounds=5000$saltsalt$Jf9k2Lq0Zx8Vb7Nm6Tg5Yh4Uj3Ik2Ol1Pa0Qs9Wd8Ef';
+const PPP_USER = 'customer-4711@isp.example';
+const PPP_PASSWORD = 'p4ssw0rd-of-the-isp';
+const HOOK = 'https://hooks.example.org/services/T0AAA/B0BBB/xyzTokenXyz';
+const JOURNAL_TOKEN = 'tok_live_9aZ8bY7cX6dW5eV4';
+const PEM_BODY = 'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg';
+const HEX_KEY = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
+const SECRETS = [
+  MESH_KEY,
+  WIFI_KEY,
+  SAE_KEY,
+  WG_PRIVATE,
+  WG_PSK,
+  SHADOW,
+  PPP_USER,
+  PPP_PASSWORD,
+  HOOK,
+  JOURNAL_TOKEN,
+  PEM_BODY,
+  HEX_KEY,
+  'xyzTokenXyz',
+  'never seen in any file',
+  'pass phrase with blanks',
+];
+
+const CLIENT = 'a4:c3:f0:85:7e:19';
+const LEASED = '3c:22:fb:9d:01:6e';
+const DIGITS = '48:12:34:56:78:90';
+const ROUTER = '02:11:22:33:aa:bb';
+const MACS = [CLIENT, LEASED, DIGITS, ROUTER, 'de:ad:be:ef:00:17'];
+
+const ADDRESSES = [
+  '192.168.77.23',
+  '84.154.12.200',
+  '2003:e4:971f:aa00:a6c3:f0ff:fe85:7e19',
+  'fd12:3456:789a::77',
+  'fe80::a6c3:f0ff:fe85:7e19',
+];
+const NAMES = [
+  'villa-kunterbunt',
+  'annas-iphone',
+  'Müllers Fritzbox',
+  'freifunk-hintertupfing',
+  'anna.mueller@posteo.example',
+  'eva',
+];
+const PLACES = ['52.520008', '13.404954', '5231.2005', '52°31'];
+
+/** As programs may write them. */
+function forms(text: string): string[] {
+  const bytes = Buffer.from(text);
+  const shell = text.replaceAll("'", "'\\''");
+  return [
+    text,
+    text.toLowerCase(),
+    text.toUpperCase(),
+    JSON.stringify(text).slice(1, -1),
+    encodeURIComponent(text),
+    shell,
+    bytes.toString('hex'),
+    bytes.toString('base64').replace(/=+$/, ''),
+  ];
+}
+
+function macForms(mac: string): string[] {
+  const digits = mac.replaceAll(':', '');
+  const all = [mac, mac.replaceAll(':', '-'), digits, digits.replace(/....(?=.)/g, '$&.'), mac.replaceAll(':', ' ')];
+  return [...all, ...all.map((form) => form.toUpperCase())];
+}
+
+const FORBIDDEN: readonly string[] = [
+  ...SECRETS.flatMap(forms),
+  ...MACS.flatMap(macForms),
+  ...ADDRESSES.flatMap((address) => [address, address.toUpperCase()]),
+  ...NAMES.filter((name) => name.length > 3).flatMap(forms),
+  ...PLACES,
+];
+
+// ---- where it is planted ----
+
+const EVERYTHING = [...SECRETS.slice(0, -4), ...MACS, ...ADDRESSES, ...NAMES].join(' | ');
+
+const LOG = `Nov 21 19:00:01 villa-kunterbunt x0d[100]: info: ready version="0.1.0"
+Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: STA ${CLIENT} IEEE 802.11: authenticated
+Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: AP-STA-CONNECTED ${CLIENT.toUpperCase()} auth_alg=sae
+Nov 21 19:00:03 villa-kunterbunt wpa_supplicant[9]: psk=${WIFI_KEY}
+Nov 21 19:00:03 villa-kunterbunt wpa_supplicant[9]: wpa_passphrase=pass phrase with blanks
+Nov 21 19:00:03 villa-kunterbunt netifd: setting sae_password: "never seen in any file", {\\"password\\":\\"never seen in any file\\"}
+Nov 21 19:00:03 villa-kunterbunt netifd: the psk never seen in any file
+Nov 21 19:00:04 villa-kunterbunt netifd: wan (pppoe): user ${PPP_USER} addr:${ADDRESSES[3]} from 84.154.12.200, [${ADDRESSES[2]}]:443
+Nov 21 19:00:05 villa-kunterbunt x0d[100]: warning: alert failed url="${HOOK}?room=eva" token=${JOURNAL_TOKEN}
+Nov 21 19:00:06 villa-kunterbunt kernel: [12.3] batman_adv: bat0: client ${CLIENT.replaceAll(':', '')} roamed, id 01:${LEASED}
+Nov 21 19:00:07 villa-kunterbunt procd: gpsd: $GPGGA,123519,5231.2005,N,01324.2972,E,1,08,0.9,545.4,M,46.9,M,,*47
+Nov 21 19:00:07 villa-kunterbunt procd: at 52.520008, 13.404954 or 52°31'12"N lat=52.520008 "lon": 13.404954
+Nov 21 19:00:08 villa-kunterbunt x0d[100]: key ${HEX_KEY} and ${Buffer.from(MESH_KEY).toString('base64')}
+Nov 21 19:00:09 villa-kunterbunt x0d[100]: -----BEGIN PRIVATE KEY-----
+Nov 21 19:00:09 villa-kunterbunt x0d[100]: ${PEM_BODY}
+Nov 21 19:00:09 villa-kunterbunt x0d[100]: -----END PRIVATE KEY-----
+Nov 21 19:00:10 villa-kunterbunt x0d[100]: eva said: ${EVERYTHING}
+Nov 21 19:00:11 villa-kunterbunt dnsmasq-dhcp[5]: DHCPACK(br-lan) 192.168.77.23 ${LEASED} annas-iphone
+Nov 21 19:00:11 villa-kunterbunt dnsmasq[5]: query[A] visited-by-anna.example from 192.168.77.23
+`;
+
+const uci = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+const FILES: Readonly<Record<string, string>> = {
+  '/etc/config/x0tta6bl4': `# the key: ${SAE_KEY}
+config mesh 'mesh'
+	option interface 'bat9'
+	option key ${uci(MESH_KEY)}
+	option node_name 'villa-kunterbunt'
+config alert 'alert'
+	option url ${uci(HOOK)}
+	list command '/bin/notify'
+	list command ${uci(JOURNAL_TOKEN)}
+config report 'report'
+	option socket '/nowhere/ctl.sock'
+`,
+  '/etc/config/wireless': `config wifi-iface 'ap'
+	option mode 'ap'
+	option ssid 'Müllers Fritzbox'
+	option key ${uci(WIFI_KEY)}
+	option macaddr '${ROUTER}'
+	list maclist '${CLIENT}'
+config wifi-iface 'mesh0'
+	option mode 'mesh'
+	option mesh_id 'freifunk-hintertupfing'
+	option encryption 'sae'
+	option key ${uci(SAE_KEY)}
+`,
+  '/etc/config/network': `config interface 'wg0'
+	option proto 'wireguard'
+	option private_key '${WG_PRIVATE}'
+	list addresses '${ADDRESSES[3]}/64'
+config wireguard_wg0
+	option preshared_key '${WG_PSK}'
+	option description 'eva'
+	option endpoint_host 'villa-kunterbunt.dyn.example'
+config interface 'wan'
+	option username '${PPP_USER}'
+	option password '${PPP_PASSWORD}'
+	option ipaddr '84.154.12.200'
+`,
+  '/etc/config/system': `config system
+	option hostname 'villa-kunterbunt'
+	option notes 'anna.mueller@posteo.example'
+	option latitude '52.520008'
+	option longitude '13.404954'
+	option description ${uci(`behind the ${NAMES[3]}`)}
+`,
+  '/etc/config/dhcp': `config host
+	option name 'annas-iphone'
+	option mac '${LEASED}'
+	option ip '192.168.77.23'
+`,
+  '/etc/config/openvpn': `config openvpn 'x'\n\toption auth_token ${uci(JOURNAL_TOKEN)}\n`,
+  '/etc/shadow': `root:${SHADOW}:19000:0:99999:7:::\n`,
+  '/etc/hosts': '127.0.0.1 localhost\n192.168.77.23 annas-iphone eva\n',
+  '/etc/bat-hosts': `${ROUTER} villa-kunterbunt\n`,
+  '/tmp/dhcp.leases': `1763750000 ${DIGITS} 192.168.77.24 annas-iphone 01:${DIGITS}\n`,
+  '/var/run/hostapd-phy0.conf': `ssid=Müllers Fritzbox\nwpa_passphrase=${WIFI_KEY}\n`,
+  '/proc/version': 'Linux version 6.6.100 (builder@villa-kunterbunt) (gcc 13.3.0)\n',
+  '/proc/mounts': `//192.168.77.23/share /mnt cifs username=eva,password=${PPP_PASSWORD} 0 0\n`,
+  '/proc/sys/kernel/hostname': 'villa-kunterbunt\n',
+  '/proc/net/dev': 'Inter-| Receive\n face | bytes\n eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n',
+  '/etc/openwrt_release': "DISTRIB_RELEASE='24.10.8'\n",
+};
+
+const PROGRAMS: Readonly<Record<string, string>> = {
+  logread: LOG,
+  dmesg: `[    1.0] Kernel command line: wpa_psk="${WIFI_KEY}" root=/dev/sda\n[ 2.0] usb: SerialNumber: AB12CD34\n${EVERYTHING}\n`,
+  iw: `Interface wlan0\n\taddr ${ROUTER}\n\tssid Müllers Fritzbox\nStation ${CLIENT} (on wlan0)\n`,
+  ip: `2: eth0: <UP> mtu 1500\n    link/ether ${ROUTER} brd ff:ff:ff:ff:ff:ff\n    inet 84.154.12.200/24 brd 84.154.12.255 scope global eth0\n    inet6 ${ADDRESSES[4]}/64 scope link\n`,
+  ubus: JSON.stringify({ hostname: 'villa-kunterbunt', wifi: { config: { key: WIFI_KEY, ssid: 'Müllers Fritzbox' } } }),
+  opkg: 'kmod-batman-adv - 6.6.100\nannas-package - 1\n',
+};
+
+function root(t: TestContext): string {
+  const at = folder(t);
+  for (const [path, text] of Object.entries(FILES)) {
+    mkdirSync(dirname(join(at, path)), { recursive: true });
+    writeFileSync(join(at, path), text);
+  }
+  mkdirSync(join(at, 'etc/x0tta6bl4'), { recursive: true });
+  writeFileSync(join(at, 'etc/x0tta6bl4/node.key'), HEX_KEY);
+  return at;
+}
+
+function fakeEdge(at: string): Edge {
+  return { ...edge(at), run: (program) => Promise.resolve(PROGRAMS[program] ?? null) };
+}
+
+/** Says what a hostile or talkative mesh may say, in every member that may hold text. */
+const ANSWER = {
+  version: 1,
+  agent: { version: '0.1.0', degraded: [{ part: 'x', level: 'none', why: EVERYTHING }] },
+  heal: { mode: 'act' },
+  health: 'ok',
+  node: 'villa-kunterbunt',
+  originator: ROUTER,
+  reasons: [EVERYTHING, `clock of ${CLIENT} stepped`],
+  interfaces: [],
+  recordings: [{ id: 3 }],
+  nodes: [{ originator: ROUTER, name: 'annas-iphone', gps: { lat: 52.520008, lon: 13.404954 }, key: MESH_KEY }],
+  [CLIENT]: { [ADDRESSES[0]!]: `${CLIENT} at 192.168.77.23` },
+  config: { mesh: { key: '[secret]' }, alert: { url: HOOK, command: ['/bin/notify', JOURNAL_TOKEN] } },
+};
+
+const TAPE = `${JSON.stringify({ x0tta6bl4: 'recording', version: 1, agent: '0.1.0', machines: [], begins: 'later' })}
+${JSON.stringify([1, { type: 'settings', settings: { key: '00'.repeat(32), mode: 'act' } }])}
+${JSON.stringify([2, { type: 'tables', tables: { originators: [[ROUTER, CLIENT]], text: EVERYTHING } }])}
+{"cut off ${CLIENT} ${MESH_KEY}`;
+
+const agent = () => ({
+  get: () => Promise.resolve(structuredClone(ANSWER) as unknown),
+  post: () => Promise.resolve({ data: gzipSync(TAPE).toString('base64') }),
+});
+const noAgent = () => ({
+  get: () => Promise.reject(new Error(`no answer, ${EVERYTHING}`)),
+  post: () => Promise.reject(new Error('no answer')),
+});
+
+function screen(): Terminal & { said: string } {
+  return {
+    said: '',
+    out(text) {
+      this.said += text;
+    },
+    err(text) {
+      this.said += text;
+    },
+    columns: 80,
+    rows: 24,
+    isScreen: false,
+    color: false,
+    environment: {},
+    sleep: () => Promise.resolve(),
+  };
+}
+
+async function made(
+  t: TestContext,
+  client: typeof agent | typeof noAgent,
+): Promise<{ file: string; said: string; folder: string }> {
+  const out = folder(t);
+  const file = join(out, 'diag.tar.gz');
+  const to = screen();
+  const options = { edge: fakeEdge(root(t)), configFile: '/etc/config/x0tta6bl4', version: '0.1.0', agent: client };
+  assert.equal(await diag(options, file, to, false), 0);
+  execFileSync('tar', ['xzf', file, '-C', out]);
+  return { file, said: to.said, folder: join(out, 'x0tta6bl4-diag') };
+}
+
+function leaks(text: string): string[] {
+  return FORBIDDEN.filter((one) => text.includes(one));
+}
+
+for (const [with_, client] of [
+  ['the agent', agent],
+  ['no agent', noAgent],
+] as const)
+  test(`with ${with_}, nothing planted anywhere is in the archive`, async (t) => {
+    const { file, said } = await made(t, client);
+    const bytes = gunzipSync(readFileSync(file)).toString('utf8');
+    assert.deepEqual(leaks(bytes), []);
+    assert.deepEqual(leaks(readFileSync(file, 'latin1')), []);
+    assert.deepEqual(leaks(said), []);
+    assert.doesNotMatch(bytes, /\beva\b/);
+    assert.doesNotMatch(bytes, /visited-by-anna|annas-package/, 'what is nobody’s business');
+    assert.ok(!bytes.includes(hostname()) || hostname().length < 3);
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+
+test('what was planted would be found: the search itself', async () => {
+  const raw = [LOG, ...Object.values(FILES), ...Object.values(PROGRAMS), JSON.stringify(ANSWER), TAPE].join('\n');
+  for (const one of [...SECRETS, ...MACS, ...ADDRESSES, ...NAMES, ...PLACES])
+    assert.ok(
+      [one, JSON.stringify(one).slice(1, -1), one.replaceAll("'", "'\\''")].some((form) => raw.includes(form)),
+      one,
+    );
+});
+
+test('what a bug report needs is there: pseudonyms that hold, words, figures, the system’s own tar reads it', async (t) => {
+  const { folder: at, said } = await made(t, agent);
+  const read = (name: string) => readFileSync(join(at, name), 'utf8');
+  const status = JSON.parse(read('agent/status.json'));
+  assert.match(status.originator, /^02:72(:[0-9a-f]{2}){4}$/);
+  assert.match(read('config/wireless'), new RegExp(`option macaddr '${status.originator}'`));
+  assert.match(
+    read('config/wireless'),
+    /option mode 'mesh'\n\toption mesh_id 'name-[0-9a-f]{6}'\n\toption encryption 'sae'\n\toption key '\[secret\]'/,
+  );
+  const client = /STA (02:63(:[0-9a-f]{2}){4}) IEEE/.exec(read('log/system'))![1]!;
+  assert.ok(read('log/system').includes(`AP-STA-CONNECTED ${client} auth_alg=sae`));
+  assert.ok(read('log/system').includes(`client ${client}`));
+  const place = /name-[0-9a-f]{6}/.exec(read('config/x0tta6bl4'))![0];
+  assert.ok(
+    read('log/system').includes(`19:00:01 ${place} x0d[100]: info: ready version="0.1.0"`),
+    'the host’s name is one name',
+  );
+  assert.equal(status.node, place);
+  assert.match(read('config/x0tta6bl4'), /option interface 'bat9'/);
+  assert.match(read('system/proc-net-dev'), /eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16/);
+  assert.match(read('system/packages'), /kmod-batman-adv - 6\.6\.100/);
+  const tape = read('tape/now.jsonl')
+    .split('\n')
+    .slice(0, 3)
+    .map((line) => JSON.parse(line));
+  assert.equal(tape[0].x0tta6bl4, 'recording');
+  assert.equal(tape[1][1].settings.key, '00'.repeat(32), 'the stand-in of a key is none');
+  assert.equal(tape[2][1].tables.originators[0][0], status.originator);
+  assert.ok(JSON.parse(read('doctor.json')).checks > 20);
+  assert.match(said, /taken out: \d\d+ secrets/);
+  assert.ok(
+    said.split('\n').every((line) => line.length <= 80 || !line.includes(' ')),
+    said,
+  );
+});
+
+test('another archive has other pseudonyms', () => {
+  const parts = [{ name: 'a', kind: 'text', text: `client ${CLIENT}` }] as const;
+  const known = { secrets: [], names: [], macs: [], routers: [] };
+  const seen = new Set<string>();
+  for (let n = 0; n < 3; n++) {
+    const { bytes } = archive({ parts, known, missing: [] }, '0', 0);
+    seen.add(/02:63(:[0-9a-f]{2}){4}/.exec(gunzipSync(bytes).toString())![0]);
+  }
+  assert.equal(seen.size, 3);
+});
+
+test('the file is for nobody else, is written through no link, and its name is a name', async (t) => {
+  const at = folder(t);
+  const options = { edge: fakeEdge(folder(t)), configFile: '/none', version: '0', agent: noAgent };
+  const loose = join(at, 'loose');
+  writeFileSync(loose, 'x');
+  chmodSync(loose, 0o644);
+  await diag(options, loose, screen(), true);
+  assert.equal(statSync(loose).mode & 0o777, 0o600);
+  symlinkSync(join(at, 'victim'), join(at, 'link'));
+  await assert.rejects(diag(options, join(at, 'link'), screen(), true), /^AgentError: FILE: .*ELOOP/);
+  await assert.rejects(diag(options, '', screen(), true), { code: 'E_USAGE' });
+  await assert.rejects(diag(options, 'a\x1b[31m', screen(), true), { code: 'E_USAGE', message: /^FILE: 'a\?\[31m'/ });
+  await assert.rejects(diag(options, at, screen(), true), { code: 'E_FORBIDDEN' });
+});
+
+test('a tar of any contents is one that tar reads', (t) => {
+  const at = folder(t);
+  const name = fc.stringMatching(/^[a-z]{1,8}(\/[a-z]{1,8}){0,3}-$/);
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(fc.tuple(name, fc.uint8Array({ maxLength: 2000 })), { selector: ([one]) => one, maxLength: 6 }),
+      (files) => {
+        const file = join(at, 'a.tar');
+        writeFileSync(
+          file,
+          tar(
+            files.map(([one, data]) => ({ name: one, data })),
+            1e9,
+          ),
+        );
+        for (const [one, data] of files)
+          assert.deepEqual(new Uint8Array(execFileSync('tar', ['xOf', file, one])), new Uint8Array(data));
+      },
+    ),
+    { numRuns: 10 },
+  );
+  assert.throws(() => tar([{ name: 'a\n', data: '' }], 0), RangeError);
+  assert.throws(() => tar([{ name: 'a'.repeat(101), data: '' }], 0), RangeError);
+});
+
+test('secrets, addresses and names with anything around them', () => {
+  const known = {
+    secrets: [MESH_KEY, WIFI_KEY],
+    names: ['villa-kunterbunt', 'eva'],
+    macs: [CLIENT, DIGITS],
+    routers: [ROUTER],
+  };
+  const planted = fc.constantFrom(
+    ...[MESH_KEY, WIFI_KEY, 'villa-kunterbunt', ...ADDRESSES].flatMap((one) => [one, JSON.stringify(one).slice(1, -1)]),
+    ...macForms(CLIENT),
+    ...macForms(DIGITS),
+  );
+  const around = fc.constantFrom(
+    '',
+    ' ',
+    ':',
+    '=',
+    '"',
+    "'",
+    '(',
+    '[',
+    ',',
+    '/',
+    '\t',
+    '|',
+    '<',
+    '@',
+    'x ',
+    '\x1b[1m',
+    'key=',
+    'from ',
+    'addr:',
+    '%',
+    '\\',
+  );
+  const scrubber = new Scrubber(new Uint8Array(32), known);
+  fc.assert(
+    fc.property(around, planted, around, (before, one, after) => {
+      const out = scrubber.text(`log ${before}${one}${after} end`);
+      assert.ok(!out.toLowerCase().includes(one.toLowerCase()), out);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('what everybody has stays, and words of ours are not taken for secrets', () => {
+  const scrubber = new Scrubber(new Uint8Array(32), { secrets: [], names: [], macs: [], routers: [] });
+  for (const text of [
+    'ff:ff:ff:ff:ff:ff 01:00:5e:00:00:01 00:00:00:00:00:00 33:33:00:00:00:01',
+    '127.0.0.1 255.255.255.0 0.0.0.0 224.0.0.1 ::1 :: ff02::1',
+    'Nov 21 19:34:08 2026-11-21T19:34:08.123Z 12:34:56',
+    'batman-adv 2022.3, version="0.1.0", mode="act" authenticated=true key_mgmt=SAE',
+    'e3-f17 link-down of eth1: kick planned after 0.123 ms, TQ 255 of 255',
+    'interface bat0 mtu 1532 qdisc noqueue master br-lan state UP',
+    'the carrier is gone: 2 of 2 routes go another way',
+  ])
+    assert.equal(scrubber.text(text), text);
+});
+
+test('hostile texts cost time in proportion', () => {
+  const scrubber = new Scrubber(new Uint8Array(32), {
+    secrets: [MESH_KEY],
+    names: ['eva'],
+    macs: [CLIENT],
+    routers: [],
+  });
+  for (const piece of [
+    'a',
+    'a:',
+    'key=',
+    '1.',
+    'a-',
+    '"',
+    '\\',
+    '52.123 ',
+    'psk ',
+    'ff ',
+    '::',
+    '-----BEGIN ',
+    'x@',
+    '0x',
+    '$GPGGA,',
+  ]) {
+    const began = performance.now();
+    scrubber.log(piece.repeat(Math.ceil(2000 / piece.length)).concat('!'));
+    assert.ok(performance.now() - began < 1000, piece);
+  }
+});
