@@ -94,7 +94,9 @@ export function makeRelease(out: string): { readonly file: string; readonly sha2
   const work = mkdtempSync(join(tmpdir(), 'x0-release-'));
   try {
     const root = join(work, name);
-    for (const file of run('git', ['ls-files', '-z', '--', ...sourceNames()]).split('\0').filter(Boolean)) {
+    for (const file of run('git', ['ls-files', '-z', '--', ...sourceNames()])
+      .split('\0')
+      .filter(Boolean)) {
       mkdirSync(join(root, dirname(file)), { recursive: true });
       copyFileSync(join(ROOT, file), join(root, file));
       // As git has it, whatever this machine's umask made of it.
@@ -107,7 +109,14 @@ export function makeRelease(out: string): { readonly file: string; readonly sha2
     });
     writeFileSync(join(root, 'vendor/SHA512SUMS'), sums.join(''));
     const time = run('git', ['log', '-1', '--format=%ct']).trim();
-    const stable = ['--sort=name', `--mtime=@${time}`, '--owner=0', '--group=0', '--numeric-owner', '--mode=u+rw,go=rX'];
+    const stable = [
+      '--sort=name',
+      `--mtime=@${time}`,
+      '--owner=0',
+      '--group=0',
+      '--numeric-owner',
+      '--mode=u+rw,go=rX',
+    ];
     run('tar', ['--format=ustar', ...stable, '-cf', `${name}.tar`, name], work);
     // The packages in it are compressed already: more than this costs time and gains nothing.
     run('gzip', ['-n', '-6', `${name}.tar`], work);

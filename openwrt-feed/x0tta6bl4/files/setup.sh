@@ -160,6 +160,7 @@ x0_role() {
 
 # x0_setup ROLE, which may be empty
 x0_setup() {
+	local config
 	case $1 in
 	'' | gateway | node) ;;
 	*)
@@ -171,7 +172,7 @@ x0_setup() {
 	x0_look
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
 	[ -z "$1" ] || x0_role "$1" || return 1
-	uci commit
+	for config in network wireless dhcp "$X0_CONFIG"; do uci -q commit "$config"; done
 	rm -f "$X0_PENDING"
 	if [ -n "$x0_key" ]; then
 		x0_say "$x0_mesh is configured; '/etc/init.d/network reload' and 'reload_config' bring it up"
