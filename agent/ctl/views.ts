@@ -378,11 +378,15 @@ export function explanationText({ text }: Of<typeof shapes.explanation>, to: Scr
   return `${lines.join('\n')}\n`;
 }
 
-export function reportText({ file, valid, problems, warnings }: Of<typeof shapes.configReport>, to: Screen): string {
+export function reportText(report: Of<typeof shapes.configReport>, to: Screen): string {
+  const { file, valid, problems, warnings, migrated, overridden } = report;
   const lines = [
+    ...migrated.map((change) => `${paint('older form', 'yellow', to)}: ${clean(change)}`),
+    ...overridden.map(({ option, variable }) => `${variable} in the environment overrides ${option}`),
     ...problems.map(({ message }) => `${paint('error', 'red', to)}: ${clean(message)}`),
     ...warnings.map(
-      ({ line, message }) => `${paint('warning', 'yellow', to)}: ${clean(`${file}:${line}: ${message}`)}`,
+      ({ line, message }) =>
+        `${paint('warning', 'yellow', to)}: ${clean(line === 0 ? message : `${file}:${line}: ${message}`)}`,
     ),
     valid
       ? `${clean(file)} is valid.`

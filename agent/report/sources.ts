@@ -109,6 +109,11 @@ export interface Sources {
   readonly recorder: RecordingReader;
   /** null where the section bpf is off. */
   xdp?(): XdpView | null;
+  /** A changed configuration on trial: where there is none `secondsLeft` is null, and `decide` answers false. */
+  readonly trial?: {
+    secondsLeft(): number | null;
+    decide(what: 'confirm' | 'revert', by: string): boolean;
+  };
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

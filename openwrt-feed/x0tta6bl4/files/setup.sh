@@ -85,6 +85,10 @@ _x0_join() {
 		set wireless.$section.mesh_fwding=0
 		set wireless.$section.encryption=sae
 	END
+	case $(uci -q get "$X0_CONFIG.mesh.max_neighbours") in
+	'' | 0 | *[!0-9]*) uci -q delete "wireless.$section.mesh_max_peer_links" ;;
+	*) uci -q set "wireless.$section.mesh_max_peer_links=$(uci -q get "$X0_CONFIG.mesh.max_neighbours")" ;;
+	esac
 	if [ -n "$x0_key" ]; then
 		uci -q set "wireless.$section.key=$(x0_password "$x0_key")"
 		uci -q delete "wireless.$section.disabled"

@@ -154,6 +154,15 @@ describe('setup', { skip: noRouter() }, () => {
     assert.notDeepEqual(r.config('wireless'), first);
   });
 
+  test('the most neighbours of a radio, and no word of it where that is left to the radio', () => {
+    const r = router(TWO, [...WITH_KEY, "x0tta6bl4.mesh.max_neighbours='8'"]);
+    r.service('setup');
+    assert.ok(r.config('wireless').includes("wireless.x0mesh_2g.mesh_max_peer_links='8'"));
+    r.sh('uci set x0tta6bl4.mesh.max_neighbours=0');
+    r.service('setup');
+    assert.ok(!r.config('wireless').join().includes('mesh_max_peer_links'));
+  });
+
   test('a role that is none', () => {
     const r = router(TWO);
     const { status, err } = r.service('setup gatway');
