@@ -60,8 +60,8 @@ Exit status 1 if there is a problem.`,
     most: 0,
     help: 'whether a changed configuration is on trial',
     more: `After a reload with a change that could cut this router off, one of the
-routers that were reached before, and of the people who were logged in, has to be
-reached when mesh.revert_after has passed; else the change is taken back.`,
+routers that were reached before, and of the people who were logged in, has to
+be reached when mesh.revert_after has passed; else the change is taken back.`,
     example: 'x0ctl config trial',
     run: showing<Of<typeof shapes.trial>>('/config/trial', async ({ secondsLeft }) =>
       secondsLeft === null
@@ -75,7 +75,7 @@ reached when mesh.revert_after has passed; else the change is taken back.`,
     least: 0,
     most: 0,
     help: 'keep the changed configuration that is on trial',
-    example: 'reload_config; x0ctl config confirm',
+    example: 'x0ctl config confirm',
     run: async ({ to, json, agent }) => tell(to, json, await (await agent()).post('/config/confirm', {})),
   },
   {
