@@ -18,7 +18,7 @@ PKG_LICENSE_FILES:=LICENSE
 PKG_BUILD_DIR:=$(BUILD_DIR)/$(PKG_NAME)-$(PKG_VERSION)/x0tta6bl4-$(PKG_VERSION)
 
 # What a build reads; a change in a checkout builds anew.
-X0_SOURCES:=LICENSE package.json package-lock.json agent native bpf tools/build.ts tools/bpf.ts tools/node
+X0_SOURCES:=LICENSE package.json package-lock.json tsconfig.json agent native bpf tools/build.ts tools/bpf.ts tools/node
 
 ifeq ($(X0_LOCAL),1)
   PKG_FILE_DEPENDS:=$(addprefix $(X0_TREE)/,agent native bpf package-lock.json tools/build.ts) $(X0_FEED)/source.mk
