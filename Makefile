@@ -2,7 +2,7 @@
 NODE := tools/node
 
 .DEFAULT_GOAL := help
-.PHONY: run test soak check native bpf bench lint format build clean help
+.PHONY: run test soak check native bpf bench lint format build release feed-check clean help
 
 run:    ## boot five routers, each with its agent; cut a link in use; show the repair
 	@tools/setup.sh lab
@@ -47,8 +47,16 @@ build:  ## native part and the bundles dist/x0d.mjs, dist/x0ctl.mjs
 	@tools/setup.sh base
 	@$(NODE) tools/build.ts
 
+release: ## the archive that OpenWrt's packages build from, without a network: dist/release/
+	@tools/setup.sh base
+	@$(NODE) tools/release.ts
+
+feed-check: ## OpenWrt's own tools over openwrt-feed/: make feed-check OPENWRT=DIR, an OpenWrt buildroot
+	@tools/setup.sh base
+	@$(NODE) tools/feed-check.ts $(OPENWRT)
+
 clean:  ## what was built; packages and Node stay
 	@rm -rf dist bpf/build native/build tools/lab/build .cache
 
 help:   ## this
-	@sed -n 's/^\([a-z]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16

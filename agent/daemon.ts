@@ -1,6 +1,7 @@
 /** x0d: reads the configuration, builds the machines and joins them to the host world. A file of daemon/ is a part of that. */
 import { hostname, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
+import { overridesOf } from './config/environment.ts';
 import { cautious, diff, settle } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { AgentError, asAgentError } from './core/errors.ts';
@@ -22,6 +23,7 @@ import { serving } from './daemon/serving.ts';
 import { fingerprint, healSettings, resettled, stateLimits } from './daemon/settings.ts';
 import { sourcesOf } from './daemon/sources.ts';
 import { stopwatch } from './daemon/stopwatch.ts';
+import { trials } from './daemon/trial.ts';
 import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
@@ -56,39 +58,46 @@ and batman-adv forwards on.
 
 /** What counts after the file was read, and what is wrong with the file, in words; null for nothing. */
 interface Read {
+  readonly source: Uint8Array;
   readonly config: Config;
   readonly trouble: string | null;
 }
 
 /** Whatever is wrong with the file is logged, and there is always a configuration. */
 function readConfig(file: string, log: Log, lastGood?: Config): Read {
-  let source: Uint8Array | string;
+  const overrides = overridesOf(process.env);
+  let source: Uint8Array;
   try {
     source = readConfigFile(file);
   } catch (thrown) {
     const error = asAgentError(thrown, 'E_CONFIG_READ');
     log.error(error.message, { code: error.code });
     log.warning(lastGood ? 'the last good configuration stays' : 'defaults count, and healing only observes', { file });
-    return { config: lastGood ?? cautious(settle('', file).config), trouble: error.message };
+    return {
+      source: new Uint8Array(),
+      config: lastGood ?? cautious(settle('', file, undefined, overrides).config),
+      trouble: error.message,
+    };
   }
-  const { config, problems, warnings, source: from } = settle(source, file, lastGood);
+  const { config, problems, warnings, migrated, source: from } = settle(source, file, lastGood, overrides);
+  if (migrated.length > 0) log.info('the configuration is of an older form', { file, read_as: migrated.join('; ') });
   for (const problem of problems) log.error(problem.message, { code: problem.code, ...problem.detail });
   for (const { line, message } of warnings) log.warning(message, { file, line });
-  if (problems.length === 0) return { config, trouble: null };
+  if (problems.length === 0) return { source, config, trouble: null };
   const more = problems.length > 1 ? ` and ${problems.length - 1} more` : '';
   const counts =
     from === 'last-good' ? 'the last good configuration stays' : `defaults count, healing is ${config.heal.mode}`;
   log.warning(counts, { file });
-  return { config, trouble: `${problems[0]!.message}${more}: ${counts}` };
+  return { source, config, trouble: `${problems[0]!.message}${more}: ${counts}` };
 }
 
 async function main(file: string, tape: string | undefined): Promise<void> {
   const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
-  let { config, trouble } = readConfig(file, log);
+  let { source, config, trouble } = readConfig(file, log);
   // Before anything is opened or written that another agent may have in use.
   await beAlone(config.mesh.interface, log);
   // None is heard before what follows has been set up, up to the next wait.
-  process.on('SIGHUP', reload);
+  process.on('SIGHUP', changed);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   // What counts from the next start only keeps its value, whatever the file says meanwhile.
@@ -127,6 +136,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const beacon = beacons({ config, native: shim, log, now, onTime: () => host.onTime(), stamping: () => host });
   const served = serving({ report: config.report, metrics, native: shim, log });
   const parts: Part[] = [];
+  const trial = trials({ file, log, mesh, now, reload: () => reload([]), restart });
   const host = new Host({
     native: shim,
     log,
@@ -136,10 +146,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       state: () => rehearsalState(room, mesh),
       feed: (event) => host.feed(event),
     }),
-    onRestart: (why) => {
-      log.warning('the agent restarts itself', { why });
-      stop('SIGTERM');
-    },
+    onRestart: restart,
     ...(started.beacon.enabled && { beat: beacon.beat }),
     onBook: (book) => keep(book, { log, metrics, state, outcomes, flusher, alerts }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
@@ -192,10 +199,21 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     Object.assign(sources, part.shows);
   }
 
-  function reload(): void {
+  function changed(): void {
+    void trial.people(config).then(reload);
+  }
+
+  function restart(why: string): void {
+    log.warning('the agent restarts itself', { why });
+    stop('SIGTERM');
+  }
+
+  function reload(people: readonly string[]): void {
     const read = readConfig(file, log, config);
+    const before = { source, config };
     const next = read.config;
     trouble = read.trouble;
+    if (trouble === null) source = read.source;
     const changes = diff(config, next);
     const waiting = new Set(diff(started, next).map(({ path }) => path));
     for (const { path, apply } of changes) {
@@ -220,6 +238,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     config = next;
     log.level = next.log.level;
     for (const part of parts) part.settle?.(config, live);
+    if (trouble === null) trial.applied(before, { source, config }, people);
   }
 
   let ending = false;
@@ -246,7 +265,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
-  for (const part of [alerts, beacon, served]) join(part);
+  for (const part of [alerts, beacon, served, trial]) join(part);
   alerts.open(config);
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   served.control(sources);
@@ -271,6 +290,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   await http;
 
   keepReady(agent);
+  if (trouble === null) void trial.started({ source, config });
   log.info('ready', {
     version: VERSION,
     node,

@@ -3,6 +3,8 @@
  * the objects against.
  *
  *     node tools/bpf.ts [--check]     --check: exit code 1 where what lies there is not what the sources give
+ *     node tools/bpf.ts --manifest DIR   only checks the objects that lie in DIR and writes their manifest (OpenWrt's bpf.mk
+ *                                        compiles them itself)
  *
  * The same compiler and headers give the same bytes wherever the sources lie. Kept in the objects is what libbpf and the
  * verifier need: code, maps, types (BTF) with line numbers; no debug information, no labels.
@@ -67,21 +69,48 @@ export function buildBpf(into: string): Manifest {
           out,
         ]);
         run('llvm-objcopy', [...STRIP, out]);
-        const bytes = readFileSync(out);
-        const object = readObject(bytes);
-        checkObject(object);
-        const sha256 = createHash('sha256').update(bytes).digest('hex');
-        objects.push({ name, variant, endianness, file, size: bytes.length, sha256, maps: object.maps });
+        objects.push(checked(into, { name, variant, endianness, file }));
       }
     }
   }
-  const compiler = run('clang', ['--version']).split('\n')[0]!;
+  return writeManifest(into, objects);
+}
+
+type Named = Pick<Entry, 'name' | 'variant' | 'endianness' | 'file'>;
+
+/** An object's entry. Throws E_BPF_OBJECT where it is not one that the agent would load. */
+function checked(folder: string, named: Named): Entry {
+  const bytes = readFileSync(join(folder, named.file));
+  const object = readObject(bytes);
+  checkObject(object);
+  return { ...named, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'), maps: object.maps };
+}
+
+function writeManifest(folder: string, objects: readonly Entry[]): Manifest {
+  const compiler = run(process.env.CLANG ?? 'clang', ['--version']).split('\n')[0]!;
   const manifest: Manifest = { version: 1, compiler, objects };
-  writeFileSync(join(into, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
+  writeFileSync(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
   return manifest;
 }
 
+/** The manifest of objects that somebody else compiled, told by their names: mesh-no-timer-bpfeb.o. */
+function describe(folder: string): Manifest {
+  const objects = globSync('*.o', { cwd: folder })
+    .sort()
+    .map((file) => {
+      const [, name, variant, end] = /^(\w+)-((?:no-)?timer)-bpf(e[lb])\.o$/.exec(file) ?? [];
+      if (name === undefined) throw new Error(`${file} has no name of ours`);
+      const endianness = end === 'el' ? ('little' as const) : ('big' as const);
+      return checked(folder, { name, variant: variant as Entry['variant'], endianness, file });
+    });
+  return writeManifest(folder, objects);
+}
+
 function main(args: readonly string[]): number {
+  if (args[0] === '--manifest' && args[1] !== undefined) {
+    for (const { file, size } of describe(args[1]).objects) console.log(`${file} ${(size / 1024).toFixed(1)} KiB`);
+    return 0;
+  }
   mkdirSync(OUT, { recursive: true });
   const into = mkdtempSync(join(OUT, 'new-'));
   try {

@@ -5,12 +5,15 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { aliasTable } from '../agent/config/environment.ts';
 import { defaultsUci, optionTable } from '../agent/config/schema.ts';
 import { scenarioPage, schemaText } from './lab/pages.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const BEGIN = '<!-- options:begin -->';
 const END = '<!-- options:end -->';
+const NAMES =
+  'Environment variables of x0d override the file, an option each; `x0ctl config check` shows which. Of other names these are known:';
 const SCENARIO = ['<!-- scenario:begin -->', '<!-- scenario:end -->'] as const;
 
 /** The new text of an artefact from its old one (undefined: there is no such file); throws where it cannot be made. */
@@ -33,7 +36,7 @@ export function spliceOptions(
 
 const ARTEFACTS: readonly Artefact[] = [
   ['openwrt-feed/x0tta6bl4/files/x0tta6bl4.config', () => defaultsUci()],
-  ['README.md', (old) => spliceOptions(old, optionTable())],
+  ['README.md', (old) => spliceOptions(old, `${optionTable()}\n\n${NAMES}\n\n${aliasTable()}`)],
   ['tools/lab/README.md', (old) => spliceOptions(old, scenarioPage(), SCENARIO)],
   ['tools/lab/scenario.schema.json', () => schemaText()],
 ];

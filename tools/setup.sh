@@ -3,8 +3,8 @@
 #
 #     tools/setup.sh base    a C compiler, Node, the npm packages, the native part, the bundles
 #     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
-#     tools/setup.sh test    lab, and what the tests compare with (promtool)
-#     tools/setup.sh soak    test, and what boots Debian's own kernel (QEMU), for radios and WireGuard
+#     tools/setup.sh test    lab, and what the tests compare with (promtool), shellcheck and a router's shell (busybox)
+#     tools/setup.sh soak    test, and what boots Debian's own kernel (QEMU), for radios and WireGuard; other processors
 #     tools/setup.sh bpf     base, and the compiler of the XDP programs (clang)
 #     tools/setup.sh native  base, and the compilers and checkers that tools/native.ts runs over the native part
 #
@@ -46,6 +46,10 @@ if [ "$need" = lab ] || [ "$need" = test ]; then
   wants batctl batctl
 fi
 [ "$need" != test ] || wants promtool prometheus
+if [ "$need" = test ]; then
+  wants shellcheck shellcheck
+  wants busybox busybox
+fi
 
 if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else root=(); fi
 apt_install() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends "$@" >&2; }
@@ -91,6 +95,9 @@ if [ -n "$soak" ]; then
   may_have busybox "$lost" busybox-static
   may_have iw "$lost" iw
   may_have wg "$lost" wireguard-tools
+  may_have aarch64-linux-gnu-g++ 'nothing is compiled for aarch64' g++-aarch64-linux-gnu
+  may_have arm-linux-gnueabihf-g++ 'nothing is compiled for armv7' g++-arm-linux-gnueabihf
+  may_have qemu-aarch64 'the unit tests do not run on aarch64' qemu-user
 fi
 if [ "$need" = native ]; then
   lost='tools/native.ts skips it'

@@ -1,5 +1,7 @@
 /** From a parsed file to a configuration, and from two configurations to what changed. No I/O here. */
 import { AgentError, asAgentError } from '../core/errors.ts';
+import { NO_OVERRIDES, type Overrides } from './environment.ts';
+import { FORMAT, migrate } from './migrate.ts';
 import {
   type Apply,
   build,
@@ -33,6 +35,8 @@ export interface Validated {
 }
 
 export interface Settled extends Validated {
+  /** What of the file was brought into today's form, in memory, a line each. */
+  readonly migrated: readonly string[];
   /** Where `config` comes from. */
   readonly source: 'file' | 'last-good' | 'defaults';
 }
@@ -42,16 +46,24 @@ export interface Settled extends Validated {
  * good configuration that one stays, whole; at the first start each bad option falls back to its default, and a file
  * that is no UCI to all defaults. Then what was asked for is not known, and healing only observes until the file is right.
  */
-export function settle(source: Uint8Array | string, file: string, lastGood?: Config): Settled {
-  let result: Validated;
+export function settle(
+  source: Uint8Array | string,
+  file: string,
+  lastGood?: Config,
+  overrides: Overrides = NO_OVERRIDES,
+): Settled {
+  let result: Omit<Settled, 'source'>;
   try {
-    result = validate(UciDocument.parse(source, file));
+    const doc = UciDocument.parse(source, file);
+    const { changes } = migrate(doc);
+    result = { ...validate(doc, overrides), migrated: changes };
   } catch (thrown) {
     const problem = asAgentError(thrown);
     return {
       config: lastGood ?? cautious(DEFAULTS),
       problems: [problem],
       warnings: [],
+      migrated: [],
       source: lastGood ? 'last-good' : 'defaults',
     };
   }
@@ -68,8 +80,8 @@ export function cautious(config: Config): Config {
 /** Warnings kept of one file; a hostile one could cause a hundred thousand. */
 const MAX_WARNINGS = 100;
 
-/** Holds a document against the schema. Never throws. */
-export function validate(doc: UciDocument): Validated {
+/** Holds a document, and what overrides it, against the schema. Never throws. */
+export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES): Validated {
   const problems: AgentError[] = [];
   const warnings: Warning[] = [];
   const found = new Map<string, { line: number; lines: Map<string, number>; values: Map<string, UciValue> }>();
@@ -97,7 +109,22 @@ export function validate(doc: UciDocument): Validated {
     }
   }
 
+  for (const variable of overrides.idle)
+    warn(0, '', `the environment variable ${variable} has nothing to override in this version`);
+
   const problem = (row: Row, expected: string) => {
+    const over = overrides.by.get(row.path);
+    if (over !== undefined) {
+      const detail = { file: over.variable, line: 0, section: row.section, option: row.name, expected };
+      const value = row.option.kind === 'secret' ? undefined : printable(over.text);
+      const message = `environment variable ${over.variable}: ${row.path}: expected ${expected}`;
+      problems.push(
+        value === undefined
+          ? new AgentError('E_CONFIG_VALUE', message, detail)
+          : new AgentError('E_CONFIG_VALUE', `${message}, not ${value}`, { ...detail, value }),
+      );
+      return;
+    }
     const section = found.get(row.section);
     const line = section?.lines.get(row.name) ?? section?.line ?? 0;
     const raw = section?.values.get(row.name);
@@ -112,7 +139,7 @@ export function validate(doc: UciDocument): Validated {
   };
 
   let config = build((row) => {
-    const raw = found.get(row.section)?.values.get(row.name);
+    const raw = overrides.by.get(row.path)?.text ?? found.get(row.section)?.values.get(row.name);
     if (raw === undefined) return row.option.default;
     const value = readValue(row.option, raw);
     if (value !== undefined) return value;
@@ -124,13 +151,16 @@ export function validate(doc: UciDocument): Validated {
   for (const rule of RULES) {
     if (rule.holds(config)) continue;
     const rows = rule.paths.map((path) => ROWS.find((r) => r.path === path)!);
-    problem(rows.find((r) => found.get(r.section)?.values.has(r.name)) ?? rows[0]!, rule.expected);
+    const isSaid = (r: Row) => overrides.by.has(r.path) || found.get(r.section)?.values.has(r.name);
+    problem(rows.find(isSaid) ?? rows[0]!, rule.expected);
     for (const bad of rows) {
       const before = config;
       config = build((row) => (row === bad ? row.option.default : optionValue(before, row)));
       if (rule.holds(config)) break;
     }
   }
+  if (config.file.format > FORMAT)
+    warn(0, 'file', `form ${config.file.format} is newer than this agent, which knows ${FORMAT}`, 'format');
   return { config, problems, warnings };
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../beacon/profile.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, SECOND, US } from '../core/time.ts';
+import { FORMAT } from './migrate.ts';
 import { quote } from './uci.ts';
 
 export const PACKAGE = 'x0tta6bl4';
@@ -288,6 +289,17 @@ function secret(apply: Apply, help: string): Option<Secret | undefined> {
 }
 
 export const SECTIONS = {
+  file: {
+    help: 'The form of this file.',
+    options: {
+      format: int(
+        FORMAT,
+        [0, 999999],
+        'restart',
+        'Written by the packages; a file of an older form is brought into this one, and loses nothing.',
+      ),
+    },
+  },
   log: {
     help: 'What goes to the system log.',
     options: {
@@ -332,6 +344,19 @@ export const SECTIONS = {
         HOST_NAME,
         'restart',
         'The name that people see for this router; empty takes the host name.',
+      ),
+      max_neighbours: int(
+        0,
+        [0, 255],
+        'restart',
+        'The neighbours that a radio of the mesh takes at most (IEEE 802 mesh peers), told to it by the init script when it is set up; 0 leaves what the radio has.',
+      ),
+      revert_after: duration(
+        60,
+        's',
+        [0, 3600],
+        'live',
+        'The time after which a changed configuration is taken back if it has cut this router off from the mesh or from who is logged in; 0 never takes it back.',
       ),
     },
   },

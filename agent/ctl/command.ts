@@ -2,7 +2,7 @@
 import { AgentError } from '../core/errors.ts';
 import type { Client } from './client.ts';
 import { EXIT } from './exit.ts';
-import { plainJson, type Terminal } from './terminal.ts';
+import { clean, fold, plainJson, type Terminal } from './terminal.ts';
 
 export interface Context {
   readonly to: Terminal;
@@ -45,6 +45,12 @@ export function showing<T>(
     to.out(json ? `${plainJson(answer)}\n` : await text(answer, to, options));
     return exit(answer);
   };
+}
+
+/** What the agent says of a thing that it was asked to do. */
+export function tell(to: Terminal, json: boolean, answer: unknown): number {
+  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as { message: string }).message)}\n`, to));
+  return EXIT.ok;
 }
 
 export function usage(message: string): AgentError {

@@ -409,12 +409,17 @@ export function explanationText({ text }: Of<typeof shapes.explanation>, to: Scr
   return `${lines.join('\n')}\n`;
 }
 
-export function reportText({ file, valid, problems, warnings }: Of<typeof shapes.configReport>, to: Screen): string {
+export function reportText(report: Of<typeof shapes.configReport>, to: Screen): string {
+  const { file, valid, problems, warnings, migrated, overridden } = report;
   const told = (word: string, color: Color, message: string) =>
     fold(`${word}: ${clean(message)}`, to).replace(word, (said) => paint(said, color, to));
   const lines = [
+    ...migrated.map((change) => told('older form', 'yellow', change)),
+    ...overridden.map(({ option, variable }) => fold(`${variable} in the environment overrides ${option}`, to)),
     ...problems.map(({ message }) => told('error', 'red', message)),
-    ...warnings.map(({ line, message }) => told('warning', 'yellow', `${file}:${line}: ${message}`)),
+    ...warnings.map(({ line, message }) =>
+      told('warning', 'yellow', line === 0 ? message : `${file}:${line}: ${message}`),
+    ),
     valid
       ? `${clean(file)} is valid.`
       : `${clean(file)} has ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}.`,

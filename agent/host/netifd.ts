@@ -53,3 +53,14 @@ function ubus(words: readonly string[]): Promise<string> {
     );
   });
 }
+
+/** Has procd run the init script's `revert`, as root. Answers what went wrong, or null. */
+export async function triggerRevert(): Promise<string | null> {
+  if (!existsSync(UBUS)) return 'there is no ubus here to ask for it';
+  try {
+    await ubus(['call', 'service', 'event', '{"type":"x0tta6bl4.revert","data":{"package":"x0tta6bl4"}}']);
+    return null;
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message.split('\n', 1)[0]! : String(thrown);
+  }
+}

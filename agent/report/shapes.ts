@@ -410,6 +410,16 @@ export const configReport = object({
   valid: flag('no problem found'),
   problems: array(finding, 'to be mended'),
   warnings: array(finding, 'odd, but harmless'),
+  migrated: array(text('one change'), 'what is read as an older form of the file'),
+  overridden: array(
+    object({ option: text('section.option'), variable: text('its name') }),
+    'options that an environment variable decides',
+  ),
+});
+
+export const trial = object({
+  version,
+  secondsLeft: orNull(integer('until it is judged; null where none is on trial')),
 });
 
 export const done = object({ version, done: flag('it is under way'), message: text('in words') });

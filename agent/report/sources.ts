@@ -114,6 +114,11 @@ export interface Sources {
   probes?(): ProbeView | null;
   /** Our own frames that came in since the start, by what stamped their arrival. */
   stamps?(): { readonly xdp: number; readonly socket: number };
+  /** A changed configuration on trial: where there is none `secondsLeft` is null, and `decide` answers false. */
+  readonly trial?: {
+    secondsLeft(): number | null;
+    decide(what: 'confirm' | 'revert', by: string): boolean;
+  };
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

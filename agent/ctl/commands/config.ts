@@ -1,7 +1,9 @@
-/** Checks a configuration file. */
-import { CONFIG_FILE, type Command, views } from '../command.ts';
+/** The configuration: checked, brought into today's form, and what becomes of a change. */
+import type { Of } from '../../report/shape.ts';
+import type * as shapes from '../../report/shapes.ts';
+import { CONFIG_FILE, type Command, showing, tell, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { plainJson } from '../terminal.ts';
+import { clean, plainJson } from '../terminal.ts';
 
 export const configCommands: readonly Command[] = [
   {
@@ -10,17 +12,79 @@ export const configCommands: readonly Command[] = [
     least: 0,
     most: 1,
     help: 'check a configuration file; needs no agent',
-    more: `${CONFIG_FILE} without FILE. Exit status 1 if there is a problem.`,
+    more: `${CONFIG_FILE} without FILE. Environment variables that override an
+option (MESH_NODE_ID and others) are taken as they are here.
+Exit status 1 if there is a problem.`,
     example: 'x0ctl config check && /etc/init.d/x0tta6bl4 reload',
     run: async ({ to, json, arguments: [file = CONFIG_FILE] }) => {
-      const [{ checkConfig }, { readConfigFile }, { reportText }] = await Promise.all([
+      const [{ checkConfig }, { overridesOf }, { readConfigFile }, { reportText }] = await Promise.all([
         import('../../report/api/check.ts'),
+        import('../../config/environment.ts'),
         import('../../host/config-file.ts'),
         views(),
       ]);
-      const report = checkConfig(readConfigFile(file), file);
+      const report = checkConfig(readConfigFile(file), file, overridesOf(process.env));
       to.out(json ? `${plainJson(report)}\n` : reportText(report, to));
       return report.valid ? EXIT.ok : EXIT.problem;
     },
+  },
+  {
+    name: 'config migrate',
+    arguments: '[FILE]',
+    least: 0,
+    most: 1,
+    help: "bring an older version's file into today's form",
+    more: `${CONFIG_FILE} without FILE. Only shows what would change, unless
+--write is given. Needs no agent; one that reads an older file understands it.`,
+    example: 'x0ctl config migrate --write',
+    options: { write: { type: 'boolean', help: 'change the file' } },
+    run: async ({ to, json, options, arguments: [file = CONFIG_FILE] }) => {
+      const [{ migrate }, { UciDocument }, { readConfigFile, writeConfigFile }] = await Promise.all([
+        import('../../config/migrate.ts'),
+        import('../../config/uci.ts'),
+        import('../../host/config-file.ts'),
+      ]);
+      const doc = UciDocument.parse(readConfigFile(file), file);
+      const { changes } = migrate(doc);
+      if (options.write === true && changes.length > 0) writeConfigFile(file, doc.toBytes());
+      const written = options.write === true && changes.length > 0;
+      if (json) to.out(`${plainJson({ version: 1, file, changes, written })}\n`);
+      else to.out(changes.length === 0 ? `${clean(file)} is of today's form.\n` : `${changes.map(clean).join('\n')}\n`);
+      return EXIT.ok;
+    },
+  },
+  {
+    name: 'config trial',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'whether a changed configuration is on trial',
+    more: `After a reload with a change that could cut this router off, one of the
+routers that were reached before, and of the people who were logged in, has to
+be reached when mesh.revert_after has passed; else the change is taken back.`,
+    example: 'x0ctl config trial',
+    run: showing<Of<typeof shapes.trial>>('/config/trial', async ({ secondsLeft }) =>
+      secondsLeft === null
+        ? 'No changed configuration is on trial.\n'
+        : `The changed configuration is on trial for another ${secondsLeft} s: x0ctl config confirm keeps it now.\n`,
+    ),
+  },
+  {
+    name: 'config confirm',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'keep the changed configuration that is on trial',
+    example: 'x0ctl config confirm',
+    run: async ({ to, json, agent }) => tell(to, json, await (await agent()).post('/config/confirm', {})),
+  },
+  {
+    name: 'config revert',
+    arguments: '',
+    least: 0,
+    most: 0,
+    help: 'take the changed configuration back that is on trial',
+    example: 'x0ctl config revert',
+    run: async ({ to, json, agent }) => tell(to, json, await (await agent()).post('/config/revert', {})),
   },
 ];

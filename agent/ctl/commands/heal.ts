@@ -1,9 +1,8 @@
 /** What healing did and why, and what a person has it do. */
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
-import { CONFIG_FILE, type Command, numberOf, showing, usage, views } from '../command.ts';
-import { EXIT } from '../exit.ts';
-import { clean, clip, fold, plainJson, type Terminal } from '../terminal.ts';
+import { CONFIG_FILE, type Command, numberOf, showing, tell, usage, views } from '../command.ts';
+import { clip } from '../terminal.ts';
 
 export const healCommands: readonly Command[] = [
   {
@@ -105,8 +104,3 @@ that were reached over it. Budgets hold here as well.`,
     },
   },
 ];
-
-function tell(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as Of<typeof shapes.done>).message)}\n`, to));
-  return EXIT.ok;
-}

@@ -1,4 +1,5 @@
 /** Holds a configuration file against the schema. */
+import { NO_OVERRIDES, type Overrides } from '../../config/environment.ts';
 import { settle } from '../../config/load.ts';
 import { PACKAGE } from '../../config/schema.ts';
 import type { Of } from '../shape.ts';
@@ -27,12 +28,18 @@ export const checkCalls: readonly Call[] = [
 ];
 
 /** What is wrong with the text of a configuration file. Also for x0ctl, which needs no agent for it. */
-export function checkConfig(source: Uint8Array | string, file: string): Of<typeof shapes.configReport> {
-  const { problems, warnings } = settle(source, file);
+export function checkConfig(
+  source: Uint8Array | string,
+  file: string,
+  overrides: Overrides = NO_OVERRIDES,
+): Of<typeof shapes.configReport> {
+  const { problems, warnings, migrated } = settle(source, file, undefined, overrides);
   return {
     version: 1,
     file,
     valid: problems.length === 0,
+    migrated,
+    overridden: [...overrides.by].map(([option, { variable }]) => ({ option, variable })),
     problems: problems.map(({ message, detail }) => ({
       line: typeof detail.line === 'number' ? detail.line : 0,
       option: [detail.section, detail.option].filter((part) => typeof part === 'string').join('.'),

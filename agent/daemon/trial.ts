@@ -1,0 +1,226 @@
+/**
+ * A changed configuration on trial (config/trial.ts): who was reached before, what is seen since, and the way back. What has
+ * proved itself is kept in memory (/var/run), so that a restart for an option is judged like a reload.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { diff, settle } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { type Before, Trial, toBeTried } from '../config/trial.ts';
+import { asAgentError } from '../core/errors.ts';
+import { isMac, type Mac } from '../core/ids.ts';
+import type { Log } from '../core/log.ts';
+import { type Nanos, SECOND } from '../core/time.ts';
+import { writeConfigFile } from '../host/config-file.ts';
+import { triggerRevert } from '../host/netifd.ts';
+import { answering, connected } from '../host/people.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { Part } from './part.ts';
+
+/** A file as it was read, byte for byte, and what it said. */
+export interface Held {
+  readonly source: Uint8Array;
+  readonly config: Config;
+}
+
+interface Options {
+  readonly file: string;
+  readonly log: Log;
+  readonly mesh: Mesh;
+  now(): Nanos;
+  /** Reads the file again. */
+  reload(): void;
+  /** What was taken back counts from a start only. */
+  restart(why: string): void;
+}
+
+interface Trials extends Part {
+  /** Who is logged in and answers, asked before a changed file is applied: at once where nobody is. */
+  people(config: Config): Promise<readonly string[]>;
+  /** The file was read, was right, and is applied. */
+  applied(from: Held, to: Held, people: readonly string[]): void;
+  /** The agent has started with this. */
+  started(held: Held): Promise<void>;
+}
+
+const LOOK_MS = 1000;
+/** Looks between two pings. */
+const PING_EVERY = 5;
+/** Who was heard this lately is reached. */
+const LATELY: Nanos = 10 * SECOND;
+
+export function trials({ file, log, mesh, now, reload, restart }: Options): Trials {
+  let running: {
+    trial: Trial;
+    before: Before;
+    from: Held;
+    to: Held;
+    restarted: boolean;
+    timer: NodeJS.Timeout;
+  } | null = null;
+  let first: Held | null = null;
+  let proven: Held | null = null;
+  let takenBack: { readonly why: string; readonly to: Held } | null = null;
+
+  const same = (a: Held, b: Held): boolean => Buffer.compare(a.source, b.source) === 0;
+  const ownPorts = ({ report }: Config): number[] => [report.http_port, report.metrics_port];
+  const heard = (): Map<Mac, Nanos> =>
+    new Map(mesh.view().nodes.map(({ originator, lastSeen }) => [originator, lastSeen]));
+  const reached = (): Mac[] => [...heard()].filter(([, at]) => at >= now() - LATELY).map(([one]) => one);
+
+  function begin(from: Held, to: Held, before: Before, restarted: boolean): void {
+    end();
+    const within = to.config.mesh.revert_after;
+    if (within === 0 || !Trial.hasJudge(before)) {
+      prove(to);
+      return;
+    }
+    const { routers, people } = before;
+    log.info('the changed configuration is on trial', {
+      seconds: within / SECOND,
+      routers: routers.length,
+      ...(people.length > 0 && { people: people.join(' ') }),
+    });
+    let looks = 0;
+    const answered: string[] = [];
+    const look = () => {
+      if (people.length > 0 && looks++ % PING_EVERY === 0)
+        void answering(people).then((some) => answered.push(...some));
+      const holding = people.length > 0 ? connected(ownPorts(to.config)) : [];
+      const found = trial.look({ routers: heard(), answered: answered.splice(0), connected: holding }, now());
+      if (found.verdict === 'kept') keep('it has proved itself');
+      else if (found.verdict === 'revert') takeBack(found.why);
+    };
+    const trial = new Trial(before, now(), within);
+    running = { trial, before, from, to, restarted, timer: setInterval(look, LOOK_MS).unref() };
+  }
+
+  function end(): void {
+    if (running !== null) clearInterval(running.timer);
+    running = null;
+  }
+
+  function keep(why: string): void {
+    const { to } = running!;
+    log.info(`the changed configuration is kept: ${why}`);
+    end();
+    prove(to);
+  }
+
+  function takeBack(why: string): void {
+    const { from, restarted } = running!;
+    end();
+    takenBack = { why, to: from };
+    log.warning('the changed configuration is taken back', { file, why });
+    prove(from);
+    void putBack(from).then((direct) => {
+      if (restarted) restart('the configuration was taken back');
+      else if (direct) reload();
+    });
+  }
+
+  /** true: the file is as it was. false: whoever may write it does, and tells us by a signal. */
+  async function putBack({ source }: Held): Promise<boolean> {
+    try {
+      writeConfigFile(file, source);
+      return true;
+    } catch (thrown) {
+      // In the jail /etc/config is a copy, and not ours to write.
+      const refused = await triggerRevert();
+      if (refused !== null)
+        log.error('the changed configuration cannot be taken back', { why: asAgentError(thrown).message, refused });
+      return false;
+    }
+  }
+
+  /** What still waits for a restart has proved nothing. */
+  function prove(held: Held): void {
+    if (first === null || toBeTried(waiting(first.config, held.config))) return;
+    proven = held;
+    store();
+  }
+
+  /** For the next start; in memory, and for nobody else: it may hold a key. */
+  function store(): void {
+    if (proven === null || first === null) return;
+    const source = Buffer.from(proven.source).toString('base64');
+    try {
+      writeFileSync(placeOf(first.config), JSON.stringify({ source, routers: reached() }), { mode: 0o600 });
+    } catch (thrown) {
+      log.debug('what has proved itself could not be kept', { why: (thrown as Error).message });
+    }
+  }
+
+  return {
+    people: async (config) => answering(connected(ownPorts(config))),
+    applied(from, to, people) {
+      first ??= to;
+      if (takenBack !== null && same(to, takenBack.to)) {
+        prove(to);
+        return;
+      }
+      takenBack = null;
+      const changes = diff(from.config, to.config).filter(({ apply }) => apply === 'live');
+      if (running !== null && same(to, running.from)) {
+        end();
+        prove(to);
+      } else if (running !== null) {
+        // On top of one that is on trial: both have to prove themselves, against what stood before the first.
+        if (toBeTried(changes)) begin(running.from, to, running.before, running.restarted);
+        else running.to = to;
+      } else if (toBeTried(changes)) begin(from, to, { routers: reached(), people }, false);
+      else prove(to);
+    },
+    async started(held) {
+      first = held;
+      const last = stored(placeOf(held.config));
+      const from = last && { source: last.source, config: settle(last.source, file).config };
+      if (from === null || same(from, held) || !toBeTried(diff(from.config, held.config))) {
+        prove(held);
+        return;
+      }
+      const people = await answering(connected(ownPorts(held.config)));
+      begin(from, held, { routers: last!.routers, people }, true);
+    },
+    shows: {
+      trial: {
+        secondsLeft: () => (running === null ? null : Math.max(0, Math.ceil((running.trial.until - now()) / SECOND))),
+        decide(what, by) {
+          if (running === null) return false;
+          if (what === 'confirm') keep(`${by} confirmed it`);
+          else takeBack(`${by} asked for it`);
+          return true;
+        },
+      },
+    },
+    degraded: () =>
+      takenBack === null
+        ? []
+        : [{ part: 'configuration', level: 'partly', why: `a change was taken back: ${takenBack.why}` }],
+    close() {
+      // Whom this router reaches now is whom the next start has to reach.
+      if (running === null) store();
+      end();
+    },
+  };
+}
+
+function waiting(first: Config, held: Config): ReturnType<typeof diff> {
+  return diff(first, held).filter(({ apply }) => apply === 'restart');
+}
+
+function placeOf({ report }: Config): string {
+  return `${report.socket}.proven`;
+}
+
+function stored(place: string): { readonly source: Uint8Array; readonly routers: Mac[] } | null {
+  try {
+    const { source, routers } = JSON.parse(readFileSync(place, 'utf8')) as Record<string, unknown>;
+    if (typeof source !== 'string' || !Array.isArray(routers)) return null;
+    return {
+      source: Buffer.from(source, 'base64'),
+      routers: routers.filter((one): one is Mac => typeof one === 'string' && isMac(one)),
+    };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,204 @@
+# Prepares a mesh from the radios that this router has, in /etc/config. Sourced by the init script (`setup`), at the first
+# boot and when a radio appears; needs /lib/functions.sh. Changes only sections of its own names (x0mesh_*), bat0, and
+# with a role what that role needs; a mesh that somebody else has declared is taken as it is.
+# shellcheck shell=dash disable=SC2034,SC2154
+
+X0_CONFIG=x0tta6bl4
+# Whether a radio that appears is still part of the first boot: within that boot, and later where it had found none.
+X0_FIRST_BOOT=/var/run/x0tta6bl4-first-boot
+X0_PENDING=/etc/x0tta6bl4/setup-pending
+
+x0_say() {
+	logger -t x0tta6bl4 "$*" 2>/dev/null
+	echo "x0tta6bl4: $*" >&2
+}
+
+_x0_find_mesh() {
+	local proto
+	config_get proto "$1" proto
+	[ "$proto" != batadv ] || [ -n "$x0_mesh" ] || x0_mesh=$1
+}
+
+_x0_find_foreign() {
+	local mode
+	config_get mode "$1" mode
+	case $1:$mode in
+	x0mesh_*) ;;
+	*:mesh | *:adhoc) x0_foreign=$1 ;;
+	esac
+}
+
+# One radio a band, the first of each: two meshes on one channel would only take each other's air.
+_x0_find_radio() {
+	local band type hwmode
+	config_get type "$1" type
+	[ "$type" = mac80211 ] || return 0
+	config_get band "$1" band
+	[ -n "$band" ] || {
+		config_get hwmode "$1" hwmode
+		case $hwmode in 11a) band=5g ;; 11g | 11b) band=2g ;; esac
+	}
+	case $band in
+	2g) [ -n "$x0_radio_2g" ] || x0_radio_2g=$1 ;;
+	5g) [ -n "$x0_radio_5g" ] || x0_radio_5g=$1 ;;
+	esac
+}
+
+# Sets x0_mesh (the batadv interface that is declared), x0_foreign (a mesh of somebody else's), x0_radio_2g, x0_radio_5g.
+x0_look() {
+	x0_mesh='' x0_foreign='' x0_radio_2g='' x0_radio_5g=''
+	config_load network
+	config_foreach _x0_find_mesh interface
+	config_load wireless
+	config_foreach _x0_find_radio wifi-device
+	config_foreach _x0_find_foreign wifi-iface
+}
+
+# The radios' own password, out of the mesh key: one secret to type, and neither gives the other away.
+x0_password() {
+	printf 'x0tta6bl4 sae v1 %s' "$1" | sha256sum | cut -c 1-32
+}
+
+# Routers meet on one channel each band; one that chooses by itself cannot be met.
+_x0_channel() {
+	local channel
+	channel=$(uci -q get "wireless.$1.channel")
+	case $channel in
+	'' | auto | 0) uci -q set "wireless.$1.channel=$2" ;;
+	esac
+}
+
+# x0_join BAND RADIO CHANNEL
+_x0_join() {
+	local section="x0mesh_$1"
+	_x0_channel "$2" "$3"
+	uci -q batch <<-END
+		set network.$section=interface
+		set network.$section.proto=batadv_hardif
+		set network.$section.master=$x0_mesh
+		set network.$section.mtu=1536
+		set wireless.$section=wifi-iface
+		set wireless.$section.device=$2
+		set wireless.$section.network=$section
+		set wireless.$section.mode=mesh
+		set wireless.$section.mesh_id=x0tta6bl4
+		set wireless.$section.mesh_fwding=0
+		set wireless.$section.encryption=sae
+	END
+	case $(uci -q get "$X0_CONFIG.mesh.max_neighbours") in
+	'' | 0 | *[!0-9]*) uci -q delete "wireless.$section.mesh_max_peer_links" ;;
+	*) uci -q set "wireless.$section.mesh_max_peer_links=$(uci -q get "$X0_CONFIG.mesh.max_neighbours")" ;;
+	esac
+	if [ -n "$x0_key" ]; then
+		uci -q set "wireless.$section.key=$(x0_password "$x0_key")"
+		uci -q delete "wireless.$section.disabled"
+		uci -q delete "wireless.$2.disabled"
+	else
+		# Never an open mesh: it waits for the key.
+		uci -q set "wireless.$section.disabled=1"
+	fi
+	return 0
+}
+
+# A batadv interface and the radios in it. Answers 1 where there is nothing to do it with.
+x0_mesh_from_radios() {
+	local made=''
+	[ -n "$x0_mesh" ] || {
+		x0_mesh=bat0 made=1
+		uci -q batch <<-END
+			set network.bat0=interface
+			set network.bat0.proto=batadv
+			set network.bat0.routing_algo=BATMAN_IV
+		END
+	}
+	if [ -n "$x0_foreign" ]; then
+		x0_say "wireless.$x0_foreign is a mesh already: the radios stay as they are"
+	else
+		[ -z "$x0_radio_5g" ] || _x0_join 5g "$x0_radio_5g" 36
+		[ -z "$x0_radio_2g" ] || _x0_join 2g "$x0_radio_2g" 6
+	fi
+	uci -q set "$X0_CONFIG.mesh=mesh"
+	uci -q set "$X0_CONFIG.mesh.interface=$x0_mesh"
+	[ -z "$made" ] || [ -n "$x0_radio_5g$x0_radio_2g" ] || [ -n "$x0_foreign" ]
+}
+
+_x0_find_bridge() {
+	local name
+	config_get name "$1" name
+	[ "$name" != br-lan ] || x0_bridge=$1
+}
+
+_x0_bridge_mesh() {
+	local port
+	x0_bridge=''
+	config_load network
+	config_foreach _x0_find_bridge device
+	[ -n "$x0_bridge" ] || {
+		x0_say "there is no bridge br-lan to put $x0_mesh into: do that by hand"
+		return 1
+	}
+	for port in $(uci -q get "network.$x0_bridge.ports"); do
+		[ "$port" != "$x0_mesh" ] || return 0
+	done
+	uci -q add_list "network.$x0_bridge.ports=$x0_mesh"
+}
+
+# gateway: the LAN's DHCP and the way out are here. node: one LAN with the gateway's, address and all from there.
+x0_role() {
+	case $1 in
+	gateway)
+		uci -q set "network.$x0_mesh.gw_mode=server"
+		;;
+	node)
+		uci -q set "network.$x0_mesh.gw_mode=client"
+		uci -q set network.lan.proto=dhcp
+		uci -q delete network.lan.ipaddr
+		uci -q delete network.lan.netmask
+		uci -q set dhcp.lan.ignore=1
+		uci -q delete dhcp.lan.dhcpv6
+		uci -q delete dhcp.lan.ra
+		;;
+	esac
+	_x0_bridge_mesh
+}
+
+# x0_setup ROLE, which may be empty
+x0_setup() {
+	local config
+	case $1 in
+	'' | gateway | node) ;;
+	*)
+		echo "usage: /etc/init.d/x0tta6bl4 setup [gateway|node]" >&2
+		return 2
+		;;
+	esac
+	x0_key=$(uci -q get "$X0_CONFIG.mesh.key")
+	x0_look
+	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
+	[ -z "$1" ] || x0_role "$1" || return 1
+	for config in network wireless dhcp "$X0_CONFIG"; do uci -q commit "$config"; done
+	rm -f "$X0_PENDING"
+	if [ -n "$x0_key" ]; then
+		x0_say "$x0_mesh is configured; '/etc/init.d/network reload' and 'reload_config' bring it up"
+	else
+		x0_say "$x0_mesh is prepared, its radios wait for a key: uci set x0tta6bl4.mesh.key=... and setup again"
+	fi
+}
+
+# At the first boot: only where nobody has declared a mesh. May run again, for each radio that appears.
+x0_first_boot() {
+	x0_look
+	if [ -n "$x0_mesh" ] && [ -z "$(uci -q get wireless.x0mesh_2g)$(uci -q get wireless.x0mesh_5g)" ]; then
+		[ "$(uci -q get "$X0_CONFIG.mesh.interface")" = "$x0_mesh" ] || {
+			uci -q set "$X0_CONFIG.mesh=mesh"
+			uci -q set "$X0_CONFIG.mesh.interface=$x0_mesh"
+			uci commit "$X0_CONFIG"
+		}
+		rm -f "$X0_PENDING"
+	elif [ -n "$x0_radio_2g$x0_radio_5g" ]; then
+		x0_setup ''
+	else
+		mkdir -p "${X0_PENDING%/*}"
+		: >"$X0_PENDING"
+	fi
+}

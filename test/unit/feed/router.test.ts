@@ -1,0 +1,255 @@
+/** The feed's scripts as a router runs them: busybox's ash, in a root of its own. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { noRouter, Router } from './root.ts';
+
+const KEY = '0123456789abcdef0123456789abcdef';
+const LAN = [
+  'network.lan=interface',
+  "network.lan.proto='static'",
+  "network.lan.ipaddr='192.168.1.1'",
+  "network.lan.netmask='255.255.255.0'",
+  'network.bridge=device',
+  "network.bridge.name='br-lan'",
+  "network.bridge.ports='lan1' 'lan2'",
+];
+const OURS = ['x0tta6bl4.mesh=mesh', "x0tta6bl4.mesh.interface='bat0'"];
+const WITH_KEY = [...OURS, `x0tta6bl4.mesh.key='${KEY}'`];
+
+function radio(name: string, band: string, channel: string, ...more: string[]): string[] {
+  return [
+    `wireless.${name}=wifi-device`,
+    `wireless.${name}.type='mac80211'`,
+    `wireless.${name}.band='${band}'`,
+    `wireless.${name}.channel='${channel}'`,
+    ...more.map((text) => `wireless.${name}.${text}`),
+  ];
+}
+
+const TWO = [...radio('radio0', '5g', 'auto'), ...radio('radio1', '2g', '1', "disabled='1'")];
+const router = (wireless: readonly string[], ours = OURS, network = LAN): Router =>
+  new Router({ network, dhcp: ['dhcp.lan=dhcp'], wireless, x0tta6bl4: ours });
+
+describe('first boot', { skip: noRouter() }, () => {
+  test('a mesh from the radios found, which waits for the key', () => {
+    const r = router(TWO);
+    const { status, err } = r.boot();
+    assert.equal(status, 0, err);
+    assert.match(err, /wait for a key/);
+    const wireless = r.config('wireless');
+    for (const band of ['5g', '2g'])
+      for (const line of ["mode='mesh'", "encryption='sae'", "disabled='1'", "mesh_fwding='0'"])
+        assert.ok(wireless.includes(`wireless.x0mesh_${band}.${line}`), `${band} ${line}\n${wireless.join('\n')}`);
+    assert.ok(!wireless.join().includes('.key='), 'no key of our own invention');
+    assert.ok(wireless.includes("wireless.radio0.channel='36'"), 'auto cannot be met');
+    assert.ok(wireless.includes("wireless.radio1.channel='1'"), 'a channel that somebody chose stays');
+    assert.ok(r.config('network').includes("network.x0mesh_2g.proto='batadv_hardif'"));
+    assert.ok(r.config('network').includes("network.bat0.proto='batadv'"));
+    assert.ok(!r.has('etc/uci-defaults/80-x0tta6bl4'), 'it runs once');
+  });
+
+  test('with a key the radios go on, with a password made from it', () => {
+    const r = router(TWO, WITH_KEY);
+    assert.equal(r.boot().status, 0);
+    const wireless = r.config('wireless').join('\n');
+    assert.ok(!wireless.includes('disabled'), wireless);
+    const passwords = [...wireless.matchAll(/x0mesh_.*key='(.*)'/g)].map(([, text]) => text);
+    assert.equal(passwords.length, 2);
+    assert.match(passwords[0]!, /^[0-9a-f]{32}$/);
+    assert.equal(passwords[0], passwords[1]);
+    assert.ok(!wireless.includes(KEY), 'the mesh key itself is not in /etc/config/wireless');
+  });
+
+  test('one radio a band, no others', () => {
+    const more = [
+      ...TWO,
+      ...radio('radio2', '5g', '100'),
+      ...radio('radio3', '6g', '37'),
+      ...radio('radio4', '60g', '1'),
+    ];
+    const r = router(more, WITH_KEY);
+    r.boot();
+    assert.deepEqual(
+      r.config('wireless').filter((line) => line.endsWith('=wifi-iface')),
+      ['wireless.x0mesh_5g=wifi-iface', 'wireless.x0mesh_2g=wifi-iface'],
+    );
+    assert.ok(r.config('wireless').includes("wireless.x0mesh_5g.device='radio0'"));
+  });
+
+  test('what somebody declared is adopted and stays as it is', () => {
+    const network = [...LAN, 'network.mesh7=interface', "network.mesh7.proto='batadv'"];
+    const r = router(TWO, OURS, network);
+    assert.equal(r.boot().status, 0);
+    assert.deepEqual(r.config('network'), network);
+    assert.deepEqual(r.config('wireless'), TWO);
+    assert.ok(r.config('x0tta6bl4').includes("x0tta6bl4.mesh.interface='mesh7'"));
+  });
+
+  test("somebody else's 802.11s mesh keeps its radios", () => {
+    const wireless = [...TWO, 'wireless.old=wifi-iface', "wireless.old.device='radio0'", "wireless.old.mode='mesh'"];
+    const r = router(wireless, WITH_KEY);
+    assert.match(r.boot().err, /wireless\.old is a mesh already/);
+    assert.deepEqual(r.config('wireless'), wireless);
+  });
+
+  test('a radio that appears later is taken in by the hotplug script, also a second one', () => {
+    const r = router([], WITH_KEY);
+    assert.equal(r.boot().status, 0);
+    assert.ok(r.has('etc/x0tta6bl4/setup-pending'));
+    assert.deepEqual(r.config('network'), LAN);
+    const hotplug = 'sh /etc/hotplug.d/ieee80211/20-x0tta6bl4';
+    r.write('etc/config/wireless', `${radio('radio0', '5g', '36').join('\n')}\n`);
+    assert.equal(r.sh(hotplug, { ACTION: 'remove' }).status, 0);
+    assert.deepEqual(r.config('network'), LAN);
+    r.sh(hotplug, { ACTION: 'add' });
+    assert.ok(r.config('network').includes("network.x0mesh_5g.master='bat0'"));
+    assert.ok(!r.has('etc/x0tta6bl4/setup-pending'));
+    r.write('etc/config/wireless', `${[...r.config('wireless'), ...radio('radio1', '2g', '6')].join('\n')}\n`);
+    r.sh(hotplug, { ACTION: 'add' });
+    assert.ok(r.config('network').includes("network.x0mesh_2g.master='bat0'"));
+    // After the next boot a radio more is the owner's business.
+    r.sh('rm /var/run/x0tta6bl4-first-boot');
+    const before = r.config('wireless');
+    r.sh(hotplug, { ACTION: 'add' });
+    assert.deepEqual(r.config('wireless'), before);
+  });
+
+  test('without any radio it says so, and cables are left to people', () => {
+    const r = router([], WITH_KEY);
+    r.boot();
+    const { status, err } = r.service('setup');
+    assert.equal(status, 0);
+    assert.match(err, /no radio for a mesh was found/);
+  });
+});
+
+describe('setup', { skip: noRouter() }, () => {
+  test('gateway: bat0 beside the LAN ports, once, and offered to the others', () => {
+    const r = router(TWO, WITH_KEY);
+    for (let i = 0; i < 2; i++) assert.equal(r.service('setup gateway').status, 0);
+    const network = r.config('network');
+    assert.ok(network.includes("network.bridge.ports='lan1' 'lan2' 'bat0'"), network.join('\n'));
+    assert.ok(network.includes("network.bat0.gw_mode='server'"));
+    assert.ok(network.includes("network.lan.ipaddr='192.168.1.1'"));
+  });
+
+  test("node: its LAN is the gateway's", () => {
+    const r = router(TWO, WITH_KEY);
+    assert.equal(r.service('setup node').status, 0);
+    const network = r.config('network');
+    assert.ok(network.includes("network.lan.proto='dhcp'"));
+    assert.ok(!network.some((line) => /ipaddr|netmask/.test(line)));
+    assert.ok(network.includes("network.bat0.gw_mode='client'"));
+    assert.ok(r.config('dhcp').includes("dhcp.lan.ignore='1'"));
+  });
+
+  test('a new key replaces the password; twice the same changes nothing', () => {
+    const r = router(TWO, WITH_KEY);
+    r.service('setup');
+    const first = r.config('wireless');
+    r.service('setup');
+    assert.deepEqual(r.config('wireless'), first);
+    r.sh('uci set x0tta6bl4.mesh.key=another-key-of-this-mesh');
+    r.service('setup');
+    assert.notDeepEqual(r.config('wireless'), first);
+  });
+
+  test('the most neighbours of a radio, and no word of it where that is left to the radio', () => {
+    const r = router(TWO, [...WITH_KEY, "x0tta6bl4.mesh.max_neighbours='8'"]);
+    r.service('setup');
+    assert.ok(r.config('wireless').includes("wireless.x0mesh_2g.mesh_max_peer_links='8'"));
+    r.sh('uci set x0tta6bl4.mesh.max_neighbours=0');
+    r.service('setup');
+    assert.ok(!r.config('wireless').join().includes('mesh_max_peer_links'));
+  });
+
+  test('a role that is none', () => {
+    const r = router(TWO);
+    const { status, err } = r.service('setup gatway');
+    assert.notEqual(status, 0);
+    assert.match(err, /usage: .*gateway\|node/);
+    assert.deepEqual(r.config('wireless'), TWO);
+  });
+});
+
+describe('service', { skip: noRouter() }, () => {
+  const jailed = (ours = OURS): Router => {
+    const r = router(TWO, ours);
+    for (const file of ['sbin/ujail', 'usr/lib/x0tta6bl4/x0init']) r.write(file, '', 0o755);
+    return r;
+  };
+
+  test('in the jail: its user, its capabilities, x0init first, the copy of the configuration', () => {
+    const r = jailed();
+    const { status, out } = r.service('start');
+    assert.equal(status, 0);
+    for (const line of [
+      /^set_param command \/usr\/lib\/x0tta6bl4\/x0init \/usr\/bin\/node --\S+.* \/usr\/lib\/x0tta6bl4\/x0d\.mjs$/m,
+      /^add_jail x0tta6bl4 log ubus procfs sysfs$/m,
+      /^add_jail_mount \/var\/run\/x0tta6bl4-config\/now:\/etc\/config$/m,
+      /^add_jail_mount_rw \/etc\/x0tta6bl4$/m,
+      /^set_param capabilities \/etc\/capabilities\/x0tta6bl4\.json$/m,
+      /^set_param user x0tta6bl4$/m,
+      /^set_param no_new_privs 1$/m,
+      /^set_param respawn 60 5 0$/m,
+      /^add_reload_trigger x0tta6bl4$/m,
+    ])
+      assert.match(out, line);
+  });
+
+  test('without ujail it runs as root rather than without capabilities', () => {
+    const { out } = router(TWO).service('start');
+    assert.match(out, /^set_param command \/usr\/bin\/node /m);
+    assert.doesNotMatch(out, /jail|user|capabilities/);
+  });
+
+  test('who may read what', () => {
+    const r = jailed(WITH_KEY);
+    r.service('start');
+    const modes = r.sh('stat -c "%a %U %n" /etc/x0tta6bl4 /var/run/x0tta6bl4 /var/run/x0tta6bl4-config/*').out;
+    assert.match(modes, /^700 x0tta6bl4 \/etc\/x0tta6bl4$/m);
+    assert.match(modes, /^755 x0tta6bl4 \/var\/run\/x0tta6bl4$/m);
+    assert.match(modes, /^700 root .*before$/m);
+    const copy = r.sh('stat -c "%a %U %G" /var/run/x0tta6bl4-config/now/x0tta6bl4').out;
+    assert.equal(copy, '640 root x0tta6bl4\n');
+  });
+
+  test("a state directory that is there already keeps its owner: it may be somebody else's", () => {
+    const r = jailed([...OURS, 'x0tta6bl4.state=state', "x0tta6bl4.state.directory='/etc'"]);
+    r.service('start');
+    assert.equal(r.sh('stat -c %U /etc').out, 'root\n');
+  });
+
+  test('an alert handler can be run in there, and what is not in the file system cannot hurt', () => {
+    const r = jailed([...OURS, 'x0tta6bl4.alert=alert', "x0tta6bl4.alert.command='/usr/bin/tell' 'me'"]);
+    r.write('usr/bin/tell', '#!/bin/sh\n', 0o755);
+    assert.match(r.service('start').out, /^add_jail_mount \/usr\/bin\/tell \/bin\/sh$/m);
+  });
+
+  test('reload signals; revert puts back what ran before, once', () => {
+    const r = jailed(WITH_KEY);
+    r.service('start');
+    const before = r.read('etc/config/x0tta6bl4');
+    r.sh('uci set x0tta6bl4.mesh.interface=bat9');
+    assert.match(r.service('reload').out, /^send_signal x0tta6bl4$/m);
+    assert.match(r.read('var/run/x0tta6bl4-config/now/x0tta6bl4'), /bat9/);
+    const reverted = r.service('revert');
+    assert.equal(reverted.status, 0, reverted.err);
+    assert.match(reverted.out, /^send_signal x0tta6bl4$/m);
+    assert.equal(r.read('etc/config/x0tta6bl4'), before);
+    assert.equal(r.read('var/run/x0tta6bl4-config/now/x0tta6bl4'), before);
+    assert.equal(r.sh('stat -c "%a %U" /etc/config/x0tta6bl4').out, '600 root\n');
+    const again = r.service('revert');
+    assert.notEqual(again.status, 0);
+    assert.match(again.err, /no earlier configuration/);
+  });
+
+  test('two reloads without a change between them keep the way back', () => {
+    const r = jailed(WITH_KEY);
+    r.service('start');
+    r.sh('uci set x0tta6bl4.mesh.interface=bat9');
+    r.service('reload');
+    r.service('reload');
+    assert.match(r.read('var/run/x0tta6bl4-config/before/x0tta6bl4'), /bat0/);
+  });
+});
