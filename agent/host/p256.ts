@@ -1,9 +1,7 @@
 /** ECDSA on P-256 out of OpenSSL, for what ordinary TLS stacks verify. It draws its nonces itself, so no machine has it. */
 import { createECDH, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import type { P256 } from '../trust/svid.ts';
+import { type P256, P256_SPKI_HEAD as SPKI_HEAD } from '../trust/svid.ts';
 
-/** SubjectPublicKeyInfo before the point (RFC 5480). */
-const SPKI_HEAD = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex');
 /** ECPrivateKey before the scalar, and between scalar and point (RFC 5915). */
 const SEC1_HEAD = Buffer.from('30770201010420', 'hex');
 const SEC1_POINT = Buffer.from('a00a06082a8648ce3d030107a144034200', 'hex');

@@ -17,7 +17,9 @@ export const TAG = {
 /** One element: its tag, its length, and these parts one after the other. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const size = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  const size: number[] = [];
+  for (let left = length; left > 0 || size.length === 0; left >>= 8) size.unshift(left & 0xff);
+  if (length >= 0x80) size.unshift(0x80 + size.length);
   return Buffer.concat([Uint8Array.of(tag, ...size), ...parts]);
 }
 
@@ -85,12 +87,13 @@ export class Reader {
     if (!this.has(tag)) throw new Malformed(`no element ${tag.toString(16)} at ${this.#at}`);
     let at = this.#at + 2;
     let length = this.bytes[this.#at + 1] ?? 0xff;
-    if (length > 0x82) throw new Malformed(`a length of an unknown form at ${this.#at}`);
+    if (length > 0x83) throw new Malformed(`a length of an unknown form at ${this.#at}`);
     if (length >= 0x80) {
       const digits = length & 0x7f;
       if (digits === 0 || at + digits > this.#end) throw new Malformed(`a length of an unknown form at ${this.#at}`);
       length = this.bytes.readUIntBE(at, digits);
-      if (length < (digits === 1 ? 0x80 : 0x100)) throw new Malformed(`a length that is too long at ${this.#at}`);
+      if (length < (digits === 1 ? 0x80 : 2 ** (8 * (digits - 1))))
+        throw new Malformed(`a length that is too long at ${this.#at}`);
       at += digits;
     }
     if (at + length > this.#end) throw new Malformed(`an element at ${this.#at} is longer than what holds it`);

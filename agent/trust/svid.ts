@@ -128,6 +128,9 @@ const ORDER = BigInt('0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2
 /** PKCS #8 before the scalar of a P-256 key (RFC 5958, 5915); the public key is left out. */
 const PKCS8_HEAD = Buffer.from('3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420', 'hex');
 
+/** SubjectPublicKeyInfo of a P-256 key before its point (RFC 5480). */
+export const P256_SPKI_HEAD = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex');
+
 /** Names an identity key: 64 hexadecimal digits. */
 export function fingerprint(identityKey: Uint8Array): string {
   return createHash('sha256').update('x0tta6bl4 identity v1').update(identityKey).digest('hex');
@@ -439,10 +442,18 @@ export function pem(label: 'CERTIFICATE' | 'PRIVATE KEY', der: Uint8Array): stri
   return `-----BEGIN ${label}-----\n${lines.trimEnd()}\n-----END ${label}-----\n`;
 }
 
+/** What an applicant brings goes into a certificate as it is: anything but one key of the right form could add to it. */
+function requireP256(spki: Uint8Array): void {
+  const head = P256_SPKI_HEAD.length;
+  if (spki.length === head + 65 && same(spki.subarray(0, head), P256_SPKI_HEAD) && spki[head] === 4) return;
+  throw new AgentError('E_SVID', 'the key to certify is no P-256 key');
+}
+
 function sign(
   { key, identity }: { readonly key: P256Key; readonly identity: IdentityKey },
   fields: Parameters<typeof writeCertificate>[0],
 ): Uint8Array {
+  requireP256(fields.spki);
   return writeCertificate(
     fields,
     SIGNATURE_SIZE,
