@@ -31,7 +31,7 @@ import { EMPTY } from './primitives.ts';
 import type { SecretBytes } from './secret.ts';
 import { number, orNull, readNumber, readText, text } from './statement.ts';
 import type { AgreementKey, IdentityKey, Suite } from './suite.ts';
-import { fingerprint, leafKey, type Tools } from './svid.ts';
+import { fingerprint, leafKey, type RouterKeys, type Tools } from './svid.ts';
 
 const POSSESSION = 'join v1';
 const COOKIE = 32;
@@ -74,11 +74,11 @@ export class Joiner {
   readonly salt: Uint8Array;
   #answerKey: SecretBytes | null = null;
 
-  constructor(tools: Tools, secrets: RouterSecrets, prover: Prover) {
+  constructor(tools: Tools, secrets: RouterSecrets, prover: Prover, keys: RouterKeys) {
     this.#tools = tools;
     this.#prover = prover;
-    this.#agreement = tools.suite.agreementKey(secrets.agreement);
-    this.#identity = tools.suite.identityKey(secrets.identity);
+    this.#agreement = keys.agreement;
+    this.#identity = keys.identity;
     this.salt = tools.random(16);
     this.#spki = leafKey(tools, secrets.identity, this.salt).spki;
     this.hello = sequence(

@@ -37,8 +37,10 @@ import {
   issueRouter,
   leafKey,
   nodeOfKey,
+  openKeys,
   type Peer,
   type Refused,
+  type RouterKeys,
   type Tools,
   type TrustBundle,
   Verifier,
@@ -176,6 +178,7 @@ export class Membership {
   readonly #secrets: RouterSecrets;
   readonly #attestors: readonly Attestor[];
   readonly #key: string;
+  readonly #keys: RouterKeys;
   readonly #identity: Uint8Array;
   readonly #verifier: Verifier;
   readonly #ledger: Ledger;
@@ -210,9 +213,8 @@ export class Membership {
     this.#secrets = secrets;
     this.#settings = settings;
     this.#attestors = attestors;
-    const identity = tools.suite.identityKey(secrets.identity);
-    this.#identity = identity.publicKey;
-    identity.wipe();
+    this.#keys = openKeys(tools, secrets);
+    this.#identity = this.#keys.identity.publicKey;
     this.#key = fingerprint(this.#identity);
     this.#verifier = new Verifier(tools);
     this.#ledger = new Ledger(tools, this.#verifier);
@@ -457,7 +459,7 @@ export class Membership {
     if (own !== undefined && this.#ledger.bundle !== null && !this.#ledger.has(this.#key)) {
       const [salt = '', ...chain] = own.value.split(' ').map((part) => Buffer.from(part, 'base64'));
       this.#tolerate('the certificate that was kept', () => {
-        this.#show(credential(this.#tools, this.#secrets, Buffer.from(salt), chain));
+        this.#show(credential(this.#tools, this.#secrets, Buffer.from(salt), chain, this.#keys));
       });
     }
     this.#plan();
@@ -571,8 +573,7 @@ export class Membership {
     // No session can be had with a certificate that nobody believes: then by the way that who joins takes.
     const isPressing = this.#graceMs(this.#now) > 0 || this.#isVoid(mine);
     if (isPressing && this.#joining === null) {
-      const identity = this.#tools.suite.identityKey(this.#secrets.identity);
-      this.#beginJoining(renewalProver(identity, mine.chain), this.#ledger.anchor!, true);
+      this.#beginJoining(renewalProver(this.#keys.identity, mine.chain), this.#ledger.anchor!, true);
     }
   }
 
@@ -585,10 +586,8 @@ export class Membership {
   #renewOwn(by: Authority): void {
     const salt = this.#tools.random(16);
     const { spki } = leafKey(this.#tools, this.#secrets.identity, salt);
-    const agreement = this.#tools.suite.agreementKey(this.#secrets.agreement);
     const node = this.#nodeName();
-    const one = { node, spki, identity: this.#identity, agreement: agreement.publicKey };
-    agreement.wipe();
+    const one = { node, spki, identity: this.#identity, agreement: this.#keys.agreement.publicKey };
     const chain = issueRouter(this.#tools, by, one, { wallMs: this.#wall(), lifeMs: this.#settings.lifeMs });
     this.#replace(salt, chain);
     this.#issued(this.#key, node, chain, '');
@@ -616,7 +615,7 @@ export class Membership {
   /** Takes a new certificate into use, if it is what it should be. */
   #replace(salt: Uint8Array, chain: readonly Uint8Array[]): boolean {
     try {
-      const mine = credential(this.#tools, this.#secrets, salt, chain);
+      const mine = credential(this.#tools, this.#secrets, salt, chain, this.#keys);
       const verdict = this.#believe(chain, this.#ledger.bundle!, 0, this.#now);
       if (!verdict.ok) throw new AgentError('E_SVID', verdict.message);
       if (this.#credential !== null && mine.id !== this.#credential.id)
@@ -638,7 +637,7 @@ export class Membership {
   // Joining.
 
   #beginJoining(prover: Prover, anchor: string, isRenewal: boolean): void {
-    const joiner = new Joiner(this.#tools, this.#secrets, prover);
+    const joiner = new Joiner(this.#tools, this.#secrets, prover, this.#keys);
     this.#joining = { prover, anchor, isRenewal, began: this.#now, joiner, attempt: 0, next: this.#now };
     this.#joinTrouble = '';
     this.#joinAgain();
@@ -651,7 +650,7 @@ export class Membership {
       if (!joining.isRenewal) this.#joinFailed('no steward answered');
       return;
     }
-    if (joining.attempt > 0) joining.joiner = new Joiner(this.#tools, this.#secrets, joining.prover);
+    if (joining.attempt > 0) joining.joiner = new Joiner(this.#tools, this.#secrets, joining.prover, this.#keys);
     joining.attempt += 1;
     joining.next = this.#now + Math.min(JOIN_RETRY * 2 ** (joining.attempt - 1), LONGEST_JOIN_RETRY);
     this.#joinSend(OWN, joining.joiner.hello, joining.attempt);
@@ -782,7 +781,7 @@ export class Membership {
     }
     if (this.#authority !== null && Buffer.compare(this.#authority.certificate.der, der) === 0) return;
     this.#tolerate("the steward's certificate", () => {
-      this.#authority = authority(this.#tools, der, this.#secrets, 'steward');
+      this.#authority = authority(this.#tools, der, this.#secrets, 'steward', this.#keys);
       this.#admitter ??= new Admitter(this.#tools, [
         this.#invitations,
         ...this.#attestors,

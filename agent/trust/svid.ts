@@ -52,6 +52,12 @@ export interface Credential {
   readonly notAfter: number;
 }
 
+/** A router's hybrid keys at work; made once, since making them costs more than using them. */
+export interface RouterKeys {
+  readonly identity: IdentityKey;
+  readonly agreement: AgreementKey;
+}
+
 /** Who may issue: a root or a steward, with both of its private keys. */
 export interface Authority {
   readonly certificate: Certificate;
@@ -139,6 +145,10 @@ export function fingerprint(identityKey: Uint8Array): string {
 /** The name of a router that was given none: the first 16 digits of its key's fingerprint. */
 export function nodeOfKey(identityKey: Uint8Array): string {
   return fingerprint(identityKey).slice(0, 16);
+}
+
+export function openKeys({ suite }: Tools, { identity, agreement }: RouterSecrets): RouterKeys {
+  return { identity: suite.identityKey(identity), agreement: suite.agreementKey(agreement) };
 }
 
 /** The scalar of a P-256 key out of an identity secret (FIPS 186-5, A.2.1); other `use`, other key. */
@@ -247,9 +257,14 @@ export function issueRouter(
 }
 
 /** A steward at work: `der` is what the root gave it, for these secrets. Throws E_SVID where it is for others. */
-export function authority(tools: Tools, der: Uint8Array, secrets: RouterSecrets, use: 'steward' | 'owner'): Authority {
+export function authority(
+  tools: Tools,
+  der: Uint8Array,
+  secrets: RouterSecrets,
+  use: 'steward' | 'owner',
+  { identity }: Pick<RouterKeys, 'identity'> = openKeys(tools, secrets),
+): Authority {
   const certificate = readCertificate(der);
-  const identity = tools.suite.identityKey(secrets.identity);
   const key = authorityKey(tools, secrets.identity, use);
   const isOurs =
     certificate?.bound != null &&
@@ -266,10 +281,9 @@ export function credential(
   secrets: RouterSecrets,
   salt: Uint8Array,
   chain: readonly Uint8Array[],
+  { identity, agreement }: RouterKeys = openKeys(tools, secrets),
 ): Credential {
   const leaf = readCertificate(chain[0] ?? EMPTY);
-  const identity = tools.suite.identityKey(secrets.identity);
-  const agreement = tools.suite.agreementKey(secrets.agreement);
   const secret = scalar(tools, secrets.identity, 'leaf', salt);
   try {
     const isOurs =
