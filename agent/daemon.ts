@@ -22,6 +22,7 @@ import { serving } from './daemon/serving.ts';
 import { fingerprint, healSettings, resettled, stateLimits } from './daemon/settings.ts';
 import { sourcesOf } from './daemon/sources.ts';
 import { stopwatch } from './daemon/stopwatch.ts';
+import { trust } from './daemon/trust.ts';
 import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
@@ -246,7 +247,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
-  for (const part of [alerts, beacon, served]) join(part);
+  for (const part of [alerts, beacon, served, trust(config, agent)]) join(part);
   alerts.open(config);
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   served.control(sources);

@@ -9,11 +9,13 @@ import { configCommands } from './commands/config.ts';
 import { healCommands } from './commands/heal.ts';
 import { meshCommands } from './commands/mesh.ts';
 import { recordCommands } from './commands/record.ts';
+import { trustCommands } from './commands/trust.ts';
 import { twinCommands } from './commands/twin.ts';
 import { watchCommands } from './commands/watch.ts';
 
 export const COMMANDS: readonly Command[] = [
   ...meshCommands,
+  ...trustCommands,
   ...beaconCommands,
   ...watchCommands,
   ...healCommands,

@@ -14,6 +14,7 @@ import { recordCalls } from './api/record.ts';
 import { statusCalls } from './api/status.ts';
 import { steeringCalls } from './api/steering.ts';
 import { topologyCalls } from './api/topology.ts';
+import { trustCalls } from './api/trust.ts';
 import { xdpCalls } from './api/xdp.ts';
 import type { Sources } from './sources.ts';
 
@@ -27,6 +28,7 @@ export const CALLS: readonly Call[] = [
   ...xdpCalls,
   ...topologyCalls,
   ...beaconCalls,
+  ...trustCalls,
   ...healCalls,
   ...configCalls,
   ...documentCalls(() => CALLS),
@@ -56,6 +58,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   E_USAGE: 400,
   E_FORBIDDEN: 403,
   E_NOT_FOUND: 404,
+  E_BUSY: 503,
 };
 
 /** Answers one request. Never throws. */

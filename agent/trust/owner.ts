@@ -4,9 +4,9 @@
  */
 import type { Loose } from './join.ts';
 import type { RouterSecrets } from './keys.ts';
-import { LONGEST_MS, type Revoked } from './ledger.ts';
+import { LONGEST_MS } from './ledger.ts';
 import { sayBundle, sayRevocation } from './statement.ts';
-import { type Authority, authority, authorityKey, fingerprint, issueRoot, issueSteward, type Tools } from './svid.ts';
+import { type Authority, authority, authorityKey, issueRoot, issueSteward, type Tools } from './svid.ts';
 
 export interface Owner {
   readonly authority: Authority;
@@ -47,18 +47,13 @@ export function makeSteward(
   return { kind: 'steward', bytes: issueSteward(tools, by.authority, router, { wallMs, lifeMs }) };
 }
 
-/**
- * Revokes anybody, a steward too. A steward that is revoked has nothing more to say, so those that it revoked come back:
- * `keep` are the revocations of it that the owner makes his own.
- */
+/** Revokes anybody, a steward too. */
 export function makeRevocations(
   by: Owner,
-  whom: { readonly key: string; readonly node: string },
-  keep: readonly Revoked[],
+  whom: readonly { readonly key: string; readonly node: string }[],
   wallMs: number,
 ): Loose[] {
-  const all = [whom, ...keep.filter((one) => one.by === whom.key)];
-  return all.map(({ key, node }) => ({
+  return whom.map(({ key, node }) => ({
     kind: 'revocation',
     bytes: sayRevocation(by.authority.identity, {
       domain: by.trustDomain,
@@ -68,9 +63,4 @@ export function makeRevocations(
       until: wallMs + LONGEST_MS,
     }),
   }));
-}
-
-/** The fingerprint that names the mesh. */
-export function anchorOf({ authority: { identity } }: Owner): string {
-  return fingerprint(identity.publicKey);
 }

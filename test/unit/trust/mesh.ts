@@ -3,7 +3,13 @@ import { p256 } from '../../../agent/host/p256.ts';
 import type { Attestor } from '../../../agent/trust/attest.ts';
 import type { Loose } from '../../../agent/trust/join.ts';
 import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys.ts';
-import { Membership, OWN, type TrustEffect, type TrustEvent } from '../../../agent/trust/membership.ts';
+import {
+  Membership,
+  OWN,
+  type TrustEffect,
+  type TrustEvent,
+  type TrustSettings,
+} from '../../../agent/trust/membership.ts';
 import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner } from '../../../agent/trust/owner.ts';
 import { standardSuite } from '../../../agent/trust/suite.ts';
 import type { Credential, Tools } from '../../../agent/trust/svid.ts';
@@ -15,7 +21,7 @@ export const BEGIN = Date.UTC(2026, 10, 21, 12);
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 export const DOMAIN = 'x0tta6bl4.mesh';
-const SETTINGS = { lifeMs: 12 * HOUR, graceMs: 3 * DAY };
+const SETTINGS: TrustSettings = { lifeMs: 12 * HOUR, graceMs: 3 * DAY };
 
 export interface Router {
   readonly name: string;
@@ -42,6 +48,11 @@ export class Mesh {
   /** Sees every byte that anybody sends. */
   tap: (from: Router, to: Router, bytes: Uint8Array) => Uint8Array | null = (_from, _to, bytes) => bytes;
   readonly attestors: Attestor[] = [];
+  readonly #settings: TrustSettings;
+
+  constructor(settings = SETTINGS) {
+    this.#settings = settings;
+  }
 
   get now(): number {
     return this.#at * 1e6;
@@ -55,7 +66,7 @@ export class Mesh {
     const router: Router = {
       name,
       secrets,
-      machine: new Membership(tools, secrets, SETTINGS, this.attestors),
+      machine: new Membership(tools, secrets, this.#settings, this.attestors),
       credential: null,
       kept: new Map(),
       neighbours: new Set(),
@@ -101,7 +112,7 @@ export class Mesh {
     router.isOn = true;
     router.offMs = offMs;
     router.credential = null;
-    router.machine = new Membership(tools, router.secrets, SETTINGS, this.attestors);
+    router.machine = new Membership(tools, router.secrets, this.#settings, this.attestors);
     this.#begin(router);
     this.meet();
   }
@@ -127,8 +138,8 @@ export class Mesh {
 
   /** As x0ctl does with the owner's key. */
   revokeByOwner(by: Router, whom: Router): void {
-    const { key, revoked } = whom.machine.view(this.now);
-    this.install(by, makeRevocations(this.owner, { key, node: whom.name }, revoked.slice(revoked.length), this.wallMs));
+    const { key } = whom.machine.view(this.now);
+    this.install(by, makeRevocations(this.owner, [{ key, node: whom.name }], this.wallMs));
   }
 
   /** A new owner's key, believed beside the old one; the stewards are made again. */
