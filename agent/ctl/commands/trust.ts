@@ -15,7 +15,7 @@ export const trustCommands: readonly Command[] = [
     arguments: '',
     least: 0,
     most: 0,
-    help: 'found a mesh of identities, this router its first steward',
+    help: 'found a mesh, this router its first steward',
     more: `The owner's key makes stewards and revokes them, and is needed for nothing else:
 take the file off the router and keep it safe (see x0ctl mesh steward). Whoever
 has it owns the mesh; without it no steward can be made or revoked any more.`,
