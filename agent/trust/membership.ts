@@ -68,6 +68,8 @@ export type TrustEvent =
   | { readonly type: 'session-up'; readonly peer: Peer }
   | { readonly type: 'session-down'; readonly key: string }
   | { readonly type: 'message'; readonly key: string; readonly bytes: Uint8Array }
+  /** Somebody who is in is heard now, and may not have been before: a joining need not wait for its next attempt. */
+  | { readonly type: 'chance' }
   /** Bytes of a joining. OWN is this router's; others name whoever speaks, for the answer. */
   | { readonly type: 'joining'; readonly conversation: string; readonly bytes: Uint8Array };
 
@@ -133,7 +135,9 @@ const ANSWER_TIME: Nanos = 10 * SECOND;
 const RETRY: Nanos = 30 * SECOND;
 const LONGEST_RETRY: Nanos = 600 * SECOND;
 const JOIN_RETRY: Nanos = 5 * SECOND;
-const LONGEST_JOIN_RETRY: Nanos = 60 * SECOND;
+const UNKNOWN_TRIES = 4;
+const LEAST_RETRY: Nanos = 2 * SECOND;
+const LONGEST_JOIN_RETRY: Nanos = 20 * SECOND;
 const JOIN_GIVE_UP: Nanos = 900 * SECOND;
 const RENEWAL_GIVE_UP: Nanos = 30 * SECOND;
 const WARN_EVERY: Nanos = 3600 * SECOND;
@@ -170,6 +174,7 @@ interface Joining {
   readonly began: Nanos;
   joiner: Joiner;
   attempt: number;
+  tried: Nanos;
   next: Nanos;
 }
 
@@ -189,6 +194,8 @@ export class Membership {
     number,
     { readonly conversation: string; readonly steward: string; readonly until: Nanos }
   >();
+  /** Hellos for which there was no session with a steward yet. */
+  readonly #parked = new Map<string, { readonly bytes: Uint8Array; readonly until: Nanos }>();
   readonly #budgets = new Map<string, { left: number; at: Nanos }>();
   /** Keys with which others would issue, as they said. */
   readonly #candidates = new Map<string, Uint8Array>();
@@ -414,6 +421,9 @@ export class Membership {
       case 'message':
         this.#heard(event.key, event.bytes);
         return;
+      case 'chance':
+        if (this.#joining !== null && this.#now - this.#joining.tried >= LEAST_RETRY) this.#joinAgain();
+        return;
       case 'joining':
         if (event.conversation === OWN) this.#joinAnswered(event.bytes);
         else this.#joinAsked(event.conversation, 'air', event.bytes);
@@ -638,7 +648,16 @@ export class Membership {
 
   #beginJoining(prover: Prover, anchor: string, isRenewal: boolean): void {
     const joiner = new Joiner(this.#tools, this.#secrets, prover, this.#keys);
-    this.#joining = { prover, anchor, isRenewal, began: this.#now, joiner, attempt: 0, next: this.#now };
+    this.#joining = {
+      prover,
+      anchor,
+      isRenewal,
+      began: this.#now,
+      joiner,
+      attempt: 0,
+      tried: this.#now,
+      next: this.#now,
+    };
     this.#joinTrouble = '';
     this.#joinAgain();
   }
@@ -652,6 +671,7 @@ export class Membership {
     }
     if (joining.attempt > 0) joining.joiner = new Joiner(this.#tools, this.#secrets, joining.prover, this.#keys);
     joining.attempt += 1;
+    joining.tried = this.#now;
     joining.next = this.#now + Math.min(JOIN_RETRY * 2 ** (joining.attempt - 1), LONGEST_JOIN_RETRY);
     this.#joinSend(OWN, joining.joiner.hello, joining.attempt);
   }
@@ -697,6 +717,8 @@ export class Membership {
       // 'busy' and what ends with time is tried again; the rest is said to a person.
       this.#joinTrouble = `${answer.reason}: ${answer.message}`;
       if (['busy', 'expired', 'not-a-steward', 'name-taken'].includes(answer.reason)) return;
+      // Another steward may know the invitation, or this one in a moment.
+      if (answer.reason === 'unknown' && joining.attempt < UNKNOWN_TRIES) return;
       this.#joining = null;
       if (joining.isRenewal) this.#log('warning', 'the certificate could not be renewed', { why: this.#joinTrouble });
       else this.#joinFailed(this.#joinTrouble);
@@ -745,6 +767,9 @@ export class Membership {
     const known = [...this.#relays].find(([, one]) => one.conversation === conversation);
     const stewards = [...this.#sessions.keys()].filter((key) => this.#ledger.isSteward(key));
     if (stewards.length === 0) {
+      // It waits for a session with one, the oldest no longer where there are too many.
+      if (this.#parked.size >= MOST_RELAYS) this.#parked.delete(this.#parked.keys().next().value!);
+      if (isJoinMessage(bytes, 1)) this.#parked.set(conversation, { bytes, until: this.#now + RELAY_TIME });
       this.#effect({ type: 'reach', stewards: this.#ledger.stewards() });
       return;
     }
@@ -921,6 +946,10 @@ export class Membership {
     this.#say(peer.fingerprint, { type: 'have', hashes: this.#ledger.items().map(({ hash }) => hash) });
     if (!this.#ledger.isSteward(peer.fingerprint)) return;
     if (this.#authority !== null) this.#meetSteward(peer.fingerprint);
+    for (const [conversation, { bytes, until }] of this.#parked) {
+      this.#parked.delete(conversation);
+      if (until > this.#now) this.#joinAsked(conversation, 'air', bytes);
+    }
     // One was waited for.
     if (this.#renewal === null && this.#renewAt !== NEVER && this.#retry > RETRY) this.#renewAt = this.#now;
   }
