@@ -11,14 +11,18 @@ import type { Identity } from '../host/identity.ts';
 import type { TrustDesk } from '../report/sources.ts';
 import type { Attestor } from '../trust/attest.ts';
 import type { TrustEffect, TrustSettings } from '../trust/membership.ts';
+import { Policy, type Power, readRule } from '../trust/policy.ts';
 import type { Agent, Part } from './part.ts';
 
 /** Of what others decide how often it comes, one entry of the journal in so long. */
 const REFUSALS_EVERY = 60 * SECOND;
+const HARMLESS: ReadonlySet<Power> = new Set<Power>(['read-status', 'tell-faults']);
 
 export interface Trust extends Part {
   /** null on a router that is in no mesh of identities, and until it is loaded. */
   identity(): Identity | null;
+  /** Whether somebody who has proved this SPIFFE ID may do so here; the journal says why. */
+  permits(id: string, power: Power): boolean;
   /** Called once, when there is an identity to work with: at the start, or when a person founds or joins a mesh. */
   onLoaded(use: (identity: Identity) => void): void;
 }
@@ -26,11 +30,13 @@ export interface Trust extends Part {
 export function trust(started: Config, agent: Agent): Trust {
   const { log, state, host, now } = agent;
   let config = started;
+  let policy = policyOf(started);
   let identity: Identity | null = null;
   let loading: Promise<void> | null = null;
   let trouble: AgentError | null = null;
   let entries = 0;
-  let lastRefusal = Number.NEGATIVE_INFINITY;
+  /** When each kind of refusal was written down last. */
+  const refused = new Map<string, number>();
   const users: ((identity: Identity) => void)[] = [];
   const { directory } = started.state;
   const keyFile = `${directory}/identity.key`;
@@ -66,8 +72,8 @@ export function trust(started: Config, agent: Agent): Trust {
 
   function decided(effect: TrustEffect & { type: 'decided' }): void {
     if (effect.what.startsWith('not-')) {
-      if (now() - lastRefusal < REFUSALS_EVERY) return;
-      lastRefusal = now();
+      if (now() - (refused.get(effect.what) ?? Number.NEGATIVE_INFINITY) < REFUSALS_EVERY) return;
+      refused.set(effect.what, now());
     }
     const decision = decisionOf(effect, `e${state.epoch}-t${++entries}`, now());
     host.carryOut({ type: 'journal', decision });
@@ -132,6 +138,13 @@ export function trust(started: Config, agent: Agent): Trust {
   return {
     shows: { trust: desk },
     identity: () => identity,
+    permits(id, power) {
+      const { isAllowed, why } = policy.decide(id, power);
+      // What is only looked at, and allowed, would fill the journal with nothing.
+      if (!isAllowed || !HARMLESS.has(power))
+        decided({ type: 'decided', what: isAllowed ? 'allowed' : 'not-allowed', who: `${id}: ${power}`, why });
+      return isAllowed;
+    },
     onLoaded(use) {
       users.push(use);
       if (identity !== null) use(identity);
@@ -143,10 +156,15 @@ export function trust(started: Config, agent: Agent): Trust {
     },
     settle(next) {
       config = next;
+      policy = policyOf(next);
       identity?.machine.settle(settingsOf(next));
     },
     close: () => identity?.close(),
   };
+}
+
+function policyOf({ trust: { allow } }: Config): Policy {
+  return new Policy(allow.map(readRule));
 }
 
 function settingsOf({ trust: { life, grace } }: Config): TrustSettings {

@@ -89,7 +89,7 @@ export type TrustEffect =
   /** What was decided about somebody else, for the journal. */
   | {
       readonly type: 'decided';
-      readonly what: 'admitted' | 'not-admitted' | 'renewed' | 'not-renewed' | 'revoked';
+      readonly what: 'admitted' | 'not-admitted' | 'not-renewed' | 'revoked' | 'allowed' | 'not-allowed';
       readonly who: string;
       readonly why: string;
     }

@@ -247,6 +247,24 @@ test('what is wrong is said, and no key is overwritten', async (t) => {
   assert.match((await x0ctl(one, 'mesh', 'revoke', 'nobody', '--owner-key', owner)).err, /no router called nobody/);
 });
 
+test('a policy decides what a proven ID may do, and the journal says why', async (t) => {
+  const rules = ['spiffe://x0tta6bl4.mesh/router/* read-status', 'spiffe://x0tta6bl4.mesh/router/desk admit'];
+  const one = await router(t, undefined, { 'trust.allow': rules });
+  const desk = 'spiffe://x0tta6bl4.mesh/router/desk';
+  assert.ok(one.part.permits(desk, 'read-status'));
+  assert.deepEqual(one.journal, []);
+  assert.ok(one.part.permits(desk, 'admit'));
+  assert.ok(!one.part.permits(desk, 'revoke'));
+  assert.ok(!one.part.permits('spiffe://other.mesh/router/desk', 'read-status'));
+  assert.deepEqual(
+    one.journal.map(({ result, why, step }) => [step, result, why]),
+    [
+      ['done', `allowed ${desk}: admit`, `the rule for ${desk} allows it`],
+      ['dropped', `not-allowed ${desk}: revoke`, `no rule for ${rules[0]!.split(' ')[0]} or ${desk} allows it`],
+    ],
+  );
+});
+
 test('a key file that others could read keeps the identity from loading, and says so', async (t) => {
   const one = await router(t);
   await well(one, 'mesh', 'init', '--owner-key', ownerKey(one));
