@@ -24,6 +24,7 @@ import { fingerprint, healSettings, resettled, stateLimits } from './daemon/sett
 import { sourcesOf } from './daemon/sources.ts';
 import { stopwatch } from './daemon/stopwatch.ts';
 import { trials } from './daemon/trial.ts';
+import { trust } from './daemon/trust.ts';
 import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
@@ -265,7 +266,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
-  for (const part of [alerts, beacon, served, trial]) join(part);
+  for (const part of [alerts, beacon, served, trial, trust(config, agent)]) join(part);
   alerts.open(config);
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   served.control(sources);

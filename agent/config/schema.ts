@@ -13,6 +13,7 @@ import {
 } from '../beacon/profile.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, SECOND, US } from '../core/time.ts';
+import { POWERS, readRule } from '../trust/policy.ts';
 import { FORMAT } from './migrate.ts';
 import { quote } from './uci.ts';
 
@@ -200,6 +201,32 @@ const TARGET: Form = {
 const ARGUMENT: Form = {
   expected: 'an argument of 1 to 1024 characters without control characters',
   test: (text) => text.length >= 1 && text.length <= 1024 && !CONTROL.test(text),
+};
+
+const TRUST_DOMAIN: Form = {
+  expected: 'a trust domain of at most 255 lower-case letters, digits, dots, - and _',
+  test: (text) => /^[a-z0-9._-]{1,255}$/.test(text),
+};
+
+const RULE: Form = {
+  expected: `a SPIFFE ID and a list out of ${POWERS.join(', ')}`,
+  test: (text) => {
+    try {
+      return readRule(text) !== null;
+    } catch {
+      return false;
+    }
+  },
+};
+
+const PATH: Form = {
+  expected: 'an absolute path',
+  test: (text) => /^(\/[^/]+)+$/.test(text) && text.length <= 1024 && !CONTROL.test(text),
+};
+
+const PATH_OR_NONE: Form = {
+  expected: 'an absolute path (empty for none)',
+  test: (text) => text === '' || PATH.test(text),
 };
 
 const HOOK: Form = {
@@ -569,6 +596,51 @@ export const SECTIONS = {
         'The memory of the flight recorder, compressed; 0 records nothing.',
         'KiB',
       ),
+    },
+  },
+  trust: {
+    help: 'The identity of this router in its mesh; x0ctl mesh init and x0ctl join make one.',
+    options: {
+      domain: string(
+        'x0tta6bl4.mesh',
+        TRUST_DOMAIN,
+        'restart',
+        'The SPIFFE trust domain of a mesh that x0ctl mesh init makes.',
+      ),
+      life: duration(
+        43200,
+        's',
+        [600, 604800],
+        'live',
+        'The time that the certificates are good for which this router issues as a steward; they are renewed at half of it.',
+      ),
+      grace: duration(
+        604800,
+        's',
+        [0, 2592000],
+        'live',
+        'The time that certificates are still believed after their end while no steward can be reached.',
+      ),
+      allow: list(
+        ['spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults'],
+        RULE,
+        'live',
+        'Who may do what on this router over a session: a SPIFFE ID, or one that ends in /*, and what it may; the rest is denied.',
+      ),
+      ssh_allowed: list(
+        [],
+        ARGUMENT,
+        'restart',
+        'The SSH host keys whose routers this steward admits: ssh-ed25519, the key, and a name where the router has one.',
+      ),
+      x509_authority: list(
+        [],
+        PATH,
+        'restart',
+        'The files of the CA certificates whose routers this steward admits, in PEM.',
+      ),
+      x509_certificate: string('', PATH_OR_NONE, 'restart', 'The certificate that this router joins with, in PEM.'),
+      x509_key: string('', PATH_OR_NONE, 'restart', 'The private key of that certificate, in PEM.'),
     },
   },
 } as const satisfies Record<string, { help: string; options: Record<string, Option> }>;

@@ -12,6 +12,7 @@ import { healCommands } from './commands/heal.ts';
 import { meshCommands } from './commands/mesh.ts';
 import { reachCommands } from './commands/reach.ts';
 import { recordCommands } from './commands/record.ts';
+import { trustCommands } from './commands/trust.ts';
 import { twinCommands } from './commands/twin.ts';
 import { watchCommands } from './commands/watch.ts';
 
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   ...meshCommands,
   ...reachCommands,
   ...doctorCommands,
+  ...trustCommands,
   ...beaconCommands,
   ...watchCommands,
   ...healCommands,

@@ -63,6 +63,7 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
     ),
   );
   if (status.xdp !== null) row('xdp', `${status.xdp.level}${status.xdp.why === null ? '' : `: ${status.xdp.why}`}`);
+  if (status.identity !== null) row('identity', ...identityRows(status.identity));
   row('healing', `${heal.mode}${heal.authenticated ? '' : '; no mesh key: this router heals by itself only'}`);
   if (heal.budgets.length > 0)
     row(
@@ -432,4 +433,28 @@ function localTime(time: string): string {
   const date = new Date(time);
   const two = (n: number) => String(n).padStart(2, '0');
   return `${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+type IdentityStatus = NonNullable<Of<typeof shapes.status>['identity']>;
+
+function identityRows({
+  state,
+  id,
+  isSteward,
+  notAfter,
+  stewards,
+  clock,
+  trouble,
+  cryptography,
+}: IdentityStatus): string[] {
+  const own = cryptography.filter(({ provider }) => provider === 'noble').map(({ algorithm }) => algorithm);
+  const by = own.length === 0 ? 'node:crypto' : `node:crypto; @noble for ${own.join(', ')}`;
+  const reached = stewards.filter(({ isReached }) => isReached).length;
+  return [
+    `${id ?? 'none yet'}: ${state}${isSteward ? ', steward' : ''}`,
+    ...(trouble === '' ? [] : [trouble]),
+    ...(notAfter === null ? [] : [`until ${localTime(notAfter)}; ${reached} of ${stewards.length} stewards reached`]),
+    ...(clock === 'behind' ? ['the wall clock is behind what stewards have signed: theirs counts'] : []),
+    `cryptography: ${by}`,
+  ];
 }

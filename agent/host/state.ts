@@ -148,12 +148,18 @@ export class State {
 
   /** What the machines have learned. */
   memories(): Memory[] {
-    return this.#memories.all();
+    return this.#memories.all().filter(({ kind }) => kind !== 'trust');
+  }
+
+  /** What the identity keeps: for nobody else, and on no tape. */
+  kept(): Memory[] {
+    return this.#memories.all().filter(({ kind }) => kind === 'trust');
   }
 
   /** null forgets it. */
   remember(kind: Memory['kind'], key: string, value: string | null): void {
-    if (this.#memories.remember(kind, key, value)) this.#want(false);
+    // Who was revoked has to stay so, whatever happens next.
+    if (this.#memories.remember(kind, key, value)) this.#want(kind === 'trust');
   }
 
   /** Takes over other limits while running. */

@@ -15,6 +15,7 @@ import { recordCalls } from './api/record.ts';
 import { statusCalls } from './api/status.ts';
 import { steeringCalls } from './api/steering.ts';
 import { topologyCalls } from './api/topology.ts';
+import { trustCalls } from './api/trust.ts';
 import { xdpCalls } from './api/xdp.ts';
 import type { Sources } from './sources.ts';
 
@@ -29,6 +30,7 @@ export const CALLS: readonly Call[] = [
   ...probeCalls,
   ...topologyCalls,
   ...beaconCalls,
+  ...trustCalls,
   ...healCalls,
   ...configCalls,
   ...documentCalls(() => CALLS),
@@ -58,6 +60,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   E_USAGE: 400,
   E_FORBIDDEN: 403,
   E_NOT_FOUND: 404,
+  E_BUSY: 503,
 };
 
 /** Answers one request. Never throws. */

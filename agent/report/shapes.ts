@@ -29,6 +29,85 @@ export const health = object({
   uptimeSeconds: number('of the agent'),
 });
 
+const iso = text('ISO 8601');
+
+const identityShape = object(
+  {
+    state: oneOf(
+      ['none', 'joining', 'member', 'late', 'ended', 'revoked'],
+      'late: its certificate has ended and is believed for its grace only; ended: that too is over',
+    ),
+    id: orNull(text('SPIFFE ID')),
+    key: text('fingerprint of its identity key'),
+    trustDomain: orNull(text('of the mesh')),
+    isSteward: flag('it may admit and renew others'),
+    notBefore: orNull(iso),
+    notAfter: orNull(iso),
+    now: text('the time by which this router goes, ISO 8601'),
+    clock: oneOf(['confirmed', 'unconfirmed', 'behind'], 'whether a steward has confirmed the wall clock'),
+    bundle: orNull(integer('sequence of the trust bundle')),
+    stewards: array(
+      object({ node: text('its name'), isReached: flag('there is a session with it'), notAfter: iso }),
+      'who may admit and renew',
+    ),
+    revoked: integer('routers that are revoked'),
+    sessions: integer('with others'),
+    openInvitations: integer('that nobody has used yet'),
+    trouble: text('in words; empty where all is well'),
+    suite: text('cipher suite in use'),
+    cryptography: array(
+      object({ algorithm: text('which'), provider: text('node:crypto or noble') }),
+      'which provider does what',
+    ),
+  },
+  'null on a router that is in no mesh of identities',
+);
+
+export const identity = object({
+  version,
+  identity: orNull(identityShape),
+  trouble: orNull(text('why there is none, in words')),
+});
+
+export const members = object({
+  version,
+  members: array(
+    object({
+      node: text('its name'),
+      key: text('fingerprint of its identity key'),
+      notAfter: iso,
+      by: text('the steward that renewed it last'),
+      isSteward: flag('is it a steward'),
+    }),
+    'known to this router, which are all where it is a steward',
+  ),
+  revoked: array(
+    object({ node: text('its name'), key: text('fingerprint'), at: iso, by: text('owner, or a steward') }),
+    'who is believed no longer',
+  ),
+});
+
+export const invitation = object({ version, text: text('for x0ctl join'), id: text('names it'), until: iso });
+
+export const candidate = object({
+  version,
+  candidate: orNull(
+    object({
+      node: text('its name'),
+      identity: text('its identity key, base64'),
+      spki: text('the key that it would issue with, base64'),
+    }),
+  ),
+});
+
+export const trustItems = object({
+  version,
+  items: array(
+    object({ kind: oneOf(['bundle', 'steward', 'revocation'], 'what it is'), bytes: text('base64') }),
+    'in the order in which another router can take them',
+  ),
+});
+
 const xdpLevel = oneOf(['native', 'generic', 'packet-socket', 'off'], 'what counts');
 
 export const status = object({
@@ -64,6 +143,7 @@ export const status = object({
     }),
     'interfaces under the mesh interface',
   ),
+  identity: orNull(identityShape),
   xdp: orNull(object({ level: xdpLevel, why: orNull(text('why it is not native')) }, 'null where bpf.enabled is 0')),
   heal: object({
     mode,

@@ -4,6 +4,9 @@ import type { Mac } from '../core/ids.ts';
 import type { Nanos } from '../core/time.ts';
 import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
 import type { MeshView } from '../mesh/mesh.ts';
+import type { Loose } from '../trust/join.ts';
+import type { Item } from '../trust/ledger.ts';
+import type { Member, TrustView } from '../trust/membership.ts';
 import type { ProbeView } from './api/probes.ts';
 import type { XdpView } from './api/xdp.ts';
 
@@ -94,6 +97,25 @@ export interface Degraded {
   readonly why: string;
 }
 
+/** What a person sees and does of identities. All but wake, view and trouble throw E_NOT_FOUND on a router without them. */
+export interface TrustDesk {
+  /** Loads what it needs, with new keys where there are none. Answers whether it is there. */
+  wake(): boolean;
+  /** null on a router that is in no mesh of identities. */
+  view(): (TrustView & { readonly suite: string; readonly providers: Readonly<Record<string, string>> }) | null;
+  /** Why there is no view, in words. */
+  trouble(): string | null;
+  join(invitation: string): void;
+  joinBy(method: 'ssh-host-key' | 'x509-proof', anchor: string): void;
+  invite(node: string, lifeMs: number): { readonly text: string; readonly id: string; readonly untilMs: number };
+  revoke(whom: string): void;
+  install(items: readonly Loose[]): void;
+  /** null while the other router is being asked. */
+  candidate(whom: string): { readonly node: string; readonly identity: Uint8Array; readonly spki: Uint8Array } | null;
+  members(): readonly Member[];
+  items(): readonly Item[];
+}
+
 /** All that the calls rest on. The daemon provides it; every function answers at once and does not throw. */
 export interface Sources {
   readonly version: string;
@@ -119,6 +141,7 @@ export interface Sources {
     secondsLeft(): number | null;
     decide(what: 'confirm' | 'revert', by: string): boolean;
   };
+  readonly trust?: TrustDesk;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

@@ -6,8 +6,8 @@ interface Database {
   prepare(sql: string): { all(...values: string[]): unknown[]; run(...values: string[]): unknown };
 }
 
-/** Classes of faults times repairs, and a good deal more. */
-const MOST = 1024;
+/** Classes of faults times repairs, what a mesh agrees on, and a good deal more. */
+const MOST = 2048;
 
 export class Memories {
   readonly #known = new Map<string, Memory>();

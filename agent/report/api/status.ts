@@ -6,6 +6,7 @@ import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
 import type { Sources } from '../sources.ts';
 import { type Call, call, seconds, type Unversioned } from './call.ts';
+import { identityOf } from './trust.ts';
 
 /** Reasons that are told, and open faults that are listed: more are a number. */
 const MOST_REASONS = 10;
@@ -113,6 +114,7 @@ function statusOf(sources: Sources): Unversioned<Of<typeof shapes.status>> {
       carrier,
       primary,
     })),
+    identity: identityOf(sources),
     xdp: xdp === null ? null : { level: xdp.level, why: xdp.why },
     heal: {
       mode: heal.mode,

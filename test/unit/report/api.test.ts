@@ -10,7 +10,7 @@ import { Outcomes } from '../../../agent/report/outcomes.ts';
 import { mismatch } from '../../../agent/report/shape.ts';
 import { COMMANDS, error } from '../../../agent/report/shapes.ts';
 import { port, Router, tables } from '../heal/harness.ts';
-import { type Asking, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
+import { type Asking, DESK, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
 
 const ROOT: Caller = { name: 'uid 0 (pid 1)', mayChange: true };
 const GUEST: Caller = { name: 'uid 1234 (pid 5)', mayChange: false };
@@ -23,6 +23,10 @@ function ask(method: string, url: string, { from = sources(), body = '', caller 
 const BODIES: Readonly<Record<string, string>> = {
   '/heal/mode': '{"mode":"observe"}',
   '/heal/kick': '{"lost":"02:00:00:00:01:0b"}',
+  '/trust/join': '{"invitation":"aaaaa"}',
+  '/trust/invite': '{"node":"shed","seconds":60}',
+  '/trust/revoke': '{"whom":"shed"}',
+  '/trust/install': '{"items":[{"kind":"bundle","bytes":"AAAA"}]}',
   '/config/check': JSON.stringify({ text: "config heal 'heal'\n\toption mode 'sometimes'\n", file: 'some/file' }),
 };
 
@@ -47,7 +51,7 @@ for (const call of CALLS) {
   if (call.shape === null) continue;
   test(`${call.method} ${call.path} answers in its documented shape, in good times and bad`, () => {
     for (const more of [{}, BROKEN]) {
-      const from = sources(more);
+      const from = sources({ trust: DESK, ...more });
       const { status, json, endpoint } = ask(call.method, call.path.replace('{id}', FAULT.id), {
         from,
         body: BODIES[call.path] ?? '',

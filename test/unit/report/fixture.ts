@@ -6,7 +6,7 @@ import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Decision, Fault } from '../../../agent/core/words.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 import { Mesh } from '../../../agent/mesh/mesh.ts';
-import type { JournalEntry, Sources } from '../../../agent/report/sources.ts';
+import type { JournalEntry, Sources, TrustDesk } from '../../../agent/report/sources.ts';
 
 export const SELF = '02:00:00:00:00:0a';
 const B = '02:00:00:00:00:0b';
@@ -126,6 +126,39 @@ export const BEACON: BeaconView = {
   jitterNs: 61_000,
   suspicions: 3,
   neighbours: [{ interface: 'eth0', address: B1, node: B, slot: 7, heard: 0.9375, state: 'alive', lastNs: 120 * MS }],
+};
+
+/** A steward of a mesh of two, and an invitation that it makes. */
+export const DESK: TrustDesk = {
+  wake: () => true,
+  view: () => ({
+    state: 'member',
+    id: 'spiffe://x0tta6bl4.mesh/router/attic',
+    key: 'ab'.repeat(32),
+    trustDomain: 'x0tta6bl4.mesh',
+    isSteward: true,
+    notBefore: Date.UTC(2026, 0, 2),
+    notAfter: Date.UTC(2026, 0, 3),
+    nowMs: Date.UTC(2026, 0, 2, 3),
+    clock: 'confirmed',
+    bundle: 1,
+    stewards: [{ node: 'attic', notAfter: Date.UTC(2027, 0, 2), isReached: true }],
+    revoked: [{ node: 'shed', key: 'cd'.repeat(32), at: Date.UTC(2026, 0, 2), by: 'ab'.repeat(32), isByOwner: false }],
+    sessions: 1,
+    openInvitations: 0,
+    trouble: '',
+    suite: 'X-Wing',
+    providers: { x25519: 'node:crypto', mlDsa65: 'noble' },
+  }),
+  trouble: () => null,
+  join() {},
+  joinBy() {},
+  invite: (_node, lifeMs) => ({ text: 'aaaaa-bbbbb', id: 'ff'.repeat(8), untilMs: Date.UTC(2026, 0, 2) + lifeMs }),
+  revoke() {},
+  install() {},
+  candidate: () => ({ node: 'attic', identity: new Uint8Array(4), spki: new Uint8Array(4) }),
+  members: () => [{ key: 'ab'.repeat(32), node: 'attic', notAfter: Date.UTC(2026, 0, 3), by: 'ab'.repeat(32) }],
+  items: () => [{ kind: 'bundle', bytes: new Uint8Array(4), hash: 'ef'.repeat(16) }],
 };
 
 export interface Asking extends Sources {

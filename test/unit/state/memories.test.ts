@@ -33,8 +33,8 @@ test('what was learned is there after a restart; the newest word counts, and wha
 test('memories are bounded, in memory as on the medium', { skip }, (t) => {
   const bench = new Bench(t);
   const state = bench.open({ directory: null });
-  for (let i = 0; i < 2000; i++) state.remember('repair', `x ${i}`, '[]');
-  assert.equal(state.memories().length, 1024);
+  for (let i = 0; i < 3000; i++) state.remember('repair', `x ${i}`, '[]');
+  assert.equal(state.memories().length, 2048);
   state.remember('repair', 'x 5', '[7]');
   assert.equal(state.memories().find(({ key }) => key === 'x 5')!.value, '[7]');
 });

@@ -1,0 +1,258 @@
+/** What the commands of identities do. The owner's key is used here, in x0ctl, and never handed to the agent. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../core/errors.ts';
+import { trustTools } from '../host/identity.ts';
+import { createKeyFile, readKeyFile } from '../host/key-file.ts';
+import type { Of } from '../report/shape.ts';
+import type * as shapes from '../report/shapes.ts';
+import { readCertificate } from '../trust/certificate.ts';
+import type { Loose } from '../trust/join.ts';
+import { newSecrets } from '../trust/keys.ts';
+import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner, openOwner } from '../trust/owner.ts';
+import { isNodeId, isTrustDomain } from '../trust/spiffe.ts';
+import { type BundleBody, type RevocationBody, readStatement } from '../trust/statement.ts';
+import { fingerprint, type Tools } from '../trust/svid.ts';
+import type { Client } from './client.ts';
+import { clean, type Terminal, table } from './terminal.ts';
+
+type Identity = Of<typeof shapes.identity>;
+type Screen = Pick<Terminal, 'columns' | 'color'>;
+
+const LOAD_MS = 20_000;
+const ANSWER_MS = 15_000;
+const POLL_MS = 200;
+
+/** Loads the agent's identity, with new keys where it has none. Throws what keeps it from that. */
+async function awake(agent: Client): Promise<void> {
+  for (const end = Date.now() + LOAD_MS; ; await sleep(POLL_MS)) {
+    const { done } = (await agent.post('/trust/wake', {})) as Of<typeof shapes.done>;
+    if (done) return;
+    const { trouble } = (await agent.get('/mesh/identity')) as Identity;
+    if (Date.now() > end)
+      throw new AgentError('E_KEY_FILE', `the agent has no identity: ${trouble ?? 'it takes too long'}`);
+  }
+}
+
+export async function found(
+  agent: Client,
+  file: string,
+  domain: string | undefined,
+  name: string,
+): Promise<{ readonly id: string | null; readonly trustDomain: string }> {
+  const trustDomain = domain ?? (await configured(agent));
+  if (!isTrustDomain(trustDomain))
+    throw new AgentError('E_USAGE', '--domain: expected lower-case letters, digits, dots, - and _');
+  if (name !== '' && !isNodeId(name))
+    throw new AgentError('E_USAGE', '--name: expected at most 63 letters, digits, dots, - and _');
+  await awake(agent);
+  const { identity } = (await agent.get('/mesh/identity')) as Identity;
+  if (identity?.bundle != null) throw new AgentError('E_USAGE', `this router is in ${identity.trustDomain} already`);
+  const { tools } = await trustTools();
+  const secrets = newSecrets(tools.suite);
+  createKeyFile(file, secrets);
+  const wallMs = Date.now();
+  const owner = makeOwner(tools, secrets, { trustDomain, wallMs });
+  const own = await candidateOf(agent, '');
+  const router = { ...own, node: name === '' ? own.node : name };
+  await install(agent, [makeBundle(owner, 1, [owner]), makeSteward(tools, owner, router, { wallMs })]);
+  const after = (await agent.get('/mesh/identity')) as Identity;
+  return { id: after.identity?.id ?? null, trustDomain };
+}
+
+export async function steward(agent: Client, file: string, router: string): Promise<string> {
+  const { tools, owner } = await ownerOf(agent, file);
+  const one = await candidateOf(agent, router === 'self' ? '' : router);
+  await install(agent, [makeSteward(tools, owner, one, { wallMs: Date.now() })]);
+  return one.node;
+}
+
+export async function revoke(agent: Client, file: string | undefined, router: string, keep: boolean): Promise<string> {
+  if (file === undefined) {
+    await agent.post('/trust/revoke', { whom: router });
+    return router;
+  }
+  const { owner, items } = await ownerOf(agent, file);
+  const { members } = (await agent.post('/trust/members', {})) as Of<typeof shapes.members>;
+  const stewards = items.flatMap(({ kind, bytes }) => {
+    const bound = kind === 'steward' ? readCertificate(bytes) : null;
+    return bound?.bound == null ? [] : [{ node: bound.commonName, key: fingerprint(bound.bound.identity) }];
+  });
+  const all = new Map([...members, ...stewards].map(({ node, key }) => [key, { node, key }]));
+  const matching = [...all.values()].filter(({ node, key }) => node === router || key === router);
+  const whom = /^[0-9a-f]{64}$/.test(router)
+    ? { key: router, node: matching[0]?.node ?? router.slice(0, 16) }
+    : matching[0];
+  if (whom === undefined)
+    throw new AgentError('E_NOT_FOUND', `no router called ${clean(router)} is known here: give its key`);
+  if (matching.length > 1)
+    throw new AgentError('E_NOT_FOUND', `several routers are called ${clean(router)}: give its key`);
+  const kept = keep ? revocationsIn(items).filter(({ signer }) => signer === whom.key) : [];
+  await install(agent, makeRevocations(owner, [whom, ...kept.map(({ body }) => body)], Date.now()));
+  return whom.node;
+}
+
+export async function rotate(agent: Client, file: string, next: string): Promise<number> {
+  const { tools, owner, items, bundle, root } = await ownerOf(agent, file);
+  const secrets = newSecrets(tools.suite);
+  createKeyFile(next, secrets);
+  const wallMs = Date.now();
+  const heir = makeOwner(tools, secrets, { trustDomain: owner.trustDomain, wallMs });
+  await install(agent, [makeBundle(owner, bundle.sequence + 1, [heir, root]), ...restated(tools, heir, items, wallMs)]);
+  return bundle.sequence + 1;
+}
+
+export async function finishRotation(agent: Client, file: string): Promise<number> {
+  const { tools, owner, items, bundle, root } = await ownerOf(agent, file);
+  if (bundle.roots.length < 2) throw new AgentError('E_USAGE', 'no change of the key is under way');
+  const bundles: Loose[] = [makeBundle(owner, bundle.sequence + 1, [root])];
+  await install(agent, [...restated(tools, owner, items, Date.now()), ...bundles]);
+  return bundle.sequence + 1;
+}
+
+export async function join(
+  agent: Client,
+  body: unknown,
+  patienceMs: number,
+): Promise<{ readonly id: string | null; readonly trouble: string }> {
+  await awake(agent);
+  await agent.post('/trust/join', body);
+  for (const end = Date.now() + patienceMs; ; await sleep(POLL_MS)) {
+    const { identity, trouble } = (await agent.get('/mesh/identity')) as Identity;
+    if (identity?.id != null) return { id: identity.id, trouble: '' };
+    const why = trouble ?? identity?.trouble ?? '';
+    if (Date.now() > end || identity?.state === 'none')
+      return { id: null, trouble: why === '' ? 'no answer so far; the agent goes on trying' : why };
+  }
+}
+
+/** Of the standard input, where the process list does not show it. */
+export async function readText(): Promise<string> {
+  let text = '';
+  for await (const chunk of process.stdin) {
+    text += chunk;
+    if (text.length > 4096) break;
+  }
+  return text.trim();
+}
+
+export async function invitationText({ text, until }: Of<typeof shapes.invitation>, qr: boolean): Promise<string> {
+  // Letters and digits in upper case make a QR code of few points.
+  const code = qr ? `${(await import('uqr')).renderUnicodeCompact(text.toUpperCase())}\n\n` : '';
+  return `${code}On the new router, until ${until}:
+
+  x0ctl join ${text}
+
+Whoever has this text can join in its place: it is good once.
+`;
+}
+
+export function membersText({ members, revoked }: Of<typeof shapes.members>, to: Screen): string {
+  const time = (iso: string) => iso.slice(0, 16).replace('T', ' ');
+  const all = table(
+    [
+      { title: 'ROUTER', of: ({ node }) => node },
+      { title: 'ROLE', of: ({ isSteward }) => (isSteward ? 'steward' : 'router') },
+      { title: 'UNTIL (UTC)', of: ({ notAfter }) => time(notAfter) },
+      { title: 'RENEWED BY', of: ({ by }) => by },
+      { title: 'KEY', of: ({ key }) => key.slice(0, 16) },
+    ],
+    members,
+    to,
+  );
+  if (revoked.length === 0) return all;
+  const gone = table(
+    [
+      { title: 'REVOKED', of: ({ node }) => node },
+      { title: 'AT (UTC)', of: ({ at }) => time(at) },
+      { title: 'BY', of: ({ by }) => by },
+      { title: 'KEY', of: ({ key }) => key.slice(0, 16) },
+    ],
+    revoked,
+    to,
+  );
+  return `${all}\n${gone}`;
+}
+
+async function configured(agent: Client): Promise<string> {
+  const { config } = (await agent.get('/config')) as { config?: { trust?: { domain?: string } } };
+  return config?.trust?.domain ?? 'x0tta6bl4.mesh';
+}
+
+interface OwnerAtWork {
+  readonly tools: Tools;
+  readonly owner: Owner;
+  readonly items: readonly Loose[];
+  /** The newest. */
+  readonly bundle: BundleBody;
+  readonly root: Uint8Array;
+}
+
+/** The owner of the mesh that the agent is in. Throws E_SVID where the key is another's. */
+async function ownerOf(agent: Client, file: string): Promise<OwnerAtWork> {
+  const secrets = readKeyFile(file);
+  const { tools } = await trustTools();
+  const answer = (await agent.post('/trust/items', {})) as Of<typeof shapes.trustItems>;
+  const items = answer.items.map(({ kind, bytes }) => ({ kind, bytes: Buffer.from(bytes, 'base64') }));
+  const bundle = items.flatMap(({ kind, bytes }) => (kind === 'bundle' ? [readStatement(bytes)?.body] : [])).at(-1);
+  if (bundle?.kind !== 'bundle') throw new AgentError('E_NOT_FOUND', 'this router is in no mesh of identities');
+  const key = tools.suite.identityKey(secrets.identity);
+  const own = bundle.roots.find((der) => {
+    const bound = readCertificate(der)?.bound;
+    return bound != null && Buffer.compare(bound.identity, key.publicKey) === 0;
+  });
+  if (own === undefined) throw new AgentError('E_SVID', `${file} is not the key of the owner of ${bundle.domain}`);
+  return { tools, owner: openOwner(tools, secrets, bundle.domain, own), items, bundle, root: own };
+}
+
+/** The stewards and the owner's revocations, as this owner's own word. */
+function restated(tools: Tools, owner: Owner, items: readonly Loose[], wallMs: number): Loose[] {
+  const stewards = items.flatMap(({ kind, bytes }) => {
+    const one = kind === 'steward' ? readCertificate(bytes) : null;
+    if (one?.bound == null) return [];
+    return [
+      makeSteward(tools, owner, { node: one.commonName, identity: one.bound.identity, spki: one.spki }, { wallMs }),
+    ];
+  });
+  const ofStewards = new Set(
+    items.flatMap(({ kind, bytes }) => {
+      const bound = kind === 'steward' ? readCertificate(bytes)?.bound : null;
+      return bound == null ? [] : [fingerprint(bound.identity)];
+    }),
+  );
+  const revoked = revocationsIn(items).filter(({ signer }) => !ofStewards.has(signer));
+  return [
+    ...stewards,
+    ...makeRevocations(
+      owner,
+      revoked.map(({ body }) => body),
+      wallMs,
+    ),
+  ];
+}
+
+function revocationsIn(items: readonly Loose[]): { readonly signer: string; readonly body: RevocationBody }[] {
+  return items.flatMap(({ kind, bytes }) => {
+    const statement = kind === 'revocation' ? readStatement(bytes) : null;
+    return statement?.body.kind === 'revocation' ? [{ signer: statement.signer, body: statement.body }] : [];
+  });
+}
+
+async function candidateOf(
+  agent: Client,
+  whom: string,
+): Promise<{ node: string; identity: Uint8Array; spki: Uint8Array }> {
+  for (const end = Date.now() + ANSWER_MS; ; await sleep(POLL_MS)) {
+    const { candidate } = (await agent.post('/trust/candidate', { whom })) as Of<typeof shapes.candidate>;
+    if (candidate !== null) {
+      const { node, identity, spki } = candidate;
+      return { node, identity: Buffer.from(identity, 'base64'), spki: Buffer.from(spki, 'base64') };
+    }
+    if (Date.now() > end) throw new AgentError('E_NOT_FOUND', `${clean(whom)} does not answer`);
+  }
+}
+
+async function install(agent: Client, items: readonly Loose[]): Promise<void> {
+  await agent.post('/trust/install', {
+    items: items.map(({ kind, bytes }) => ({ kind, bytes: Buffer.from(bytes).toString('base64') })),
+  });
+}

@@ -1,0 +1,235 @@
+/**
+ * The identity of this router in its mesh. x0d loads nothing of it on a router that has none: what is here only looks for
+ * the key file, and wakes the rest when there is one, or when a person founds or joins a mesh.
+ */
+import { existsSync } from 'node:fs';
+import type { Config } from '../config/schema.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
+import { MS, SECOND } from '../core/time.ts';
+import type { Decision } from '../core/words.ts';
+import type { Identity } from '../host/identity.ts';
+import type { TrustDesk } from '../report/sources.ts';
+import type { Attestor } from '../trust/attest.ts';
+import type { TrustEffect, TrustSettings } from '../trust/membership.ts';
+import { Policy, type Power, readRule } from '../trust/policy.ts';
+import type { Agent, Part } from './part.ts';
+
+/** Of what others decide how often it comes, one entry of the journal in so long. */
+const REFUSALS_EVERY = 60 * SECOND;
+const HARMLESS: ReadonlySet<Power> = new Set<Power>(['read-status', 'tell-faults']);
+
+export interface Trust extends Part {
+  /** null on a router that is in no mesh of identities, and until it is loaded. */
+  identity(): Identity | null;
+  /** Whether somebody who has proved this SPIFFE ID may do so here; the journal says why. */
+  permits(id: string, power: Power): boolean;
+  /** Called once, when there is an identity to work with: at the start, or when a person founds or joins a mesh. */
+  onLoaded(use: (identity: Identity) => void): void;
+}
+
+export function trust(started: Config, agent: Agent): Trust {
+  const { log, state, host, now } = agent;
+  let config = started;
+  let policy = policyOf(started);
+  let identity: Identity | null = null;
+  let loading: Promise<void> | null = null;
+  let trouble: AgentError | null = null;
+  let entries = 0;
+  /** When each kind of refusal was written down last. */
+  const refused = new Map<string, number>();
+  const users: ((identity: Identity) => void)[] = [];
+  const { directory } = started.state;
+  const keyFile = `${directory}/identity.key`;
+
+  async function load(create: boolean): Promise<void> {
+    try {
+      const [{ openIdentity }, attestors] = await Promise.all([import('../host/identity.ts'), attestorsOf(config)]);
+      const opened = await openIdentity({
+        keyFile,
+        create,
+        settings: settingsOf(config),
+        attestors,
+        kept: state.kept(),
+        now,
+        wall: () => Date.now(),
+        log,
+        keep: (key, value) => host.carryOut({ type: 'remember', kind: 'trust', key, value }),
+        decided,
+      });
+      identity = opened;
+      trouble = null;
+      for (const use of users) use(opened);
+    } catch (thrown) {
+      trouble = asAgentError(thrown);
+      log.error(`no identity: ${trouble.message}`, { code: trouble.code });
+    }
+    loading = null;
+  }
+
+  function wake(create: boolean): void {
+    if (identity === null) loading ??= load(create);
+  }
+
+  function decided(effect: TrustEffect & { type: 'decided' }): void {
+    if (effect.what.startsWith('not-')) {
+      if (now() - (refused.get(effect.what) ?? Number.NEGATIVE_INFINITY) < REFUSALS_EVERY) return;
+      refused.set(effect.what, now());
+    }
+    const decision = decisionOf(effect, `e${state.epoch}-t${++entries}`, now());
+    host.carryOut({ type: 'journal', decision });
+    log.info(`${effect.what}: ${effect.who}`, { why: effect.why });
+  }
+
+  function awake(): Identity {
+    if (identity !== null) return identity;
+    if (loading !== null) throw new AgentError('E_BUSY', 'the identity is being loaded');
+    if (trouble !== null) throw trouble;
+    throw new AgentError('E_NOT_FOUND', 'this router is in no mesh of identities: x0ctl mesh init, or x0ctl join TEXT');
+  }
+
+  const desk: TrustDesk = {
+    wake() {
+      wake(true);
+      return identity !== null;
+    },
+    view: () => {
+      if (identity === null) return null;
+      const { tools, inUse, machine } = identity;
+      return { ...machine.view(now()), suite: tools.suite.name, providers: inUse };
+    },
+    trouble: () => trouble?.message ?? (loading === null ? null : 'it is being loaded'),
+    join(text) {
+      const one = awake();
+      one.carryOut(one.machine.join(text, now()));
+    },
+    joinBy(method, anchor) {
+      const one = awake();
+      void joinBy(one, method, anchor, config, now).catch((thrown) => {
+        trouble = asAgentError(thrown);
+        log.error(`the joining could not begin: ${trouble.message}`, { code: trouble.code });
+      });
+    },
+    invite(node, lifeMs) {
+      const one = awake();
+      const { text, id, untilMs, effects } = one.machine.invite(node, lifeMs, now());
+      one.carryOut(effects);
+      return { text, id, untilMs };
+    },
+    revoke(whom) {
+      const one = awake();
+      one.carryOut(one.machine.revoke(whom, now()));
+    },
+    install(items) {
+      const one = awake();
+      one.carryOut(one.machine.install(items, now()));
+    },
+    candidate(whom) {
+      const one = awake();
+      if (whom === '') return one.machine.candidate();
+      const { found, effects } = one.machine.candidateOf(whom, now());
+      one.carryOut(effects);
+      return found;
+    },
+    members: () => awake().machine.members(),
+    items: () => awake().machine.items(),
+  };
+
+  if (existsSync(keyFile)) wake(false);
+  return {
+    shows: { trust: desk },
+    identity: () => identity,
+    permits(id, power) {
+      const { isAllowed, why } = policy.decide(id, power);
+      // What is only looked at, and allowed, would fill the journal with nothing.
+      if (!isAllowed || !HARMLESS.has(power))
+        decided({ type: 'decided', what: isAllowed ? 'allowed' : 'not-allowed', who: `${id}: ${power}`, why });
+      return isAllowed;
+    },
+    onLoaded(use) {
+      users.push(use);
+      if (identity !== null) use(identity);
+    },
+    degraded() {
+      const view = desk.view();
+      if (trouble !== null) return [{ part: 'identity', level: 'none', why: trouble.message }];
+      return view === null || view.trouble === '' ? [] : [{ part: 'identity', level: view.state, why: view.trouble }];
+    },
+    settle(next) {
+      config = next;
+      policy = policyOf(next);
+      identity?.machine.settle(settingsOf(next));
+    },
+    close: () => identity?.close(),
+  };
+}
+
+function policyOf({ trust: { allow } }: Config): Policy {
+  return new Policy(allow.map(readRule));
+}
+
+function settingsOf({ trust: { life, grace } }: Config): TrustSettings {
+  return { lifeMs: life / MS, graceMs: grace / MS };
+}
+
+async function attestorsOf({ trust: { ssh_allowed, x509_authority } }: Config): Promise<Attestor[]> {
+  const found: Attestor[] = [];
+  if (ssh_allowed.length > 0) {
+    const { readSshAllowed, sshAttestor } = await import('../trust/ssh.ts');
+    found.push(sshAttestor(ssh_allowed.map(readSshAllowed)));
+  }
+  if (x509_authority.length > 0) {
+    const [{ x509Attestor }, { readCertificates }] = await Promise.all([
+      import('../trust/x509.ts'),
+      import('../host/x509-file.ts'),
+    ]);
+    found.push(x509Attestor(x509_authority.flatMap(readCertificates)));
+  }
+  return found;
+}
+
+async function joinBy(
+  one: Identity,
+  method: 'ssh-host-key' | 'x509-proof',
+  anchor: string,
+  { trust: { x509_certificate, x509_key } }: Config,
+  now: Agent['now'],
+): Promise<void> {
+  if (method === 'ssh-host-key') {
+    const [{ sshProver }, { readSshHostKey, SSH_HOST_KEYS }] = await Promise.all([
+      import('../trust/ssh.ts'),
+      import('../host/ssh-key.ts'),
+    ]);
+    const file = SSH_HOST_KEYS.find((path) => existsSync(path)) ?? SSH_HOST_KEYS[0];
+    one.carryOut(one.machine.joinWith(sshProver(readSshHostKey(file)), anchor, now()));
+    return;
+  }
+  const [{ x509Prover }, { openHolder }] = await Promise.all([
+    import('../trust/x509.ts'),
+    import('../host/x509-file.ts'),
+  ]);
+  one.carryOut(one.machine.joinWith(x509Prover(openHolder(x509_certificate, x509_key)), anchor, now()));
+}
+
+/** As the journal has it: no fault, but something that was asked for, and why it was done or not. */
+function decisionOf(effect: TrustEffect & { type: 'decided' }, id: string, at: number): Decision {
+  const what = `${effect.what} ${effect.who}`;
+  return {
+    fault: {
+      id,
+      class: 'asked',
+      at,
+      interface: null,
+      interfaceIndex: null,
+      peer: null,
+      confidence: 1,
+      evidence: [{ source: 'trust', what, at }],
+      affected: [],
+    },
+    step: effect.what.startsWith('not-') ? 'dropped' : 'done',
+    at,
+    action: 'none',
+    alternatives: [],
+    why: effect.why,
+    result: what,
+  };
+}

@@ -1,0 +1,39 @@
+/** Certificates and keys of others' making, as PEM files: for attestation by X.509. */
+import { createPrivateKey, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { AgentError } from '../core/errors.ts';
+import type { X509Holder } from '../trust/x509.ts';
+
+/** The certificates of a PEM file, as DER. Throws E_KEY_FILE. */
+export function readCertificates(file: string): Uint8Array[] {
+  const blocks = read(file).matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
+  const found = [...blocks].map(([, base64]) => Buffer.from(base64!, 'base64'));
+  if (found.length === 0) throw new AgentError('E_KEY_FILE', `${file} has no certificate in PEM`, { file });
+  return found;
+}
+
+/** A certificate with its chain and its private key. Throws E_KEY_FILE, which quotes nothing of them. */
+export function openHolder(certificateFile: string, keyFile: string): X509Holder {
+  const chain = readCertificates(certificateFile);
+  const pem = read(keyFile);
+  let key: ReturnType<typeof createPrivateKey>;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    throw new AgentError('E_KEY_FILE', `${keyFile} has no private key without a passphrase`, { file: keyFile });
+  }
+  const isPlain = key.asymmetricKeyType === 'ed25519' || key.asymmetricKeyType === 'ed448';
+  return { chain, sign: (message) => sign(isPlain ? null : 'sha256', message, key) };
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    throw new AgentError('E_KEY_FILE', `${file === '' ? 'no file' : file} cannot be read: ${code}`, {
+      file,
+      errno: code,
+    });
+  }
+}

@@ -1,0 +1,179 @@
+/** Identities: who this router is, who the others are, and what a person does about it. */
+import type { Of } from '../shape.ts';
+import * as shapes from '../shapes.ts';
+import type { Sources, TrustDesk } from '../sources.ts';
+import { type Call, call, type Unversioned, usage } from './call.ts';
+
+const LONGEST_INVITATION_MS = 30 * 24 * 3_600_000;
+/** Of what the owner installs at once. */
+const MOST_ITEMS = 300;
+const KINDS = ['bundle', 'steward', 'revocation'] as const;
+
+export const trustCalls: readonly Call[] = [
+  call({
+    method: 'GET',
+    path: '/mesh/identity',
+    help: 'Who this router is in its mesh of identities, how long, and which cryptography is in use.',
+    shape: shapes.identity,
+    answer: ({ sources }) => ({ identity: identityOf(sources), trouble: sources.trust?.trouble() ?? null }),
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/members',
+    help: 'The routers that this steward knows to be in, and whoever is revoked.',
+    shape: shapes.members,
+    answer: ({ sources }) => membersOf(deskOf(sources)),
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/wake',
+    help: 'Loads what identities need, and makes this router keys where it has none.',
+    changing: true,
+    shape: shapes.done,
+    answer: ({ sources }) => {
+      const done = deskOf(sources).wake();
+      return { done, message: done ? 'ready' : 'being loaded' };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/join',
+    help: 'Joins a mesh: by an invitation, by the SSH host key or by an X.509 certificate. /mesh/identity tells what came of it.',
+    changing: true,
+    body: [
+      { name: 'invitation', type: 'string', help: 'its text; else method and anchor' },
+      { name: 'method', type: 'string', help: 'ssh-host-key or x509-proof' },
+      { name: 'anchor', type: 'string', help: "16 to 64 digits of the fingerprint of the owner's key" },
+    ],
+    shape: shapes.done,
+    answer: ({ sources, body: { invitation, method, anchor } }) => {
+      const desk = deskOf(sources);
+      if (typeof invitation === 'string') desk.join(invitation);
+      else if ((method === 'ssh-host-key' || method === 'x509-proof') && typeof anchor === 'string')
+        desk.joinBy(method, anchor);
+      else throw usage('expected an invitation, or a method (ssh-host-key, x509-proof) and an anchor');
+      return { done: true, message: 'joining' };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/invite',
+    help: 'Makes an invitation for one router; by a steward.',
+    changing: true,
+    body: [
+      { name: 'node', type: 'string', help: 'what the router will be called; may be left out' },
+      { name: 'seconds', type: 'integer', help: 'how long it is good for' },
+    ],
+    shape: shapes.invitation,
+    answer: ({ sources, body: { node = '', seconds = 3600 } }) => {
+      const lifeMs = typeof seconds === 'number' ? seconds * 1000 : Number.NaN;
+      if (typeof node !== 'string') throw usage('node: expected a name');
+      if (!(lifeMs >= 60_000 && lifeMs <= LONGEST_INVITATION_MS)) throw usage('seconds: expected 60 to 2592000');
+      const { text, id, untilMs } = deskOf(sources).invite(node, lifeMs);
+      return { text, id, until: new Date(untilMs).toISOString() };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/revoke',
+    help: 'Revokes a router, by a steward. A steward is revoked by the owner: x0ctl mesh revoke --owner-key.',
+    changing: true,
+    body: [{ name: 'whom', type: 'string', help: 'its name, or the fingerprint of its key' }],
+    shape: shapes.done,
+    answer: ({ sources, body: { whom } }) => {
+      if (typeof whom !== 'string') throw usage('whom: expected a name or a fingerprint');
+      deskOf(sources).revoke(whom);
+      return { done: true, message: `${whom} is revoked` };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/candidate',
+    help: 'With which key would a router issue? For the owner, who makes it a steward. Empty while it is being asked.',
+    body: [{ name: 'whom', type: 'string', help: 'its name or fingerprint; this router without it' }],
+    shape: shapes.candidate,
+    answer: ({ sources, body: { whom = '' } }) => {
+      if (typeof whom !== 'string') throw usage('whom: expected a name or a fingerprint');
+      const found = deskOf(sources).candidate(whom);
+      if (found === null) return { candidate: null };
+      const { node, identity, spki } = found;
+      return { candidate: { node, identity: base64(identity), spki: base64(spki) } };
+    },
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/items',
+    help: 'What the mesh agrees on: the trust bundles, the certificates of the stewards, the revocations.',
+    shape: shapes.trustItems,
+    answer: ({ sources }) => ({
+      items: deskOf(sources)
+        .items()
+        .map(({ kind, bytes }) => ({ kind, bytes: base64(bytes) })),
+    }),
+  }),
+  call({
+    method: 'POST',
+    path: '/trust/install',
+    help: 'Takes what the owner has signed, and tells the mesh.',
+    changing: true,
+    body: [{ name: 'items', type: 'string', help: 'a list of {kind, bytes}, bytes in base64' }],
+    shape: shapes.done,
+    answer: ({ sources, body: { items } }) => {
+      if (!Array.isArray(items) || items.length > MOST_ITEMS) throw usage('items: expected a list');
+      const read = items.map((one: { kind?: unknown; bytes?: unknown }) => {
+        const kind = KINDS.find((known) => known === one?.kind);
+        if (kind === undefined || typeof one.bytes !== 'string') throw usage('items: expected kind and bytes');
+        return { kind, bytes: Buffer.from(one.bytes, 'base64') };
+      });
+      deskOf(sources).install(read);
+      return { done: true, message: `${read.length} taken` };
+    },
+  }),
+];
+
+/** For /mesh/status and /mesh/identity. */
+export function identityOf({ trust }: Sources): Of<typeof shapes.identity>['identity'] {
+  const view = trust?.view() ?? null;
+  if (view === null) return null;
+  const { providers, nowMs, notBefore, notAfter, stewards, revoked, ...rest } = view;
+  const time = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
+  return {
+    ...rest,
+    now: new Date(nowMs).toISOString(),
+    notBefore: time(notBefore),
+    notAfter: time(notAfter),
+    stewards: stewards.map(({ node, notAfter: ends, isReached }) => ({ node, isReached, notAfter: time(ends)! })),
+    revoked: revoked.length,
+    cryptography: Object.entries(providers).map(([algorithm, provider]) => ({ algorithm, provider })),
+  };
+}
+
+function membersOf(desk: TrustDesk): Unversioned<Of<typeof shapes.members>> {
+  const view = desk.view();
+  const nodes = new Map(desk.members().map(({ key, node }) => [key, node]));
+  const stewards = new Set(view?.stewards.map(({ node }) => node));
+  return {
+    members: desk.members().map(({ key, node, notAfter, by }) => ({
+      node,
+      key,
+      notAfter: new Date(notAfter).toISOString(),
+      by: nodes.get(by) ?? by.slice(0, 16),
+      isSteward: stewards.has(node),
+    })),
+    revoked: (view?.revoked ?? []).map(({ node, key, at, by, isByOwner }) => ({
+      node,
+      key,
+      at: new Date(at).toISOString(),
+      by: isByOwner ? 'owner' : (nodes.get(by) ?? by.slice(0, 16)),
+    })),
+  };
+}
+
+function deskOf({ trust }: Sources): TrustDesk {
+  if (trust === undefined) throw usage('this agent knows no identities');
+  return trust;
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
+}

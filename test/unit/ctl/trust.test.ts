@@ -1,0 +1,278 @@
+/** The commands of identities, against the agent's part for them on real sockets, files and databases. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { build, type Config } from '../../../agent/config/schema.ts';
+import type { Effect } from '../../../agent/core/effect.ts';
+import { Log } from '../../../agent/core/log.ts';
+import type { Decision } from '../../../agent/core/words.ts';
+import { main } from '../../../agent/ctl/main.ts';
+import type { Agent } from '../../../agent/daemon/part.ts';
+import { type Trust, trust } from '../../../agent/daemon/trust.ts';
+import { hear } from '../../../agent/host/http.ts';
+import type { Identity } from '../../../agent/host/identity.ts';
+import { openState, type State } from '../../../agent/host/state.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import { mismatch } from '../../../agent/report/shape.ts';
+import * as shapes from '../../../agent/report/shapes.ts';
+import { OWN } from '../../../agent/trust/membership.ts';
+import { sources } from '../report/fixture.ts';
+
+interface Router {
+  readonly directory: string;
+  readonly socket: string;
+  readonly part: Trust;
+  readonly state: State;
+  readonly journal: Decision[];
+  readonly lines: string[];
+}
+
+let sockets = 0;
+const now = () => Math.round(performance.now() * 1e6);
+
+async function router(
+  t: TestContext,
+  directory = mkdtempSync(join(tmpdir(), 'x0-trust-')),
+  options: Record<string, unknown> = {},
+): Promise<Router> {
+  const lines: string[] = [];
+  const journal: Decision[] = [];
+  const log = new Log('debug', (line) => void lines.push(line));
+  const config: Config = build(({ path, option }) =>
+    path === 'state.directory' ? directory : (options[path] ?? option.default),
+  );
+  const state = openState({
+    directory,
+    journalEntries: 1000,
+    sizeLimitKib: 4096,
+    writeIntervalNs: 1e9,
+    now,
+    wall: Date.now,
+    log,
+  });
+  const carryOut = (effect: Effect) => {
+    if (effect.type === 'remember') state.remember(effect.kind, effect.key, effect.value);
+    if (effect.type === 'journal') journal.push(effect.decision);
+  };
+  const part = trust(config, { log, state, now, host: { carryOut } } as unknown as Agent);
+  const socket = join(directory, `${process.pid}-${++sockets}.sock`);
+  const from = { ...sources(), ...part.shows };
+  const server = createServer(hear(from, new Metrics(), () => ({ name: 'uid 0', mayChange: true })));
+  await new Promise<void>((listening) => server.listen(socket, listening));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+    part.close?.();
+    state.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return { directory, socket, part, state, journal, lines };
+}
+
+/** Two agents that are each other's neighbours: bytes go from one to the other, sessions stand while both believe. */
+function wire(a: Router, b: Router): void {
+  const both: [Identity | null, Identity | null] = [null, null];
+  let isOpen = false;
+  const keyOf = (one: Identity) => one.machine.view(now()).key;
+  const meet = () => {
+    const [one, two] = both;
+    const [c1, c2] = [one?.current(), two?.current()];
+    if (isOpen || one === null || two === null || c1 == null || c2 == null) return;
+    const [of1, of2] = [two.verify(c1.chain), one.verify(c2.chain)];
+    if (!of1.ok || !of2.ok) return;
+    isOpen = true;
+    setImmediate(() => {
+      one.feed({ type: 'session-up', peer: of2 });
+      two.feed({ type: 'session-up', peer: of1 });
+    });
+  };
+  for (const [i, { part }] of [a, b].entries())
+    part.onLoaded((one) => {
+      both[i] = one;
+      const other = () => both[1 - i];
+      one.attach({
+        send(_key, bytes) {
+          // What was said before the end of a session still arrives.
+          if (isOpen) setImmediate(() => other()?.feed({ type: 'message', key: keyOf(one), bytes }));
+        },
+        joinSend: (conversation, bytes) =>
+          void setImmediate(() =>
+            other()?.feed({ type: 'joining', conversation: conversation === OWN ? 'them' : OWN, bytes }),
+          ),
+        distrust() {
+          isOpen = false;
+          setImmediate(() => {
+            for (const [j, each] of both.entries())
+              if (both[1 - j] != null) each?.feed({ type: 'session-down', key: keyOf(both[1 - j]!) });
+          });
+        },
+        reach() {},
+        credential: () => setImmediate(meet),
+      });
+    });
+}
+
+async function x0ctl(at: Router, ...argv: string[]): Promise<{ status: number; out: string; err: string }> {
+  let [out, err] = ['', ''];
+  const status = await main(argv, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    columns: 80,
+    rows: 24,
+    isScreen: false,
+    color: false,
+    environment: { X0_SOCKET: at.socket },
+    sleep: () => Promise.resolve(),
+  });
+  return { status, out, err };
+}
+
+async function well(at: Router, ...argv: string[]): Promise<string> {
+  const { status, out, err } = await x0ctl(at, ...argv);
+  assert.equal(status, 0, `${argv.join(' ')}: ${out}${err}`);
+  return out;
+}
+
+const ownerKey = ({ directory }: Router) => join(directory, 'owner.key');
+
+test('a mesh of two, by hand: init, invite, join, members, steward, rotate, revoke, and it all survives a restart', async (t) => {
+  const [attic, kitchen] = [await router(t), await router(t)];
+  wire(attic, kitchen);
+  assert.deepEqual(
+    readdirSync(attic.directory).filter((name) => name.endsWith('.key')),
+    [],
+  );
+  assert.match((await x0ctl(attic, 'invite')).err, /x0ctl mesh init/);
+  assert.doesNotMatch(await well(attic, 'status').catch(() => ''), /identity/);
+
+  const owner = ownerKey(attic);
+  assert.match(
+    await well(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', owner),
+    /router\/attic, the first steward/,
+  );
+  for (const file of [owner, join(attic.directory, 'identity.key')]) assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.match((await x0ctl(attic, 'mesh', 'init', '--owner-key', owner)).err, /in x0tta6bl4\.mesh already/);
+
+  const shown = await well(attic, 'invite', 'kitchen', '--qr');
+  assert.match(shown, /[█▀▄]/);
+  const text = /x0ctl join (\S+)/.exec(shown)![1]!;
+  assert.match(await well(kitchen, 'join', text), /router\/kitchen\./);
+  assert.equal((await x0ctl(kitchen, 'join', text)).status, 2);
+  const members = JSON.parse(await well(attic, 'mesh', 'members', '--json'));
+  assert.equal(mismatch(shapes.members.schema, members), null);
+  assert.deepEqual(members.members.map(({ node }: { node: string }) => node).sort(), ['attic', 'kitchen']);
+  const rows = await well(attic, 'mesh', 'members');
+  assert.match(rows, /^attic +steward /m);
+  assert.match(await well(kitchen, 'status'), /identity +spiffe:\/\/x0tta6bl4\.mesh\/router\/kitchen: member\n.*until/);
+  assert.equal(mismatch(shapes.status.schema, JSON.parse(await well(kitchen, 'status', '--json'))), null);
+  assert.match(attic.journal.at(-1)!.why, /^invitation /);
+  assert.equal(attic.journal.at(-1)!.result, 'admitted kitchen');
+
+  assert.equal((await x0ctl(kitchen, 'invite')).status, 4, 'no steward');
+  assert.match(await well(attic, 'mesh', 'steward', 'kitchen', '--owner-key', owner), /kitchen is a steward/);
+  await until(() => kitchen.part.identity()!.machine.view(now()).isSteward);
+  await well(kitchen, 'invite');
+
+  const next = join(attic.directory, 'next.key');
+  assert.match(await well(attic, 'mesh', 'rotate', '--owner-key', owner, '--new-key', next), /Trust bundle 2/);
+  assert.match(await well(attic, 'mesh', 'rotate', '--owner-key', next, '--finish'), /Trust bundle 3/);
+  await until(() => kitchen.part.identity()!.machine.view(now()).bundle === 3);
+  assert.match((await x0ctl(attic, 'mesh', 'steward', 'self', '--owner-key', owner)).err, /not the key of the owner/);
+  assert.equal(kitchen.part.identity()!.machine.view(now()).state, 'member');
+
+  assert.equal((await x0ctl(attic, 'mesh', 'revoke', 'kitchen')).status, 4, 'a steward');
+  assert.match(await well(attic, 'mesh', 'revoke', 'kitchen', '--owner-key', next), /kitchen is revoked/);
+  await until(() => kitchen.part.identity()!.machine.view(now()).state === 'revoked');
+  assert.match(await well(attic, 'mesh', 'members'), /^kitchen +\S+ \S+ owner/m);
+
+  attic.state.flush();
+  const again = await router(t, endOf(attic));
+  await until(() => again.part.identity() !== null);
+  const view = again.part.identity()!.machine.view(now());
+  assert.equal(view.state, 'member');
+  assert.ok(view.isSteward);
+  assert.deepEqual(
+    view.revoked.map(({ node }) => node),
+    ['kitchen'],
+  );
+  assert.deepEqual(again.state.memories(), [], 'machines are told nothing of it');
+  for (const line of [...attic.lines, ...kitchen.lines]) assert.ok(!line.includes(text.slice(6, 30)));
+});
+
+/** The directory of a router that has ended, for its next life. */
+function endOf({ directory, state, part }: Router): string {
+  part.close?.();
+  state.close();
+  return directory;
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const end = Date.now() + 5000; !isSo(); ) {
+    assert.ok(Date.now() < end, 'it does not come');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+test('what is wrong is said, and no key is overwritten', async (t) => {
+  const one = await router(t);
+  const cases: readonly [argv: readonly string[], status: number, says: RegExp][] = [
+    [['mesh', 'members'], 4, /x0ctl mesh init, or x0ctl join/],
+    [['mesh', 'init', '--domain', 'A B'], 2, /--domain/],
+    [['mesh', 'init', '--name', 'a/b'], 2, /--name/],
+    [['mesh', 'rotate'], 2, /--new-key FILE or --finish/],
+    [['mesh', 'revoke', 'x', '--owner-key', '/nowhere'], 5, /ENOENT/],
+    [['join'], 2, /TEXT/],
+    [['join', '--ssh-host-key'], 2, /--anchor/],
+    [['join', 'hello'], 2, /no invitation/],
+    [['invite', '--minutes', '0'], 2, /minutes/],
+  ];
+  for (const [argv, status, says] of cases) {
+    const answer = await x0ctl(one, ...argv);
+    assert.match(answer.err, says, argv.join(' '));
+    assert.equal(answer.status, status, argv.join(' '));
+  }
+  const owner = ownerKey(one);
+  await well(one, 'mesh', 'init', '--owner-key', owner);
+  const bytes = readFileSync(owner);
+  const other = await router(t);
+  assert.match((await x0ctl(other, 'mesh', 'init', '--owner-key', owner)).err, /EEXIST/);
+  assert.deepEqual(readFileSync(owner), bytes);
+  assert.match((await x0ctl(one, 'mesh', 'revoke', 'nobody', '--owner-key', owner)).err, /no router called nobody/);
+});
+
+test('a policy decides what a proven ID may do, and the journal says why', async (t) => {
+  const rules = ['spiffe://x0tta6bl4.mesh/router/* read-status', 'spiffe://x0tta6bl4.mesh/router/desk admit'];
+  const one = await router(t, undefined, { 'trust.allow': rules });
+  const desk = 'spiffe://x0tta6bl4.mesh/router/desk';
+  assert.ok(one.part.permits(desk, 'read-status'));
+  assert.deepEqual(one.journal, []);
+  assert.ok(one.part.permits(desk, 'admit'));
+  assert.ok(!one.part.permits(desk, 'revoke'));
+  assert.ok(!one.part.permits('spiffe://other.mesh/router/desk', 'read-status'));
+  assert.deepEqual(
+    one.journal.map(({ result, why, step }) => [step, result, why]),
+    [
+      ['done', `allowed ${desk}: admit`, `the rule for ${desk} allows it`],
+      ['dropped', `not-allowed ${desk}: revoke`, `no rule for ${rules[0]!.split(' ')[0]} or ${desk} allows it`],
+    ],
+  );
+});
+
+test('a key file that others could read keeps the identity from loading, and says so', async (t) => {
+  const one = await router(t);
+  await well(one, 'mesh', 'init', '--owner-key', ownerKey(one));
+  const directory = endOf(one);
+  const { chmodSync } = await import('node:fs');
+  chmodSync(join(directory, 'identity.key'), 0o644);
+  const two = await router(t, directory);
+  await until(() => two.part.degraded!({} as Config).length > 0);
+  assert.match(two.part.degraded!({} as Config)[0]!.why, /its mode is 644/);
+  assert.match((await x0ctl(two, 'mesh', 'members')).err, /its mode is 644/);
+});
