@@ -76,7 +76,7 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
   'bridge-loop': () => ({ nodes: ['r0', 'r2'], for_s: 60 }),
   // A download keeps a router busy for less than a minute, and an upgrade takes its memory for a moment.
   'cpu-hog': atNode({ processes: 3, for_s: 90 }),
-  'memory-pressure': atNode({ leave_mib: 20, for_s: 60 }),
+  'memory-pressure': atNode({ leave_mib: 20, for_s: 90 }),
   'clock-stepped': (turn) => ({ node: 'r0', step_s: turn % 2 === 0 ? 3600 : -7200 }),
 };
 
