@@ -4,9 +4,10 @@
  *
  *     node tools/build.ts [--only x0d|x0twin|x0ctl]
  *
- * One file each, so that a start reads one file; but x0ctl, whose every start counts, is parted (dist/x0ctl-*.mjs), so that a
- * command loads what it needs and no more. better-sqlite3 stays outside (it has a native part), and so do the
- * optional raw-socket and @openforge-sh/liboqs. `X0_VERSION` in the sources becomes package.json's version. The native shim is looked for beside the bundle, then in native/build.
+ * Parted (dist/x0d-*.mjs, dist/x0ctl-*.mjs), so that what a router does not use is not read: it costs memory in x0d and time in
+ * x0ctl. better-sqlite3 stays outside (it has a native part), and so do the optional raw-socket and @openforge-sh/liboqs.
+ * `X0_VERSION` in the sources becomes package.json's version. The native shim is looked for beside the bundle, then in
+ * native/build.
  */
 import { chmodSync, globSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,13 +27,13 @@ const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 for (const name of names) {
   const outfile = join(ROOT, 'dist', `${name}.mjs`);
   // Names of parts follow their contents: those of another build would stay.
-  if (name === 'x0ctl') for (const old of globSync('dist/x0ctl-*', { cwd: ROOT })) rmSync(join(ROOT, old));
+  for (const old of globSync(`dist/${name}-*`, { cwd: ROOT })) rmSync(join(ROOT, old));
   await build({
     absWorkingDir: ROOT,
     entryPoints: { [name]: PROGRAMS[name] },
     outdir: 'dist',
     outExtension: { '.js': '.mjs' },
-    splitting: name === 'x0ctl',
+    splitting: name !== 'x0twin',
     chunkNames: `${name}-[name]-[hash]`,
     bundle: true,
     platform: 'node',

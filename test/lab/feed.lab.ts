@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeRelease, vendored, vendorFile } from '../../tools/release.ts';
@@ -61,11 +61,13 @@ function releaseIn(work: string, report: Report): void {
   };
   if (!step('it unpacks, and every npm package is what the lock says', steps.join('\n'))) return;
   if (!step('the bundles build from it without a network', 'tools/node tools/build.ts')) return;
-  for (const bundle of ['x0d.mjs', 'x0twin.mjs', 'x0ctl.mjs']) {
-    const [there, here] = [top, ROOT].map((root) => sha256(join(root, 'dist', bundle)));
-    if (there === here) report.pass(`${bundle} is what it is here`);
-    else report.fail(`${bundle} is what it is here`, `${there} and ${here}: is dist/ out of date?`);
-  }
+  const [there, here] = [top, ROOT].map((root) => {
+    const bundles = globSync('*.mjs', { cwd: join(root, 'dist') }).sort();
+    return bundles.map((bundle) => `${sha256(join(root, 'dist', bundle))} ${bundle}`);
+  }) as [string[], string[]];
+  const differ = [...there, ...here].filter((one) => !there.includes(one) || !here.includes(one));
+  if (differ.length === 0) report.pass(`${here.length} bundles are what they are here`);
+  else report.fail('the bundles are what they are here', `${differ.join(', ')}: is dist/ out of date?`);
   step('the native part builds from it', 'make -s -C native && make -s -C native clean');
   step(
     'a release that somebody changed is refused',
