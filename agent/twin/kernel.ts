@@ -22,7 +22,7 @@ import type { Device, Ground, Protocol } from './protocol.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 
-const MTU = 1532;
+export const MTU = 1532;
 /** BRIDGE_LOOP_DETECT: a new bat0 holds what comes from its bridge back for so long. */
 const LOOP_AVOIDANCE: Nanos = 27 * SECOND;
 const LEAVING: readonly [Nanos, Nanos] = [8 * MS, 26 * MS];
@@ -153,6 +153,11 @@ export class Kernel {
     this.#tell(device);
   }
 
+  setMtu(device: Device, mtu: number): void {
+    device.mtu = mtu;
+    this.#tell(device);
+  }
+
   /** Pulled out of its slot; what comes back later is the same card under another index. */
   unplug(device: Device): void {
     if (!device.present) return;
@@ -234,10 +239,7 @@ export class Kernel {
         const device = this.byName(change.interface);
         if (device === undefined) return NO_DEVICE;
         if (change.kind === 'set-hard') Object.assign(device.settings, change.settings);
-        else {
-          device.mtu = change.mtu;
-          this.#tell(device);
-        }
+        else this.setMtu(device, change.mtu);
         return null;
       }
       case 'netifd-up':

@@ -9,7 +9,7 @@ import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
 import { type Address, AddressBook } from './frames.ts';
-import { Kernel, MESH, PRIMARY } from './kernel.ts';
+import { Kernel, MESH, MTU, PRIMARY } from './kernel.ts';
 import { Medium, type Port, type Way } from './medium.ts';
 import type { Probe } from './outage.ts';
 import type { Device } from './protocol.ts';
@@ -325,6 +325,15 @@ export class Simulation implements Watcher, Routes {
       case 'mesh-deleted':
         this.#at(fault.router).kernel.deleteMesh();
         return;
+      case 'mtu':
+        this.#setMtu(this.#at(fault.router), fault.towards, fault.mtu);
+        return;
+      case 'upstream':
+        this.#at(fault.router).world.upstreamAnswers = fault.answers;
+        return;
+      case 'memory':
+        this.#at(fault.router).world.takenKib = fault.kib;
+        return;
       default:
         if ('towards' in fault) this.#meddle(fault.kind, this.#at(fault.router), fault.towards);
         else this.#power(fault.kind, this.#at(fault.router));
@@ -372,10 +381,13 @@ export class Simulation implements Watcher, Routes {
     }
     for (const { kernel, world, number } of this.routers) {
       world.slowness = 1;
+      world.takenKib = 0;
+      world.upstreamAnswers = true;
       const bridge = kernel.byName('br-lan')?.index ?? -1;
       for (const device of kernel.devices) {
         kernel.plug(device);
         kernel.setUp(device, true);
+        if (device.mtu !== MTU) kernel.setMtu(device, MTU);
         if (device.master === bridge) kernel.setMaster(device, 0);
       }
       const { agent } = world;
@@ -409,7 +421,17 @@ export class Simulation implements Watcher, Routes {
     return way;
   }
 
-  #meddle(kind: Extract<Fault, { towards: number }>['kind'], { kernel, towards }: Router, other: number): void {
+  #setMtu({ kernel, towards }: Router, other: number, mtu: number | null): void {
+    const device = towards.get(other);
+    invariant(device, `router ${kernel.number} has an interface towards ${other}`);
+    kernel.setMtu(device, mtu ?? MTU);
+  }
+
+  #meddle(
+    kind: Exclude<Extract<Fault, { towards: number }>['kind'], 'mtu'>,
+    { kernel, towards }: Router,
+    other: number,
+  ): void {
     const device = towards.get(other);
     invariant(device, `router ${kernel.number} has an interface towards ${other}`);
     switch (kind) {

@@ -246,6 +246,30 @@ class Timeline {
           this.#at(entry.at_s + entry.for_s, (routes) => ({ kind: 'busy', router: choose(routes), factor: 1 }));
         return;
       }
+      case 'mtu-lowered': {
+        const choose = this.#chosen(entry.link, entry.along);
+        const set = (mtu: number | null) => (router: number, towards: number) =>
+          ({ kind: 'mtu', router, towards, mtu }) as const;
+        this.#at(entry.at_s, (routes) => choose(routes, set(entry.mtu)));
+        if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, (routes) => choose(routes, set(null)));
+        return;
+      }
+      case 'upstream-gone': {
+        const choose = this.#node(entry.node, entry.along);
+        const set = (answers: boolean) => (routes: Routes) =>
+          ({ kind: 'upstream', router: choose(routes), answers }) as const;
+        this.#at(entry.at_s, set(false));
+        if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(true));
+        return;
+      }
+      case 'memory-pressure': {
+        const choose = this.#node(entry.node, entry.along);
+        const set = (mib: number) => (routes: Routes) =>
+          ({ kind: 'memory', router: choose(routes), kib: mib * 1024 }) as const;
+        this.#at(entry.at_s, set(entry.mib));
+        if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(0));
+        return;
+      }
       case 'clock-stepped':
         // No machine knows the wall clock: nothing happens, and that is what is to be seen.
         return;

@@ -40,6 +40,12 @@ export type Fault =
       readonly towards: number;
     }
   | { readonly kind: 'mesh-deleted'; readonly router: number }
+  /** Of the interface towards another router; null: as it was. */
+  | { readonly kind: 'mtu'; readonly router: number; readonly towards: number; readonly mtu: number | null }
+  /** A gateway's next router answers no more, or again. */
+  | { readonly kind: 'upstream'; readonly router: number; readonly answers: boolean }
+  /** So much memory is somebody else's. */
+  | { readonly kind: 'memory'; readonly router: number; readonly kib: number }
   | { readonly kind: 'setting'; readonly router: number; readonly settings: Partial<MeshSettings> };
 
 export interface Timed {

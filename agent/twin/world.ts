@@ -6,7 +6,7 @@
 import type { Effect } from '../core/effect.ts';
 import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { Change, Link, MeshSettings } from '../core/kernel.ts';
+import type { Change, Link, MeshSettings, Upstream, Vitals } from '../core/kernel.ts';
 import type { World } from '../core/machine.ts';
 import { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos, US } from '../core/time.ts';
@@ -35,6 +35,11 @@ const TURNS: Readonly<Partial<Record<WorldEvent['type'], Nanos>>> = {
 };
 const TURN: Nanos = 600 * US;
 const ADDRESSES_EVERY = 10;
+const SURVEY: Nanos = 2 * MS;
+/** A router of 256 MiB that has little else to do. */
+const [TOTAL_KIB, FREE_KIB, OWN_KIB, FLASH_KIB] = [256 * 1024, 120 * 1024, 70 * 1024, 10 * 1024];
+const IDLE = 0.1;
+const WALL_MS = 1.8e12;
 /** The undo helper sees the pipe close. */
 const UNDO: Nanos = MS;
 /** Events that a stopped agent's sockets hold; more are lost. */
@@ -84,6 +89,9 @@ export class TwinWorld implements World, Listener {
   settings: HealSettings;
   /** How many times longer than usual a turn takes: other programs are at work. */
   slowness = 1;
+  /** Memory that others have, and whether what a gateway has behind it answers. */
+  takenKib = 0;
+  upstreamAnswers = true;
   readonly #options: WorldOptions;
   readonly #armed = new Map<string, Change>();
   readonly #armedBy = new Map<string, ChangeEffect>();
@@ -241,6 +249,13 @@ export class TwinWorld implements World, Listener {
       case 'poll':
         this.#poll();
         return;
+      case 'survey':
+        // What a kernel has no part in: counters, stations and the air of a simulated one would say nothing.
+        this.#later(SURVEY, () => {
+          if (effect.of.includes('vitals')) this.#turn({ type: 'vitals', vitals: this.#vitals() });
+          if (effect.of.includes('upstream')) this.#turn({ type: 'upstream', upstream: this.#upstream() });
+        });
+        return;
       case 'remember-mark': {
         const { sender, epoch, counter } = effect;
         this.#marks.set(sender, { sender, epoch, counter });
@@ -248,6 +263,23 @@ export class TwinWorld implements World, Listener {
       }
       default:
     }
+  }
+
+  #vitals(): Vitals {
+    return {
+      busy: this.slowness > 1 ? 1 : IDLE,
+      ownBusy: 0.01,
+      lateNs: 0,
+      availableKib: Math.max(0, FREE_KIB - this.takenKib),
+      totalKib: TOTAL_KIB,
+      rssKib: OWN_KIB,
+      flashKib: FLASH_KIB,
+      wallOffsetMs: WALL_MS,
+    };
+  }
+
+  #upstream(): Upstream {
+    return { interface: 'wan0', carrier: true, answers: this.upstreamAnswers };
   }
 
   /** As the host does it: what cannot be taken back is not done, and what was refused needs no undo. */

@@ -65,3 +65,18 @@ test('an OGM interval that somebody made too long is put back, also while it is 
     );
   }
 });
+
+test('an MTU, an upstream and memory that befall a simulated router are seen by its agent', () => {
+  const seen = (entry: object, rest: object = {}) => {
+    const told = scenario({ ...rest, timeline: [{ at_s: 5, ...entry }], duration_s: 60 });
+    const { simulation, breaches } = play(told, { mended: false });
+    assert.deepEqual(breaches, []);
+    return simulation.journal.map(({ node, decision }) => `${node} ${decision.fault.class}`)[0];
+  };
+  const small = { fault: 'mtu-lowered', link: ['r2', 'r3'], mtu: 1400 };
+  assert.equal(seen(small), 'r2 config-drift');
+  assert.equal(seen(small, { kernel: { fragmentation: false } }), 'r2 mtu-trouble');
+  assert.equal(seen({ fault: 'memory-pressure', node: 'r1', mib: 200 }), 'r1 overload');
+  const gateways = { nodes: { r0: { gateway: {} }, r2: { gateway: {} } }, settle_s: 60 };
+  assert.equal(seen({ fault: 'upstream-gone', node: 'r0' }, gateways), 'r0 gateway-no-upstream');
+});
