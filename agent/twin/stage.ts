@@ -7,6 +7,7 @@ import { isFaultClass } from '../heal/faults/catalogue.ts';
 import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
 import { WARM } from './simulation.ts';
 import { type Fault, type Link, type Routes, type Story, story, type Timed } from './story.ts';
+import { FREE_KIB } from './world.ts';
 
 /** The mesh is warm, and every agent runs and knows its neighbours. */
 const READY: Nanos = WARM + 2 * SECOND;
@@ -266,7 +267,7 @@ class Timeline {
         const choose = this.#node(entry.node, entry.along);
         const set = (mib: number) => (routes: Routes) =>
           ({ kind: 'memory', router: choose(routes), kib: mib * 1024 }) as const;
-        this.#at(entry.at_s, set(entry.mib));
+        this.#at(entry.at_s, set(entry.mib ?? FREE_KIB / 1024 - entry.leave_mib!));
         if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(0));
         return;
       }

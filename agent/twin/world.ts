@@ -37,7 +37,9 @@ const TURN: Nanos = 600 * US;
 const ADDRESSES_EVERY = 10;
 const SURVEY: Nanos = 2 * MS;
 /** A router of 256 MiB that has little else to do. */
-const [TOTAL_KIB, FREE_KIB, OWN_KIB, FLASH_KIB] = [256 * 1024, 120 * 1024, 70 * 1024, 10 * 1024];
+/** What is available of a router's memory before anybody else takes some. */
+export const FREE_KIB = 120 * 1024;
+const [TOTAL_KIB, OWN_KIB, FLASH_KIB] = [256 * 1024, 70 * 1024, 10 * 1024];
 const IDLE = 0.1;
 const WALL_MS = 1.8e12;
 /** The undo helper sees the pipe close. */
