@@ -36,8 +36,7 @@ const TURNS: Readonly<Partial<Record<WorldEvent['type'], Nanos>>> = {
 const TURN: Nanos = 600 * US;
 const ADDRESSES_EVERY = 10;
 const SURVEY: Nanos = 2 * MS;
-/** A router of 256 MiB that has little else to do. */
-/** What is available of a router's memory before anybody else takes some. */
+/** A router of 256 MiB that has little else to do: what is available of its memory before anybody takes some. */
 export const FREE_KIB = 120 * 1024;
 const [TOTAL_KIB, OWN_KIB, FLASH_KIB] = [256 * 1024, 70 * 1024, 10 * 1024];
 const IDLE = 0.1;
