@@ -45,8 +45,12 @@ const HELD_UP: Nanos = 500 * MS;
 /** Two ordinary echoes in a row that are lost: its agent has ended. */
 const ENDED = 2;
 
-/** A neighbour that appeared so many OGMs ago has not settled: radios come and go while they begin. */
+/**
+ * A neighbour that appeared so many OGMs ago has not settled: radios come and go while they begin. Nor has one that was
+ * silent a minute ago: at the edge of what a radio reaches that is how it always is.
+ */
 const SETTLED = 15;
+const SETTLED_AGAIN = 60;
 
 export class Hearing {
   row: Neighbour;
@@ -75,12 +79,11 @@ export class Hearing {
   #isAlive = false;
 
   /** Until then it has not settled. */
-  readonly #youngUntil: Nanos;
+  #youngUntil: Nanos;
 
-  /** `isOld`: it was there before we looked. */
-  constructor(row: Neighbour, everyMs: number, isOld: boolean, now: Nanos) {
+  constructor(row: Neighbour, everyMs: number, now: Nanos) {
     this.row = row;
-    this.#youngUntil = isOld ? 0 : now + SETTLED * everyMs * MS;
+    this.#youngUntil = now + SETTLED * everyMs * MS;
   }
 
   isYoung(now: Nanos): boolean {
@@ -125,6 +128,12 @@ export class Hearing {
     this.#due = this.#due * (1 - 1 / FOLLOWED) + 1;
     this.#missed *= 1 - 1 / FOLLOWED;
     if (row.lastSeenMs > LATE * everyMs) this.#pending += 1;
+  }
+
+  /** Its silence is over. */
+  heardAgain(everyMs: number, now: Nanos): void {
+    this.silent = false;
+    this.#youngUntil = now + SETTLED_AGAIN * everyMs * MS;
   }
 
   /** It answered. */

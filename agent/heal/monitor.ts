@@ -41,7 +41,6 @@ export class Monitor implements Machine, Surroundings {
   readonly #shortage = new Shortage();
   /** What is known of each neighbour, by interface and address. */
   readonly #neighbourhood = new Map<string, Hearing>();
-  #hasRead = false;
   /** Those that are being asked whether they are alive. */
   readonly #asked = new Set<Hearing>();
   /** Originators with when they were last heard of, by our clock. */
@@ -274,7 +273,7 @@ export class Monitor implements Machine, Surroundings {
       let known = this.#neighbourhood.get(key);
       if (known === undefined) {
         if (this.#neighbourhood.size >= MOST_NEIGHBOURS) continue;
-        known = new Hearing(row, patientEveryMs(tables, row.interface), !this.#hasRead, now);
+        known = new Hearing(row, patientEveryMs(tables, row.interface), now);
         this.#neighbourhood.set(key, known);
       }
       const { interface: index } = row;
@@ -297,7 +296,7 @@ export class Monitor implements Machine, Surroundings {
         this.#asked.add(known);
       }
       if (!silent && known.silent) {
-        known.silent = false;
+        known.heardAgain(patientEveryMs(tables, index), now);
         said.push(this.#say('neighbour-heard', nameOf(row), row.interface, row.neighbour, 'it is heard again'));
       }
     }
@@ -307,7 +306,6 @@ export class Monitor implements Machine, Surroundings {
       const detail = 'batman-adv has forgotten it';
       said.push(this.#say('neighbour-heard', nameOf(row), row.interface, row.neighbour, detail));
     }
-    this.#hasRead = true;
     return [...said, ...this.#ask(now)];
   }
 

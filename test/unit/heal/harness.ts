@@ -17,6 +17,9 @@ import type { Decision } from '../../../agent/core/words.ts';
 import { heal } from '../../../agent/heal/heal.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 
+/** Neighbours that are seen from the start have settled after this. */
+const SETTLED: Nanos = 20_000 * MS;
+
 export const KEY = 'ab'.repeat(32);
 export const ORIGINATOR = '02:00:00:00:00:ff';
 export const BAT0 = 10;
@@ -116,7 +119,7 @@ export class Router {
   readonly room = heal();
   readonly effects: Effect[] = [];
   readonly runtime: Runtime;
-  now: Nanos = 1e12;
+  now: Nanos = 1e12 - SETTLED;
 
   constructor(
     settings: Partial<HealSettings> = {},
@@ -136,6 +139,9 @@ export class Router {
     for (const link of [bat0, primary0, ...links]) this.feed({ type: 'link', link, cause: 'resync' });
     this.feed({ type: 'tables', tables: first });
     this.feed({ type: 'started', node: 'r1', epoch: 3, marks: [] });
+    this.feed({ type: 'tables', tables: first });
+    this.pass(SETTLED);
+    this.feed({ type: 'tables', tables: first });
     this.feed(ownOgm(1000));
     // All neighbours run the agent, until they leave echoes unanswered.
     for (const { neighbour, interface: index } of first.neighbours)

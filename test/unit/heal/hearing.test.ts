@@ -193,7 +193,7 @@ test('an outage is no loss: the next is found as soon as the first', () => {
   for (let round = 0; round < 5; round++) {
     link.answers = true;
     link.echo();
-    for (let second = 0; second < 10; second++) link.second(true);
+    for (let second = 0; second < 80; second++) link.second(true);
     link.answers = false;
     const before = link.silences.length;
     link.second(true);
