@@ -48,6 +48,8 @@ export interface Claimed {
   readonly id: string;
   readonly key: string;
   readonly node: string;
+  /** The steward that let it in. */
+  readonly by: string;
 }
 
 export function invitationText({ id, secret, anchor }: Invitation): string {
@@ -108,13 +110,17 @@ export class Invitations implements Attestor {
     return true;
   }
 
-  /** Answers the other claim where there is one: then one of the two is a thief's. */
-  claim(one: Claimed): Claimed | null {
+  /**
+   * `known`: the claim of another key that there is already, which then stays. `forgotten`: the oldest one, where there
+   * are too many.
+   */
+  claim(one: Claimed): { readonly known: Claimed | null; readonly forgotten: string | null } {
     const known = this.#claimed.get(one.id);
-    if (known !== undefined) return known.key === one.key ? null : known;
-    if (this.#claimed.size >= 4 * MOST) this.#claimed.delete(this.#claimed.keys().next().value!);
+    if (known !== undefined) return { known: known.key === one.key ? null : known, forgotten: null };
+    const forgotten = this.#claimed.size >= MOST ? this.#claimed.keys().next().value! : null;
+    if (forgotten !== null) this.#claimed.delete(forgotten);
     this.#claimed.set(one.id, one);
-    return null;
+    return { known: null, forgotten };
   }
 
   open(): Invited[] {
