@@ -50,6 +50,8 @@ import {
   type TrustView,
 } from './words.ts';
 
+export { OWN } from './words.ts';
+
 /** Where a message of a joining came from that no member passed on. */
 const AIR = 'air';
 const ANSWER_TIME: Nanos = 10 * SECOND;
