@@ -328,6 +328,11 @@ export class Membership {
       case 'session-up':
         this.#sessionUp(event.peer);
         return;
+      case 'session-renewed': {
+        const known = this.#sessions.get(event.peer.fingerprint);
+        if (known !== undefined) this.#sessions.set(event.peer.fingerprint, { ...known, peer: event.peer });
+        return;
+      }
       case 'session-down':
         this.#sessions.delete(event.key);
         this.#candidates.delete(event.key);

@@ -24,6 +24,8 @@ export type TrustEvent =
   | { readonly type: 'tick' }
   /** A session with somebody whom `verify` believed. */
   | { readonly type: 'session-up'; readonly peer: Peer }
+  /** It has shown a new certificate in a session that stands. */
+  | { readonly type: 'session-renewed'; readonly peer: Peer }
   | { readonly type: 'session-down'; readonly key: string }
   | { readonly type: 'message'; readonly key: string; readonly bytes: Uint8Array }
   /** Somebody who is in is heard now, and may not have been before: a joining need not wait for its next attempt. */

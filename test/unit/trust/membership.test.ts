@@ -354,6 +354,26 @@ test('what a captured steward can do ends with its revocation: who it let in com
   assert.ok(!stateOf(mesh, founder).revoked.some(({ node }) => node === 'victim'));
 });
 
+test('a session outlasts the revocation of a steward that its other end has left behind', () => {
+  const { mesh, founder, others } = meshOf('second', 'witness');
+  const [second, witness] = others as [Router, Router];
+  mesh.makeSteward(second, founder);
+  const pupil = mesh.add('pupil');
+  mesh.link(pupil, second, witness);
+  mesh.join(pupil, mesh.invite(second, 'pupil'));
+  mesh.link(pupil, founder);
+  mesh.cut(pupil, second);
+  assert.ok(pupil.sessions.has(witness));
+  for (let hours = 0; hours < 12; hours++) mesh.pass(HOUR);
+  const { chain } = pupil.credential!;
+  const verdict = witness.machine.verify(chain, mesh.now);
+  assert.ok(verdict.ok && !verdict.issuers.includes(stateOf(mesh, second).key), 'renewed by the founder');
+  mesh.tell(witness, { type: 'session-renewed', peer: verdict });
+  mesh.revokeByOwner(founder, second);
+  assert.ok(pupil.sessions.has(witness));
+  assert.ok(!witness.sessions.has(second));
+});
+
 test("the owner's key is changed: all follow, also one that was away, and the old key is worth nothing", () => {
   const { mesh, founder, others } = meshOf('a', 'b');
   const [a, b] = others as [Router, Router];
