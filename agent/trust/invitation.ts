@@ -1,7 +1,7 @@
 /**
  * Invitations: a secret of 128 bits for one router and a limited time. As text, for a person, a QR code or a script:
  *
- *     base32 ( version 1 | id 8 | secret 16 | anchor 16 | check 4 )          in groups of five, any case
+ *     base32 ( version 1 | id 8 | secret 16 | anchor 16 | check 4 )          72 letters, any case, blanks and dashes between them
  *
  * The anchor is the beginning of the fingerprint of the owner's key, so the new router knows the mesh as the mesh knows
  * it. The check is the beginning of the SHA-256 of all before it and finds what was typed wrongly.
@@ -59,9 +59,7 @@ export function invitationText({ id, secret, anchor }: Invitation): string {
   bytes.set(secret.reveal(), 1 + ID);
   bytes.write(anchor.slice(0, 2 * ANCHOR), 1 + ID + SECRET, 'hex');
   bytes.set(check(bytes), LENGTH - CHECK);
-  const text = base32(bytes)
-    .match(/.{1,5}/g)!
-    .join('-');
+  const text = base32(bytes);
   bytes.fill(0);
   return text;
 }
