@@ -111,11 +111,11 @@ export async function finishRotation(agent: Client, file: string): Promise<numbe
 
 export async function join(
   agent: Client,
-  body: unknown,
+  body: () => Promise<unknown>,
   patienceMs: number,
 ): Promise<{ readonly id: string | null; readonly trouble: string }> {
   await awake(agent);
-  await agent.post('/trust/join', body);
+  await agent.post('/trust/join', await body());
   for (const end = Date.now() + patienceMs; ; await sleep(POLL_MS)) {
     const { identity, trouble } = (await agent.get('/mesh/identity')) as Identity;
     if (identity?.id != null) return { id: identity.id, trouble: '' };
@@ -138,9 +138,10 @@ export async function readText(): Promise<string> {
 export async function invitationText({ text, until }: Of<typeof shapes.invitation>, qr: boolean): Promise<string> {
   // Letters and digits in upper case make a QR code of few points.
   const code = qr ? `${(await import('uqr')).renderUnicodeCompact(text.toUpperCase())}\n\n` : '';
-  return `${code}On the new router, until ${until}:
+  return `${code}On the new router, until ${clean(until)}:
 
-  x0ctl join ${text}
+  x0ctl join \\
+  ${clean(text)}
 
 Whoever has this text can join in its place: it is good once.
 `;
@@ -150,10 +151,10 @@ export function membersText({ members, revoked }: Of<typeof shapes.members>, to:
   const time = (iso: string) => iso.slice(0, 16).replace('T', ' ');
   const all = table(
     [
-      { title: 'ROUTER', of: ({ node }) => node },
+      { title: 'ROUTER', of: ({ node }) => node, flexible: true },
       { title: 'ROLE', of: ({ isSteward }) => (isSteward ? 'steward' : 'router') },
       { title: 'UNTIL (UTC)', of: ({ notAfter }) => time(notAfter) },
-      { title: 'RENEWED BY', of: ({ by }) => by },
+      { title: 'RENEWED BY', of: ({ by }) => by, flexible: true },
       { title: 'KEY', of: ({ key }) => key.slice(0, 16) },
     ],
     members,
@@ -162,9 +163,9 @@ export function membersText({ members, revoked }: Of<typeof shapes.members>, to:
   if (revoked.length === 0) return all;
   const gone = table(
     [
-      { title: 'REVOKED', of: ({ node }) => node },
+      { title: 'REVOKED', of: ({ node }) => node, flexible: true },
       { title: 'AT (UTC)', of: ({ at }) => time(at) },
-      { title: 'BY', of: ({ by }) => by },
+      { title: 'BY', of: ({ by }) => by, flexible: true },
       { title: 'KEY', of: ({ key }) => key.slice(0, 16) },
     ],
     revoked,

@@ -10,8 +10,8 @@ import type { Decision } from '../core/words.ts';
 import type { Identity } from '../host/identity.ts';
 import type { TrustDesk } from '../report/sources.ts';
 import type { Attestor } from '../trust/attest.ts';
-import type { TrustEffect, TrustSettings } from '../trust/membership.ts';
 import { Policy, type Power, readRule } from '../trust/policy.ts';
+import type { TrustEffect, TrustSettings } from '../trust/words.ts';
 import type { Agent, Part } from './part.ts';
 
 /** Of what others decide how often it comes, one entry of the journal in so long. */

@@ -6,7 +6,7 @@ import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../co
 import type { MeshView } from '../mesh/mesh.ts';
 import type { Loose } from '../trust/join.ts';
 import type { Item } from '../trust/ledger.ts';
-import type { Member, TrustView } from '../trust/membership.ts';
+import type { Member, TrustView } from '../trust/words.ts';
 import type { ProbeView } from './api/probes.ts';
 import type { XdpView } from './api/xdp.ts';
 

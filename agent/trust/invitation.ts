@@ -1,7 +1,7 @@
 /**
  * Invitations: a secret of 128 bits for one router and a limited time. As text, for a person, a QR code or a script:
  *
- *     base32 ( version 1 | id 8 | secret 16 | anchor 16 | check 4 )          in groups of five, any case
+ *     base32 ( version 1 | id 8 | secret 16 | anchor 16 | check 4 )          72 letters, any case, blanks and dashes between them
  *
  * The anchor is the beginning of the fingerprint of the owner's key, so the new router knows the mesh as the mesh knows
  * it. The check is the beginning of the SHA-256 of all before it and finds what was typed wrongly.
@@ -48,6 +48,8 @@ export interface Claimed {
   readonly id: string;
   readonly key: string;
   readonly node: string;
+  /** The steward that let it in. */
+  readonly by: string;
 }
 
 export function invitationText({ id, secret, anchor }: Invitation): string {
@@ -57,9 +59,7 @@ export function invitationText({ id, secret, anchor }: Invitation): string {
   bytes.set(secret.reveal(), 1 + ID);
   bytes.write(anchor.slice(0, 2 * ANCHOR), 1 + ID + SECRET, 'hex');
   bytes.set(check(bytes), LENGTH - CHECK);
-  const text = base32(bytes)
-    .match(/.{1,5}/g)!
-    .join('-');
+  const text = base32(bytes);
   bytes.fill(0);
   return text;
 }
@@ -108,13 +108,17 @@ export class Invitations implements Attestor {
     return true;
   }
 
-  /** Answers the other claim where there is one: then one of the two is a thief's. */
-  claim(one: Claimed): Claimed | null {
+  /**
+   * `known`: the claim of another key that there is already, which then stays. `forgotten`: the oldest one, where there
+   * are too many.
+   */
+  claim(one: Claimed): { readonly known: Claimed | null; readonly forgotten: string | null } {
     const known = this.#claimed.get(one.id);
-    if (known !== undefined) return known.key === one.key ? null : known;
-    if (this.#claimed.size >= 4 * MOST) this.#claimed.delete(this.#claimed.keys().next().value!);
+    if (known !== undefined) return { known: known.key === one.key ? null : known, forgotten: null };
+    const forgotten = this.#claimed.size >= MOST ? this.#claimed.keys().next().value! : null;
+    if (forgotten !== null) this.#claimed.delete(forgotten);
     this.#claimed.set(one.id, one);
-    return null;
+    return { known: null, forgotten };
   }
 
   open(): Invited[] {

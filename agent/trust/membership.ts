@@ -9,24 +9,19 @@ import type { Level } from '../core/effect.ts';
 import { AgentError } from '../core/errors.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Attestor, Prover } from './attest.ts';
+import { Budgets } from './budget.ts';
 import { Calendar } from './calendar.ts';
 import { readCertificate } from './certificate.ts';
 import { type Gossip, readGossip, writeGossip } from './gossip.ts';
-import {
-  type Claimed,
-  Invitations,
-  invitationIn,
-  invitationProver,
-  invitationText,
-  readInvitation,
-} from './invitation.ts';
-import { type Admission, Admitter, type Applicant, isJoinMessage, Joiner, type Loose, type Rejection } from './join.ts';
+import { invitationProver, readInvitation } from './invitation.ts';
+import { type Admission, isJoinMessage, Joiner, type Loose, type Rejection } from './join.ts';
 import type { RouterSecrets } from './keys.ts';
-import { type Item, Ledger, type Revoked, type Steward } from './ledger.ts';
-import { renewalAttestor, renewalProver } from './renewal.ts';
-import { SecretBytes } from './secret.ts';
+import { type Item, Ledger } from './ledger.ts';
+import { Relay } from './relay.ts';
+import { renewalProver } from './renewal.ts';
 import { isNodeId } from './spiffe.ts';
-import { readStatement, sayRevocation } from './statement.ts';
+import { readStatement } from './statement.ts';
+import { Stewardship } from './stewardship.ts';
 import {
   type Authority,
   authority,
@@ -45,92 +40,20 @@ import {
   type TrustBundle,
   Verifier,
 } from './svid.ts';
+import {
+  type Kept,
+  type Member,
+  OWN,
+  type TrustEffect,
+  type TrustEvent,
+  type TrustSettings,
+  type TrustView,
+} from './words.ts';
 
-export interface TrustSettings {
-  /** How long the certificates are good for that this router issues, and how long past its end one is believed while no steward can be reached; milliseconds. */
-  readonly lifeMs: number;
-  readonly graceMs: number;
-}
+export { OWN } from './words.ts';
 
-/** Something that is kept across restarts. Plain text; none of it is secret. */
-export interface Kept {
-  readonly key: string;
-  readonly value: string;
-}
-
-export type TrustEvent =
-  /** First of all: what was kept. */
-  | { readonly type: 'started'; readonly wallMs: number; readonly kept: readonly Kept[] }
-  /** What the wall clock reads; once a minute, and when it was set. */
-  | { readonly type: 'clock'; readonly wallMs: number }
-  | { readonly type: 'tick' }
-  /** A session with somebody whom `verify` believed. */
-  | { readonly type: 'session-up'; readonly peer: Peer }
-  | { readonly type: 'session-down'; readonly key: string }
-  | { readonly type: 'message'; readonly key: string; readonly bytes: Uint8Array }
-  /** Somebody who is in is heard now, and may not have been before: a joining need not wait for its next attempt. */
-  | { readonly type: 'chance' }
-  /** Bytes of a joining. OWN is this router's; others name whoever speaks, for the answer. */
-  | { readonly type: 'joining'; readonly conversation: string; readonly bytes: Uint8Array };
-
-export type TrustEffect =
-  /** Over the session with this key. */
-  | { readonly type: 'send'; readonly key: string; readonly bytes: Uint8Array }
-  /** `attempt` counts up from 1 for OWN: another one is better tried through another neighbour. */
-  | { readonly type: 'join-send'; readonly conversation: string; readonly bytes: Uint8Array; readonly attempt: number }
-  /** null forgets it. What is urgent is on the medium within a second. */
-  | { readonly type: 'keep'; readonly key: string; readonly value: string | null; readonly isUrgent: boolean }
-  /** What this router shows from now on; sessions that are open stay. null: it has nothing to show any more. */
-  | { readonly type: 'credential'; readonly credential: Credential | null }
-  /** End the sessions with these keys. */
-  | { readonly type: 'distrust'; readonly keys: readonly string[] }
-  /** A session with one of these is wanted: fingerprints and names of stewards. */
-  | { readonly type: 'reach'; readonly stewards: readonly Steward[] }
-  /** What was decided about somebody else, for the journal. */
-  | {
-      readonly type: 'decided';
-      readonly what: 'admitted' | 'not-admitted' | 'not-renewed' | 'revoked' | 'allowed' | 'not-allowed';
-      readonly who: string;
-      readonly why: string;
-    }
-  | {
-      readonly type: 'log';
-      readonly level: Level;
-      readonly message: string;
-      readonly fields: Readonly<Record<string, unknown>>;
-    };
-
-export interface Member {
-  readonly key: string;
-  readonly node: string;
-  readonly notAfter: number;
-  /** Fingerprint of the steward that said so. */
-  readonly by: string;
-}
-
-export interface TrustView {
-  readonly state: 'none' | 'joining' | 'member' | 'late' | 'ended' | 'revoked';
-  readonly id: string | null;
-  readonly key: string;
-  readonly trustDomain: string | null;
-  readonly isSteward: boolean;
-  readonly notBefore: number | null;
-  readonly notAfter: number | null;
-  /** Milliseconds since 1970 by which this router goes, and whether a steward has confirmed its clock. */
-  readonly nowMs: number;
-  readonly clock: 'confirmed' | 'unconfirmed' | 'behind';
-  readonly bundle: number | null;
-  readonly stewards: readonly { readonly node: string; readonly notAfter: number; readonly isReached: boolean }[];
-  readonly revoked: readonly Revoked[];
-  readonly sessions: number;
-  readonly openInvitations: number;
-  /** In words; '' where all is well. */
-  readonly trouble: string;
-}
-
-/** The conversation that is this router's own joining. */
-export const OWN = 'own';
-
+/** Where a message of a joining came from that no member passed on. */
+const AIR = 'air';
 const ANSWER_TIME: Nanos = 10 * SECOND;
 const RETRY: Nanos = 30 * SECOND;
 const LONGEST_RETRY: Nanos = 600 * SECOND;
@@ -142,23 +65,17 @@ const JOIN_GIVE_UP: Nanos = 900 * SECOND;
 const RENEWAL_GIVE_UP: Nanos = 30 * SECOND;
 const WARN_EVERY: Nanos = 3600 * SECOND;
 const PRUNE_EVERY: Nanos = 3600 * SECOND;
-const RELAY_TIME: Nanos = 30 * SECOND;
-const MOST_RELAYS = 64;
-const MOST_MEMBERS = 4096;
 const MOST_SESSIONS = 1024;
 /** Items of one session that did not hold, before no more are looked at. */
 const MOST_REFUSED = 16;
-/** Joinings that are looked at: so many a second, and so many at once, of each source. */
-const JOIN_RATE = 5;
-const JOIN_BURST = 150;
 /** Bytes of items in one message. */
 const ITEMS_AT_ONCE = 128 * 1024;
-/** How long a revocation of a router is kept: longer than any of its certificates and their grace can last. */
-export const REVOKED_FOR_MS = 60 * 24 * 3_600_000;
 
 interface Session {
   readonly peer: Peer;
   refused: number;
+  /** When it may ask again for what this router has. */
+  answerAt: Nanos;
 }
 
 interface Renewal {
@@ -181,29 +98,20 @@ interface Joining {
 export class Membership {
   readonly #tools: Tools;
   readonly #secrets: RouterSecrets;
-  readonly #attestors: readonly Attestor[];
   readonly #key: string;
   readonly #keys: RouterKeys;
   readonly #identity: Uint8Array;
   readonly #verifier: Verifier;
   readonly #ledger: Ledger;
-  readonly #invitations = new Invitations();
   readonly #sessions = new Map<string, Session>();
-  readonly #members = new Map<string, Member>();
-  readonly #relays = new Map<
-    number,
-    { readonly conversation: string; readonly steward: string; readonly until: Nanos }
-  >();
-  /** Hellos for which there was no session with a steward yet. */
-  readonly #parked = new Map<string, { readonly bytes: Uint8Array; readonly until: Nanos }>();
-  readonly #budgets = new Map<string, { left: number; at: Nanos }>();
+  readonly #budgets = new Budgets();
+  readonly #relay: Relay;
+  readonly #stewardship: Stewardship;
   /** Keys with which others would issue, as they said. */
   readonly #candidates = new Map<string, Uint8Array>();
   #settings: TrustSettings;
   #calendar = new Calendar(0, 0);
   #credential: Credential | null = null;
-  #authority: Authority | null = null;
-  #admitter: Admitter | null = null;
   #renewal: Renewal | null = null;
   #joining: Joining | null = null;
   #joinTrouble = '';
@@ -211,7 +119,6 @@ export class Membership {
   #retry: Nanos = RETRY;
   #warnAt: Nanos = NEVER;
   #pruneAt: Nanos = NEVER;
-  #lastToken = 0;
   #effects: TrustEffect[] = [];
   #now: Nanos = 0;
 
@@ -219,12 +126,28 @@ export class Membership {
     this.#tools = tools;
     this.#secrets = secrets;
     this.#settings = settings;
-    this.#attestors = attestors;
     this.#keys = openKeys(tools, secrets);
     this.#identity = this.#keys.identity.publicKey;
     this.#key = fingerprint(this.#identity);
     this.#verifier = new Verifier(tools);
     this.#ledger = new Ledger(tools, this.#verifier);
+    this.#relay = new Relay(Number.parseInt(this.#key.slice(0, 6), 16));
+    this.#stewardship = new Stewardship({
+      tools,
+      ledger: this.#ledger,
+      verifier: this.#verifier,
+      key: this.#key,
+      attestors,
+      settings: () => this.#settings,
+      wall: () => this.#wall(),
+      nodeName: () => this.#nodeName(),
+      say: (key, said) => this.#say(key, said),
+      tellStewards: (said) => {
+        for (const key of this.#stewardSessions()) this.#say(key, said);
+      },
+      effect: (effect) => this.#effect(effect),
+      take: (item) => this.#takeItem(item, null),
+    });
   }
 
   settle(settings: TrustSettings): void {
@@ -270,35 +193,28 @@ export class Membership {
     lifeMs: number,
     now: Nanos,
   ): { text: string; id: string; untilMs: number; effects: TrustEffect[] } {
-    this.#requireSteward('invite');
+    this.#stewardship.authorised('invite');
     if (node !== '' && !isNodeId(node))
       throw new AgentError('E_USAGE', 'a name has at most 63 letters, digits, dots, - and _');
-    return this.#turn(now, () => {
-      if (node !== '') this.#requireFree(node, null);
-      const one = this.#invitations.issue(this.#tools.random, node === '' ? null : node, this.#wall() + lifeMs);
-      this.#tellStewards(invited(one));
-      const { id, secret, untilMs } = one;
-      const text = invitationText({ id, secret, anchor: this.#ledger.anchor! });
-      return { text, id, untilMs, effects: [] };
-    });
+    return this.#turn(now, () => ({ ...this.#stewardship.invite(node, lifeMs), effects: [] }));
   }
 
   /**
    * Revokes a router: by a steward. Stewards are revoked by the owner (`install`). Throws E_FORBIDDEN, E_NOT_FOUND.
    */
   revoke(whom: string, now: Nanos): TrustEffect[] {
-    const by = this.#requireSteward('revoke');
+    this.#stewardship.authorised('revoke');
     const { key, node } = this.find(whom);
     if (this.#ledger.isSteward(key))
       throw new AgentError('E_FORBIDDEN', `${node} is a steward: only the owner's key revokes it`);
-    return this.#turn(now, () => this.#revoke(by, key, node, 'a person asked for it')).effects;
+    return this.#turn(now, () => this.#stewardship.revoke(key, node, 'a person asked for it')).effects;
   }
 
   /** A router by its name or its key's fingerprint (or the beginning of it). Throws E_NOT_FOUND. */
   find(whom: string): { readonly key: string; readonly node: string } {
     const peers = [...this.#sessions.values()].map(({ peer }) => ({ key: peer.fingerprint, node: peer.node }));
     const stewards = this.#ledger.stewards().map(({ fingerprint: key, node }) => ({ key, node }));
-    const all = new Map([...this.#members.values(), ...stewards, ...peers].map((one) => [one.key, one]));
+    const all = new Map([...this.members(), ...stewards, ...peers].map((one) => [one.key, one]));
     const found = [...all.values()].filter(
       ({ key, node }) => node === whom || (/^[0-9a-f]{16,64}$/.test(whom) && key.startsWith(whom)),
     );
@@ -351,7 +267,7 @@ export class Membership {
   }
 
   members(): Member[] {
-    return [...this.#members.values()];
+    return this.#stewardship.members();
   }
 
   items(): Item[] {
@@ -379,7 +295,7 @@ export class Membership {
       id: mine?.id ?? null,
       key: this.#key,
       trustDomain: this.#ledger.bundle?.trustDomain ?? null,
-      isSteward: this.#authority !== null,
+      isSteward: this.#stewardship.authority !== null,
       notBefore: mine?.notBefore ?? null,
       notAfter: mine?.notAfter ?? null,
       nowMs,
@@ -392,7 +308,7 @@ export class Membership {
       })),
       revoked: this.#ledger.revoked(),
       sessions: this.#sessions.size,
-      openInvitations: this.#invitations.open().length,
+      openInvitations: this.#stewardship.openInvitations(),
       trouble: this.#trouble(state, now),
     };
   }
@@ -412,9 +328,13 @@ export class Membership {
       case 'session-up':
         this.#sessionUp(event.peer);
         return;
+      case 'session-renewed': {
+        const known = this.#sessions.get(event.peer.fingerprint);
+        if (known !== undefined) this.#sessions.set(event.peer.fingerprint, { ...known, peer: event.peer });
+        return;
+      }
       case 'session-down':
         this.#sessions.delete(event.key);
-        this.#budgets.delete(event.key);
         this.#candidates.delete(event.key);
         if (this.#renewal?.steward === event.key) this.#renewalFailed('the session ended');
         return;
@@ -426,7 +346,7 @@ export class Membership {
         return;
       case 'joining':
         if (event.conversation === OWN) this.#joinAnswered(event.bytes);
-        else this.#joinAsked(event.conversation, 'air', event.bytes);
+        else this.#joinAsked(event.conversation, AIR, event.bytes);
     }
   }
 
@@ -461,8 +381,8 @@ export class Membership {
     for (const kind of ['steward', 'revocation'])
       for (const one of items) if (one?.kind === kind) this.#ledger.take(one.kind, one.bytes, this.#wall());
     for (const { key, value } of of('claim ')) {
-      const [id, [by = '', node = '']] = [key.slice(6), value.split(' ')];
-      this.#invitations.claim({ id, key: by, node });
+      const [by, node, steward] = value.split(' ');
+      if (steward !== undefined) this.#stewardship.remember({ id: key.slice(6), key: by!, node: node!, by: steward });
     }
     this.#becomeSteward();
     const own = of('own')[0];
@@ -518,11 +438,8 @@ export class Membership {
     this.#pruneAt = this.#now + PRUNE_EVERY;
     const before = this.#ledger.items();
     this.#ledger.prune(this.#wall());
-    this.#invitations.prune(this.#wall());
+    this.#stewardship.prune();
     for (const { hash } of before) if (!this.#ledger.knows(hash)) this.#keep(`item ${hash}`, null, false);
-    for (const [key, { notAfter }] of this.#members)
-      if (notAfter + this.#settings.graceMs < this.#wall()) this.#members.delete(key);
-    for (const [token, { until }] of this.#relays) if (until < this.#now) this.#relays.delete(token);
   }
 
   /** Nobody has renewed this router's certificate in time: then nobody else's has to be fresher. */
@@ -565,11 +482,12 @@ export class Membership {
     const mine = this.#credential;
     this.#renewAt = NEVER;
     if (mine === null) return;
-    if (this.#authority !== null) {
-      this.#renewOwn(this.#authority);
+    const { authority: by } = this.#stewardship;
+    if (by !== null) {
+      this.#renewOwn(by);
       return;
     }
-    const stewards = [...this.#sessions.keys()].filter((key) => this.#ledger.isSteward(key)).sort();
+    const stewards = this.#stewardSessions().sort();
     if (stewards.length > 0) {
       const salt = this.#tools.random(16);
       const steward = stewards[salt[0]! % stewards.length]!;
@@ -600,7 +518,7 @@ export class Membership {
     const one = { node, spki, identity: this.#identity, agreement: this.#keys.agreement.publicKey };
     const chain = issueRouter(this.#tools, by, one, { wallMs: this.#wall(), lifeMs: this.#settings.lifeMs });
     this.#replace(salt, chain);
-    this.#issued(this.#key, node, chain, '');
+    this.#stewardship.issued(this.#key, node, chain, '');
   }
 
   #renewed({ chain, reason, message, timeMs }: Gossip & { type: 'renewed' }, from: string): void {
@@ -750,216 +668,53 @@ export class Membership {
 
   /** A message of somebody's joining: for this steward, or to be passed on to one. */
   #joinAsked(conversation: string, source: string, bytes: Uint8Array): void {
-    if (!isJoinMessage(bytes, 1) && !isJoinMessage(bytes, 3)) return;
-    if (!this.#affords(source)) return;
     const mine = this.#credential;
-    if (mine === null) return;
-    if (this.#authority !== null && this.#admitter !== null) {
-      const { agreement, chain } = mine;
-      const answer = isJoinMessage(bytes, 1)
-        ? this.#admitter.challenge(bytes, chain, this.#wall())
-        : (this.#admitter.answer(bytes, { agreement, chain }, this.#wall(), (who) => this.#admit(who))?.bytes ?? null);
+    if (!isJoinMessage(bytes, 1) && !isJoinMessage(bytes, 3)) return;
+    if (mine === null || !this.#budgets.take(source, this.#now)) return;
+    if (this.#stewardship.authority !== null) {
+      const answer = this.#stewardship.joining(bytes, mine);
       if (answer !== null) this.#joinSend(conversation, answer, 0);
       return;
     }
     // Passed on once only: who relays has a session with a steward.
-    if (source !== 'air') return;
-    const known = [...this.#relays].find(([, one]) => one.conversation === conversation);
-    const stewards = [...this.#sessions.keys()].filter((key) => this.#ledger.isSteward(key));
-    if (stewards.length === 0) {
-      // It waits for a session with one, the oldest no longer where there are too many.
-      if (this.#parked.size >= MOST_RELAYS) this.#parked.delete(this.#parked.keys().next().value!);
-      if (isJoinMessage(bytes, 1)) this.#parked.set(conversation, { bytes, until: this.#now + RELAY_TIME });
-      this.#effect({ type: 'reach', stewards: this.#ledger.stewards() });
-      return;
-    }
-    const isKnown = known !== undefined && isJoinMessage(bytes, 3) && stewards.includes(known[1].steward);
-    const token = isKnown ? known[0] : ++this.#lastToken;
-    // Each router asks another one first, so that they share the work.
-    const turn = (Number.parseInt(this.#key.slice(0, 4), 16) + token) % stewards.length;
-    const steward = isKnown ? known[1].steward : stewards.sort()[turn]!;
-    if (known !== undefined) this.#relays.delete(known[0]);
-    if (this.#relays.size >= MOST_RELAYS) this.#relays.delete(this.#relays.keys().next().value!);
-    this.#relays.set(token, { conversation, steward, until: this.#now + RELAY_TIME });
-    this.#say(steward, { type: 'relay', token, bytes });
+    if (source !== AIR) return;
+    const to = this.#relay.pass(conversation, bytes, this.#stewardSessions(), this.#now);
+    if (to === null) this.#effect({ type: 'reach', stewards: this.#ledger.stewards() });
+    else this.#say(to.steward, { type: 'relay', token: to.token, bytes });
   }
 
-  #affords(source: string): boolean {
-    const budget = this.#budgets.get(source) ?? { left: JOIN_BURST, at: this.#now };
-    budget.left = Math.min(JOIN_BURST, budget.left + ((this.#now - budget.at) / SECOND) * JOIN_RATE);
-    budget.at = this.#now;
-    this.#budgets.set(source, budget);
-    if (budget.left < 1) return false;
-    budget.left -= 1;
-    return true;
+  #joinSend(conversation: string, bytes: Uint8Array, attempt: number): void {
+    const [key = '', token] = conversation.split(' ');
+    if (token !== undefined && this.#sessions.has(key)) this.#say(key, { type: 'relay', token: Number(token), bytes });
+    else this.#effect({ type: 'join-send', conversation, bytes, attempt });
   }
 
-  // A steward's work.
-
-  /** Becomes one, or a newer one, where the owner has said so. */
+  /** Becomes a steward, or one anew, where the owner has said so. */
   #becomeSteward(): void {
     const der = this.#ledger.isSteward(this.#key) ? this.#ledger.certificateOf(this.#key) : null;
-    if (der === null) {
-      this.#authority = null;
-      this.#admitter = null;
-      return;
-    }
-    if (this.#authority !== null && Buffer.compare(this.#authority.certificate.der, der) === 0) return;
+    const { authority: before } = this.#stewardship;
+    if (der === null) this.#stewardship.become(null);
+    if (der === null || (before !== null && Buffer.compare(before.certificate.der, der) === 0)) return;
     this.#tolerate("the steward's certificate", () => {
-      this.#authority = authority(this.#tools, der, this.#secrets, 'steward', this.#keys);
-      this.#admitter ??= new Admitter(this.#tools, [
-        this.#invitations,
-        ...this.#attestors,
-        renewalAttestor(this.#tools.suite, (chain) => this.#believeReturn(chain)),
-      ]);
-      this.#log('info', 'this router is a steward', {
-        ends: new Date(this.#authority.certificate.notAfter).toISOString(),
-      });
-      this.#renewOwn(this.#authority);
-      for (const key of this.#sessions.keys()) if (this.#ledger.isSteward(key)) this.#meetSteward(key);
+      const by = authority(this.#tools, der, this.#secrets, 'steward', this.#keys);
+      this.#stewardship.become(by);
+      this.#log('info', 'this router is a steward', { ends: new Date(by.certificate.notAfter).toISOString() });
+      this.#renewOwn(by);
+      for (const key of this.#stewardSessions()) this.#stewardship.meet(key);
     });
-  }
-
-  #requireSteward(what: string): Authority {
-    if (this.#authority === null)
-      throw new AgentError('E_FORBIDDEN', `only a steward may ${what}: the owner makes one with x0ctl mesh steward`);
-    return this.#authority;
-  }
-
-  #admit({ identity, agreement, spki, method, evidence, attested }: Applicant): Admission | Rejection {
-    const key = fingerprint(identity);
-    const node = attested.node ?? nodeOfKey(identity);
-    try {
-      if (this.#ledger.has(key)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
-      if (method !== 'renewal') this.#requireFree(node, key);
-      const by = this.#authority!;
-      const chain = issueRouter(
-        this.#tools,
-        by,
-        { node, spki, identity, agreement },
-        { wallMs: this.#wall(), lifeMs: this.#settings.lifeMs },
-      );
-      const invitation = method === 'invitation' ? invitationIn(evidence) : '';
-      if (invitation !== '') this.#claim({ id: invitation, key, node });
-      this.#issued(key, node, chain, invitation);
-      this.#effect({ type: 'decided', what: 'admitted', who: node, why: attested.how });
-      const items = this.#ledger.items().filter(({ kind }) => kind !== 'revocation');
-      return { ok: true, chain, items };
-    } catch (thrown) {
-      if (!(thrown instanceof AgentError)) throw thrown;
-      const reason = thrown.code === 'E_FORBIDDEN' ? 'revoked' : thrown.code === 'E_USAGE' ? 'name-taken' : 'malformed';
-      this.#effect({ type: 'decided', what: 'not-admitted', who: node, why: thrown.message });
-      return { ok: false, reason, message: thrown.message };
-    }
-  }
-
-  /** Throws E_USAGE where another router has the name. */
-  #requireFree(node: string, key: string | null): void {
-    const others = [
-      ...this.#members.values(),
-      ...this.#ledger.stewards().map((one) => ({ ...one, key: one.fingerprint })),
-    ];
-    const holder = others.find((one) => one.node === node && one.key !== key && !this.#ledger.has(one.key));
-    if (holder !== undefined || (node === this.#nodeName() && key !== this.#key))
-      throw new AgentError('E_USAGE', `another router is called ${node}: revoke it first, or give another name`);
-  }
-
-  #renewFor(peer: Peer, spki: Uint8Array): void {
-    const say = (chain: readonly Uint8Array[], reason: string, message: string) =>
-      this.#say(peer.fingerprint, { type: 'renewed', chain, reason, message, timeMs: this.#wall() });
-    const by = this.#authority;
-    try {
-      if (by === null) throw new AgentError('E_FORBIDDEN', 'this router is no steward');
-      if (this.#ledger.has(peer.fingerprint)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
-      const { node, keys } = peer;
-      const chain = issueRouter(
-        this.#tools,
-        by,
-        { node, spki, ...keys },
-        { wallMs: this.#wall(), lifeMs: this.#settings.lifeMs },
-      );
-      this.#issued(peer.fingerprint, node, chain, '');
-      say(chain, '', '');
-    } catch (thrown) {
-      if (!(thrown instanceof AgentError)) throw thrown;
-      this.#effect({ type: 'decided', what: 'not-renewed', who: peer.node, why: thrown.message });
-      say([], thrown.code === 'E_FORBIDDEN' ? 'forbidden' : 'malformed', thrown.message);
-    }
-  }
-
-  /** Who comes back was let in before: by a steward that is believed, or by one of whom this router had heard it then. */
-  #believeReturn(chain: readonly Uint8Array[]): Peer | Refused {
-    const { bundle } = this.#ledger;
-    const leaf = readCertificate(chain[0] ?? new Uint8Array(0))?.bound;
-    const isKnown = leaf != null && this.#members.has(fingerprint(leaf.identity));
-    const revoked = isKnown
-      ? { has: (key: string) => key === fingerprint(leaf.identity) && this.#ledger.has(key) }
-      : this.#ledger;
-    return this.#verifier.verifyPeer(chain, bundle!, revoked, this.#wall(), this.#settings.graceMs);
-  }
-
-  #issued(key: string, node: string, chain: readonly Uint8Array[], invitation: string): void {
-    const notAfter = readCertificate(chain[0]!)!.notAfter;
-    this.#noteMember({ key, node, notAfter, by: this.#key });
-    this.#tellStewards({ type: 'issued', key, node, untilMs: notAfter, invitation });
-  }
-
-  #noteMember(one: Member): void {
-    const known = this.#members.get(one.key);
-    if (known !== undefined && known.notAfter > one.notAfter) return;
-    if (known === undefined && this.#members.size >= MOST_MEMBERS) return;
-    this.#members.set(one.key, one);
-  }
-
-  #claim(one: Claimed): void {
-    const other = this.#invitations.claim(one);
-    if (other === null) {
-      this.#keep(`claim ${one.id}`, `${one.key} ${one.node}`, true);
-      return;
-    }
-    const by = this.#authority;
-    if (by === null) return;
-    this.#log('error', 'AN INVITATION WAS USED TWICE: both routers are revoked, one of them has stolen it', {
-      invitation: one.id,
-      routers: [one.node, other.node],
-    });
-    for (const { key, node } of [one, other])
-      if (!this.#ledger.has(key) && !this.#ledger.isSteward(key))
-        this.#revoke(by, key, node, 'its invitation was used twice');
-  }
-
-  #revoke(by: Authority, key: string, node: string, why: string): void {
-    const at = this.#wall();
-    const domain = this.#ledger.bundle!.trustDomain;
-    const bytes = sayRevocation(by.identity, { domain, key, node, at, until: at + REVOKED_FOR_MS });
-    const outcome = this.#takeItem({ kind: 'revocation', bytes }, null);
-    if (typeof outcome !== 'string') throw new AgentError('E_FORBIDDEN', outcome.refused);
-    this.#members.delete(key);
-    this.#effect({ type: 'decided', what: 'revoked', who: node, why });
   }
 
   // Sessions.
 
   #sessionUp(peer: Peer): void {
     if (this.#sessions.size >= MOST_SESSIONS && !this.#sessions.has(peer.fingerprint)) return;
-    this.#sessions.set(peer.fingerprint, { peer, refused: 0 });
+    this.#sessions.set(peer.fingerprint, { peer, refused: 0, answerAt: this.#now });
     this.#say(peer.fingerprint, { type: 'have', hashes: this.#ledger.items().map(({ hash }) => hash) });
     if (!this.#ledger.isSteward(peer.fingerprint)) return;
-    if (this.#authority !== null) this.#meetSteward(peer.fingerprint);
-    for (const [conversation, { bytes, until }] of this.#parked) {
-      this.#parked.delete(conversation);
-      if (until > this.#now) this.#joinAsked(conversation, 'air', bytes);
-    }
+    this.#stewardship.meet(peer.fingerprint);
+    for (const { conversation, bytes } of this.#relay.unpark(this.#now)) this.#joinAsked(conversation, AIR, bytes);
     // One was waited for.
     if (this.#renewal === null && this.#renewAt !== NEVER && this.#retry > RETRY) this.#renewAt = this.#now;
-  }
-
-  /** Two stewards tell each other whom they have invited and let in. */
-  #meetSteward(key: string): void {
-    for (const one of this.#invitations.all()) this.#say(key, invited(one));
-    const claims = new Map(this.#invitations.claims().map(({ key: by, id }) => [by, id]));
-    for (const { key: member, node, notAfter } of this.#members.values())
-      this.#say(key, { type: 'issued', key: member, node, untilMs: notAfter, invitation: claims.get(member) ?? '' });
   }
 
   #heard(key: string, bytes: Uint8Array): void {
@@ -973,6 +728,9 @@ export class Membership {
     const isSteward = this.#ledger.isSteward(key);
     switch (said.type) {
       case 'have':
+        // All of it again would be a lot for a little.
+        if (this.#now < session.answerAt) return;
+        session.answerAt = this.#now + ANSWER_TIME;
         this.#sendMissing(key, new Set(said.hashes));
         return;
       case 'items':
@@ -988,51 +746,30 @@ export class Membership {
         }
         return;
       case 'renew':
-        if (this.#affords(key)) this.#renewFor(session.peer, said.spki);
+        if (this.#budgets.take(key, this.#now)) this.#stewardship.renew(session.peer, said.spki);
         return;
       case 'renewed':
         this.#renewed(said, key);
         return;
       case 'invited':
-        if (!isSteward || this.#authority === null || (said.node !== '' && !isNodeId(said.node))) return;
-        this.#invitations.learn({
-          id: said.id,
-          secret: new SecretBytes(Uint8Array.from(said.secret)),
-          node: said.node === '' ? null : said.node,
-          untilMs: said.untilMs,
-        });
-        return;
       case 'issued':
-        if (!isSteward || this.#authority === null || !isNodeId(said.node)) return;
-        this.#noteMember({ key: said.key, node: said.node, notAfter: said.untilMs, by: key });
-        if (said.invitation !== '') this.#claim({ id: said.invitation, key: said.key, node: said.node });
+        if (isSteward) this.#stewardship.heard(key, said);
         return;
-      case 'relay':
-        if (this.#authority !== null) {
+      case 'relay': {
+        if (this.#stewardship.authority !== null) {
           this.#joinAsked(`${key} ${said.token}`, key, said.bytes);
           return;
         }
-        if (isSteward) this.#relayBack(key, said.token, said.bytes);
+        const conversation = isSteward ? this.#relay.back(key, said.token, said.bytes, this.#now) : null;
+        if (conversation !== null) this.#joinSend(conversation, said.bytes, 0);
         return;
+      }
       case 'ask-key':
-        this.#say(key, { type: 'key', spki: this.candidate().spki });
+        if (this.#budgets.take(key, this.#now)) this.#say(key, { type: 'key', spki: this.candidate().spki });
         return;
       case 'key':
         this.#candidates.set(key, said.spki);
     }
-  }
-
-  #relayBack(key: string, token: number, bytes: Uint8Array): void {
-    const relay = this.#relays.get(token);
-    if (relay?.steward !== key || relay.until < this.#now) return;
-    if (!isJoinMessage(bytes, 2) && !isJoinMessage(bytes, 4)) return;
-    this.#effect({ type: 'join-send', conversation: relay.conversation, bytes, attempt: 0 });
-  }
-
-  #joinSend(conversation: string, bytes: Uint8Array, attempt: number): void {
-    const [key = '', token] = conversation.split(' ');
-    if (token !== undefined && this.#sessions.has(key)) this.#say(key, { type: 'relay', token: Number(token), bytes });
-    else this.#effect({ type: 'join-send', conversation, bytes, attempt });
   }
 
   #sendMissing(key: string, theirs: ReadonlySet<string>): void {
@@ -1112,8 +849,8 @@ export class Membership {
     return this.#calendar.now(this.#now);
   }
 
-  #tellStewards(said: Gossip): void {
-    for (const key of this.#sessions.keys()) if (this.#ledger.isSteward(key)) this.#say(key, said);
+  #stewardSessions(): string[] {
+    return [...this.#sessions.keys()].filter((key) => this.#ledger.isSteward(key));
   }
 
   #say(key: string, said: Gossip): void {
@@ -1160,15 +897,6 @@ export class Membership {
       this.#log('warning', `${what} cannot be used`, { code: thrown.code, why: thrown.message });
     }
   }
-}
-
-function invited(one: {
-  readonly id: string;
-  readonly secret: SecretBytes;
-  readonly node: string | null;
-  readonly untilMs: number;
-}): Gossip {
-  return { type: 'invited', id: one.id, secret: one.secret.reveal(), node: one.node ?? '', untilMs: one.untilMs };
 }
 
 function looseOf(value: string): Loose | null {

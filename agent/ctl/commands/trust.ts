@@ -3,7 +3,7 @@ import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { type Command, numberOf, usage } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { plainJson } from '../terminal.ts';
+import { clean, plainJson, wrap } from '../terminal.ts';
 
 const OWNER_KEY = '/etc/x0tta6bl4/owner.key';
 const trust = () => import('../trust.ts');
@@ -32,7 +32,7 @@ has it owns the mesh; without it no steward can be made or revoked any more.`,
       to.out(
         json
           ? `${plainJson({ version: 1, ...made })}\n`
-          : `This router is ${made.id}, the first steward of ${made.trustDomain}.
+          : `${wrap(clean(`This router is ${made.id}, the first steward of ${made.trustDomain}.`), to.columns).join('\n')}
 The owner's key is in ${file}: take it off this router, and keep it safe.
 Let others in with:  x0ctl invite
 `,
@@ -67,7 +67,7 @@ read here and does not go to the agent.`,
     run: async ({ to, json, options, arguments: [router], agent }) => {
       const { steward } = await trust();
       const node = await steward(await agent(), String(options['owner-key'] ?? OWNER_KEY), router!);
-      to.out(json ? `${plainJson({ version: 1, node })}\n` : `${node} is a steward.\n`);
+      to.out(json ? `${plainJson({ version: 1, node })}\n` : `${clean(node)} is a steward.\n`);
       return EXIT.ok;
     },
   },
@@ -88,7 +88,7 @@ unless --keep makes that the owner's own word.`,
     run: async ({ to, json, options, arguments: [router], agent }) => {
       const { revoke } = await trust();
       const node = await revoke(await agent(), text(options['owner-key']), router!, options.keep === true);
-      to.out(json ? `${plainJson({ version: 1, node })}\n` : `${node} is revoked.\n`);
+      to.out(json ? `${plainJson({ version: 1, node })}\n` : `${clean(node)} is revoked.\n`);
       return EXIT.ok;
     },
   },
@@ -110,7 +110,8 @@ that was off through both steps needs a new invitation.`,
     run: async ({ to, json, options, agent }) => {
       const { finishRotation, rotate } = await trust();
       const [file, next] = [String(options['owner-key'] ?? OWNER_KEY), text(options['new-key'])];
-      if ((options.finish === true) === (next !== undefined)) throw usage('expected either --new-key FILE or --finish');
+      if ((options.finish === true) === (next !== undefined))
+        throw usage('--owner-key is not all: expected --new-key FILE as well, or --finish');
       const sequence =
         next === undefined ? await finishRotation(await agent(), file) : await rotate(await agent(), file, next);
       const said = next === undefined ? 'The former key is believed no longer.' : `The new key is in ${next}.`;
@@ -159,14 +160,15 @@ X.509 certificate, where a steward's configuration has them.`,
       const { join, readText } = await trust();
       const seconds = numberOf(options.seconds, 'seconds', 1, 3600) ?? 60;
       const method = options['ssh-host-key'] === true ? 'ssh-host-key' : options.x509 === true ? 'x509-proof' : null;
-      if ((method === null) === (given === undefined)) throw usage('expected TEXT, or --ssh-host-key or --x509');
+      if ((method === null) === (given === undefined))
+        throw usage('expected TEXT alone; or --ssh-host-key or --x509, with --anchor');
       if (method !== null && options.anchor === undefined) throw usage('--anchor says which mesh to join');
-      const body =
-        method === null ? { invitation: given === '-' ? await readText() : given } : { method, anchor: options.anchor };
+      const body = async () =>
+        method !== null ? { method, anchor: options.anchor } : { invitation: given === '-' ? await readText() : given };
       const { id, trouble } = await join(await agent(), body, seconds * 1000);
       if (json) to.out(`${plainJson({ version: 1, id, trouble })}\n`);
-      else if (id !== null) to.out(`This router is ${id}.\n`);
-      else to.err(`x0ctl: not yet in: ${trouble}\n`);
+      else if (id !== null) to.out(`${wrap(clean(`This router is ${id}.`), to.columns).join('\n')}\n`);
+      else to.err(`x0ctl: not yet in: ${clean(trouble)}\n`);
       return id === null ? EXIT.problem : EXIT.ok;
     },
   },

@@ -40,6 +40,13 @@ export class Memories {
     return this.#dirty.size;
   }
 
+  /** Of what is to be written. */
+  get bytes(): number {
+    let sum = 0;
+    for (const { memory } of this.#dirty.values()) sum += memory.key.length + memory.value.length;
+    return sum;
+  }
+
   /** Within a transaction of the caller's. */
   write(db: Database): void {
     if (this.#dirty.size === 0) return;

@@ -156,7 +156,7 @@ export class Store {
     marks: readonly { readonly key: string; readonly sender: Mac; readonly mark: Mark | undefined }[],
     memories: Memories,
   ): number {
-    const bytes = batch.reduce((sum, one) => sum + one.text.length + 48, 0);
+    const bytes = batch.reduce((sum, one) => sum + one.text.length + 48, memories.bytes);
     let head = this.head;
     this.#transact(() => {
       this.#thin(batch.length, bytes);

@@ -21,7 +21,7 @@ export interface Asked {
 
 interface Parameter {
   readonly name: string;
-  readonly type: 'integer' | 'string';
+  readonly type: 'integer' | 'string' | 'array';
   readonly help: string;
 }
 
@@ -88,6 +88,7 @@ export function refuseStrangers({ method, query = [], body = [] }: Call, asked: 
     if (value === null) continue;
     if (known.type === 'string' && typeof value !== 'string') throw usage(`${name}: expected a string`);
     if (known.type === 'integer' && !Number.isSafeInteger(value)) throw usage(`${name}: expected a whole number`);
+    if (known.type === 'array' && !Array.isArray(value)) throw usage(`${name}: expected a list`);
   }
 }
 

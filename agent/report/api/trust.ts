@@ -1,4 +1,5 @@
 /** Identities: who this router is, who the others are, and what a person does about it. */
+import { AgentError } from '../../core/errors.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
 import type { Sources, TrustDesk } from '../sources.ts';
@@ -51,7 +52,7 @@ export const trustCalls: readonly Call[] = [
       if (typeof invitation === 'string') desk.join(invitation);
       else if ((method === 'ssh-host-key' || method === 'x509-proof') && typeof anchor === 'string')
         desk.joinBy(method, anchor);
-      else throw usage('expected an invitation, or a method (ssh-host-key, x509-proof) and an anchor');
+      else throw usage('invitation: expected one, or a method (ssh-host-key, x509-proof) and an anchor');
       return { done: true, message: 'joining' };
     },
   }),
@@ -65,11 +66,10 @@ export const trustCalls: readonly Call[] = [
       { name: 'seconds', type: 'integer', help: 'how long it is good for' },
     ],
     shape: shapes.invitation,
-    answer: ({ sources, body: { node = '', seconds = 3600 } }) => {
-      const lifeMs = typeof seconds === 'number' ? seconds * 1000 : Number.NaN;
-      if (typeof node !== 'string') throw usage('node: expected a name');
+    answer: ({ sources, body: { node, seconds } }) => {
+      const lifeMs = Number(seconds ?? 3600) * 1000;
       if (!(lifeMs >= 60_000 && lifeMs <= LONGEST_INVITATION_MS)) throw usage('seconds: expected 60 to 2592000');
-      const { text, id, untilMs } = deskOf(sources).invite(node, lifeMs);
+      const { text, id, untilMs } = deskOf(sources).invite(String(node ?? ''), lifeMs);
       return { text, id, until: new Date(untilMs).toISOString() };
     },
   }),
@@ -92,9 +92,8 @@ export const trustCalls: readonly Call[] = [
     help: 'With which key would a router issue? For the owner, who makes it a steward. Empty while it is being asked.',
     body: [{ name: 'whom', type: 'string', help: 'its name or fingerprint; this router without it' }],
     shape: shapes.candidate,
-    answer: ({ sources, body: { whom = '' } }) => {
-      if (typeof whom !== 'string') throw usage('whom: expected a name or a fingerprint');
-      const found = deskOf(sources).candidate(whom);
+    answer: ({ sources, body: { whom } }) => {
+      const found = deskOf(sources).candidate(String(whom ?? ''));
       if (found === null) return { candidate: null };
       const { node, identity, spki } = found;
       return { candidate: { node, identity: base64(identity), spki: base64(spki) } };
@@ -116,7 +115,7 @@ export const trustCalls: readonly Call[] = [
     path: '/trust/install',
     help: 'Takes what the owner has signed, and tells the mesh.',
     changing: true,
-    body: [{ name: 'items', type: 'string', help: 'a list of {kind, bytes}, bytes in base64' }],
+    body: [{ name: 'items', type: 'array', help: 'a list of {kind, bytes}, bytes in base64' }],
     shape: shapes.done,
     answer: ({ sources, body: { items } }) => {
       if (!Array.isArray(items) || items.length > MOST_ITEMS) throw usage('items: expected a list');
@@ -170,7 +169,7 @@ function membersOf(desk: TrustDesk): Unversioned<Of<typeof shapes.members>> {
 }
 
 function deskOf({ trust }: Sources): TrustDesk {
-  if (trust === undefined) throw usage('this agent knows no identities');
+  if (trust === undefined) throw new AgentError('E_NOT_FOUND', 'this agent knows no identities');
   return trust;
 }
 

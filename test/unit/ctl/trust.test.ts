@@ -18,7 +18,7 @@ import { openState, type State } from '../../../agent/host/state.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import { mismatch } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
-import { OWN } from '../../../agent/trust/membership.ts';
+import { OWN } from '../../../agent/trust/words.ts';
 import { sources } from '../report/fixture.ts';
 
 interface Router {
@@ -155,14 +155,14 @@ test('a mesh of two, by hand: init, invite, join, members, steward, rotate, revo
   const owner = ownerKey(attic);
   assert.match(
     await well(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', owner),
-    /router\/attic, the first steward/,
+    /router\/attic,\s+the first steward/,
   );
   for (const file of [owner, join(attic.directory, 'identity.key')]) assert.equal(statSync(file).mode & 0o777, 0o600);
   assert.match((await x0ctl(attic, 'mesh', 'init', '--owner-key', owner)).err, /in x0tta6bl4\.mesh already/);
 
   const shown = await well(attic, 'invite', 'kitchen', '--qr');
   assert.match(shown, /[█▀▄]/);
-  const text = /x0ctl join (\S+)/.exec(shown)![1]!;
+  const text = /^ {2}([a-z2-7]{72})$/m.exec(shown)![1]!;
   assert.match(await well(kitchen, 'join', text), /router\/kitchen\./);
   assert.equal((await x0ctl(kitchen, 'join', text)).status, 2);
   const members = JSON.parse(await well(attic, 'mesh', 'members', '--json'));
@@ -226,7 +226,7 @@ test('what is wrong is said, and no key is overwritten', async (t) => {
     [['mesh', 'members'], 4, /x0ctl mesh init, or x0ctl join/],
     [['mesh', 'init', '--domain', 'A B'], 2, /--domain/],
     [['mesh', 'init', '--name', 'a/b'], 2, /--name/],
-    [['mesh', 'rotate'], 2, /--new-key FILE or --finish/],
+    [['mesh', 'rotate'], 2, /--new-key FILE as well, or --finish/],
     [['mesh', 'revoke', 'x', '--owner-key', '/nowhere'], 5, /ENOENT/],
     [['join'], 2, /TEXT/],
     [['join', '--ssh-host-key'], 2, /--anchor/],

@@ -15,7 +15,7 @@ import { profileText } from '../../../agent/ctl/views.ts';
 import { hear } from '../../../agent/host/http.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import type { Sources } from '../../../agent/report/sources.ts';
-import { BEACON, ENTRIES, FAULT, meshOfThree, sources } from '../report/fixture.ts';
+import { BEACON, DESK, ENTRIES, FAULT, meshOfThree, sources } from '../report/fixture.ts';
 
 const COLUMNS = 80;
 
@@ -107,6 +107,12 @@ function agentOf({ node, interface: name, words }: Names): Sources {
         radio: station,
       })),
     }),
+    trust: {
+      ...DESK,
+      view: () => ({ ...DESK.view()!, id: `spiffe://x0tta6bl4.mesh/router/${node}`, trouble: words, suite: words }),
+      invite: () => ({ text: 'a'.repeat(72), id: 'ff'.repeat(8), untilMs: 0 }),
+      members: () => [{ key: 'ab'.repeat(32), node, notAfter: 0, by: words }],
+    },
     beacon: () => ({
       ...BEACON,
       neighbours: BEACON.neighbours.map((one) => ({ ...one, interface: name, state: 'suspected' })),
@@ -177,6 +183,9 @@ const LINES: Readonly<Record<string, readonly string[][]>> = {
   'heal mode': [[], ['classes'], ['link-lossy', 'observe']],
   'heal kick': [[], ['02:00:00:00:00:0c']],
   'record list': [[]],
+  'mesh members': [[]],
+  invite: [[], ['NAME']],
+  join: [['TEXT', '--seconds', '1']],
   xdp: [[]],
   'bpf explain': [['mesh'], ['pass']],
   'config check': [['FILE']],
@@ -184,7 +193,20 @@ const LINES: Readonly<Record<string, readonly string[][]>> = {
   'twin run': [['/nowhere/at/all']],
   replay: [['/nowhere/at/all']],
 };
-const ELSEWHERE = ['ping', 'traceroute', 'throughput', 'doctor', 'diag', 'record export', 'bpf profile', 'completion'];
+const ELSEWHERE = [
+  'mesh init',
+  'mesh steward',
+  'mesh revoke',
+  'mesh rotate',
+  'ping',
+  'traceroute',
+  'throughput',
+  'doctor',
+  'diag',
+  'record export',
+  'bpf profile',
+  'completion',
+];
 
 test('every command is tried here, or elsewhere', () => {
   assert.deepEqual(

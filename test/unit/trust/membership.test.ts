@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { writeGossip } from '../../../agent/trust/gossip.ts';
 import { DAY, HOUR, Mesh, type Router } from './mesh.ts';
 
 const MINUTE = 60_000;
@@ -77,6 +78,53 @@ test('an invitation used at two stewards that were apart costs both their place 
   mesh.link(founder, second);
   assert.deepEqual([stateOf(mesh, a).state, stateOf(mesh, b).state], ['revoked', 'revoked']);
   assert.ok(founder.log.concat(second.log).some((line) => line.includes('USED TWICE')));
+});
+
+test("a steward that lies about an invitation shuts nobody out by another steward's hand", () => {
+  const { mesh, founder, others } = meshOf('liar');
+  const [liar] = others as [Router];
+  mesh.makeSteward(liar, founder);
+  const victim = mesh.add('victim');
+  mesh.link(victim, founder);
+  mesh.join(victim, mesh.invite(founder, 'victim'));
+  const { invitation } = claimOf(founder, 'victim');
+  const key = stateOf(mesh, liar).key;
+  const bytes = writeGossip({
+    type: 'issued',
+    key: 'ab'.repeat(32),
+    node: 'nobody',
+    untilMs: mesh.wallMs + HOUR,
+    invitation,
+  });
+  mesh.tell(founder, { type: 'message', key, bytes });
+  assert.equal(stateOf(mesh, victim).state, 'member');
+  assert.deepEqual(
+    stateOf(mesh, founder).revoked.map(({ node }) => node),
+    ['nobody'],
+  );
+});
+
+/** What a steward has kept of who used an invitation. */
+function claimOf(steward: Router, name: string): { invitation: string } {
+  const [key] = [...steward.kept].find(([one, value]) => one.startsWith('claim ') && value.split(' ')[1] === name)!;
+  return { invitation: key.slice('claim '.length) };
+}
+
+test('what others ask for is answered within bounds', () => {
+  const { mesh, founder, others } = meshOf('greedy');
+  const key = stateOf(mesh, others[0]!).key;
+  const ask = (said: Parameters<typeof writeGossip>[0], times: number) => {
+    let answers = 0;
+    for (let i = 0; i < times; i++)
+      answers += founder.machine
+        .on({ type: 'message', key, bytes: writeGossip(said) }, mesh.now)
+        .filter(({ type }) => type === 'send').length;
+    return answers;
+  };
+  assert.ok(ask({ type: 'have', hashes: [] }, 100) <= 1);
+  assert.ok(ask({ type: 'ask-key' }, 1000) <= 150);
+  mesh.pass(MINUTE);
+  assert.equal(ask({ type: 'have', hashes: [] }, 100), 1);
 });
 
 test('an invitation ends, and a wrong, foreign or mistyped one is none', () => {
@@ -304,6 +352,26 @@ test('what a captured steward can do ends with its revocation: who it let in com
   assert.ok(!founder.sessions.has(second));
   // Whom it revoked is revoked no longer, since the owner did not take that over.
   assert.ok(!stateOf(mesh, founder).revoked.some(({ node }) => node === 'victim'));
+});
+
+test('a session outlasts the revocation of a steward that its other end has left behind', () => {
+  const { mesh, founder, others } = meshOf('second', 'witness');
+  const [second, witness] = others as [Router, Router];
+  mesh.makeSteward(second, founder);
+  const pupil = mesh.add('pupil');
+  mesh.link(pupil, second, witness);
+  mesh.join(pupil, mesh.invite(second, 'pupil'));
+  mesh.link(pupil, founder);
+  mesh.cut(pupil, second);
+  assert.ok(pupil.sessions.has(witness));
+  for (let hours = 0; hours < 12; hours++) mesh.pass(HOUR);
+  const { chain } = pupil.credential!;
+  const verdict = witness.machine.verify(chain, mesh.now);
+  assert.ok(verdict.ok && !verdict.issuers.includes(stateOf(mesh, second).key), 'renewed by the founder');
+  mesh.tell(witness, { type: 'session-renewed', peer: verdict });
+  mesh.revokeByOwner(founder, second);
+  assert.ok(pupil.sessions.has(witness));
+  assert.ok(!witness.sessions.has(second));
 });
 
 test("the owner's key is changed: all follow, also one that was away, and the old key is worth nothing", () => {

@@ -3,16 +3,11 @@ import { p256 } from '../../../agent/host/p256.ts';
 import type { Attestor } from '../../../agent/trust/attest.ts';
 import type { Loose } from '../../../agent/trust/join.ts';
 import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys.ts';
-import {
-  Membership,
-  OWN,
-  type TrustEffect,
-  type TrustEvent,
-  type TrustSettings,
-} from '../../../agent/trust/membership.ts';
+import { Membership } from '../../../agent/trust/membership.ts';
 import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner } from '../../../agent/trust/owner.ts';
 import { standardSuite } from '../../../agent/trust/suite.ts';
 import type { Credential, Tools } from '../../../agent/trust/svid.ts';
+import { OWN, type TrustEffect, type TrustEvent, type TrustSettings } from '../../../agent/trust/words.ts';
 import { PROVIDERS } from './help.ts';
 
 const { suite, random } = { suite: standardSuite(PROVIDERS[0]![1]), random: PROVIDERS[0]![1].random };
@@ -189,7 +184,8 @@ export class Mesh {
         if (!ofA.ok || !ofB.ok) continue;
         a.sessions.add(b);
         b.sessions.add(a);
-        this.tell(a, { type: 'session-up', peer: ofB });
+        // Both know of it before either hears the other.
+        this.#carryOut(a, a.machine.on({ type: 'session-up', peer: ofB }, this.now));
         this.tell(b, { type: 'session-up', peer: ofA });
       }
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -256,6 +256,22 @@ test('what is forged is refused, each for its reason', () => {
   assert.equal(reason([under, second, attic.certificate.der]), 'wrong-usage');
   assert.equal(reason([]), 'malformed');
   assert.equal(reason([...kitchen.chain, ...kitchen.chain]), 'malformed');
+});
+
+test('an ordinary certificate, of however good an identity, is none here: it has no bound keys', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'x0-plain-'));
+  try {
+    const file = join(directory, 'plain');
+    const make = [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-sha256', '-days', '7000'],
+      ...['-subj', '/O=x0tta6bl4.mesh/CN=kitchen', '-keyout', '/dev/null', '-out', file, '-outform', 'DER'],
+      ...['-addext', 'subjectAltName=URI:spiffe://x0tta6bl4.mesh/router/kitchen'],
+    ];
+    assert.equal(spawnSync('openssl', make).status, 0);
+    assert.equal(reason([readFileSync(file)], Date.now() + HOUR), 'no-bound-keys');
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('a steward proves that it may issue; a router does not', () => {

@@ -1,0 +1,92 @@
+/** What the membership machine is told, what it answers, and what it shows of itself. */
+import type { Level } from '../core/effect.ts';
+import type { Revoked, Steward } from './ledger.ts';
+import type { Credential, Peer } from './svid.ts';
+
+export interface TrustSettings {
+  /** How long the certificates are good for that this router issues, in milliseconds. */
+  readonly lifeMs: number;
+  /** How long past its end one is believed while no steward can be reached. */
+  readonly graceMs: number;
+}
+
+/** Something that is kept across restarts. Plain text; none of it is secret. */
+export interface Kept {
+  readonly key: string;
+  readonly value: string;
+}
+
+export type TrustEvent =
+  /** First of all: what was kept. */
+  | { readonly type: 'started'; readonly wallMs: number; readonly kept: readonly Kept[] }
+  /** What the wall clock reads; once a minute, and when it was set. */
+  | { readonly type: 'clock'; readonly wallMs: number }
+  | { readonly type: 'tick' }
+  /** A session with somebody whom `verify` believed. */
+  | { readonly type: 'session-up'; readonly peer: Peer }
+  /** It has shown a new certificate in a session that stands. */
+  | { readonly type: 'session-renewed'; readonly peer: Peer }
+  | { readonly type: 'session-down'; readonly key: string }
+  | { readonly type: 'message'; readonly key: string; readonly bytes: Uint8Array }
+  /** Somebody who is in is heard now, and may not have been before: a joining need not wait for its next attempt. */
+  | { readonly type: 'chance' }
+  /** Bytes of a joining. OWN is this router's; others name whoever speaks, for the answer. */
+  | { readonly type: 'joining'; readonly conversation: string; readonly bytes: Uint8Array };
+
+export type TrustEffect =
+  /** Over the session with this key. */
+  | { readonly type: 'send'; readonly key: string; readonly bytes: Uint8Array }
+  /** `attempt` counts up from 1 for OWN: another one is better tried through another neighbour. */
+  | { readonly type: 'join-send'; readonly conversation: string; readonly bytes: Uint8Array; readonly attempt: number }
+  /** null forgets it. What is urgent is on the medium within a second. */
+  | { readonly type: 'keep'; readonly key: string; readonly value: string | null; readonly isUrgent: boolean }
+  /** What this router shows from now on; sessions that are open stay. null: it has nothing to show any more. */
+  | { readonly type: 'credential'; readonly credential: Credential | null }
+  /** End the sessions with these keys. */
+  | { readonly type: 'distrust'; readonly keys: readonly string[] }
+  /** A session with one of these is wanted: fingerprints and names of stewards. */
+  | { readonly type: 'reach'; readonly stewards: readonly Steward[] }
+  /** What was decided about somebody else, for the journal. */
+  | {
+      readonly type: 'decided';
+      readonly what: 'admitted' | 'not-admitted' | 'not-renewed' | 'revoked' | 'allowed' | 'not-allowed';
+      readonly who: string;
+      readonly why: string;
+    }
+  | {
+      readonly type: 'log';
+      readonly level: Level;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+export interface Member {
+  readonly key: string;
+  readonly node: string;
+  readonly notAfter: number;
+  /** Fingerprint of the steward that said so. */
+  readonly by: string;
+}
+
+export interface TrustView {
+  readonly state: 'none' | 'joining' | 'member' | 'late' | 'ended' | 'revoked';
+  readonly id: string | null;
+  readonly key: string;
+  readonly trustDomain: string | null;
+  readonly isSteward: boolean;
+  readonly notBefore: number | null;
+  readonly notAfter: number | null;
+  /** Milliseconds since 1970 by which this router goes, and whether a steward has confirmed its clock. */
+  readonly nowMs: number;
+  readonly clock: 'confirmed' | 'unconfirmed' | 'behind';
+  readonly bundle: number | null;
+  readonly stewards: readonly { readonly node: string; readonly notAfter: number; readonly isReached: boolean }[];
+  readonly revoked: readonly Revoked[];
+  readonly sessions: number;
+  readonly openInvitations: number;
+  /** In words; '' where all is well. */
+  readonly trouble: string;
+}
+
+/** The conversation that is this router's own joining. */
+export const OWN = 'own';
