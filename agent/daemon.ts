@@ -20,7 +20,7 @@ import { keepReady } from './daemon/ready.ts';
 import { recording } from './daemon/recording.ts';
 import { rehearsalState, rehearsals } from './daemon/rehearsals.ts';
 import { serving } from './daemon/serving.ts';
-import { fingerprint, healSettings, resettled, stateLimits } from './daemon/settings.ts';
+import { adopted, fingerprint, healSettings, resettled, stateLimits } from './daemon/settings.ts';
 import { sourcesOf } from './daemon/sources.ts';
 import { stopwatch } from './daemon/stopwatch.ts';
 import { trials } from './daemon/trial.ts';
@@ -271,7 +271,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   served.control(sources);
   if (tape !== undefined) recorded.begin(tape, log);
-  const settings = healSettings(config);
+  const settings = await adopted(healSettings(config), log);
   state.useKey(fingerprint(settings.key));
   host.attach(runtime, settings, state.epoch);
   // What is wrong has to be seen most where there is no mesh yet.

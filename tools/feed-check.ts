@@ -253,7 +253,10 @@ function profiles(scratch: Scratch, report: Report): void {
     const off = (line: string): boolean =>
       line.startsWith('# ') && ![...got].some((one) => one.startsWith(`${line.split(' ')[1]}=`));
     const lost = wanted.filter((line) => !got.has(line) && !off(line));
-    if (status === 0 && lost.length === 0) report.pass(name);
+    const circle = /recursive dependency detected!\n(?:.*\n)*?(?=.*(?:resolution|subsection))/g;
+    const circles = (text.match(circle) ?? []).filter((words) => words.toLowerCase().includes(NAME));
+    if (status === 0 && lost.length === 0 && circles.length === 0) report.pass(name);
+    else if (circles.length > 0) report.fail(name, circles.join('\n'));
     else report.fail(name, lost.length > 0 ? `defconfig drops ${lost.join(', ')}` : text.slice(-500));
   }
 }

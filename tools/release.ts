@@ -36,6 +36,7 @@ interface Locked {
   readonly integrity?: string;
   readonly dev?: boolean;
   readonly devOptional?: boolean;
+  readonly optional?: boolean;
 }
 
 function run(file: string, args: readonly string[], cwd = ROOT): string {
@@ -54,9 +55,9 @@ export function vendored(): { readonly name: string; readonly version: string; r
     packages: Record<string, Locked>;
   };
   return Object.entries(packages)
-    .flatMap(([path, { version, integrity = '', dev, devOptional }]) => {
+    .flatMap(([path, { version, integrity = '', dev, devOptional, optional }]) => {
       const name = path.replace('node_modules/', '');
-      const wanted = TO_BUILD.includes(name) || (path !== '' && !dev && !devOptional);
+      const wanted = TO_BUILD.includes(name) || (path !== '' && !dev && !devOptional && !optional);
       const sum = /sha512-([A-Za-z0-9+/=]+)/.exec(integrity)?.[1];
       if (!wanted) return [];
       if (sum === undefined) throw new Error(`package-lock.json has no SHA-512 of ${name}`);

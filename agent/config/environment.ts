@@ -21,7 +21,7 @@ export const ALIASES: readonly Alias[] = [
   { path: null, variable: 'PQ_CRYPTO_ENABLED', helm: 'security.pqCrypto.enabled' },
   { path: null, helm: 'security.pqCrypto.algorithm' },
   { path: null, helm: 'security.spiffe.enabled' },
-  { path: null, helm: 'security.spiffe.trustDomain' },
+  { path: 'trust.domain', helm: 'security.spiffe.trustDomain' },
   { path: null, helm: 'ai.enabled' },
   { path: null, variable: 'AI_FALLBACK_MODE', helm: 'ai.fallbackMode' },
   { path: null, helm: 'dao.enabled' },

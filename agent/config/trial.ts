@@ -9,7 +9,7 @@ import { type Nanos, SECOND } from '../core/time.ts';
 import type { Change } from './load.ts';
 
 /** What can cut nobody off. */
-const HARMLESS = new Set(['file', 'log', 'alert', 'state', 'report']);
+const HARMLESS = new Set(['file', 'log', 'alert', 'state', 'report', 'probe']);
 const HARMLESS_OPTIONS = new Set(['mesh.revert_after', 'mesh.node_name']);
 
 /** Whether one of these changes can cut somebody off. */

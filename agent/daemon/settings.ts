@@ -2,6 +2,7 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import type { HealSettings } from '../core/event.ts';
+import type { Log } from '../core/log.ts';
 import { MS } from '../core/time.ts';
 import type { StateLimits } from '../host/state/store.ts';
 
@@ -49,6 +50,15 @@ export function healSettings(config: Config): HealSettings {
     earnCases: h.earn_cases,
     explore: h.explore,
   };
+}
+
+/** A mesh that /etc/config/network declares is netifd's to make, whatever mesh.own says: two owners would fight over it. */
+export async function adopted(settings: HealSettings, log: Log): Promise<HealSettings> {
+  if (!settings.own) return settings;
+  const { declaresMesh } = await import('../host/netifd.ts');
+  if (!(await declaresMesh(settings.meshInterface))) return settings;
+  log.warning(`mesh.own does not count: the network configuration declares ${settings.meshInterface}`);
+  return { ...settings, own: false };
 }
 
 /** What they follow after the file was read again: what counts from the next start only keeps its value until then. */

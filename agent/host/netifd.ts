@@ -34,6 +34,23 @@ export async function bringUp(device: string): Promise<string | null> {
   }
 }
 
+/** Whether /etc/config/network declares this mesh interface, up or not; false where netifd does not run or does not answer. */
+export async function declaresMesh(name: string): Promise<boolean> {
+  if (!existsSync(UBUS) || !existsSync(NETIFD)) return false;
+  try {
+    return hasMesh(await ubus(['call', 'network.interface', 'dump']), name);
+  } catch {
+    return false;
+  }
+}
+
+/** A batadv interface has its section's name; the device is there only once it is up. */
+export function hasMesh(text: string, name: string): boolean {
+  const dump: unknown = JSON.parse(text);
+  const rows = (dump as { interface?: unknown } | null)?.interface;
+  return Array.isArray(rows) && rows.some((row) => row?.proto === 'batadv' && row.interface === name);
+}
+
 /** Interfaces that a person stopped (autostart off) are left alone. */
 export function parseDump(text: string): Declared[] {
   const dump: unknown = JSON.parse(text);

@@ -15,14 +15,35 @@ const CACHE = join(ROOT, '.cache/cross');
 /** What ELF says of the machine (e_machine, elf.h). */
 const MACHINES = { 'aarch64-linux-gnu': 183, 'arm-linux-gnueabihf': 40 } as const;
 /** They start this machine's programs, or have the kernel do what qemu-user cannot. */
-const NOT_THERE = /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage/;
+const NOT_THERE = /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage|performance\.now/;
 const FILE_MS = 600_000;
 /** Processes side by side. */
 const WIDTH = 2;
 
 export async function run(report: Report): Promise<void> {
   for (const prefix of Object.keys(MACHINES) as (keyof typeof MACHINES)[]) compile(report, prefix);
-  await units(report);
+  const node = arm64Node();
+  if (typeof node !== 'string') report.skip('on aarch64', node.why);
+  else {
+    state(report, node);
+    await units(report, node);
+  }
+}
+
+const OUT = join(CACHE, 'aarch64-linux-gnu');
+const QEMU = ['-L', '/usr/aarch64-linux-gnu'];
+
+/** better-sqlite3 as it was compiled, not the binary that its package brings. */
+function state(report: Report, node: string): void {
+  const title = 'better-sqlite3 on aarch64';
+  const script = `
+    const Database = require(${JSON.stringify(join(ROOT, 'node_modules/better-sqlite3'))});
+    const db = new Database(':memory:', { nativeBinding: ${JSON.stringify(join(OUT, 'better_sqlite3.node'))} });
+    db.exec('CREATE TABLE t (x); INSERT INTO t VALUES (41)');
+    console.log(process.arch, db.prepare('SELECT x + 1 AS x FROM t').get().x);`;
+  const { stdout, stderr } = spawnSync('qemu-aarch64', [...QEMU, node, '-e', script], { encoding: 'utf8' });
+  if (stdout.trim() === 'arm64 42') report.pass(title);
+  else report.fail(title, `${stdout}${stderr}`.slice(-600));
 }
 
 function compile(report: Report, prefix: keyof typeof MACHINES): void {
@@ -49,14 +70,9 @@ function machineOf(file: string): number | null {
   return existsSync(file) ? readFileSync(file).readUInt16LE(18) : null;
 }
 
-async function units(report: Report): Promise<void> {
+async function units(report: Report, node: string): Promise<void> {
   const title = 'unit tests on aarch64';
-  const node = arm64Node();
-  if (typeof node !== 'string') {
-    report.skip(title, node.why);
-    return;
-  }
-  const shim = join(CACHE, 'aarch64-linux-gnu/x0shim.node');
+  const shim = join(OUT, 'x0shim.node');
   if (!existsSync(shim)) {
     report.skip(title, 'there is no native part for it');
     return;
@@ -67,13 +83,10 @@ async function units(report: Report): Promise<void> {
     `${title}: ${all.length - waiting.length} files`,
     'they start programs, which qemu-user does not, or measure',
   );
-  const env = { ...process.env, X0_SHIM: shim, X0_UNDO: join(CACHE, 'aarch64-linux-gnu/x0undo'), NODE_OPTIONS: '' };
+  const env = { ...process.env, X0_SHIM: shim, X0_UNDO: join(OUT, 'x0undo'), NODE_OPTIONS: '' };
   const worker = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const { failed, text } = await output(
-        ['-L', '/usr/aarch64-linux-gnu', node, '--test-reporter=tap', join(ROOT, file)],
-        env,
-      );
+      const { failed, text } = await output([...QEMU, node, '--test-reporter=tap', join(ROOT, file)], env);
       const count = (what: string): number => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
       if (!failed && count('pass') > 0) report.pass(`${basename(file)} on aarch64`);
       else

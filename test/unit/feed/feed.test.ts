@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { NODE_FLAGS } from '../../../agent/node-flags.ts';
+import { vendored } from '../../../tools/release.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const FEED = join(ROOT, 'openwrt-feed');
@@ -63,6 +64,17 @@ test('every file that a Makefile installs from the feed is there', () => {
     for (const [, file] of read(makefile).matchAll(/ \.\/(files\/\S+)/g))
       assert.doesNotThrow(() => readFileSync(join(folder, file!)), `${makefile}: ${file}`);
   }
+});
+
+test('the packages are built with all that the release brings, and with nothing else', () => {
+  const named = globSync('*/Makefile', { cwd: FEED }).flatMap((file) => {
+    const words = /^X0_MODULES:=(.*)$/m.exec(read(file))?.[1] ?? '';
+    // The bundler's binary is one of two, as the machine that builds needs it.
+    const both = words.replace(/@esbuild\/linux-\$\(.*/, '@esbuild/linux-arm64 @esbuild/linux-x64');
+    return both.split(' ').filter(Boolean);
+  });
+  const brought = vendored().map(({ name }) => name);
+  assert.deepEqual([...new Set(named)].sort(), brought.sort());
 });
 
 describe('need-node.sh', () => {

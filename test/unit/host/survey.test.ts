@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDump } from '../../../agent/host/netifd.ts';
+import { hasMesh, parseDump } from '../../../agent/host/netifd.ts';
 import { cpuTimes, defaultRoute, parseCounters } from '../../../agent/host/survey.ts';
 
 test('/proc/net/dev: counters by name, and nothing of what is no line of it', () => {
@@ -52,4 +52,20 @@ test('netifd: what it declares by device; what a person stopped is left alone', 
   ]);
   for (const odd of ['{}', 'null', '[]', '{"interface":{}}']) assert.deepEqual(parseDump(odd), []);
   assert.throws(() => parseDump('no'));
+});
+
+test('netifd: a mesh that it declares is its own, up or not', () => {
+  const row = { interface: 'bat0', proto: 'batadv', up: false, autostart: true };
+  const dump = (...rows: unknown[]): string => JSON.stringify({ interface: rows });
+  const cases: readonly (readonly [string, boolean])[] = [
+    [dump(row), true],
+    [dump({ ...row, up: true, l3_device: 'bat0' }), true],
+    [dump({ ...row, interface: 'bat1' }), false],
+    [dump({ ...row, proto: 'batadv_hardif' }), false],
+    [dump(null, 'x', 7, row), true],
+    [dump(), false],
+    ['{}', false],
+    ['null', false],
+  ];
+  for (const [text, expected] of cases) assert.equal(hasMesh(text, 'bat0'), expected, text);
 });
