@@ -51,7 +51,7 @@ export interface Facts {
   readonly kernel: {
     readonly release: string;
     /** Of batman-adv. */
-    readonly module: 'loaded' | 'installed' | 'missing';
+    readonly module: 'loaded' | 'installed' | 'missing' | null;
     /** Why the rest could not be asked, and is empty. */
     readonly trouble: string | null;
     readonly links: readonly Link[];

@@ -63,7 +63,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
     state: stateOf(edge, state.directory),
     kernel: {
       release: edge.read('/proc/sys/kernel/osrelease').trim(),
-      module: kernel.batadv ? 'loaded' : moduleOf(edge),
+      module: kernel.batadv === null ? null : kernel.batadv ? 'loaded' : moduleOf(edge),
       trouble: kernel.trouble,
       links: kernel.links,
       mesh: kernel.mesh,
@@ -141,7 +141,7 @@ function stateOf(edge: Edge, directory: string): Facts['state'] {
   return { directory, volatile: volatileMedium(place), freeKib: edge.freeKib(place), keys };
 }
 
-function moduleOf(edge: Edge): Facts['kernel']['module'] {
+function moduleOf(edge: Edge): 'installed' | 'missing' {
   const folder = `/lib/modules/${edge.read('/proc/sys/kernel/osrelease').trim()}`;
   const isThere =
     edge.look(`${folder}/batman-adv.ko`) !== null ||

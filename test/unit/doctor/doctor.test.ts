@@ -358,6 +358,14 @@ test('every check finds something in a case above', () => {
   );
 });
 
+test('without the native part nothing is said of the kernel', () => {
+  const { findings, skipped } = diagnose(
+    changed({ kernel: { ...BARE, module: null, trouble: 'x0shim.node is missing: build it' } }),
+  );
+  assert.deepEqual(findings, []);
+  assert.match(skipped.find(({ check }) => check === 'batman-adv')!.why, /x0shim/);
+});
+
 test('what could not be found out is told as that, and nothing is guessed', () => {
   const { findings, skipped } = diagnose(
     changed({
