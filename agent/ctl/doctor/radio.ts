@@ -84,11 +84,18 @@ const meshId: Check = {
 const peerLink: Check = {
   name: 'peer-link',
   looksFor: 'mesh points that are heard and no peers',
-  look: ({ radios, supplicantMesh, wireless }) => {
+  look: (facts) => {
+    const { radios, supplicantMesh, wireless } = facts;
+    const ids = meshIds(facts);
     const isSealed = wireless.some(({ encryption }) => encryption !== '' && encryption !== 'none');
-    return radios.filter(carriesMesh).flatMap(({ interface: name, stations }) =>
+    return radios.filter(carriesMesh).flatMap(({ interface: name, stations, heard, frequency }) =>
       stations
         .filter((one) => !isPeer(one))
+        // Of another channel or mesh: told by that.
+        .filter(({ station }) => {
+          const seen = heard.find(({ bssid }) => bssid === station);
+          return seen === undefined || ids.length === 0 || (ids.includes(seen.meshId) && seen.frequency === frequency);
+        })
         .slice(0, 4)
         .map(({ station, peerLink: state }) =>
           problem(
