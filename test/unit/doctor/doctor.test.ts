@@ -460,11 +460,23 @@ test('iw’s words, and channels', () => {
 \tsignal: -40.00 dBm
 \tSSID: 
 \tMESH ID: free net
+BSS 02:00:00:00:01:02(on wlan0)
+\tfreq: 2412
+\tlast seen: 11924 ms ago
+\tMESH ID: as it was
+BSS 02:00:00:00:01:02(on wlan0)
+\tlast seen: 144.7s [boottime]
+\tfreq: 2437
+\tlast seen: 80 ms ago
+\tMESH ID: as it is
 BSS 02:00:00:00:01:01(on wlan0) -- joined
 \tfreq: 5180
 \tSSID: an access point
 `;
-  assert.deepEqual(parseScan(text), [{ bssid: '02:00:00:00:01:00', meshId: 'free net', frequency: 2412 }]);
+  assert.deepEqual(parseScan(text), [
+    { bssid: '02:00:00:00:01:00', meshId: 'free net', frequency: 2412 },
+    { bssid: '02:00:00:00:01:02', meshId: 'as it is', frequency: 2437 },
+  ]);
   assert.deepEqual(parseScan(''), []);
   assert.deepEqual([2412, 2472, 2484, 5180, 5825, 5955, 6115].map(channelOf), [1, 13, 14, 36, 165, 1, 33]);
 });
