@@ -47,11 +47,13 @@ export const trustCalls: readonly Call[] = [
     ],
     shape: shapes.done,
     answer: ({ sources, body: { invitation, method, anchor } }) => {
-      const desk = deskOf(sources);
-      if (typeof invitation === 'string') desk.join(invitation);
-      else if ((method === 'ssh-host-key' || method === 'x509-proof') && typeof anchor === 'string')
-        desk.joinBy(method, anchor);
-      else throw usage('expected an invitation, or a method (ssh-host-key, x509-proof) and an anchor');
+      if (typeof invitation === 'string') deskOf(sources).join(invitation);
+      else if (method === undefined && anchor === undefined)
+        throw usage('invitation: expected one, or a method (ssh-host-key, x509-proof) and an anchor');
+      else if (method !== 'ssh-host-key' && method !== 'x509-proof')
+        throw usage('method: expected ssh-host-key or x509-proof');
+      else if (typeof anchor !== 'string') throw usage('anchor: expected 16 to 64 digits of a fingerprint');
+      else deskOf(sources).joinBy(method, anchor);
       return { done: true, message: 'joining' };
     },
   }),
@@ -116,7 +118,7 @@ export const trustCalls: readonly Call[] = [
     path: '/trust/install',
     help: 'Takes what the owner has signed, and tells the mesh.',
     changing: true,
-    body: [{ name: 'items', type: 'string', help: 'a list of {kind, bytes}, bytes in base64' }],
+    body: [{ name: 'items', type: 'array', help: 'a list of {kind, bytes}, bytes in base64' }],
     shape: shapes.done,
     answer: ({ sources, body: { items } }) => {
       if (!Array.isArray(items) || items.length > MOST_ITEMS) throw usage('items: expected a list');
