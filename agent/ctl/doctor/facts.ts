@@ -17,7 +17,7 @@ import { clean } from '../terminal.ts';
 export interface Facts {
   readonly system: {
     /** Of x0ctl's own Node, and of the one that the agent runs on. */
-    readonly node: string;
+    readonly ownNode: string;
     readonly agentNode: string | null;
     readonly wallMs: number;
     readonly hostName: string;

@@ -40,7 +40,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
   const agents = processes(edge);
   return {
     system: {
-      node: process.versions.node,
+      ownNode: process.versions.node,
       agentNode: await nodeOf(edge, agents),
       wallMs: Date.now(),
       hostName: hostname(),

@@ -64,6 +64,8 @@ const ADDRESSES = [
   'fe80::a6c3:f0ff:fe85:7e19',
 ];
 const NAMES = [
+  'steward-of-the-attic',
+  'mesh-of-bullerby.example',
   'villa-kunterbunt',
   'annas-iphone',
   'Müllers Fritzbox',
@@ -223,8 +225,14 @@ const ANSWER = {
   heal: { mode: 'act' },
   health: 'ok',
   node: 'villa-kunterbunt',
+  identity: {
+    id: 'spiffe://mesh-of-bullerby.example/router/steward-of-the-attic',
+    trustDomain: 'mesh-of-bullerby.example',
+    stewards: [{ node: 'steward-of-the-attic' }],
+    trouble: EVERYTHING,
+  },
   originator: ROUTER,
-  reasons: [EVERYTHING, `clock of ${CLIENT} stepped`],
+  reasons: [EVERYTHING, `${OTHERS[0]} said so`, `clock of ${CLIENT} stepped`],
   interfaces: [],
   recordings: [{ id: 3 }],
   nodes: [{ originator: ROUTER, name: 'annas-iphone', gps: { lat: 52.520008, lon: 13.404954 }, key: MESH_KEY }],

@@ -233,7 +233,7 @@ const CASES: readonly (readonly [
   ['flash tight', { state: { freeKib: 4000 } }, ['flash'], /may take 8192/, /size_limit=2000/],
   ['tmpfs', { state: { volatile: 'tmpfs' } }, ['state-volatile!'], /lies on a tmpfs/, /state\.directory=/],
   ['Node 20', { system: { agentNode: '20.20.2' } }, ['node!'], /Node 20\.20\.2 is older than 22\.13/, /install node/],
-  ['Node 22.12', { system: { node: '22.12.0', agentNode: null } }, ['node!'], /22\.12\.0/, /node --version/],
+  ['Node 22.12', { system: { ownNode: '22.12.0', agentNode: null } }, ['node!'], /22\.12\.0/, /node --version/],
   ['memory', { system: { availableKib: 9000 } }, ['memory!'], /8 MiB of 244 MiB/, /recorder=0/],
   [
     'key file',
