@@ -20,7 +20,7 @@ ${optionLines(GLOBAL)}
 Exit status: 0 well; 1 what was looked at has a problem; 2 wrong usage;
 3 the agent does not answer; 4 refused, or not found; 5 failed.
 
-In trouble, begin with:  x0ctl status
+In trouble, begin with:  x0ctl doctor
 `;
 }
 

@@ -18,8 +18,8 @@ import { dumpLinks } from '../host/netlink/rtnetlink.ts';
 import type { Heard } from './doctor/facts.ts';
 
 export interface KernelSight {
-  /** null: it has none. */
-  readonly batadv: boolean;
+  /** Whether it has batman-adv; null where that could not be asked. */
+  readonly batadv: boolean | null;
   /** Why the rest is empty or only in part there; null where it is whole. */
   readonly trouble: string | null;
   readonly links: readonly Link[];
@@ -63,7 +63,7 @@ export async function seeKernel(meshInterface: string, { listenMs, all }: SightO
   try {
     shim = native();
   } catch (thrown) {
-    return { ...EMPTY, batadv: false, trouble: asAgentError(thrown, 'E_NATIVE').message };
+    return { ...EMPTY, batadv: null, trouble: asAgentError(thrown, 'E_NATIVE').message };
   }
   const route = openConnection({ native: shim, protocol: NETLINK_ROUTE });
   const generic = openConnection({ native: shim, protocol: NETLINK_GENERIC });
@@ -93,7 +93,8 @@ export async function seeKernel(meshInterface: string, { listenMs, all }: SightO
       batadv = await openBatadv(generic);
     } catch (thrown) {
       const isMissing = thrown instanceof AgentError && thrown.code === 'E_NO_BATADV';
-      return { ...EMPTY, links, radios, batadv: false, trouble: isMissing ? trouble : asAgentError(thrown).message };
+      if (!isMissing) return { ...EMPTY, links, radios, batadv: null, trouble: asAgentError(thrown).message };
+      return { ...EMPTY, links, radios, batadv: false, trouble };
     }
     const index = links.find(({ name, kind }) => name === meshInterface && kind === 'batadv')?.index;
     if (index === undefined) return { ...EMPTY, links, radios, batadv: true, trouble };

@@ -4,7 +4,7 @@
  */
 import { AgentError, type ErrorCode } from '../core/errors.ts';
 import { beaconCalls } from './api/beacon.ts';
-import { type Call, type Caller, clip, JSON_TYPE, refuseStrangers, usage } from './api/call.ts';
+import { type Call, type Caller, clip, given, JSON_TYPE, usage } from './api/call.ts';
 import { checkCalls } from './api/check.ts';
 import { configCalls } from './api/config.ts';
 import { documentCalls } from './api/documents.ts';
@@ -80,8 +80,13 @@ export function answer(sources: Sources, request: Request): Answer {
     if (row.changing && !request.caller.mayChange)
       throw new AgentError('E_FORBIDDEN', `${request.caller.name} may not change anything; run it as root`);
     const body = row.method === 'POST' ? parseBody(request.body) : {};
-    refuseStrangers(row, { query, body });
-    const value = row.answer({ sources, caller: request.caller, query, id: id!, body });
+    const value = row.answer({
+      sources,
+      caller: request.caller,
+      query,
+      id: id!,
+      body: given(row, { query, body }),
+    });
     if (row.shape === null) return { status: 200, type: row.type!, body: value as string, endpoint };
     const status = endpoint === '/health' && (value as { status: string }).status === 'problem' ? 503 : 200;
     return { status, type: JSON_TYPE, body: JSON.stringify({ version: 1, ...(value as object) }), endpoint };

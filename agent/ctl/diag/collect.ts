@@ -53,6 +53,7 @@ const CALLS = {
   topology: '/mesh/topology',
   paths: '/mesh/paths',
   beacon: '/mesh/beacon',
+  identity: '/mesh/identity',
   xdp: '/mesh/xdp',
   journal: '/heal/log?limit=1000',
   classes: '/heal/classes',
@@ -105,11 +106,13 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
 
   let answers = 0;
   const told: string[] = [];
+  const named = new Set<string>();
   for (const [name, path] of Object.entries(CALLS)) {
     try {
       const value = await client.get(path);
       parts.push({ name: `agent/${name}.json`, kind: 'json', value });
       told.push(...routersIn(name, value));
+      called(value, named);
       answers += 1;
     } catch (thrown) {
       missing.push(`agent/${name}: ${(thrown as Error).message}`);
@@ -163,6 +166,7 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
       documents.map(({ document }) => document),
       kernel,
       told,
+      named,
       parts,
     ),
   };
@@ -177,6 +181,14 @@ function routersIn(name: string, value: unknown): string[] {
     return [originator, ...(hardInterfaces ?? []).map(({ mac }) => mac)].filter((mac) => mac != null);
   if (name === 'nodes') return (nodes ?? []).flatMap((node) => [node.originator, node.nextHop]);
   return name === 'links' ? (links ?? []).map(({ neighbour }) => neighbour) : [];
+}
+
+/** Names of routers in an answer, by the members that hold them. */
+function called(value: unknown, into: Set<string>): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, member] of Object.entries(value))
+    if (typeof member !== 'string') called(member, into);
+    else if (isPersonalName(key)) into.add(member);
 }
 
 /** What the flight recorder has in memory, and the newest recording that is kept. */
@@ -228,10 +240,11 @@ function knownOf(
   documents: readonly UciDocument[],
   { originators, neighbours, hard, mesh, radios, links }: KernelSight,
   told: readonly string[],
+  named: ReadonlySet<string>,
   parts: readonly Raw[],
 ): Known {
   const secrets = new Set<string>();
-  const names = new Set<string>([hostname(), edge.read('/proc/sys/kernel/hostname').trim()]);
+  const names = new Set<string>([...named, hostname(), edge.read('/proc/sys/kernel/hostname').trim()]);
   for (const document of documents)
     for (const section of document.sections())
       for (const [option, value] of section.values())

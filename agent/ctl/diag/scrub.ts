@@ -23,7 +23,7 @@ const HARMLESS_NAME = /^(authenticated|key_?mgmt|wpa_key_mgmt|keyframe|sae_pwe|a
 const PLACE_NAME =
   /(^|[_.-])(lat|lon|lng|latitude|longitude|altitude|alt|gps\w*|geo\w*|location|position|coordinates?|street|city|zip|zipcode|postcode)([_.-]|$)|(latitude|longitude)$/i;
 const NAME_NAME =
-  /(^|[_.-])(hostname|host|ssid|essid|mesh_?id|node_?name|domain|search|fqdn|description|notes|label|alias)([_.-]|$)/i;
+  /(^|[_.-])(hostname|host|ssid|essid|mesh_?id|node|node_?name|by|domain|trust_?domain|search|fqdn|description|notes|label|alias)([_.-]|$)/i;
 /** Values that are no secret whatever their name is: a switch, a slot, nothing. And the stand-in of recordings for a key. */
 const EMPTY_VALUE = /^(true|false|null|none|on|off|yes|no|\d{1,3}|0*|\[secret\]|\[place\]|name-[0-9a-f]{6})$/i;
 

@@ -17,7 +17,7 @@ import { clean } from '../terminal.ts';
 export interface Facts {
   readonly system: {
     /** Of x0ctl's own Node, and of the one that the agent runs on. */
-    readonly node: string;
+    readonly ownNode: string;
     readonly agentNode: string | null;
     readonly wallMs: number;
     readonly hostName: string;
@@ -51,7 +51,7 @@ export interface Facts {
   readonly kernel: {
     readonly release: string;
     /** Of batman-adv. */
-    readonly module: 'loaded' | 'installed' | 'missing';
+    readonly module: 'loaded' | 'installed' | 'missing' | null;
     /** Why the rest could not be asked, and is empty. */
     readonly trouble: string | null;
     readonly links: readonly Link[];

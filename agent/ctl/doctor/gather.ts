@@ -40,7 +40,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
   const agents = processes(edge);
   return {
     system: {
-      node: process.versions.node,
+      ownNode: process.versions.node,
       agentNode: await nodeOf(edge, agents),
       wallMs: Date.now(),
       hostName: hostname(),
@@ -63,7 +63,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
     state: stateOf(edge, state.directory),
     kernel: {
       release: edge.read('/proc/sys/kernel/osrelease').trim(),
-      module: kernel.batadv ? 'loaded' : moduleOf(edge),
+      module: kernel.batadv === null ? null : kernel.batadv ? 'loaded' : moduleOf(edge),
       trouble: kernel.trouble,
       links: kernel.links,
       mesh: kernel.mesh,
@@ -141,7 +141,7 @@ function stateOf(edge: Edge, directory: string): Facts['state'] {
   return { directory, volatile: volatileMedium(place), freeKib: edge.freeKib(place), keys };
 }
 
-function moduleOf(edge: Edge): Facts['kernel']['module'] {
+function moduleOf(edge: Edge): 'installed' | 'missing' {
   const folder = `/lib/modules/${edge.read('/proc/sys/kernel/osrelease').trim()}`;
   const isThere =
     edge.look(`${folder}/batman-adv.ko`) !== null ||
@@ -221,17 +221,19 @@ async function radiosOf(edge: Edge, { radios }: KernelSight, scan: boolean): Pro
   return found;
 }
 
-/** What `iw scan` prints of mesh points. */
+/** What `iw scan` prints of mesh points: of each as it was heard last, for the kernel keeps older words of it for a while. */
 export function parseScan(text: string): Radio['heard'][number][] {
-  const found: Radio['heard'][number][] = [];
+  const found = new Map<string, { ageMs: number; heard: Radio['heard'][number] }>();
   for (const block of text.split(/^BSS /m).slice(1, 257)) {
     const bssid = /^([0-9a-f]{2}(?::[0-9a-f]{2}){5})/.exec(block)?.[1];
     const frequency = /^\s*freq: (\d+)/m.exec(block)?.[1];
     const meshId = /^\s*MESH ID: (.*)$/m.exec(block)?.[1];
-    if (bssid !== undefined && frequency !== undefined && meshId !== undefined)
-      found.push({ bssid, meshId: meshId.trim(), frequency: Number(frequency) });
+    const ageMs = Number(/^\s*last seen: (\d+) ms ago/m.exec(block)?.[1] ?? 0);
+    if (bssid === undefined || frequency === undefined || meshId === undefined) continue;
+    if ((found.get(bssid)?.ageMs ?? Number.POSITIVE_INFINITY) > ageMs)
+      found.set(bssid, { ageMs, heard: { bssid, meshId: meshId.trim(), frequency: Number(frequency) } });
   }
-  return found;
+  return [...found.values()].map(({ heard }) => heard);
 }
 
 /** As OpenWrt's own scripts ask. */

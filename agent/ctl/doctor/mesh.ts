@@ -14,7 +14,7 @@ const OGM2 = 4;
 const STEADY = new Set(['bridge', 'dummy', 'veth', 'vxlan', 'wireguard', 'gretap', 'tun']);
 
 const noBatman = ({ kernel }: Facts): string | null =>
-  kernel.module === 'loaded' ? kernel.trouble : 'the kernel has no batman-adv';
+  kernel.module === 'loaded' || kernel.module === null ? kernel.trouble : 'the kernel has no batman-adv';
 const noMesh = (facts: Facts): string | null =>
   noBatman(facts) ?? (facts.kernel.mesh === null ? `there is no ${facts.config.mesh.interface}` : null);
 
@@ -45,7 +45,8 @@ const module_: Check = {
   looksFor: 'the kernel module of batman-adv',
   look: (facts) => {
     const { module, release, trouble } = facts.kernel;
-    if (module === 'loaded' || (trouble !== null && module !== 'missing')) return [];
+    if (module === 'loaded') return [];
+    if (module === null) return trouble ?? 'the kernel could not be asked';
     const why = 'Without it there is no mesh, and nothing for the agent to look after.';
     if (module === 'installed')
       return [problem(`batman-adv is installed for kernel ${release} and not loaded`, why, 'modprobe batman-adv')];

@@ -1,6 +1,9 @@
 /** Checks of Wi-Fi: whether the radios that carry the mesh are on the air, on one channel and in one mesh with others. */
 import { advice, type Check, type Facts, install, problem, quoted, type Radio } from './facts.ts';
 
+/** A mesh point sends a beacon each second, or more often. */
+const LATELY_MS = 10_000;
+
 const carriesMesh = ({ type }: Radio): boolean => type === 'mesh' || type === 'ibss';
 const isPeer = ({ peerLink }: { readonly peerLink?: string }): boolean =>
   peerLink === undefined || peerLink === 'established';
@@ -84,11 +87,19 @@ const meshId: Check = {
 const peerLink: Check = {
   name: 'peer-link',
   looksFor: 'mesh points that are heard and no peers',
-  look: ({ radios, supplicantMesh, wireless }) => {
+  look: (facts) => {
+    const { radios, supplicantMesh, wireless } = facts;
+    const ids = meshIds(facts);
     const isSealed = wireless.some(({ encryption }) => encryption !== '' && encryption !== 'none');
-    return radios.filter(carriesMesh).flatMap(({ interface: name, stations }) =>
+    return radios.filter(carriesMesh).flatMap(({ interface: name, stations, heard, frequency }) =>
       stations
-        .filter((one) => !isPeer(one))
+        // The kernel remembers for a while who is gone.
+        .filter((one) => !isPeer(one) && (one.inactiveMs ?? 0) < LATELY_MS)
+        // Of another channel or mesh: told by that.
+        .filter(({ station }) => {
+          const seen = heard.find(({ bssid }) => bssid === station);
+          return seen === undefined || ids.length === 0 || (ids.includes(seen.meshId) && seen.frequency === frequency);
+        })
         .slice(0, 4)
         .map(({ station, peerLink: state }) =>
           problem(

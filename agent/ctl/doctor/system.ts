@@ -79,8 +79,8 @@ const node: Check = {
       const [major = 0, minor = 0] = version.split('.').map(Number);
       return major < NODE_FLOOR[0] || (major === NODE_FLOOR[0] && minor < NODE_FLOOR[1]);
     };
-    const { node: own, agentNode } = facts.system;
-    const version = [agentNode, own].find((one) => one !== null && old(one));
+    const { ownNode, agentNode } = facts.system;
+    const version = [agentNode, ownNode].find((one) => one !== null && old(one));
     if (version === undefined || version === null) return [];
     return [
       problem(

@@ -2,7 +2,7 @@
 import { MS, type Nanos, SECOND, toMs } from '../../core/time.ts';
 import type { Echoed } from '../../host/reach.ts';
 import { echoLength } from '../../mesh/icmp.ts';
-import { clean, plainJson, type Terminal } from '../terminal.ts';
+import { clean, fold, plainJson, type Terminal } from '../terminal.ts';
 import { type Asked, type Found, reaching } from './open.ts';
 
 export interface PingOptions {
@@ -24,13 +24,13 @@ async function run(found: Found, options: PingOptions, to: Terminal, json: boole
   const { count, intervalS, timeoutS, ttl, record } = options;
   const echoes: (Echoed & { readonly n: number })[] = [];
   const bytes = echoLength(record);
-  if (!json) to.out(`${clean(`PING ${titleOf(target, name)}: ${bytes} bytes at layer 2`)}\n`);
+  if (!json) to.out(fold(`${clean(`PING ${titleOf(target, name)}: ${bytes} bytes at layer 2`)}\n`, to));
   for (let n = 1; (count === 0 || n <= count) && !stopped.aborted; n++) {
     const began = performance.now();
     const echoed = await until(stopped, reach.echo(target, { ttl, record, timeoutNs: timeoutS * SECOND }));
     if (echoed === null) break;
     echoes.push({ ...echoed, n });
-    if (!json) to.out(lines(echoed, n, bytes, name));
+    if (!json) to.out(fold(lines(echoed, n, bytes, name), to));
     // An endless run keeps its figures, not its answers.
     if (n !== count) await to.sleep(Math.max(0, intervalS * 1000 - (performance.now() - began)), stopped);
   }
@@ -49,7 +49,7 @@ async function run(found: Found, options: PingOptions, to: Terminal, json: boole
         : { from: null, ttl: null, rttMs: null, recorded: [] }),
     }));
     to.out(`${plainJson({ version: 1, target, ...summary, echoes: shown })}\n`);
-  } else to.out(summaryText(summary, titleOf(target, name)));
+  } else to.out(fold(summaryText(summary, titleOf(target, name)), to));
   return summary.received > 0 ? 0 : 1;
 }
 

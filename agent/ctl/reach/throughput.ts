@@ -1,6 +1,6 @@
 /** `x0ctl throughput`: batman-adv's own meter, from kernel to kernel: what a TCP-like stream gets through the mesh. */
 import { SECOND } from '../../core/time.ts';
-import { clean, plainJson, type Terminal } from '../terminal.ts';
+import { clean, fold, plainJson, type Terminal } from '../terminal.ts';
 import { type Asked, reaching } from './open.ts';
 import { titleOf } from './ping.ts';
 
@@ -21,7 +21,8 @@ const REASONS: Readonly<Record<number, string>> = {
 /** Answers the exit status: 0 for a figure. */
 export function throughput(asked: Asked, seconds: number, to: Terminal, json: boolean): Promise<number> {
   return reaching(asked, async ({ reach, target, name, stopped }) => {
-    if (!json) to.out(`${clean(`sending to ${titleOf(target, name)} for ${seconds} s, which fills the way there`)}\n`);
+    if (!json)
+      to.out(fold(`${clean(`sending to ${titleOf(target, name)} for ${seconds} s, which fills the way there`)}\n`, to));
     const { result, testMs = 0, bytes = 0 } = await reach.throughput(target, seconds * SECOND, stopped);
     const works = result === COMPLETE || result === CANCELLED;
     const mbits = works && testMs > 0 ? Math.round((bytes * 8) / testMs / 10) / 100 : null;

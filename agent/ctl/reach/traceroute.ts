@@ -1,6 +1,6 @@
 /** `x0ctl traceroute`: the routers on the way to one, by echoes that may go one hop, two hops, and so on. */
 import { toMs } from '../../core/time.ts';
-import { clean, plainJson, type Terminal } from '../terminal.ts';
+import { clean, fold, plainJson, type Terminal } from '../terminal.ts';
 import { type Asked, type Found, reaching } from './open.ts';
 import { PATIENCE, titleOf, until } from './ping.ts';
 
@@ -28,7 +28,7 @@ async function run(found: Found, { hops: most, probes }: TracerouteOptions, to: 
   const { reach, target, name, stopped } = found;
   const hops: Hop[] = [];
   let end: 'reached' | 'no-way' | 'unreachable' | null = null;
-  if (!json) to.out(`${clean(`way to ${titleOf(target, name)} at layer 2, ${most} hops at most`)}\n`);
+  if (!json) to.out(fold(`${clean(`way to ${titleOf(target, name)} at layer 2, ${most} hops at most`)}\n`, to));
   for (let ttl = 1, silent = 0; ttl <= most && end === null && silent < MOST_SILENT && !stopped.aborted; ttl++) {
     const routers = new Set<string>();
     const rttMs: (number | null)[] = [];
@@ -46,7 +46,7 @@ async function run(found: Found, { hops: most, probes }: TracerouteOptions, to: 
     silent = routers.size === 0 ? silent + 1 : 0;
     const hop = { hop: ttl, routers: [...routers], rttMs };
     hops.push(hop);
-    if (!json) to.out(line(hop, name));
+    if (!json) to.out(fold(line(hop, name), to));
   }
   if (json) to.out(`${plainJson({ version: 1, target, reached: end === 'reached', hops })}\n`);
   else if (end !== 'reached') to.out(`${WORDS[end ?? 'silence']}\n`);

@@ -76,20 +76,25 @@ export function clip(text: string): string {
   return text.length <= 80 ? plain : `${plain.slice(0, 77)}...`;
 }
 
-/** Throws E_USAGE that names what the call does not take, or what is of another type; null is as if it were not there. */
-export function refuseStrangers({ method, query = [], body = [] }: Call, asked: Pick<Asked, 'query' | 'body'>): void {
+/**
+ * The members of a body that were given: null is as if it were not there. Throws E_USAGE that names what the call does not
+ * take, or what is of another type.
+ */
+export function given({ method, query = [], body = [] }: Call, asked: Pick<Asked, 'query' | 'body'>): Asked['body'] {
   const names = (of: readonly Parameter[]) => (of.length === 0 ? 'none' : of.map(({ name }) => name).join(', '));
   for (const name of asked.query.keys())
     if (!query.some((one) => one.name === name))
       throw usage(`${clip(name)}: no such parameter; there is ${names(query)}`);
-  for (const [name, value] of Object.entries(asked.body)) {
+  const members = Object.entries(asked.body).filter(([name, value]) => {
     const known = body.find((one) => one.name === name);
     if (known === undefined) throw usage(`${clip(name)}: no such member of a ${method}; there is ${names(body)}`);
-    if (value === null) continue;
+    if (value === null) return false;
     if (known.type === 'string' && typeof value !== 'string') throw usage(`${name}: expected a string`);
     if (known.type === 'integer' && !Number.isSafeInteger(value)) throw usage(`${name}: expected a whole number`);
     if (known.type === 'array' && !Array.isArray(value)) throw usage(`${name}: expected a list`);
-  }
+    return true;
+  });
+  return Object.fromEntries(members);
 }
 
 export function round(value: number): number {

@@ -20,7 +20,7 @@ export const steeringCalls: readonly Call[] = [
     shape: shapes.done,
     answer: ({ sources, caller, body }) => {
       const { mode, class: kind } = body;
-      if (kind !== undefined && kind !== null) return classMode(sources, caller, kind, mode);
+      if (kind !== undefined) return classMode(sources, caller, kind, mode);
       if (mode !== 'off' && mode !== 'observe' && mode !== 'act') throw usage('mode: expected off, observe or act');
       sources.ask({ type: 'mode-asked', by: caller.name, mode });
       return { done: true, message: `heal.mode is ${mode} until the next start` };

@@ -48,11 +48,13 @@ export const trustCalls: readonly Call[] = [
     ],
     shape: shapes.done,
     answer: ({ sources, body: { invitation, method, anchor } }) => {
-      const desk = deskOf(sources);
-      if (typeof invitation === 'string') desk.join(invitation);
-      else if ((method === 'ssh-host-key' || method === 'x509-proof') && typeof anchor === 'string')
-        desk.joinBy(method, anchor);
-      else throw usage('invitation: expected one, or a method (ssh-host-key, x509-proof) and an anchor');
+      if (typeof invitation === 'string') deskOf(sources).join(invitation);
+      else if (method === undefined && anchor === undefined)
+        throw usage('invitation: expected one, or a method (ssh-host-key, x509-proof) and an anchor');
+      else if (method !== 'ssh-host-key' && method !== 'x509-proof')
+        throw usage('method: expected ssh-host-key or x509-proof');
+      else if (typeof anchor !== 'string') throw usage('anchor: expected 16 to 64 digits of a fingerprint');
+      else deskOf(sources).joinBy(method, anchor);
       return { done: true, message: 'joining' };
     },
   }),

@@ -8,7 +8,6 @@ import { type TestContext, test } from 'node:test';
 import { DEFAULTS } from '../../../agent/config/schema.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { SOCKET } from '../../../agent/ctl/command.ts';
-import { COMMANDS } from '../../../agent/ctl/commands.ts';
 import { main } from '../../../agent/ctl/main.ts';
 import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { profileText } from '../../../agent/ctl/views.ts';
@@ -187,6 +186,7 @@ const LINES: Readonly<Record<string, readonly string[][]>> = {
   invite: [[], ['NAME']],
   join: [['TEXT', '--seconds', '1']],
   xdp: [[]],
+  probes: [[]],
   'bpf explain': [['mesh'], ['pass']],
   'config check': [['FILE']],
   'config migrate': [['FILE']],
@@ -217,6 +217,9 @@ test('every command is tried here, or elsewhere', () => {
     COMMANDS.map(({ name }) => name).filter((name) => !(name in LINES) && !ELSEWHERE.includes(name)),
     [],
   );
+});
+
+test('the socket is the schema’s', () => {
   assert.equal(SOCKET, DEFAULTS.report.socket);
 });
 

@@ -71,6 +71,8 @@ const NAMES = [
   'anna.mueller@posteo.example',
   'eva',
 ];
+/** Whom only the agent knows by name: what others wrote of them into a log stays where there is no agent to ask. */
+const OTHERS = ['steward-of-the-attic', 'mesh-of-bullerby.example'];
 const PLACES = ['52.520008', '13.404954', '5231.2005', '52°31'];
 
 /** As programs may write them. */
@@ -100,6 +102,7 @@ const FORBIDDEN: readonly string[] = [
   ...MACS.flatMap(macForms),
   ...ADDRESSES.flatMap((address) => [address, address.toUpperCase()]),
   ...NAMES.filter((name) => name.length > 3).flatMap(forms),
+  ...OTHERS.flatMap(forms),
   ...PLACES,
 ];
 
@@ -223,8 +226,14 @@ const ANSWER = {
   heal: { mode: 'act' },
   health: 'ok',
   node: 'villa-kunterbunt',
+  identity: {
+    id: 'spiffe://mesh-of-bullerby.example/router/steward-of-the-attic',
+    trustDomain: 'mesh-of-bullerby.example',
+    stewards: [{ node: 'steward-of-the-attic' }],
+    trouble: `${EVERYTHING} ${OTHERS.join(' of ')}`,
+  },
   originator: ROUTER,
-  reasons: [EVERYTHING, `clock of ${CLIENT} stepped`],
+  reasons: [EVERYTHING, `${OTHERS[0]} said so`, `clock of ${CLIENT} stepped`],
   interfaces: [],
   recordings: [{ id: 3 }],
   nodes: [{ originator: ROUTER, name: 'annas-iphone', gps: { lat: 52.520008, lon: 13.404954 }, key: MESH_KEY }],

@@ -233,7 +233,7 @@ const CASES: readonly (readonly [
   ['flash tight', { state: { freeKib: 4000 } }, ['flash'], /may take 8192/, /size_limit=2000/],
   ['tmpfs', { state: { volatile: 'tmpfs' } }, ['state-volatile!'], /lies on a tmpfs/, /state\.directory=/],
   ['Node 20', { system: { agentNode: '20.20.2' } }, ['node!'], /Node 20\.20\.2 is older than 22\.13/, /install node/],
-  ['Node 22.12', { system: { node: '22.12.0', agentNode: null } }, ['node!'], /22\.12\.0/, /node --version/],
+  ['Node 22.12', { system: { ownNode: '22.12.0', agentNode: null } }, ['node!'], /22\.12\.0/, /node --version/],
   ['memory', { system: { availableKib: 9000 } }, ['memory!'], /8 MiB of 244 MiB/, /recorder=0/],
   [
     'key file',
@@ -358,6 +358,14 @@ test('every check finds something in a case above', () => {
   );
 });
 
+test('without the native part nothing is said of the kernel', () => {
+  const { findings, skipped } = diagnose(
+    changed({ kernel: { ...BARE, module: null, trouble: 'x0shim.node is missing: build it' } }),
+  );
+  assert.deepEqual(findings, []);
+  assert.match(skipped.find(({ check }) => check === 'batman-adv')!.why, /x0shim/);
+});
+
 test('what could not be found out is told as that, and nothing is guessed', () => {
   const { findings, skipped } = diagnose(
     changed({
@@ -452,11 +460,23 @@ test('iw’s words, and channels', () => {
 \tsignal: -40.00 dBm
 \tSSID: 
 \tMESH ID: free net
+BSS 02:00:00:00:01:02(on wlan0)
+\tfreq: 2412
+\tlast seen: 11924 ms ago
+\tMESH ID: as it was
+BSS 02:00:00:00:01:02(on wlan0)
+\tlast seen: 144.7s [boottime]
+\tfreq: 2437
+\tlast seen: 80 ms ago
+\tMESH ID: as it is
 BSS 02:00:00:00:01:01(on wlan0) -- joined
 \tfreq: 5180
 \tSSID: an access point
 `;
-  assert.deepEqual(parseScan(text), [{ bssid: '02:00:00:00:01:00', meshId: 'free net', frequency: 2412 }]);
+  assert.deepEqual(parseScan(text), [
+    { bssid: '02:00:00:00:01:00', meshId: 'free net', frequency: 2412 },
+    { bssid: '02:00:00:00:01:02', meshId: 'as it is', frequency: 2437 },
+  ]);
   assert.deepEqual(parseScan(''), []);
   assert.deepEqual([2412, 2472, 2484, 5180, 5825, 5955, 6115].map(channelOf), [1, 13, 14, 36, 165, 1, 33]);
 });

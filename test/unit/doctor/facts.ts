@@ -18,7 +18,7 @@ const link = (index: number, name: string, kind: string, master: number, more: P
 
 export const WELL: Facts = {
   system: {
-    node: '24.21.0',
+    ownNode: '24.21.0',
     agentNode: '24.21.0',
     wallMs: Date.UTC(2026, 10, 21),
     hostName: 'attic',

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { gather, processes } from '../../../agent/ctl/doctor/gather.ts';
+import { edge } from '../../../agent/ctl/edge.ts';
+
+function root(
+  t: TestContext,
+  files: Readonly<Record<string, string>>,
+  links: Readonly<Record<string, string>> = {},
+): string {
+  const at = mkdtempSync(join(tmpdir(), 'x0doctor-'));
+  t.after(() => rmSync(at, { recursive: true, force: true }));
+  for (const path of [...Object.keys(files), ...Object.keys(links)])
+    mkdirSync(dirname(join(at, path)), { recursive: true });
+  for (const [path, text] of Object.entries(files)) writeFileSync(join(at, path), text);
+  for (const [path, to] of Object.entries(links)) symlinkSync(to, join(at, path));
+  return at;
+}
+
+const words = (...all: string[]) => `${all.join('\0')}\0`;
+const status = (uid: number, capabilities: string) =>
+  `Name:\tnode\nUid:\t${uid}\t${uid}\t${uid}\t${uid}\nCapEff:\t${capabilities}\n`;
+/** Began 1000 s after a boot at 1763000000. */
+const STAT = '100 (node (x) y) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100000 0';
+
+test('agents in this namespace, by what their words and their status say', (t) => {
+  const at = root(
+    t,
+    {
+      '/proc/stat': 'cpu 1 2 3\nbtime 1763000000\n',
+      '/proc/100/cmdline': words(
+        '/usr/bin/node',
+        '--no-opt',
+        '/usr/lib/x0tta6bl4/x0d.mjs',
+        '--config',
+        '/etc/config/one',
+      ),
+      '/proc/100/status': status(453, '0000000000803000'),
+      '/proc/100/stat': STAT,
+      '/proc/101/cmdline': words('node', 'x0d.mjs', '--config=/etc/config/two'),
+      '/proc/101/status': status(0, '000001ffffffffff'),
+      '/proc/102/cmdline': words('sh', '-c', 'node x0d.mjs'),
+      '/proc/103/cmdline': words('/usr/bin/node', '/usr/lib/x0tta6bl4/x0d.mjs'),
+      '/proc/104/cmdline': words('vi', 'x0d.mjs'),
+      '/proc/105/cmdline': '',
+      '/proc/self/x': '',
+      '/usr/lib/x0tta6bl4/x0d.mjs': '',
+    },
+    {
+      '/proc/self/ns/net': 'net:[1]',
+      '/proc/100/ns/net': 'net:[1]',
+      '/proc/101/ns/net': 'net:[1]',
+      '/proc/103/ns/net': 'net:[2]',
+    },
+  );
+  const found = processes(edge(at));
+  assert.deepEqual(
+    found.map(({ pid, uid, config, capabilities }) => [pid, uid, config, capabilities]),
+    [
+      [100, 453, '/etc/config/one', 0x803000n],
+      [101, 0, '/etc/config/two', 0x1ffffffffffn],
+    ],
+  );
+  // The program that this test wrote is younger than a process of 2025.
+  assert.equal(found[0]!.replaced, true);
+  assert.equal(found[1]!.replaced, false, 'a program of no known place');
+});
+
+test('facts of a router that has next to nothing, and of files that are none', async (t) => {
+  const at = root(t, {
+    '/etc/config/x0tta6bl4': '\x00\xff not UCI',
+    '/etc/config/wireless':
+      "config wifi-iface 'm'\n\toption mode 'mesh'\n\toption mesh_id 'free net'\n\toption device 'radio0'\nconfig wifi-device 'radio0'\n\toption disabled '1'\n",
+    '/etc/config/network': "config interface 'm'\n\toption proto 'batadv_hardif'\n\toption device 'wlan0'\n",
+    '/etc/openwrt_release': '',
+    '/usr/bin/apk': '',
+    '/proc/meminfo': 'MemTotal: 250000 kB\nMemAvailable: 9000 kB\n',
+    '/proc/sys/kernel/osrelease': '6.6.1\n',
+    '/lib/modules/6.6.1/batman-adv.ko': '',
+    '/etc/x0tta6bl4/node.key': '',
+  });
+  const facts = await gather({
+    edge: { ...edge(at), run: () => Promise.resolve(null) },
+    configFile: '/etc/config/x0tta6bl4',
+    version: '0',
+    scan: false,
+    agent: () => ({ get: () => Promise.reject(new Error('no')), post: () => Promise.reject(new Error('no')) }),
+  });
+  assert.equal(facts.config.exists, true);
+  assert.ok(facts.config.problems.length > 0);
+  assert.equal(facts.system.packages, 'apk');
+  assert.deepEqual([facts.system.availableKib, facts.system.totalKib], [9000, 250_000]);
+  assert.deepEqual(facts.config.mesh.hard, ['wlan0']);
+  assert.deepEqual(facts.wireless, [{ section: 'm', meshId: 'free net', encryption: '', disabled: true }]);
+  assert.deepEqual(
+    facts.state.keys.map(({ path }) => path),
+    ['/etc/x0tta6bl4/node.key'],
+  );
+  assert.ok(facts.state.freeKib! > 0);
+  assert.deepEqual(facts.silence, { code: 'E_AGENT_UNREACHABLE', message: 'no' });
+  assert.deepEqual(facts.agents, []);
+});
