@@ -323,6 +323,11 @@ function stepWord(step) {
 	return Object.hasOwn(words, step) ? words[step] : [ clean(step), 'waiting' ];
 }
 
+/* The outcome of a fault after one more step: what was proven to be repaired stays so when it is over. */
+function outcome(before, step) {
+	return before == 'verified' && (step == 'over' || step == 'planned') ? before : step;
+}
+
 function stepBadge(step) {
 	const [ word, mark ] = stepWord(step);
 
@@ -385,6 +390,7 @@ return baseclass.extend({
 	actionWord,
 	stepWord,
 	stepBadge,
+	outcome,
 
 	/* MAC address → name, of /etc/bat-hosts; our own name is added by whoever knows it. */
 	names: {},

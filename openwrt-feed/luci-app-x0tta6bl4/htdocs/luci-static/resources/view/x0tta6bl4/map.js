@@ -108,7 +108,8 @@ return view.extend({
 					costs.set(changes[i], changes[i + 1]);
 			}
 			edges = [ ...costs ].filter(([ , cost ]) => cost > 0).map(([ i, cost ]) => ({ ...this.past.edges[i], cost }));
-			ids = [ ...new Set([ self, ...edges.flatMap(({ from, to }) => [ from, to ]) ]) ].filter(id => id);
+			/* Who was not there then is seen to be missing. */
+			ids = [ ...new Set(ids.concat(this.past.edges.flatMap(({ from, to }) => [ from, to ]))) ];
 		}
 
 		const own = new Map(links.filter(link => link.originator).map(link => [ link.originator, link.quality ]));
@@ -182,9 +183,10 @@ return view.extend({
 		const left = Math.min(...xs), top = Math.min(...ys);
 		const wide = Math.max(Math.max(...xs) - left, 160), high = Math.max(Math.max(...ys) - top, 120);
 		/* Room for names at the edges, of the same size on every screen. */
-		const scale = Math.max(wide / Math.max(width - 120, 80), high / Math.max(height - 80, 80));
+		const scale = Math.max(wide / Math.max(width - 160, 80), high / Math.max(height - 80, 80));
 
-		return { x: (left + Math.max(...xs)) / 2 - width * scale / 2, y: (top + Math.max(...ys)) / 2 - height * scale / 2,
+		/* The buttons stand at the right. */
+		return { x: (left + Math.max(...xs)) / 2 - (width - 44) * scale / 2, y: (top + Math.max(...ys)) / 2 - height * scale / 2,
 			w: width * scale, h: height * scale };
 	},
 
@@ -246,13 +248,15 @@ return view.extend({
 		/* Few things stand in front: those that matter, and those that a name was found room for. */
 		const rank = id => (id == this.selected ? 100000 : 0) + (id == self ? 50000 : 0) + (offers.has(id) ? 20000 : 0)
 			+ (near.has(id) ? 10000 : 0) + (cuts.has(id) ? 5000 : 0);
-		const labels = this.labels(ids.slice().sort((a, b) => rank(b) - rank(a)), at, unit, size, box);
+		/* Where there are many, an address in the picture tells nobody anything. */
+		const told = ids.filter(id => ids.length <= 60 || this.window || rank(id) > 5000 || Object.hasOwn(lib.names, id));
+		const labels = this.labels(told.sort((a, b) => rank(b) - rank(a)), ids, at, unit, size, box);
 
 		const node = id => {
 			const { x, y } = at(id);
 			const known = this.data.nodes.get(id);
 			const lost = id != self && !before.has(id);
-			const kind = [ 'x0-node', id == self ? 'x0-self' : offers.has(id) ? 'x0-gateway' : '', near.has(id) ? 'x0-near' : '',
+			const kind = [ 'x0-node', id == self ? 'x0-self' : offers.has(id) ? 'x0-gateway' : '', chosen && id == chosen.originator ? 'x0-best' : '', near.has(id) ? 'x0-near' : '',
 				lost || (known && known.health == 'unreachable') ? 'x0-lost' : '', id == this.selected ? 'x0-selected' : '' ];
 			const r = id == self ? size * 1.25 : size;
 
@@ -286,13 +290,15 @@ return view.extend({
 	},
 
 	/* Names for those first in line, as far as there is room. */
-	labels(ids, at, unit, size, box) {
+	labels(told, ids, at, unit, size, box) {
 		const taken = [], found = [], font = 12 * unit;
 		const free = one => taken.every(other => one.right < other.left || other.right < one.left
 			|| one.bottom < other.top || other.bottom < one.top);
 		const dots = ids.map(id => ({ id, ...at(id) }));
 
-		for (const { id, x, y } of dots) {
+		for (const id of told) {
+			const { x, y } = at(id);
+
 			if (x < box.x || x > box.x + box.w || y < box.y || y > box.y + box.h || found.length > 120)
 				continue;
 
@@ -376,7 +382,7 @@ return view.extend({
 			sample('x0-way', _('way to the gateway')),
 			sample('x0-edge x0-l5 x0-route', _('over more than one hop')),
 			shape('x0-node x0-self', _('this router'), [ el('svg:circle', { 'class': 'x0-mark', r: 7 }), el('svg:circle', { 'class': 'x0-heart', r: 3 }) ]),
-			shape('x0-node x0-gateway', _('gateway'), [ el('svg:rect', { 'class': 'x0-mark', x: -6, y: -6, width: 12, height: 12, rx: 2 }),
+			shape('x0-node x0-gateway x0-best', _('gateway'), [ el('svg:rect', { 'class': 'x0-mark', x: -6, y: -6, width: 12, height: 12, rx: 2 }),
 				el('svg:path', { 'class': 'x0-out', d: arrow(3.4) }) ]),
 			shape('x0-node x0-lost', _('no way to it'), [ el('svg:circle', { 'class': 'x0-mark', r: 6 }), el('svg:path', { 'class': 'x0-cross', d: 'M-6 -6L6 6' }) ])
 		]);
@@ -470,26 +476,27 @@ return view.extend({
 		this.redraw();
 	},
 
-	/* The past is asked for when somebody first wants to see it. */
+	/* Asked for anew when somebody comes back to it. */
 	loadPast() {
-		if (this.past)
+		if (this.past && (this.replay != null || Date.now() - this.past.at < 30000))
 			return Promise.resolve();
 
 		return Promise.all([ lib.ask('history'), lib.ask('heal_log', LOG) ]).then(([ history, log ]) => {
 			const faults = new Map();
 
-			for (const entry of log.entries)
-				faults.set(entry.fault, { id: entry.fault, 'class': entry['class'], step: entry.step,
-					age: faults.has(entry.fault) ? faults.get(entry.fault).age : (Date.now() - Date.parse(entry.time)) / 1000 });
-			this.past = { ...history, faults: [ ...faults.values() ] };
+			for (const entry of log.entries) {
+				const known = faults.get(entry.fault);
+
+				faults.set(entry.fault, { id: entry.fault, 'class': entry['class'], step: lib.outcome(known && known.step, entry.step),
+					age: known ? known.age : (Date.now() - Date.parse(entry.time)) / 1000 });
+			}
+			this.past = { ...history, at: Date.now(), faults: [ ...faults.values() ] };
 		}, trouble => { this.trouble = trouble });
 	},
 
 	seek(age) {
 		this.loadPast().then(() => {
-			this.replay = age <= 0 ? null : age;
-			if (this.replay == null)
-				this.past = null;
+			this.replay = age <= 0 || !this.past ? null : age;
 			this.redraw();
 		});
 	},
@@ -511,7 +518,6 @@ return view.extend({
 					clearInterval(this.timer);
 					this.timer = null;
 					this.replay = null;
-					this.past = null;
 				}
 				else
 					this.replay = Math.max(0, this.replay - Math.max(STEP, span / 120));
@@ -637,6 +643,7 @@ return view.extend({
 			}
 		}).observe(this.root);
 		poll.add(() => this.update(), EVERY);
+		this.loadPast().then(() => this.redraw());
 
 		return this.root;
 	}

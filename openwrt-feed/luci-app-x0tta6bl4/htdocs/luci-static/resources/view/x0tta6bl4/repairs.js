@@ -16,16 +16,13 @@ function faultsOf(entries) {
 
 	for (const entry of entries) {
 		const known = faults.get(entry.fault) || { id: entry.fault, 'class': entry['class'], time: entry.time, interface: entry.interface,
-			peer: entry.peer, decided: null, repaired: null, action: 'none', steps: 0 };
+			peer: entry.peer, decided: null, repaired: null, action: 'none' };
 
-		known.steps++;
 		known.decided = known.decided == null && entry.step == 'planned' ? entry.afterMs : known.decided;
 		if (entry.step == 'verified')
 			known.repaired = entry.afterMs;
-		if (entry.step != 'over' || known.step == null || known.step == 'planned') {
-			known.step = known.step == 'verified' && entry.step == 'planned' ? 'verified' : entry.step;
-			known.action = entry.action != 'none' ? entry.action : known.action;
-		}
+		known.step = lib.outcome(known.step, entry.step);
+		known.action = entry.action != 'none' ? entry.action : known.action;
 		known.why = entry.why || known.why;
 		known.result = entry.result || known.result;
 		faults.set(entry.fault, known);

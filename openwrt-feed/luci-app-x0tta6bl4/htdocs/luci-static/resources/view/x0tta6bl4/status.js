@@ -46,7 +46,7 @@ function thisRouter({ node, originator, agent, heal, mesh, hardInterfaces }) {
 	return card('self', _('This router'), [
 		facts([
 			[ _('Name'), el('strong', {}, lib.clean(node)) ],
-			[ _('Address in the mesh'), el('code', {}, originator || '–') ],
+			[ _('Address'), el('code', {}, originator || '–') ],
 			[ _('Protocol'), [ lib.clean(mesh.algorithm), mesh.batmanVersion ? ' ' + lib.clean(mesh.batmanVersion) : '' ] ],
 			[ _('Agent'), _('%s, running for %s').format(lib.clean(agent.version), lib.duration(agent.uptimeSeconds)) ],
 			[ _('Healing'), modeWord(heal.mode) ],
@@ -177,9 +177,10 @@ function lastRepairs(entries) {
 	for (const entry of entries) {
 		const known = last.get(entry.fault);
 
-		last.set(entry.fault, { ...entry, began: known ? known.began : entry.time,
-			step: known && known.step == 'verified' && entry.step == 'over' ? 'verified' : entry.step,
-			afterMs: known && known.step == 'verified' && entry.step == 'over' ? known.afterMs : entry.afterMs });
+		const step = lib.outcome(known && known.step, entry.step);
+
+		last.set(entry.fault, { ...entry, step, began: known ? known.began : entry.time,
+			afterMs: step != entry.step ? known.afterMs : entry.afterMs });
 	}
 
 	const shown = [ ...last.values() ].reverse().slice(0, 5);
