@@ -6,16 +6,28 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { readMap } from '../../agent/mesh/map.ts';
+import type { Of } from '../../agent/report/shape.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
 import { topologyOfMap } from '../../agent/report/topology.ts';
 import type { Args } from '../../tools/luci/plugin.ts';
 
 type Answers = Readonly<Record<string, (args: Args) => unknown>>;
-type Topology = shapes.Of<typeof shapes.topology>;
+type Topology = Of<typeof shapes.topology>;
 
 const hex = (n: number): string => n.toString(16).padStart(2, '0');
 export const router = (n: number): string => `02:00:00:00:${hex(n >> 8)}:${hex(n & 255)}`;
-const NAMES = ['roof-north', 'library', 'bakery', 'school', 'old-mill', 'harbour', 'town-hall', 'garden', 'workshop', 'church'];
+const NAMES = [
+  'roof-north',
+  'library',
+  'bakery',
+  'school',
+  'old-mill',
+  'harbour',
+  'town-hall',
+  'garden',
+  'workshop',
+  'church',
+];
 const SELF = router(0);
 
 /** Who hears whom, with the transmit quality. Router 0 is where we are, 6 and 9 have a way out. */
@@ -119,9 +131,27 @@ const entry = (minutesAgo: number, fault: string, step: string, over: object = {
 function journal() {
   number = 0;
   return [
-    entry(2900, 'e3-f1', 'planned', { class: 'link-lossy', interface: 'mesh0', peer: router(3), action: 'link-cost', afterMs: 1.2 }),
-    entry(2899, 'e3-f1', 'observed', { class: 'link-lossy', interface: 'mesh0', peer: router(3), action: 'link-cost', afterMs: 1.3 }),
-    entry(300, 'e3-f2', 'planned', { class: 'gateway-lost', interface: null, peer: router(9), action: 'gateway-reselect', afterMs: 0.4 }),
+    entry(2900, 'e3-f1', 'planned', {
+      class: 'link-lossy',
+      interface: 'mesh0',
+      peer: router(3),
+      action: 'link-cost',
+      afterMs: 1.2,
+    }),
+    entry(2899, 'e3-f1', 'observed', {
+      class: 'link-lossy',
+      interface: 'mesh0',
+      peer: router(3),
+      action: 'link-cost',
+      afterMs: 1.3,
+    }),
+    entry(300, 'e3-f2', 'planned', {
+      class: 'gateway-lost',
+      interface: null,
+      peer: router(9),
+      action: 'gateway-reselect',
+      afterMs: 0.4,
+    }),
     entry(300, 'e3-f2', 'failed', {
       class: 'gateway-lost',
       interface: null,
@@ -131,7 +161,13 @@ function journal() {
       result: 'no gateway answered',
     }),
     entry(41, 'e3-f3', 'planned', { interface: 'mesh0', peer: router(3), class: 'link-silent', afterMs: 0.21 }),
-    entry(41, 'e3-f3', 'verified', { interface: 'mesh0', peer: router(3), class: 'link-silent', afterMs: 71.4, result: '3 of 3 routes go another way' }),
+    entry(41, 'e3-f3', 'verified', {
+      interface: 'mesh0',
+      peer: router(3),
+      class: 'link-silent',
+      afterMs: 71.4,
+      result: '3 of 3 routes go another way',
+    }),
     entry(18, 'e3-f4', 'planned'),
     entry(18, 'e3-f4', 'done', { action: 'detach', afterMs: 1.9 }),
     entry(18, 'e3-f4', 'verified', { afterMs: 38.2, result: '5 of 5 routes go another way' }),
@@ -151,7 +187,9 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
         health === 'ok'
           ? []
           : health === 'degraded'
-            ? ['link-lossy of mesh0 02:00:00:00:00:03 (e3-f5) is left to batman-adv: every router that is there is reached another way']
+            ? [
+                'link-lossy of mesh0 02:00:00:00:00:03 (e3-f5) is left to batman-adv: every router that is there is reached another way',
+              ]
             : ['link-down of eth1 02:00:00:00:00:01 (e3-f6) is not over, and it is the way to 4 routers'],
       node: 'roof-north',
       originator: SELF,
@@ -232,7 +270,12 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
       return {
         version: 1,
         fault,
-        text: ['Fault e3-f4: the link lost its carrier (interface eth1).', '', 'What was seen:', '  +0.00 ms  rtnetlink: the carrier is gone'],
+        text: [
+          'Fault e3-f4: the link lost its carrier (interface eth1).',
+          '',
+          'What was seen:',
+          '  +0.00 ms  rtnetlink: the carrier is gone',
+        ],
         evidence: [
           { source: 'rtnetlink', what: 'eth1 lost its carrier', afterMs: 0 },
           { source: 'batadv tables', what: '5 routers were reached through it', afterMs: 0.05 },
@@ -277,7 +320,14 @@ export function community(): Answers {
       version: 1,
       gateways: map.nodes
         .filter(({ gateway }) => gateway === true)
-        .map(({ id }, i) => ({ originator: id, best: i === 0, tq: 200, throughput: null, downKbits: 1e5, upKbits: 1e5 })),
+        .map(({ id }, i) => ({
+          originator: id,
+          best: i === 0,
+          tq: 200,
+          throughput: null,
+          downKbits: 1e5,
+          upKbits: 1e5,
+        })),
     }),
     links: () => ({ version: 1, links: [] }),
     nodes: () => ({ version: 1, nodes: [] }),

@@ -14,7 +14,11 @@ import { type Args, type Plugin, refusal } from '../../tools/luci/plugin.ts';
 import { readPo } from '../../tools/luci/po.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const TYPES: Readonly<Record<string, string>> = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+const TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+};
 const MENU = ['status', 'map', 'repairs', 'settings', 'join'];
 /** A checkout of LuCI: nothing of it is in this repository. */
 const REAL = process.env.X0_LUCI;
@@ -50,7 +54,9 @@ export class Server {
       this.#uci[section.name!] = {
         '.type': section.type,
         '.name': section.name!,
-        ...Object.fromEntries([...section.values()].map(([key, value]) => [key, typeof value === 'string' ? value : [...value]])),
+        ...Object.fromEntries(
+          [...section.values()].map(([key, value]) => [key, typeof value === 'string' ? value : [...value]]),
+        ),
       };
   }
 
@@ -71,10 +77,12 @@ export class Server {
         const chunks: Buffer[] = [];
         for await (const chunk of request) chunks.push(chunk as Buffer);
         const asked = JSON.parse(Buffer.concat(chunks).toString()) as Call | Call[];
-        const answer = Array.isArray(asked) ? await Promise.all(asked.map((one) => this.#call(one))) : await this.#call(asked);
+        const answer = Array.isArray(asked)
+          ? await Promise.all(asked.map((one) => this.#call(one)))
+          : await this.#call(asked);
         return send(response, 200, 'application/json', JSON.stringify(answer));
       }
-      if (url.pathname.startsWith('/luci-static/')) return file(response, url.pathname);
+      if (url.pathname.startsWith('/luci-static/')) return serveFile(response, url.pathname);
       const page = /^\/cgi-bin\/luci\/admin\/services\/x0tta6bl4\/(\w+)$/.exec(url.pathname);
       if (page === null) return send(response, 404, 'text/plain', 'not found');
       send(response, 200, 'text/html; charset=utf-8', this.#page(page[1]!, url.searchParams));
@@ -179,7 +187,9 @@ export class Server {
       const lines = Object.entries(values)
         .filter(([key]) => !key.startsWith('.'))
         .flatMap(([key, value]) =>
-          typeof value === 'string' ? [`\toption ${key} ${quote(value)}`] : value.map((one) => `\tlist ${key} ${quote(one)}`),
+          typeof value === 'string'
+            ? [`\toption ${key} ${quote(value)}`]
+            : value.map((one) => `\tlist ${key} ${quote(one)}`),
         );
       return [`config ${values['.type'] as string} ${quote(name)}`, ...lines, ''].join('\n');
     });
@@ -198,7 +208,7 @@ function send(response: ServerResponse, status: number, type: string, body: stri
   response.end(body);
 }
 
-function file(response: ServerResponse, path: string): void {
+function serveFile(response: ServerResponse, path: string): void {
   const below = normalize(path).replace(/^\/luci-static\//, '');
   const places = [
     join(ROOT, APP, 'htdocs/luci-static', below),
@@ -211,8 +221,8 @@ function file(response: ServerResponse, path: string): void {
         ]),
   ];
   const found = places.find((place) => place !== '' && existsSync(place));
-  if (found === undefined) return send(response, 404, 'text/plain', 'not found');
-  send(response, 200, TYPES[extname(found)] ?? 'application/octet-stream', readFileSync(found));
+  if (found === undefined) send(response, 404, 'text/plain', 'not found');
+  else send(response, 200, TYPES[extname(found)] ?? 'application/octet-stream', readFileSync(found));
 }
 
 /** What LuCI makes of a .po file: texts by their ids, and which form of the plural a number takes. */

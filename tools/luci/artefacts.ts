@@ -119,10 +119,7 @@ export function texts(): Message[] {
     path,
     source: list.map((text) => `_(${quoted(text)})`).join('\n'),
   });
-  found.push(
-    more(MENU, titles),
-    more(`${APP}/root/usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json`, [rule!.description]),
-  );
+  found.push(more(MENU, titles), more(`${APP}/root/usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json`, [rule!.description]));
   return messagesOf(found);
 }
 

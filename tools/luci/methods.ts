@@ -20,7 +20,11 @@ export interface Method {
   readonly args: readonly Argument[];
 }
 
-const read = (name: string, path: string, args: readonly Argument[] = []): Method => ({ name, ask: ['GET', path], args });
+const read = (name: string, path: string, args: readonly Argument[] = []): Method => ({
+  name,
+  ask: ['GET', path],
+  args,
+});
 const change = (name: string, path: string, args: readonly Argument[] = []): Method => ({
   name,
   changing: true,

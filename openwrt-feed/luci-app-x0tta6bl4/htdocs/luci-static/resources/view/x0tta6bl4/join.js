@@ -83,7 +83,7 @@ return view.extend({
 	frame() {
 		const choices = [ [ 10, _('10 minutes') ], [ 60, _('one hour') ], [ 1440, _('one day') ] ];
 
-		return lib.frame(_('Let a router join'), this.trouble, [
+		return lib.frame(_('Let a router join'), this.trouble, () => [
 			el('p', {}, _('An invitation lets one new router into this mesh, once, until it expires.')),
 			el('div', { 'class': 'x0-row' }, [
 				el('label', { 'for': 'x0-minutes' }, _('Good for')),

@@ -368,6 +368,9 @@ function troubleWords(code) {
 			[], false ];
 	case 'E_NETWORK':
 		return [ _('This router does not answer.'), _('This page keeps asking.'), [], false ];
+	case 'E_ANSWER':
+		return [ _('The agent answered in a way that this page does not understand.'),
+			_('Agent and page may be of different versions. Update both packages, and reload this page.'), [], false ];
 	default:
 		return [ _('The agent could not answer.'), '', [], false ];
 	}
@@ -412,6 +415,11 @@ return baseclass.extend({
 		}).catch(thrown => { throw troubleOf(thrown) });
 	},
 
+	/* What frame() takes for a trouble, of whatever a view's asking ended with. */
+	told(thrown) {
+		return thrown && thrown.code ? thrown : { code: 'E_ANSWER', message: String(thrown && thrown.message) };
+	},
+
 	/* Names, once for a page: they change when somebody edits a file. */
 	loadNames() {
 		return this.ask('names').then(({ names }) => { this.names = names || {} }).catch(() => {});
@@ -425,8 +433,20 @@ return baseclass.extend({
 			el('link', { rel: 'stylesheet', href: L.resource('view/x0tta6bl4/style.css') }), children ]);
 	},
 
-	/* The frame of a view that morph() updates. `trouble` is what ask() was rejected with, or null. */
-	frame(title, trouble, children) {
+	/*
+	 * The frame of a view that morph() updates. `trouble` is what ask() was rejected with, or null; `content` makes what is
+	 * in it. An answer that it cannot make anything of is a trouble too.
+	 */
+	frame(title, trouble, content) {
+		let children = null;
+
+		try {
+			children = content();
+		}
+		catch (thrown) {
+			trouble = trouble || this.told(thrown);
+		}
+
 		return this.bare([
 			el('h2', { name: 'content' }, title),
 			el('div', { 'class': 'x0-trouble-place', 'aria-live': 'polite' }, trouble ? this.trouble(trouble) : null),

@@ -85,7 +85,7 @@ return view.extend({
 				this.trouble = null;
 				if (status.originator)
 					lib.names[status.originator] = lib.names[status.originator] || status.node;
-			}, trouble => { this.trouble = trouble });
+			}).catch(thrown => { this.trouble = lib.told(thrown) });
 	},
 
 	load() {
@@ -428,7 +428,7 @@ return view.extend({
 	},
 
 	frame() {
-		return lib.frame(_('Map of the mesh'), this.trouble, this.data == null ? null : [
+		return lib.frame(_('Map of the mesh'), this.trouble, () => this.data == null ? null : [
 			el('div', { 'class': 'x0-mapping', 'data-key': 'map' }, [
 				el('div', { 'class': 'x0-canvas' + (this.replay != null ? ' x0-replaying' : '') }, [ this.drawing(), this.tools() ]),
 				el('aside', { 'aria-live': 'polite', 'aria-label': _('Details') }, this.details())
@@ -484,6 +484,8 @@ return view.extend({
 		return Promise.all([ lib.ask('history'), lib.ask('heal_log', LOG) ]).then(([ history, log ]) => {
 			const faults = new Map();
 
+			if (!Array.isArray(history.frames) || !Array.isArray(history.edges))
+				throw new TypeError('history');
 			for (const entry of log.entries) {
 				const known = faults.get(entry.fault);
 
@@ -491,7 +493,7 @@ return view.extend({
 					age: known ? known.age : (Date.now() - Date.parse(entry.time)) / 1000 });
 			}
 			this.past = { ...history, at: Date.now(), faults: [ ...faults.values() ] };
-		}, trouble => { this.trouble = trouble });
+		}).catch(thrown => { this.trouble = lib.told(thrown) });
 	},
 
 	seek(age) {

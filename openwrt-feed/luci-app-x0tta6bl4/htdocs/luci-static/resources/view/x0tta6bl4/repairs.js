@@ -68,7 +68,7 @@ return view.extend({
 			this.entries = log.entries;
 			this.classes = modes.classes;
 			this.trouble = null;
-		}, trouble => { this.trouble = trouble });
+		}).catch(thrown => { this.trouble = lib.told(thrown) });
 	},
 
 	load() {
@@ -199,9 +199,11 @@ return view.extend({
 	},
 
 	frame() {
-		const faults = this.entries == null ? [] : this.shown();
+		return lib.frame(_('Repairs'), this.trouble, () => this.entries === null ? null : this.content(this.shown()));
+	},
 
-		return lib.frame(_('Repairs'), this.trouble, this.entries == null ? null : [
+	content(faults) {
+		return [
 			this.filters(faults),
 			faults.length ? el('ul', { 'class': 'x0-list x0-faults', 'data-key': 'faults' }, faults.map(fault => this.row(fault)))
 				: el('p', { 'class': 'x0-empty', 'data-key': 'none' }, this.entries.length
@@ -209,7 +211,7 @@ return view.extend({
 			this.limit < ALL && this.entries.length >= this.limit ? el('button', { 'class': 'btn cbi-button', type: 'button', 'data-key': 'more',
 				click: () => { this.limit = ALL; this.update() } }, _('Show older ones')) : null,
 			this.catalogue()
-		]);
+		];
 	},
 
 	redraw() {

@@ -211,7 +211,7 @@ return view.extend({
 			lib.ask('heal_log', LOG) ]).then(([ status, links, nodes, gateways, log ]) => {
 			this.data = { status, links: links.links, nodes: nodes.nodes, gateways: gateways.gateways, entries: log.entries };
 			this.trouble = null;
-		}, trouble => { this.trouble = trouble });
+		}).catch(thrown => { this.trouble = lib.told(thrown) });
 	},
 
 	load() {
@@ -264,7 +264,7 @@ return view.extend({
 	},
 
 	frame() {
-		return lib.frame(_('Mesh'), this.trouble, this.content());
+		return lib.frame(_('Mesh'), this.trouble, () => this.content());
 	},
 
 	render() {
