@@ -343,7 +343,7 @@ return view.extend({
 			el('dl', { 'class': 'x0-facts' }, [
 				row(_('Address'), el('code', {}, id)),
 				id == graph.self ? row(_('State'), _('this router'))
-					: node ? row(_('State'), (states[node.state] || lib.clean(node.state)) + ', ' + lib.duration(node.sinceSeconds)) : null,
+					: node ? row(_('State'), (states[node.state] || lib.clean(node.state)) + ', ' + _('for %s').format(lib.duration(node.sinceSeconds))) : null,
 				node ? row(_('Heard'), lib.ago(node.lastSeenSeconds)) : null,
 				offer ? row(_('Gateway'), offer.best ? _('the one in use') : _('on offer')) : null,
 				way.length > 1 ? row(_('Way'), el('ol', { 'class': 'x0-way-list' }, way.map((one, i) => el('li', {}, [
@@ -377,7 +377,7 @@ return view.extend({
 		const shape = (name, word, mark) => el('span', { 'class': 'x0-sample' }, [
 			el('svg:svg', { viewBox: '-9 -9 18 18', width: 18, height: 18, 'aria-hidden': 'true' }, el('svg:g', { 'class': name }, mark)), word ]);
 
-		return el('div', { 'class': 'x0-legend', 'aria-label': _('Key') }, [
+		return el('div', { 'class': 'x0-legend', 'aria-label': _('Legend') }, [
 			[ 5, 4, 3, 2, 1 ].map(level => sample('x0-edge x0-l' + level, lib.levelWord(level))),
 			sample('x0-way', _('way to the gateway')),
 			sample('x0-edge x0-l5 x0-route', _('over more than one hop')),
@@ -423,7 +423,7 @@ return view.extend({
 				lib.faultWord(one['class']) + ': ' + lib.stepWord(one.step)[0]).join(' · ')) : null,
 			el('label', { 'class': 'x0-small x0-check' }, [
 				el('input', { type: 'checkbox', change: ev => { this.spare = ev.target.checked; this.redraw() } }),
-				' ', _('also ways that are not in use') ])
+				_('also ways that are not in use') ])
 		]);
 	},
 
