@@ -19,7 +19,11 @@ test('texts are found as LuCI looks them up, and what cannot be read is refused'
     ],
   );
   for (const bad of ["_('a' + b)", '_("double")', '_(`tick`)', '_(name)', "N_(2, 'only one')"])
-    assert.throws(() => messagesOf([{ path: 'a.js', source: `\n${bad}` }]), /a\.js:2: only a text in single quotes/, bad);
+    assert.throws(
+      () => messagesOf([{ path: 'a.js', source: `\n${bad}` }]),
+      /a\.js:2: only a text in single quotes/,
+      bad,
+    );
 });
 
 test('a .po file keeps what is translated, loses what is gone, and has a place for what is new', () => {
@@ -60,7 +64,10 @@ for (const language of LANGUAGES)
       assert.equal(forms.length, plural === null ? 1 : formsOf(catalogue), id);
       if (forms.some((form) => form === '')) {
         // New options of the schema may wait for their translator; the pages themselves do not.
-        assert.ok(where.every((place) => place.includes('/options.js')), `${id} is not translated`);
+        assert.ok(
+          where.every((place) => place.includes('/options.js')),
+          `${id} is not translated`,
+        );
         waiting.push(id);
         continue;
       }

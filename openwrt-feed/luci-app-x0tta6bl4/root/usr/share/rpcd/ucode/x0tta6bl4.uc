@@ -99,10 +99,11 @@ function receive(connection, until) {
 		if (left <= 0)
 			return failed('E_TIMEOUT', `the agent did not answer within ${ANSWER_MS} ms`);
 
-		if (!length(socket.poll(int(left) + 1, connection)))
+		/* It answers for each socket, also where nothing happened. */
+		if (!socket.poll(int(left) + 1, connection)?.[0]?.[1])
 			continue;
 
-		const part = connection.recv(65536);
+		const part = connection.recv(65536, socket.MSG_DONTWAIT);
 
 		if (part == null)
 			return failed('E_SOCKET', 'the connection to the agent broke');
