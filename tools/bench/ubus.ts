@@ -17,7 +17,7 @@ import { prepare, Rig, stop } from './rig.ts';
 import { type BenchResult, type Progress, percentile } from './stats.ts';
 
 const CALLS = 1000;
-const WARM = 200;
+const WARM = 800;
 
 function anonMib(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');

@@ -3,7 +3,7 @@
  * or the same table of methods carried out here. What rpcd itself checks before it calls a plugin, this does for both.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { APP } from './artefacts.ts';
@@ -80,6 +80,7 @@ function real(program: string, socket: string): Plugin {
 const failed = (code: string, message: string) => ({ error: { code, message } });
 
 function standIn(socket: string): Plugin {
+  const kept = new Agent({ keepAlive: true, maxSockets: 1 });
   return {
     how: 'stand-in',
     pid: null,
@@ -102,15 +103,15 @@ function standIn(socket: string): Plugin {
         else return failed('E_USAGE', `${key}: expected at most 64 letters, digits, dots, _ and -`);
       }
       if (query.length > 0) url += `?${query.join('&')}`;
-      return ask(socket, verb, url, verb === 'POST' ? JSON.stringify(body) : '');
+      return ask(socket, kept, verb, url, verb === 'POST' ? JSON.stringify(body) : '');
     },
-    close() {},
+    close: () => kept.destroy(),
   };
 }
 
-function ask(socketPath: string, method: string, path: string, body: string): Promise<unknown> {
+function ask(socketPath: string, agent: Agent, method: string, path: string, body: string): Promise<unknown> {
   return new Promise((resolve) => {
-    const sent = request({ socketPath, method, path, agent: false, timeout: ANSWER_MS }, (response) => {
+    const sent = request({ socketPath, method, path, agent, timeout: ANSWER_MS }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => resolve(JSON.parse(Buffer.concat(chunks).toString())));

@@ -1,6 +1,7 @@
 /** The plugin of rpcd: its table against the API, its stand-in, and where there is ucode the plugin itself against bad servers. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -151,6 +152,36 @@ test('ucode: a server that is none costs rpcd seconds at most, and is named', { 
       server.close();
     }),
   );
+});
+
+test('ucode: a kept connection that the agent ended costs no call, nor does an agent that was started anew', {
+  skip: noUcode,
+}, async (t) => {
+  const socket = place(t);
+  let made = 0;
+  const begin = () => {
+    const http = createHttp({ keepAliveTimeout: 60_000 }, (_, response) => response.end('{"version":1}'));
+    http.on('connection', () => {
+      made++;
+    });
+    return new Promise<typeof http>((resolve) => http.listen(socket, () => resolve(http)));
+  };
+  const { call } = plugin(t, socket);
+  const good = async () => assert.deepEqual(await call('status'), { version: 1 });
+  let http = await begin();
+  for (let i = 0; i < 5; i++) await good();
+  assert.equal(made, 1);
+  http.closeAllConnections();
+  await good();
+  assert.equal(made, 2);
+  http.close();
+  http.closeAllConnections();
+  http = await begin();
+  await good();
+  assert.equal(made, 3);
+  http.close();
+  http.closeAllConnections();
+  assert.equal(((await call('status')) as Failed).error.code, 'E_NOT_RUNNING');
 });
 
 test('ucode: names of /etc/bat-hosts and the init script are asked for safely', { skip: noUcode }, async (t) => {

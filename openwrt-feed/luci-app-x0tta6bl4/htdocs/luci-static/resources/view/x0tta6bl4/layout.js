@@ -265,7 +265,7 @@ return baseclass.extend({
 					: part.reduce((best, i) => degrees[i] > degrees[best] ? i : best, part[0]);
 
 				radial(part, near, root, x, y);
-				relax(part, pairs, degrees, x, y, part.length > 400 ? 60 : part.length > 120 ? 140 : 260, LENGTH);
+				relax(part, pairs, degrees, x, y, part.length > 400 ? 60 : part.length > 120 ? 110 : 260, LENGTH);
 
 				/* The long side lies along the long side of the place. */
 				const box = boundsOf(part, x, y);

@@ -7,6 +7,7 @@
 'use strict';
 'require baseclass';
 'require rpc';
+'require poll';
 
 const OBJECT = 'x0tta6bl4';
 const SVG = 'http://www.w3.org/2000/svg';
@@ -423,6 +424,13 @@ return baseclass.extend({
 	/* Names, once for a page: they change when somebody edits a file. */
 	loadNames() {
 		return this.ask('names').then(({ names }) => { this.names = names || {} }).catch(() => {});
+	},
+
+	/* Keeps a view up to date; what it has just been drawn with need not be asked for again. */
+	keep(update, seconds) {
+		const began = Date.now();
+
+		poll.add(() => Date.now() - began < 1000 ? Promise.resolve() : update(), seconds);
 	},
 
 	/* What a view is in, with its style, on a theme light or dark. */

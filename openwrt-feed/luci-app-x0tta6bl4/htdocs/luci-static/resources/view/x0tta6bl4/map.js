@@ -1,7 +1,6 @@
 /* The mesh as this router knows it: who is there, by which ways, how good they are, and how that was an hour ago. */
 'use strict';
 'require view';
-'require poll';
 'require view.x0tta6bl4.lib as lib';
 'require view.x0tta6bl4.layout as layout';
 
@@ -165,7 +164,9 @@ return view.extend({
 	size() {
 		const canvas = this.root && this.root.querySelector('.x0-canvas');
 		const place = document.getElementById('view') || document.body;
-		const width = canvas && canvas.clientWidth || Math.min(place.clientWidth, window.innerWidth) - 8 || 800;
+		/* Before it is in its place: what the details beside it leave. */
+		const beside = window.innerWidth > 820 ? 20 * parseFloat(getComputedStyle(place).fontSize) : 0;
+		const width = canvas && canvas.clientWidth || Math.min(place.clientWidth, window.innerWidth) - beside - 2 || 800;
 
 		return { width: Math.max(width, 200),
 			height: canvas && canvas.clientHeight || Math.min(Math.max(window.innerHeight * 0.62, 320), 720) };
@@ -228,6 +229,8 @@ return view.extend({
 
 		const { self, ids, edges, spare, before } = graph;
 		const box = this.seen(ids), { width } = this.size(), unit = box.w / width;
+		this.wide = width;
+
 		const chosen = this.data.gateways.find(one => one.best);
 		const offers = new Set(this.data.gateways.map(one => one.originator));
 		const near = new Set(edges.filter(edge => edge.kind == 'link' && edge.from == self).map(edge => edge.to));
@@ -630,7 +633,7 @@ return view.extend({
 		this.root = this.frame();
 
 		/* In its place the map may have another size than was thought. */
-		let width = 0, listening = null;
+		let listening = null;
 
 		new ResizeObserver(() => {
 			const canvas = this.root.querySelector('.x0-canvas');
@@ -639,13 +642,12 @@ return view.extend({
 				listening = canvas;
 				this.listen(canvas);
 			}
-			if (canvas && canvas.clientWidth && canvas.clientWidth != width) {
-				width = canvas.clientWidth;
+			if (canvas && canvas.clientWidth && Math.abs(canvas.clientWidth / this.wide - 1) > 0.08)
 				this.redraw();
-			}
 		}).observe(this.root);
-		poll.add(() => this.update(), EVERY);
-		this.loadPast().then(() => this.redraw());
+		lib.keep(() => this.update(), EVERY);
+		/* The mesh first, then its past. */
+		setTimeout(() => this.loadPast().then(() => this.redraw()), 800);
 
 		return this.root;
 	}

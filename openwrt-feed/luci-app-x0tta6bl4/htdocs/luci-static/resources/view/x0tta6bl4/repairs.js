@@ -1,7 +1,6 @@
 /* The journal: every fault with what was seen, what was weighed, what was done, and what came of it. */
 'use strict';
 'require view';
-'require poll';
 'require ui';
 'require view.x0tta6bl4.lib as lib';
 
@@ -229,7 +228,7 @@ return view.extend({
 			this.explain(this.named);
 		}
 		this.root = this.frame();
-		poll.add(() => this.update(), EVERY);
+		lib.keep(() => this.update(), EVERY);
 
 		return this.root;
 	}

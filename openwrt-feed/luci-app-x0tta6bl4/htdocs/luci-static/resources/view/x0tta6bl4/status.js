@@ -1,7 +1,6 @@
 /* Is the mesh well? This router, its neighbours, its gateway and the last repairs at a glance. */
 'use strict';
 'require view';
-'require poll';
 'require ui';
 'require view.x0tta6bl4.lib as lib';
 
@@ -269,7 +268,7 @@ return view.extend({
 
 	render() {
 		this.root = this.frame();
-		poll.add(() => this.update(), EVERY);
+		lib.keep(() => this.update(), EVERY);
 
 		return this.root;
 	}

@@ -1,7 +1,8 @@
 #!/usr/bin/env ucode
 /*
- * The agent as ubus object `x0tta6bl4`. Each method is one HTTP request over the agent's control socket, on a connection
- * of its own; rpcd waits meanwhile, so the time is short. What goes wrong is answered as { error: { code, message } }.
+ * The agent as ubus object `x0tta6bl4`. Each method is one HTTP request over the agent's control socket; rpcd waits
+ * meanwhile, so the time is short. What only reads goes over a connection that is kept while the agent likes, which spares
+ * it the making of one for each call. What goes wrong is answered as { error: { code, message } }.
  * Who may call what is rpcd's business: /usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json.
  */
 'use strict';
@@ -126,21 +127,61 @@ function receive(connection, until) {
 	}
 }
 
-function request(method, path, body) {
-	const reached = reach(address());
+/* What was asked over last, for the next one who reads. */
+let kept = null;
+
+function exchange(connection, ask, until) {
+	return send(connection, ask, until)
+		? receive(connection, until)
+		: failed('E_SOCKET', 'the agent did not take the request');
+}
+
+/* Over the kept connection, if it is one to there and the agent has not ended it; null where it has to be a new one. */
+function again(path, ask, until) {
+	if (kept == null)
+		return null;
+
+	if (kept.path == path && !socket.poll(0, kept.connection)?.[0]?.[1]) {
+		const answer = exchange(kept.connection, ask, until);
+
+		if (answer.error?.code != 'E_SOCKET') {
+			if (answer.error) {
+				kept.connection.close();
+				kept = null;
+			}
+			return answer;
+		}
+	}
+
+	kept.connection.close();
+	kept = null;
+
+	return null;
+}
+
+function anew(path, ask, until, keep) {
+	const reached = reach(path);
 
 	if (reached.error)
 		return reached;
 
+	const answer = exchange(reached.connection, ask, until);
+
+	if (keep && !answer.error)
+		kept = { path, connection: reached.connection };
+	else
+		reached.connection.close();
+
+	return answer;
+}
+
+function request(method, path, body) {
+	const to = address(), keep = method == 'GET';
 	const until = now() + ANSWER_MS;
 	const text = body == null ? '' : sprintf('%J', body);
-	const ask = `${method} ${path} HTTP/1.1\r\nHost: x0tta6bl4\r\nConnection: close\r\n` +
+	const ask = `${method} ${path} HTTP/1.1\r\nHost: x0tta6bl4\r\nConnection: ${keep ? 'keep-alive' : 'close'}\r\n` +
 		`Content-Type: application/json\r\nContent-Length: ${length(text)}\r\n\r\n${text}`;
-	const answer = send(reached.connection, ask, until)
-		? receive(reached.connection, until)
-		: failed('E_TIMEOUT', `the agent did not take the request within ${ANSWER_MS} ms`);
-
-	reached.connection.close();
+	const answer = (keep ? again(to, ask, until) : null) ?? anew(to, ask, until, keep);
 
 	if (answer.error)
 		return answer;
