@@ -236,7 +236,8 @@ async function views(stage: Stage): Promise<void> {
         `${what}: all are in the picture`,
       );
       await sleep(900);
-      assert.deepEqual(await places(), first, `${what}: nothing moved`);
+      const moved = (await places()).map(([, x, y], i) => Math.hypot(x - first[i]![1], y - first[i]![2]));
+      assert.ok(Math.max(...moved) < 1, `${what}: nothing moved, but ${Math.max(...moved)} pixels`);
       await page.close();
     }
   });
@@ -268,11 +269,59 @@ async function views(stage: Stage): Promise<void> {
     await named.close();
   });
 
-  await check(report, 'Join: says that there are no identities yet; an invitation is a text and a code', async () => {
+  const nobody = { error: { code: 'E_NOT_FOUND', message: 'there is no /mesh/identity; see /docs' } };
+  const steward = { state: 'member', isSteward: true, stewards: [] };
+  await check(report, 'Join: says that there are no identities yet, or who may invite', async () => {
+    for (const [identity, expected] of [
+      [nobody, /no identities yet/],
+      [{ version: 1, identity: null }, /no identities yet/],
+      [
+        { version: 1, identity: { ...steward, isSteward: false, stewards: [{ node: 'attic' }] } },
+        /may not invite[^]*attic/,
+      ],
+    ] as const) {
+      server.instead = { ...town(), identity: () => identity };
+      const page = await open(stage, 'join');
+      assert.match(await page.locator('[role=alert]').innerText(), expected);
+      await page.close();
+    }
+  });
+  await check(report, 'Join: an invitation is a text to copy and a code', async () => {
+    const asked: unknown[] = [];
+    server.instead = {
+      ...town(),
+      identity: () => ({ version: 1, identity: steward }),
+      invite: (args) => {
+        asked.push(args);
+        return {
+          version: 1,
+          text: `x0i1.${'a7'.repeat(90)}`,
+          id: 'i1',
+          until: new Date(Date.now() + 3_600_000).toISOString(),
+        };
+      },
+    };
     const page = await open(stage, 'join');
+    await page.fill('#x0-name', 'attic');
     await page.click('text=Make an invitation');
-    await page.waitForSelector('[role=alert]');
-    assert.match(await textOf(page), /no identities yet/);
+    await page.waitForSelector('svg.x0-qr');
+    assert.deepEqual(asked, [{ node: 'attic', seconds: 3600 }]);
+    assert.equal(await page.locator('textarea').inputValue(), `x0i1.${'a7'.repeat(90)}`);
+    if (SHOTS !== undefined) {
+      mkdirSync(SHOTS, { recursive: true });
+      await page.screenshot({ path: join(SHOTS, 'invitation.png'), fullPage: true });
+    }
+    await page.close();
+  });
+
+  server.instead = {
+    ...town(),
+    diag: ({ step }) => (step === 'make' ? { done: true } : { name: 'x.tar.gz', data: 'H4sIAAAAAAAAAwMAAAAAAAAAAAA=' }),
+  };
+  await check(report, 'Status: the archive for a bug report is made, and saved', async () => {
+    const page = await open(stage, 'status');
+    const [download] = await Promise.all([page.waitForEvent('download'), page.click('text=Diagnostic archive')]);
+    assert.equal(readFileSync((await download.path())!).length, 20);
     await page.close();
   });
   await check(report, 'no view threw anything', async () => assert.deepEqual(errors.splice(0), []));
@@ -353,7 +402,10 @@ async function hostile(stage: Stage): Promise<void> {
           : evil(own(args)),
     ]),
   );
-  server.instead = { ...answers, invite: () => ({ text: huge, expires: huge }) };
+  server.instead = {
+    ...answers,
+    identity: () => ({ identity: { state: huge, isSteward: false, stewards: [{ node: huge }] } }),
+  };
   await check(
     report,
     'names of HTML, control characters and huge values are shown as text, and nothing runs',
@@ -452,6 +504,7 @@ async function troubles(stage: Stage): Promise<void> {
     const status = await open(stage, 'status');
     assert.ok(await status.locator('#x0-mode').isDisabled());
     await status.close();
+    server.instead = { ...town(), identity: () => ({ identity: { state: 'member', isSteward: true, stewards: [] } }) };
     const join = await open(stage, 'join');
     assert.ok(await join.locator('text=Make an invitation').isDisabled());
     await join.close();

@@ -72,18 +72,16 @@ function quoted(text: string): string {
 
 function optionText(section: string, name: string, option: Option): string {
   const value = option.write(option.default);
-  const parts = [
-    `name: ${quoted(name)}`,
-    `kind: ${quoted(option.kind)}`,
+  const more = [
     ...(value.length > 0 ? [`value: ${typeof value === 'string' ? quoted(value) : JSON.stringify(value)}`] : []),
     ...(option.choices ? [`choices: [ ${option.choices.map(quoted).join(', ')} ]`] : []),
     ...(option.range ? [`min: ${option.range[0]}, max: ${option.range[1]}`] : []),
     ...(option.unit ? [`unit: ${quoted(option.unit)}`] : []),
     ...(option.apply === 'restart' ? ['restart: true'] : []),
-    `title: _(${quoted(titleOf(`${section}.${name}`, name))})`,
-    `help: _(${quoted(option.help)})`,
   ];
-  return `\t{ ${parts.join(', ')} }`;
+  const title = quoted(titleOf(`${section}.${name}`, name));
+  const extra = more.length > 0 ? `, { ${more.join(', ')} }` : '';
+  return `\to(${quoted(name)}, ${quoted(option.kind)}, _(${title}), _(${quoted(option.help)})${extra})`;
 }
 
 /** The schema for settings.js. */
@@ -97,6 +95,8 @@ function options(): string {
     '/* Written by tools/generate.ts from agent/config/schema.ts. */',
     "'use strict';",
     "'require baseclass';",
+    '',
+    'const o = (name, kind, title, help, more) => ({ name, kind, title, help, ...more });',
     '',
     `return baseclass.extend({ sections: () => [ ${sections.join(', ')} ] });`,
     '',

@@ -30,22 +30,36 @@ return view.extend({
 	invitation: null,
 	said: '',
 	minutes: 60,
+	name: '',
 
 	load() {
-		return lib.ask('status').then(() => {}, trouble => { this.trouble = trouble });
+		return lib.ask('identity').then(({ identity }) => { this.said = this.why(identity) }, trouble => {
+			if (trouble.code == 'E_NOT_FOUND')
+				this.said = this.why(null);
+			else
+				this.trouble = trouble;
+		});
+	},
+
+	/* Why this router cannot invite; '' where it can. */
+	why(identity) {
+		if (identity == null || identity.state == 'none')
+			return _('This mesh has no identities yet: its routers know each other by the common mesh.key only, so there is nobody who could invite. Give the new router the same mesh.key, or make identities first: x0ctl mesh init');
+		if (!identity.isSteward)
+			return _('This router may not invite. These may: %s').format(identity.stewards.map(({ node }) => lib.clean(node)).join(', ') || '–');
+
+		return '';
 	},
 
 	invite() {
-		return lib.ask('invite', this.minutes).then(answer => {
+		return lib.ask('invite', this.name || undefined, this.minutes * 60).then(answer => {
 			this.invitation = answer;
 			this.said = '';
 			this.redraw();
 			this.root.querySelector('textarea').focus();
 		}, trouble => {
 			this.invitation = null;
-			this.said = trouble.code == 'E_NOT_FOUND' || trouble.code == 'E_NO_PLUGIN'
-				? _('This mesh has no identities yet: its routers know each other by the common mesh.key only, so there is nobody who could invite. Give the new router the same mesh.key, or make identities first: x0ctl mesh init')
-				: trouble.message;
+			this.said = trouble.code == 'E_NOT_FOUND' ? this.why(null) : trouble.message;
 			this.redraw();
 		});
 	},
@@ -64,7 +78,7 @@ return view.extend({
 		if (this.invitation == null)
 			return null;
 
-		const { text, expires } = this.invitation;
+		const { text, until } = this.invitation;
 
 		return el('section', { 'class': 'x0-card x0-invitation', 'data-key': 'invitation' }, [
 			code(String(text)),
@@ -73,7 +87,7 @@ return view.extend({
 				el('textarea', { id: 'x0-invitation', 'class': 'cbi-input-textarea', readonly: true, rows: 6, spellcheck: 'false' }, String(text)),
 				el('div', { 'class': 'x0-row' }, [
 					el('button', { 'class': 'btn cbi-button', type: 'button', click: ev => this.copy(ev) }, _('Copy')),
-					expires ? el('span', { 'class': 'x0-small' }, _('good for one router, until %s').format(lib.time(expires))) : null
+					until ? el('span', { 'class': 'x0-small' }, _('good for one router, until %s').format(lib.time(until))) : null
 				]),
 				el('p', { 'class': 'x0-small' }, _('Whoever has this text may bring a router into the mesh. Show it to nobody else.'))
 			])
@@ -86,6 +100,8 @@ return view.extend({
 		return lib.frame(_('Let a router join'), this.trouble, () => [
 			el('p', {}, _('An invitation lets one new router into this mesh, once, until it expires.')),
 			el('div', { 'class': 'x0-row' }, [
+				el('label', { 'for': 'x0-name' }, _('Name of the new router')),
+				el('input', { id: 'x0-name', type: 'text', 'class': 'cbi-input-text', maxlength: 63, input: ev => { this.name = ev.target.value } }),
 				el('label', { 'for': 'x0-minutes' }, _('Good for')),
 				el('select', { id: 'x0-minutes', 'class': 'cbi-input-select', change: ev => { this.minutes = +ev.target.value } },
 					choices.map(([ minutes, word ]) => el('option', { value: minutes, selected: minutes == this.minutes }, word))),

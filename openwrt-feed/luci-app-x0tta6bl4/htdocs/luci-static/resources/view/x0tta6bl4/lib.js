@@ -29,8 +29,9 @@ const calls = {
 	heal_mode: declare('heal_mode'),
 	set_heal_mode: declare('set_heal_mode', [ 'mode', 'class' ]),
 	config_check: declare('config_check', [ 'text' ]),
-	invite: declare('invite', [ 'minutes' ]),
-	diag: declare('diag'),
+	identity: declare('identity'),
+	invite: declare('invite', [ 'node', 'seconds' ]),
+	diag: declare('diag', [ 'step' ]),
 	service: declare('service', [ 'action' ])
 };
 

@@ -642,7 +642,7 @@ return view.extend({
 				listening = canvas;
 				this.listen(canvas);
 			}
-			if (canvas && canvas.clientWidth && Math.abs(canvas.clientWidth / this.wide - 1) > 0.08)
+			if (canvas && canvas.clientWidth && Math.abs(canvas.clientWidth / this.wide - 1) > 0.01)
 				this.redraw();
 		}).observe(this.root);
 		lib.keep(() => this.update(), EVERY);

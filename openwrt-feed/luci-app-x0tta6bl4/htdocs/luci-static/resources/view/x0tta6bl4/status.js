@@ -232,6 +232,33 @@ return view.extend({
 		]);
 	},
 
+	/* An archive for a bug report, made in the background and then handed to the browser. */
+	diagnose(button, step, tries) {
+		return lib.ask('diag', step).then(answer => {
+			if (answer.data) {
+				el('a', { href: 'data:application/gzip;base64,' + answer.data, download: lib.clean(answer.name) }).click();
+				button.textContent = _('Saved');
+			}
+			else if (tries > 0)
+				return new Promise(done => setTimeout(done, 1500)).then(() => this.diagnose(button, 'fetch', tries - 1));
+			else
+				throw { message: _('It takes too long. Look into it over SSH: x0ctl diag') };
+		}).catch(({ message }) => { button.textContent = lib.clean(message, 300) });
+	},
+
+	report() {
+		return el('div', { 'class': 'x0-row', 'data-key': 'report' }, [
+			el('span', {}, _('Something is wrong? For a bug report, without secrets:')),
+			el('button', { 'class': 'btn cbi-button', type: 'button', 'data-keep': true, disabled: L.hasViewPermission() === false, click: ev => {
+				const button = ev.currentTarget;
+
+				button.disabled = true;
+				button.textContent = _('Being made…');
+				this.diagnose(button, 'make', 40).then(() => { button.disabled = false });
+			} }, _('Diagnostic archive'))
+		]);
+	},
+
 	content() {
 		if (this.data == null)
 			return null;
@@ -252,7 +279,8 @@ return view.extend({
 			el('div', { 'class': 'x0-cards' }, [ thisRouter(status), gateway(gateways, nodes), healing(entries) ]),
 			el('section', { 'data-key': 'neighbours' }, [ el('h3', {}, _('Neighbours')), neighbours(links) ]),
 			el('section', { 'data-key': 'repairs' }, [ el('h3', {}, _('Last repairs')), lastRepairs(entries) ]),
-			this.healMode(status.heal.mode)
+			this.healMode(status.heal.mode),
+			this.report()
 		];
 	},
 

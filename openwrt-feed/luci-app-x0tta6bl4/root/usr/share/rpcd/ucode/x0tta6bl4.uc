@@ -8,11 +8,13 @@
 'use strict';
 
 import * as socket from 'socket';
-import { open, stat } from 'fs';
+import { open, readfile, stat, unlink } from 'fs';
 
 const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
 const INIT = '/etc/init.d/x0tta6bl4';
 const BAT_HOSTS = '/etc/bat-hosts';
+/* Readable for root only; gone with a reboot. */
+const ARCHIVE = '/var/run/x0tta6bl4/diag.tar.gz';
 /* Milliseconds for connecting, and for all of a request. */
 const CONNECT_MS = 500;
 const ANSWER_MS = 2500;
@@ -35,8 +37,11 @@ const METHODS = {
 	explain: {"method":"GET","path":"/heal/explain/","args":[{"name":"fault","type":"string","goes":"path","required":true}]},
 	heal_mode: {"method":"GET","path":"/heal/classes","args":[]},
 	config_check: {"method":"POST","path":"/config/check","args":[{"name":"text","type":"string","goes":"body","required":true},{"name":"file","type":"string","goes":"body","required":false}]},
+	identity: {"method":"GET","path":"/mesh/identity","args":[]},
 	names: {"args":[]},
 	set_heal_mode: {"method":"POST","path":"/heal/mode","args":[{"name":"mode","type":"string","goes":"body","required":true},{"name":"class","type":"string","goes":"body","required":false}]},
+	invite: {"method":"POST","path":"/trust/invite","args":[{"name":"node","type":"string","goes":"body","required":false},{"name":"seconds","type":"integer","goes":"body"}]},
+	diag: {"args":[{"name":"step","type":"string","goes":"body","required":true}]},
 	service: {"args":[{"name":"action","type":"string","goes":"body","required":true}]}
 };
 /* methods:end */
@@ -269,7 +274,32 @@ function service(req) {
 		: failed('E_SERVICE', `${INIT} ${action} ended with ${code}; logread -e x0d tells more`);
 }
 
-const own = { names, service };
+/* Made in the background, since nobody else is served while rpcd waits. */
+function diag(req) {
+	const step = req?.args?.step, code = ARCHIVE + '.code', log = ARCHIVE + '.log';
+
+	if (step == 'make') {
+		unlink(code);
+		system(`( umask 077; x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
+		return { done: true, message: 'an archive is being made' };
+	}
+
+	if (step != 'fetch')
+		return usage('step', 'make or fetch');
+
+	const ended = readfile(code);
+
+	if (ended == null)
+		return { waiting: true };
+	if (trim(ended) != '0')
+		return failed('E_DIAG', `x0ctl diag: ${trim(readfile(log, 400) ?? '')}`);
+	if (stat(ARCHIVE)?.size > MOST_BYTES * 0.7)
+		return failed('E_TOO_LARGE', `the archive is too large for this way: fetch ${ARCHIVE} by scp`);
+
+	return { name: 'x0tta6bl4-diag.tar.gz', data: b64enc(readfile(ARCHIVE)) };
+}
+
+const own = { names, service, diag };
 const methods = {};
 
 for (let name, row in METHODS) {
