@@ -4,7 +4,9 @@
 
 const o = (name, kind, title, help, more) => ({ name, kind, title, help, ...more });
 
-return baseclass.extend({ sections: () => [ { name: 'log', title: _('System log'), help: _('What goes to the system log.'), options: [
+return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), help: _('The form of this file.'), options: [
+	o('format', 'int', _('Format'), _('Written by the packages; a file of an older form is brought into this one, and loses nothing.'), { value: '1', min: 0, max: 999999, restart: true })
+] }, { name: 'log', title: _('System log'), help: _('What goes to the system log.'), options: [
 	o('level', 'enum', _('Level'), _('The least severe message that is logged.'), { value: 'info', choices: [ 'debug', 'info', 'warning', 'error' ] })
 ] }, { name: 'mesh', title: _('Mesh'), help: _('The batman-adv mesh that the agent looks after.'), options: [
 	o('interface', 'string', _('Interface'), _('The mesh interface.'), { value: 'bat0', restart: true }),
@@ -14,7 +16,9 @@ return baseclass.extend({ sections: () => [ { name: 'log', title: _('System log'
 	o('primary', 'string', _('Primary interface'), _('The interface that never goes away and gives this router its address in a mesh that the agent owns; created if missing.'), { value: 'primary0', restart: true }),
 	o('orig_interval', 'duration', _('Originator interval'), _('The time between two originator messages; 0 leaves what batman-adv has, else at least 40.'), { value: '0', min: 0, max: 60000, unit: 'ms' }),
 	o('key', 'secret', _('Key'), _('The key that authenticates alarms between routers, in hexadecimal or as a passphrase; without it the agent repairs only by itself.')),
-	o('node_name', 'string', _('Name of this router'), _('The name that people see for this router; empty takes the host name.'), { restart: true })
+	o('node_name', 'string', _('Name of this router'), _('The name that people see for this router; empty takes the host name.'), { restart: true }),
+	o('max_neighbours', 'int', _('Max neighbours'), _('The neighbours that a radio of the mesh takes at most (IEEE 802 mesh peers), told to it by the init script when it is set up; 0 leaves what the radio has.'), { value: '0', min: 0, max: 255, restart: true }),
+	o('revert_after', 'duration', _('Revert after'), _('The time after which a changed configuration is taken back if it has cut this router off from the mesh or from who is logged in; 0 never takes it back.'), { value: '60', min: 0, max: 3600, unit: 's' })
 ] }, { name: 'heal', title: _('Healing'), help: _('How faults are found and repaired.'), options: [
 	o('mode', 'enum', _('Mode'), _('off does nothing, observe only journals what it would have done, act repairs.'), { value: 'act', choices: [ 'off', 'observe', 'act' ] }),
 	o('poll_interval', 'duration', _('Poll interval'), _('The time between two looks at the tables that the kernel does not announce.'), { value: '1000', min: 200, max: 60000, unit: 'ms' }),
@@ -41,6 +45,9 @@ return baseclass.extend({ sections: () => [ { name: 'log', title: _('System log'
 	o('deadline', 'duration', _('Deadline'), _('The silence after which a neighbour is reported as silent, where no schedule says otherwise; 0 is never.'), { value: '5000', min: 0, max: 60000, unit: 'ms', restart: true }),
 	o('admitted', 'list', _('Admitted'), _('Addresses of neighbours whose batman-adv frames pass, all others being dropped; empty lets all pass.'), { restart: true }),
 	o('epsilon', 'int', _('Epsilon'), _('How much the shared TCP figures may give away of a connection in a day, in hundredths of an epsilon; 0 shares none.'), { value: '100', min: 0, max: 1000, restart: true })
+] }, { name: 'probe', title: _('Probe'), help: _('Round-trip times over the mesh by ICMP and ICMPv6 echo; needs the optional package raw-socket.'), options: [
+	o('targets', 'list', _('Targets'), _('The addresses to ask, IPv4 or IPv6, 64 at most; empty asks nobody.'), { restart: true }),
+	o('interval', 'duration', _('Interval'), _('Each of them is asked so often.'), { value: '10', min: 1, max: 3600, unit: 's', restart: true })
 ] }, { name: 'beacon', title: _('Beacons'), help: _('Beacons between neighbours: a common time, a transmit schedule, silent neighbours found soon.'), options: [
 	o('enabled', 'bool', _('Enabled'), _('Send beacons; that needs a mesh key, and the same options here on every router of the mesh.'), { value: '0', restart: true }),
 	o('profile', 'enum', _('Profile'), _('brief: a beacon every 5 s in slots of 100 ms; default: every 500 ms, silent neighbours are found within 1500 ms; fast: every 100 ms in slots of 2 ms, found within 300 ms.'), { value: 'default', choices: [ 'brief', 'default', 'fast' ], restart: true }),
@@ -65,4 +72,13 @@ return baseclass.extend({ sections: () => [ { name: 'log', title: _('System log'
 	o('write_interval', 'duration', _('Write interval'), _('The time that entries are collected before they are written.'), { value: '60', min: 1, max: 3600, unit: 's' }),
 	o('size_limit', 'int', _('Size limit'), _('The size that the state database may reach.'), { value: '8192', min: 256, max: 1048576, unit: 'KiB' }),
 	o('recorder', 'int', _('Recorder'), _('The memory of the flight recorder, compressed; 0 records nothing.'), { value: '256', min: 0, max: 65536, unit: 'KiB' })
+] }, { name: 'trust', title: _('Trust'), help: _('The identity of this router in its mesh; x0ctl mesh init and x0ctl join make one.'), options: [
+	o('domain', 'string', _('Domain'), _('The SPIFFE trust domain of a mesh that x0ctl mesh init makes.'), { value: 'x0tta6bl4.mesh', restart: true }),
+	o('life', 'duration', _('Life'), _('The time that the certificates are good for which this router issues as a steward; they are renewed at half of it.'), { value: '43200', min: 600, max: 604800, unit: 's' }),
+	o('grace', 'duration', _('Grace'), _('The time that certificates are still believed after their end while no steward can be reached.'), { value: '604800', min: 0, max: 2592000, unit: 's' }),
+	o('allow', 'list', _('Allow'), _('Who may do what on this router over a session: a SPIFFE ID, or one that ends in /*, and what it may; the rest is denied.'), { value: ["spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults"] }),
+	o('ssh_allowed', 'list', _('Ssh allowed'), _('The SSH host keys whose routers this steward admits: ssh-ed25519, the key, and a name where the router has one.'), { restart: true }),
+	o('x509_authority', 'list', _('X509 authority'), _('The files of the CA certificates whose routers this steward admits, in PEM.'), { restart: true }),
+	o('x509_certificate', 'string', _('X509 certificate'), _('The certificate that this router joins with, in PEM.'), { restart: true }),
+	o('x509_key', 'string', _('X509 key'), _('The private key of that certificate, in PEM.'), { restart: true })
 ] } ] });
