@@ -16,6 +16,7 @@ import { keep } from './daemon/books.ts';
 import { advise, degraded } from './daemon/degraded.ts';
 import { opened } from './daemon/kernel.ts';
 import type { Agent, Part } from './daemon/part.ts';
+import { past } from './daemon/past.ts';
 import { keepReady } from './daemon/ready.ts';
 import { recording } from './daemon/recording.ts';
 import { rehearsalState, rehearsals } from './daemon/rehearsals.ts';
@@ -303,6 +304,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
   );
   if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
+  join(past(agent));
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { aliasTable } from '../agent/config/environment.ts';
 import { defaultsUci, optionTable } from '../agent/config/schema.ts';
 import { scenarioPage, schemaText } from './lab/pages.ts';
+import { ARTEFACTS as LUCI } from './luci/artefacts.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const BEGIN = '<!-- options:begin -->';
@@ -39,6 +40,7 @@ const ARTEFACTS: readonly Artefact[] = [
   ['README.md', (old) => spliceOptions(old, `${optionTable()}\n\n${NAMES}\n\n${aliasTable()}`)],
   ['tools/lab/README.md', (old) => spliceOptions(old, scenarioPage(), SCENARIO)],
   ['tools/lab/scenario.schema.json', () => schemaText()],
+  ...LUCI,
 ];
 
 function read(path: string): string | undefined {

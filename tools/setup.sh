@@ -3,7 +3,7 @@
 #
 #     tools/setup.sh base    a C compiler, Node, the npm packages, the native part, the bundles
 #     tools/setup.sh lab     base, and what boots kernels with batman-adv in them (user-mode Linux)
-#     tools/setup.sh test    lab, and what the tests compare with (promtool), shellcheck and a router's shell (busybox)
+#     tools/setup.sh test    lab, and what the tests compare with (promtool), shellcheck, busybox, a browser (chromium)
 #     tools/setup.sh soak    test, and what boots Debian's own kernel (QEMU), for radios and WireGuard; other processors
 #     tools/setup.sh bpf     base, and the compiler of the XDP programs (clang)
 #     tools/setup.sh native  base, and the compilers and checkers that tools/native.ts runs over the native part
@@ -49,6 +49,7 @@ fi
 if [ "$need" = test ]; then
   wants shellcheck shellcheck
   wants busybox busybox
+  wants chromium chromium
 fi
 
 if [ "$(id -u)" = 0 ]; then root=(env); elif have sudo && sudo -n true 2>/dev/null; then root=(sudo -n env); else root=(); fi

@@ -11,7 +11,15 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event, HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { HardInterface, Link, MeshInfo, OriginatorPath, RadioStation, RoutingAlgorithm } from '../core/kernel.ts';
+import type {
+  Gateway,
+  HardInterface,
+  Link,
+  MeshInfo,
+  OriginatorPath,
+  RadioStation,
+  RoutingAlgorithm,
+} from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import { Addresses } from './addresses.ts';
@@ -65,6 +73,7 @@ export interface MeshView {
   readonly nodes: readonly NodeView[];
   readonly links: readonly LinkView[];
   readonly gateways: number;
+  readonly offers: readonly Gateway[];
   /** When the tables were last read; -1 for never. */
   readonly tablesAt: Nanos;
   readonly edges: readonly TopologyEdge[];
@@ -194,6 +203,7 @@ export class Mesh implements Machine {
       nodes: this.#nodes.view(),
       links,
       gateways: this.#tables?.gateways.length ?? 0,
+      offers: this.#tables?.gateways ?? [],
       tablesAt: this.#tablesAt,
       edges: this.#edges(links),
       paths: this.#tables?.originators ?? [],

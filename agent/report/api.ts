@@ -10,6 +10,7 @@ import { configCalls } from './api/config.ts';
 import { documentCalls } from './api/documents.ts';
 import { healCalls } from './api/heal.ts';
 import { meshCalls } from './api/mesh.ts';
+import { pastCalls } from './api/past.ts';
 import { probeCalls } from './api/probes.ts';
 import { recordCalls } from './api/record.ts';
 import { statusCalls } from './api/status.ts';
@@ -29,6 +30,7 @@ export const CALLS: readonly Call[] = [
   ...xdpCalls,
   ...probeCalls,
   ...topologyCalls,
+  ...pastCalls,
   ...beaconCalls,
   ...trustCalls,
   ...healCalls,

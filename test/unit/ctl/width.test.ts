@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { DEFAULTS } from '../../../agent/config/schema.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { SOCKET } from '../../../agent/ctl/command.ts';
+import { COMMANDS } from '../../../agent/ctl/commands.ts';
 import { main } from '../../../agent/ctl/main.ts';
 import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { profileText } from '../../../agent/ctl/views.ts';

@@ -1,0 +1,314 @@
+#!/usr/bin/env ucode
+/*
+ * The agent as ubus object `x0tta6bl4`. Each method is one HTTP request over the agent's control socket; rpcd waits
+ * meanwhile, so the time is short. What only reads goes over a connection that is kept while the agent likes, which spares
+ * it the making of one for each call. What goes wrong is answered as { error: { code, message } }.
+ * Who may call what is rpcd's business: /usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json.
+ */
+'use strict';
+
+import * as socket from 'socket';
+import { open, readfile, stat, unlink } from 'fs';
+
+const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
+const INIT = '/etc/init.d/x0tta6bl4';
+const BAT_HOSTS = '/etc/bat-hosts';
+/* Readable for root only; gone with a reboot. */
+const ARCHIVE = '/var/run/x0tta6bl4/diag.tar.gz';
+/* Milliseconds for connecting, and for all of a request. */
+const CONNECT_MS = 500;
+const ANSWER_MS = 2500;
+const START_MS = 8000;
+/* ubus carries a MiB at most. */
+const MOST_BYTES = 900000;
+const MOST_NAMES = 65536;
+
+/* methods:begin */
+/* Written by tools/generate.ts from tools/luci/methods.ts. */
+const METHODS = {
+	status: {"method":"GET","path":"/mesh/status","args":[]},
+	nodes: {"method":"GET","path":"/mesh/nodes","args":[]},
+	links: {"method":"GET","path":"/mesh/links","args":[]},
+	gateways: {"method":"GET","path":"/mesh/gateways","args":[]},
+	topology: {"method":"GET","path":"/mesh/topology","args":[]},
+	history: {"method":"GET","path":"/mesh/history","args":[]},
+	beacon: {"method":"GET","path":"/mesh/beacon","args":[]},
+	heal_log: {"method":"GET","path":"/heal/log","args":[{"name":"limit","type":"integer","goes":"query"},{"name":"since","type":"integer","goes":"query"}]},
+	explain: {"method":"GET","path":"/heal/explain/","args":[{"name":"fault","type":"string","goes":"path","required":true}]},
+	heal_mode: {"method":"GET","path":"/heal/classes","args":[]},
+	config_check: {"method":"POST","path":"/config/check","args":[{"name":"text","type":"string","goes":"body","required":true},{"name":"file","type":"string","goes":"body","required":false}]},
+	identity: {"method":"GET","path":"/mesh/identity","args":[]},
+	names: {"args":[]},
+	set_heal_mode: {"method":"POST","path":"/heal/mode","args":[{"name":"mode","type":"string","goes":"body","required":true},{"name":"class","type":"string","goes":"body","required":false}]},
+	invite: {"method":"POST","path":"/trust/invite","args":[{"name":"node","type":"string","goes":"body","required":false},{"name":"seconds","type":"integer","goes":"body"}]},
+	diag: {"args":[{"name":"step","type":"string","goes":"body","required":true}]},
+	service: {"args":[{"name":"action","type":"string","goes":"body","required":true}]}
+};
+/* methods:end */
+
+function failed(code, message) {
+	return { error: { code, message } };
+}
+
+function now() {
+	const at = clock(true);
+	return at[0] * 1000 + at[1] / 1000000;
+}
+
+/* Where the agent listens: report.socket. */
+function address() {
+	try {
+		return require('uci').cursor().get('x0tta6bl4', 'report', 'socket') ?? SOCKET;
+	}
+	catch (e) {
+		return SOCKET;
+	}
+}
+
+function reach(path) {
+	const missing = () => failed('E_NOT_RUNNING', `the agent is not running: nothing listens on ${path}`);
+
+	if (stat(path)?.type != 'socket')
+		return missing();
+
+	const connection = socket.connect({ path }, null, null, CONNECT_MS);
+
+	return connection ? { connection } : missing();
+}
+
+function send(connection, text, until) {
+	while (length(text) > 0) {
+		const left = until - now();
+		const ready = left > 0 ? socket.poll(int(left) + 1, [ connection, socket.POLLOUT ]) : null;
+
+		if (!(ready?.[0]?.[1] & socket.POLLOUT))
+			return false;
+
+		const sent = connection.send(substr(text, 0, 65536), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT);
+
+		if (!sent)
+			return false;
+
+		text = substr(text, sent);
+	}
+
+	return true;
+}
+
+/* The bytes of the answer after its head, or null where it did not come in time, whole, and small enough. */
+function receive(connection, until) {
+	let text = '', head = -1, total = null;
+
+	for (;;) {
+		const left = until - now();
+
+		if (left <= 0)
+			return failed('E_TIMEOUT', `the agent did not answer within ${ANSWER_MS} ms`);
+
+		/* It answers for each socket, also where nothing happened. */
+		if (!socket.poll(int(left) + 1, connection)?.[0]?.[1])
+			continue;
+
+		const part = connection.recv(65536, socket.MSG_DONTWAIT);
+
+		if (part == null)
+			return failed('E_SOCKET', 'the connection to the agent broke');
+
+		text += part;
+
+		if (head < 0 && (head = index(text, '\r\n\r\n')) >= 0)
+			total = match(substr(text, 0, head), /\r\n[Cc]ontent-[Ll]ength: *([0-9]+)/)?.[1];
+
+		if (length(text) > MOST_BYTES)
+			return failed('E_TOO_LARGE', `the answer is larger than ${MOST_BYTES} bytes`);
+
+		if (head >= 0 && total != null && length(text) >= head + 4 + +total)
+			return { body: substr(text, head + 4, +total) };
+
+		if (part == '')
+			return head >= 0 && total == null
+				? { body: substr(text, head + 4) }
+				: failed('E_SOCKET', 'the agent ended the connection in the middle of an answer');
+	}
+}
+
+/* What was asked over last, for the next one who reads. */
+let kept = null;
+
+function exchange(connection, ask, until) {
+	return send(connection, ask, until)
+		? receive(connection, until)
+		: failed('E_SOCKET', 'the agent did not take the request');
+}
+
+/* Over the kept connection, if it is one to there and the agent has not ended it; null where it has to be a new one. */
+function again(path, ask, until) {
+	if (kept == null)
+		return null;
+
+	if (kept.path == path && !socket.poll(0, kept.connection)?.[0]?.[1]) {
+		const answer = exchange(kept.connection, ask, until);
+
+		if (answer.error?.code != 'E_SOCKET') {
+			if (answer.error) {
+				kept.connection.close();
+				kept = null;
+			}
+			return answer;
+		}
+	}
+
+	kept.connection.close();
+	kept = null;
+
+	return null;
+}
+
+function anew(path, ask, until, keep) {
+	const reached = reach(path);
+
+	if (reached.error)
+		return reached;
+
+	const answer = exchange(reached.connection, ask, until);
+
+	if (keep && !answer.error)
+		kept = { path, connection: reached.connection };
+	else
+		reached.connection.close();
+
+	return answer;
+}
+
+function request(method, path, body) {
+	const to = address(), keep = method == 'GET';
+	const until = now() + ANSWER_MS;
+	const text = body == null ? '' : sprintf('%J', body);
+	const ask = `${method} ${path} HTTP/1.1\r\nHost: x0tta6bl4\r\nConnection: ${keep ? 'keep-alive' : 'close'}\r\n` +
+		`Content-Type: application/json\r\nContent-Length: ${length(text)}\r\n\r\n${text}`;
+	const answer = (keep ? again(to, ask, until) : null) ?? anew(to, ask, until, keep);
+
+	if (answer.error)
+		return answer;
+
+	try {
+		const value = json(answer.body);
+		return type(value) == 'object' ? value : failed('E_SOCKET', 'the agent answered with something else than an object');
+	}
+	catch (e) {
+		return failed('E_SOCKET', 'the agent answered with something else than JSON');
+	}
+}
+
+function usage(name, expected) {
+	return failed('E_USAGE', `${name}: expected ${expected}`);
+}
+
+/* Asks the agent what the row says, with the arguments in their places. */
+function asking(row) {
+	return function (req) {
+		const body = {}, query = [];
+		let path = row.path;
+
+		for (let arg in row.args) {
+			const value = req?.args?.[arg.name];
+
+			if (value == null) {
+				if (arg.required)
+					return usage(arg.name, arg.type == 'integer' ? 'a whole number' : 'a text');
+				continue;
+			}
+
+			if (arg.type == 'integer' ? type(value) != 'int' || value < 0 : type(value) != 'string')
+				return usage(arg.name, arg.type == 'integer' ? 'a whole number of at least 0' : 'a text');
+
+			if (arg.goes == 'query')
+				push(query, `${arg.name}=${value}`);
+			else if (arg.goes == 'body')
+				body[arg.name] = value;
+			else if (match(value, /^[A-Za-z0-9._-]+$/) && length(value) <= 64)
+				path += value;
+			else
+				return usage(arg.name, 'at most 64 letters, digits, dots, _ and -');
+		}
+
+		if (length(query))
+			path += '?' + join('&', query);
+
+		return request(row.method, path, row.method == 'POST' ? body : null);
+	};
+}
+
+/* What people call routers, as batctl knows it: a line each of an address and a name. */
+function names() {
+	const found = {};
+	const file = open(BAT_HOSTS, 'r');
+
+	if (file) {
+		for (let line in split(file.read(MOST_NAMES) ?? '', '\n')) {
+			const row = match(line, /^[ \t]*([0-9A-Fa-f:]{17})[ \t]+([^ \t\r#]+)/);
+
+			if (row)
+				found[lc(row[1])] = row[2];
+		}
+
+		file.close();
+	}
+
+	return { names: found };
+}
+
+function service(req) {
+	const action = req?.args?.action;
+
+	if (action != 'start' && action != 'restart')
+		return usage('action', 'start or restart');
+
+	if (stat(INIT)?.type != 'file')
+		return failed('E_NOT_FOUND', `there is no ${INIT}: is the package x0tta6bl4 installed?`);
+
+	const code = system([ INIT, action ], START_MS);
+
+	return code == 0
+		? { done: true, message: `${action} was asked for` }
+		: failed('E_SERVICE', `${INIT} ${action} ended with ${code}; logread -e x0d tells more`);
+}
+
+/* Made in the background, since nobody else is served while rpcd waits. */
+function diag(req) {
+	const step = req?.args?.step, code = ARCHIVE + '.code', log = ARCHIVE + '.log';
+
+	if (step == 'make') {
+		unlink(code);
+		system(`( umask 077; x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
+		return { done: true, message: 'an archive is being made' };
+	}
+
+	if (step != 'fetch')
+		return usage('step', 'make or fetch');
+
+	const ended = readfile(code);
+
+	if (ended == null)
+		return { waiting: true };
+	if (trim(ended) != '0')
+		return failed('E_DIAG', `x0ctl diag: ${trim(readfile(log, 400) ?? '')}`);
+	if (stat(ARCHIVE)?.size > MOST_BYTES * 0.7)
+		return failed('E_TOO_LARGE', `the archive is too large for this way: fetch ${ARCHIVE} by scp`);
+
+	return { name: 'x0tta6bl4-diag.tar.gz', data: b64enc(readfile(ARCHIVE)) };
+}
+
+const own = { names, service, diag };
+const methods = {};
+
+for (let name, row in METHODS) {
+	const args = {};
+
+	for (let arg in row.args)
+		args[arg.name] = arg.type == 'integer' ? 32 : 'text';
+
+	methods[name] = { args, call: own[name] ?? asking(row) };
+}
+
+return { x0tta6bl4: methods };

@@ -1,0 +1,198 @@
+/** The plugin of rpcd: its table against the API, its stand-in, and where there is ucode the plugin itself against bad servers. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { serveControl } from '../../../agent/host/control.ts';
+import { native } from '../../../agent/host/native.ts';
+import { answer, CALLS } from '../../../agent/report/api.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import { APP } from '../../../tools/luci/artefacts.ts';
+import { METHODS, OBJECT } from '../../../tools/luci/methods.ts';
+import { openPlugin, type Plugin, refusal, ucode } from '../../../tools/luci/plugin.ts';
+import { sources } from '../report/fixture.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const noUcode = ucode() === null ? 'no ucode with its socket module is installed (X0_UCODE)' : false;
+
+interface Failed {
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+function place(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'x0-ubus-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return join(dir, 'ctl.sock');
+}
+
+function plugin(t: TestContext, socket: string): Plugin {
+  const opened = openPlugin(socket);
+  t.after(() => opened.close());
+  return opened;
+}
+
+test('each method asks a call that there is, and what changes something is under another ACL', () => {
+  const acl = JSON.parse(readFileSync(join(ROOT, APP, 'root/usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json'), 'utf8'));
+  const { read, write } = acl['luci-app-x0tta6bl4'];
+  for (const { name, ask, args, changing = false } of METHODS) {
+    assert.equal(read.ubus[OBJECT].includes(name), !changing, name);
+    assert.equal(write.ubus[OBJECT].includes(name), changing, name);
+    if (ask === undefined) continue;
+    const call = CALLS.find(({ method, path }) => method === ask[0] && path.replace('{id}', '') === ask[1]);
+    // Not every agent knows identities: then Join says so.
+    if (call === undefined && ['identity', 'invite'].includes(name)) continue;
+    assert.ok(call, `${name}: there is no ${ask.join(' ')}`);
+    if (call.changing) assert.ok(changing, name);
+    const known = [...(call.query ?? []), ...(call.body ?? [])].map((one) => one.name);
+    for (const { name: arg, goes } of args) assert.ok(goes === 'path' || known.includes(arg), `${name}: ${arg}`);
+  }
+});
+
+test('what rpcd refuses before a plugin is called', () => {
+  const of = (name: string) => METHODS.find((one) => one.name === name);
+  assert.equal(refusal(undefined, {}), 3);
+  assert.equal(refusal(of('heal_log'), { limit: 5 }), 0);
+  for (const args of [{ limit: '5' }, { limit: 1.5 }, { limit: null }, { more: 1 }])
+    assert.equal(refusal(of('heal_log'), args), 2);
+  assert.equal(refusal(of('explain'), { fault: 7 }), 2);
+});
+
+test('every method over the socket of an API; errors name what was wrong', async (t) => {
+  const socket = place(t);
+  const from = sources();
+  const control = serveControl({
+    path: socket,
+    sources: from,
+    metrics: new Metrics(),
+    listener: (o) => native().listenUnix(o),
+  });
+  t.after(() => control.close());
+  const { call } = plugin(t, socket);
+  for (const { name, ask, args } of METHODS) {
+    if (ask?.[0] !== 'GET' || args.some(({ required }) => required)) continue;
+    const direct = answer(from, { method: 'GET', url: ask[1], body: '', caller: { name: 'x', mayChange: true } });
+    assert.deepEqual(await call(name), JSON.parse(direct.body), name);
+  }
+  assert.equal(((await call('explain', { fault: 'e1-f1' })) as { fault: string }).fault, 'e1-f1');
+  const wrong: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
+    ['explain', {}, /^fault: /],
+    ['explain', { fault: '../../x' }, /^fault: /],
+    ['explain', { fault: 'a'.repeat(65) }, /^fault: /],
+    ['explain', { fault: 'e9-f9' }, /no fault e9-f9/],
+    ['heal_log', { limit: 0 }, /^limit: /],
+    ['heal_log', { limit: 1e9 }, /^limit: /],
+    ['set_heal_mode', { mode: '<script>' }, /^mode: /],
+    ['set_heal_mode', { mode: 'act', class: '\u0000' }, /^class: /],
+    ['config_check', {}, /^text: /],
+  ];
+  for (const [name, args, expected] of wrong) {
+    const { error } = (await call(name, args)) as Failed;
+    assert.match(error.message, expected, name);
+  }
+  assert.deepEqual(from.asked, []);
+  await call('set_heal_mode', { mode: 'observe' });
+  assert.deepEqual(from.asked.length, 1);
+  const text = `config heal 'heal'\n\toption mode 'x'\n${'# ä\n'.repeat(20_000)}`;
+  const report = (await call('config_check', { text })) as { valid: boolean };
+  assert.equal(report.valid, false, 'a text that does not fit into one packet');
+});
+
+test('where nobody listens that is said', async (t) => {
+  const { error } = (await plugin(t, '/nowhere/ctl.sock').call('status')) as Failed;
+  assert.equal(error.code, 'E_NOT_RUNNING');
+});
+
+/** Servers that no agent is: what each does with a connection, and what the plugin makes of it. */
+const BAD: Readonly<Record<string, readonly [does: (socket: Socket) => void, code: string]>> = {
+  'ends at once': [(socket) => void socket.end(), 'E_SOCKET'],
+  'breaks off in the middle': [
+    (socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":'),
+    'E_SOCKET',
+  ],
+  'says something else than JSON': [
+    (socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'),
+    'E_SOCKET',
+  ],
+  'answers with a list': [(socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]'), 'E_SOCKET'],
+  'never stops': [
+    (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      const more = () => {
+        while (socket.writable && socket.write('x'.repeat(65_536)));
+      };
+      socket.on('drain', more);
+      more();
+    },
+    'E_TOO_LARGE',
+  ],
+  'says nothing': [() => {}, 'E_TIMEOUT'],
+  'says a byte now and then': [
+    (socket) => {
+      const timer = setInterval(() => socket.write('x'), 100);
+      socket.on('close', () => clearInterval(timer));
+    },
+    'E_TIMEOUT',
+  ],
+};
+
+test('ucode: a server that is none costs rpcd seconds at most, and is named', { skip: noUcode }, async (t) => {
+  await Promise.all(
+    Object.entries(BAD).map(async ([what, [does, code]]) => {
+      const socket = place(t);
+      const server: Server = createServer((connection) => {
+        connection.on('error', () => {});
+        connection.once('data', () => does(connection));
+      });
+      await new Promise<void>((resolve) => server.listen(socket, resolve));
+      const began = performance.now();
+      const { error } = (await plugin(t, socket).call('status')) as Failed;
+      assert.equal(error.code, code, what);
+      assert.ok(performance.now() - began < 4500, `${what}: ${performance.now() - began} ms`);
+      server.close();
+    }),
+  );
+});
+
+test('ucode: a kept connection that the agent ended costs no call, nor does an agent that was started anew', {
+  skip: noUcode,
+}, async (t) => {
+  const socket = place(t);
+  let made = 0;
+  const begin = () => {
+    const http = createHttp({ keepAliveTimeout: 60_000 }, (_, response) => response.end('{"version":1}'));
+    http.on('connection', () => {
+      made++;
+    });
+    return new Promise<typeof http>((resolve) => http.listen(socket, () => resolve(http)));
+  };
+  const { call } = plugin(t, socket);
+  const good = async () => assert.deepEqual(await call('status'), { version: 1 });
+  let http = await begin();
+  for (let i = 0; i < 5; i++) await good();
+  assert.equal(made, 1);
+  http.closeAllConnections();
+  await good();
+  assert.equal(made, 2);
+  http.close();
+  http.closeAllConnections();
+  http = await begin();
+  await good();
+  assert.equal(made, 3);
+  http.close();
+  http.closeAllConnections();
+  assert.equal(((await call('status')) as Failed).error.code, 'E_NOT_RUNNING');
+});
+
+test('ucode: names of /etc/bat-hosts and the init script are asked for safely', { skip: noUcode }, async (t) => {
+  const { call } = plugin(t, '/nowhere/ctl.sock');
+  assert.equal(typeof ((await call('names')) as { names: object }).names, 'object');
+  for (const step of ['', 'make; reboot', '../x'])
+    assert.match(((await call('diag', { step })) as Failed).error.message, /^step: /);
+  for (const action of ['stop', 'start; reboot', '', '$(reboot)']) {
+    const { error } = (await call('service', { action })) as Failed;
+    assert.match(error.message, /^action: /);
+  }
+});
