@@ -93,6 +93,8 @@ export class Session {
   #suspectedAt: Nanos | null = null;
   #blockedSince: Nanos | null = null;
   #leaveBy: Nanos = NEVER;
+  /** The other side has said bye too. */
+  #hasLeft = false;
   #over = false;
   rttNs: Nanos | null = null;
 
@@ -186,11 +188,10 @@ export class Session {
   }
 
   /** Begins nothing new, and ends the session once nothing is under way. */
-  leave(reason: ByeReason, now: Nanos): SessionEvent[] {
-    if (this.isLeaving || this.#over) return [];
+  leave(reason: ByeReason, now: Nanos): void {
+    if (this.isLeaving || this.#over) return;
     this.#outbox.push(encodeFrame({ type: 'bye', reason: BYE[reason] }));
     this.#leaveBy = now + LEAVE_WITHIN;
-    return [];
   }
 
   receive(content: Uint8Array, now: Nanos): SessionEvent[] {
@@ -281,8 +282,9 @@ export class Session {
         return [];
       case 'bye': {
         const reason = (Object.keys(BYE) as ByeReason[]).find((name) => BYE[name] === frame.reason) ?? 'leaving';
-        const events: SessionEvent[] = [{ type: 'leaving', reason }, ...this.leave(reason, now)];
-        return [...events, ...this.#leaveIfDone(now)];
+        this.#hasLeft = true;
+        this.leave(reason, now);
+        return [{ type: 'leaving', reason }, ...this.#leaveIfDone(now)];
       }
       default:
         throw malformed('a proof where there has been one');
@@ -337,7 +339,8 @@ export class Session {
 
   #leaveIfDone(now: Nanos): SessionEvent[] {
     if (!this.isLeaving) return [];
-    const done = this.#asked.size === 0 && this.#handled.size === 0 && this.#outbox.isEmpty;
+    // What the other side asked before it heard of this is on its way until its own word has come.
+    const done = this.#hasLeft && this.#asked.size === 0 && this.#handled.size === 0 && this.#outbox.isEmpty;
     return done || now >= this.#leaveBy ? this.#break(null) : [];
   }
 

@@ -197,7 +197,7 @@ export class Link implements Exchange {
   leave(reason: ByeReason): void {
     if (this.#session === null) this.destroy(new AgentError('E_PEER_CLOSED', 'the session is not wanted'));
     else {
-      this.#take(this.#session.leave(reason, this.#now()));
+      this.#session.leave(reason, this.#now());
       this.#pump();
     }
   }
