@@ -5,8 +5,8 @@
  *     version 1 | nonce 12 | sealed: CBOR [id, port, originator, epoch, counter]
  *
  * Sealed with ChaCha20-Poly1305 under a key that all routers of the mesh have, so that a passer-by neither reads nor forges
- * one. Who has the key can send others to an address where nobody of the name is, and no further. Epoch and counter only
- * go up for each id: an old announcement is ignored.
+ * one. Who has the key can send others to an address where nobody of the name is, and no further. Epoch and counter go up
+ * for each id, so that an old announcement is ignored while newer ones are remembered.
  */
 import { isMac, type Mac } from '../core/ids.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
@@ -21,6 +21,11 @@ const AAD = Buffer.from('x0tta6bl4 announcement v1');
 const LONGEST_ID = 400;
 export const MOST_ANNOUNCEMENT = 600;
 const MOST_REMEMBERED = 1024;
+/** Then a lower epoch is believed too: its router may have lost its state. */
+const REMEMBERED: Nanos = 300 * SECOND;
+/** Datagrams that are looked at. */
+const PER_SECOND = 100;
+const MOST_AT_ONCE = 300;
 
 export interface Announcement {
   readonly id: string;
@@ -59,7 +64,7 @@ function isCount(value: unknown): value is number {
 
 /** How many are looked at, whatever comes in, and which are new. */
 export class Announcements {
-  readonly #last = new Map<string, { readonly epoch: number; readonly counter: number }>();
+  readonly #last = new Map<string, { readonly epoch: number; readonly counter: number; readonly at: Nanos }>();
   #left = MOST_AT_ONCE;
   #at: Nanos;
 
@@ -76,15 +81,14 @@ export class Announcements {
     return true;
   }
 
-  isNew({ id, epoch, counter }: Announcement): boolean {
+  /** What there is to know of an announcement: said by somebody not heard of lately, again, or long since known. */
+  judge({ id, epoch, counter }: Announcement, now: Nanos): 'first' | 'again' | 'old' {
     const last = this.#last.get(id);
-    if (last !== undefined && (epoch < last.epoch || (epoch === last.epoch && counter <= last.counter))) return false;
+    const known = last !== undefined && now < last.at + REMEMBERED;
+    if (known && (epoch < last.epoch || (epoch === last.epoch && counter <= last.counter))) return 'old';
     this.#last.delete(id);
-    this.#last.set(id, { epoch, counter });
+    this.#last.set(id, { epoch, counter, at: now });
     if (this.#last.size > MOST_REMEMBERED) this.#last.delete(this.#last.keys().next().value!);
-    return true;
+    return known ? 'again' : 'first';
   }
 }
-
-const PER_SECOND = 100;
-const MOST_AT_ONCE = 300;
