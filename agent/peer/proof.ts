@@ -2,11 +2,12 @@
  * Who is at the other end, proven before anything else is said. TLS 1.3 with both certificates has been through; now both
  * sides sign what came out of it with the hybrid keys (Ed25519 and ML-DSA-65) that are bound into those certificates:
  *
- *     initiator → responder    { suite, agreement?, signature }
+ *     initiator → responder    { suite, agreement? }
+ *     initiator → responder    { suite, signature }        and at the same time
  *     responder → initiator    { suite, message?, signature }        CBOR
  *
  * Signed is a transcript (agent/trust/transcript.ts): the suite, the TLS session's exporter (RFC 8446, 7.5; RFC 9266 says
- * why), both names, both leaf certificates, what the initiator said, and in the responder's signature what it said itself.
+ * why), both names, both leaf certificates, the initiator's first word, and in the responder's signature its `message`.
  * Each role signs for a purpose of its own. So a proof is good for one session only, cannot be sent back, and who sits in
  * the middle of two TLS sessions has two exporters and can use neither signature.
  *
@@ -51,36 +52,31 @@ export interface SessionKeys {
   readonly responder: SecretBytes;
 }
 
-/** The initiator's proof. `agreement`: a key for this once, where TLS is not hybrid. */
-export function propose(binding: Binding, key: IdentityKey | null, agreement: AgreementKey | null): Uint8Array {
-  const offered = agreement?.publicKey ?? EMPTY;
-  const said = begun(binding, offered);
-  return toCbor({
-    suite: binding.suite.id,
-    ...(agreement !== null && { agreement: offered }),
-    ...(key !== null && { signature: key.sign(PURPOSES.initiator, said.digest()) }),
-  });
+/** The initiator's first word. `agreement`: a key for this once, where TLS is not hybrid. */
+export function open(suite: Suite, agreement: AgreementKey | null): Uint8Array {
+  return toCbor({ suite: suite.id, ...(agreement !== null && { agreement: agreement.publicKey }) });
+}
+
+/** The initiator's proof; without a key where it has no identity. */
+export function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | null): Uint8Array {
+  const { suite } = binding;
+  const signature = key?.sign(PURPOSES.initiator, begun(binding, opening).digest());
+  return toCbor({ suite: suite.id, ...(signature !== undefined && { signature }) });
 }
 
 /**
- * Takes the initiator's proof and makes the responder's. `theirs`: the identity key in the initiator's certificate, null
- * where it showed none. `isHybrid`: whether the TLS session may have been hybrid; if not, the initiator has to bring a key.
- * Throws E_PEER_UNTRUSTED.
+ * The responder's proof, in answer to the initiator's first word; nothing is said to it before `check` has held.
+ * `isHybrid`: whether the TLS session may have been hybrid; if not, the initiator has to bring a key. Throws
+ * E_PEER_UNTRUSTED.
  */
 export function respond(
   binding: Binding,
-  proposal: Uint8Array,
-  theirs: Uint8Array | null,
+  opening: Uint8Array,
   key: IdentityKey,
   isHybrid: boolean,
 ): { readonly response: Uint8Array; readonly keys: SessionKeys | null } {
   const { suite } = binding;
-  const { agreement, signature } = parse(proposal, suite.id, ['suite', 'agreement', 'signature']);
-  const said = begun(binding, agreement ?? EMPTY);
-  if (
-    theirs === null ? signature !== null : !suite.verify(theirs, PURPOSES.initiator, said.digest(), signature ?? EMPTY)
-  )
-    throw untrusted('the hybrid signature of this session does not hold');
+  const { agreement } = parse(opening, suite.id, ['agreement']);
   if (agreement === null && !isHybrid) throw untrusted('the key exchange would not be hybrid');
   let made: { readonly message: Uint8Array; readonly secret: SecretBytes } | null = null;
   try {
@@ -88,7 +84,7 @@ export function respond(
   } catch {
     throw untrusted('its key for this session is malformed');
   }
-  said.add('proposal', proposal).add('message', made?.message ?? EMPTY);
+  const said = begun(binding, opening).add('message', made?.message ?? EMPTY);
   const response = toCbor({
     suite: suite.id,
     ...(made !== null && { message: made.message }),
@@ -97,19 +93,32 @@ export function respond(
   return { response, keys: made && derive(suite, made.secret, said) };
 }
 
+/**
+ * Takes the initiator's proof. `theirs`: the identity key in its certificate, null where it showed none. Throws
+ * E_PEER_UNTRUSTED.
+ */
+export function check(binding: Binding, opening: Uint8Array, proof: Uint8Array, theirs: Uint8Array | null): void {
+  const { suite } = binding;
+  const { signature } = parse(proof, suite.id, ['signature']);
+  const holds =
+    theirs === null
+      ? signature === null
+      : suite.verify(theirs, PURPOSES.initiator, begun(binding, opening).digest(), signature ?? EMPTY);
+  if (!holds) throw untrusted('the hybrid signature of this session does not hold');
+}
+
 /** Takes the responder's proof. `theirs`: the identity key in its certificate. Throws E_PEER_UNTRUSTED. */
 export function conclude(
   binding: Binding,
-  proposal: Uint8Array,
+  opening: Uint8Array,
   response: Uint8Array,
   theirs: Uint8Array,
   agreement: AgreementKey | null,
 ): SessionKeys | null {
   const { suite } = binding;
-  const { message, signature } = parse(response, suite.id, ['suite', 'message', 'signature']);
+  const { message, signature } = parse(response, suite.id, ['message', 'signature']);
   if ((message === null) !== (agreement === null)) throw untrusted('the key exchange would not be hybrid');
-  const said = begun(binding, agreement?.publicKey ?? EMPTY);
-  said.add('proposal', proposal).add('message', message ?? EMPTY);
+  const said = begun(binding, opening).add('message', message ?? EMPTY);
   if (!suite.verify(theirs, PURPOSES.responder, said.digest(), signature ?? EMPTY))
     throw untrusted('the hybrid signature of this session does not hold');
   if (agreement === null || message === null) return null;
@@ -132,7 +141,7 @@ export function renewal(binding: Binding, role: Role, number: number, chain: rea
 
 export const RENEWAL_PURPOSE = 'session renewal v1';
 
-function begun({ suite, exporter, initiator, responder }: Binding, agreement: Uint8Array): Transcript {
+function begun({ suite, exporter, initiator, responder }: Binding, opening: Uint8Array): Transcript {
   return suite
     .transcript()
     .add('exporter', exporter)
@@ -140,7 +149,7 @@ function begun({ suite, exporter, initiator, responder }: Binding, agreement: Ui
     .add('initiator leaf', initiator === null ? EMPTY : sha256(initiator.leaf))
     .add('responder', Buffer.from(responder.id))
     .add('responder leaf', sha256(responder.leaf))
-    .add('agreement', agreement);
+    .add('opening', opening);
 }
 
 function derive(suite: Suite, secret: SecretBytes, said: Transcript): SessionKeys {
@@ -156,11 +165,7 @@ function derive(suite: Suite, secret: SecretBytes, said: Transcript): SessionKey
 
 type Field = 'agreement' | 'message' | 'signature';
 
-function parse(
-  bytes: Uint8Array,
-  suite: number,
-  fields: readonly ('suite' | Field)[],
-): Record<Field, Uint8Array | null> {
+function parse(bytes: Uint8Array, suite: number, fields: readonly Field[]): Record<Field, Uint8Array | null> {
   let said: unknown;
   try {
     said = fromCbor(bytes);
@@ -169,12 +174,11 @@ function parse(
   }
   if (typeof said !== 'object' || said === null || Array.isArray(said) || said instanceof Uint8Array)
     throw untrusted('its proof is malformed');
-  const map = said as Record<string, unknown>;
-  if (map.suite !== suite) throw untrusted(`its suite is ${Number(map.suite)}, not ${suite}`);
-  for (const [name, value] of Object.entries(map))
-    if (!fields.includes(name as Field) || (name !== 'suite' && !(value instanceof Uint8Array)))
-      throw untrusted('its proof is malformed');
-  const field = (name: Field): Uint8Array | null => (map[name] as Uint8Array | undefined) ?? null;
+  const { suite: theirs, ...rest } = said as Record<string, unknown>;
+  if (theirs !== suite) throw untrusted(`its suite is ${Number(theirs)}, not ${suite}`);
+  for (const [name, value] of Object.entries(rest))
+    if (!fields.includes(name as Field) || !(value instanceof Uint8Array)) throw untrusted('its proof is malformed');
+  const field = (name: Field): Uint8Array | null => (rest[name] as Uint8Array | undefined) ?? null;
   return { agreement: field('agreement'), message: field('message'), signature: field('signature') };
 }
 

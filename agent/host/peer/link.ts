@@ -10,9 +10,11 @@ import type { Asked, Exchange, Handler, Manner, RequestManner } from '../../peer
 import { type ByeReason, decodeFrame, encodeFrame, FrameReader, framed, malformed } from '../../peer/frame.ts';
 import {
   type Binding,
+  check,
   conclude,
   EXPORTER,
-  propose,
+  open,
+  prove,
   RENEWAL_PURPOSE,
   type Role,
   renewal,
@@ -89,8 +91,8 @@ export class Link implements Exchange {
   #chain: readonly Uint8Array[] = [];
   #peer: Peer | null = null;
   #binding: Binding | null = null;
-  /** The initiator's, until the responder's proof has come. */
-  #conclude: ((response: Uint8Array) => SessionKeys | null) | null = null;
+  /** What becomes of the next frame of the proof. */
+  #proofNext: ((bytes: Uint8Array) => void) | null = null;
   #session: Session | null = null;
   #sealer: Sealer | null = null;
   #opener: SecretBytes | null = null;
@@ -170,6 +172,7 @@ export class Link implements Exchange {
           ? { suite, exporter, initiator: us, responder: them! }
           : { suite, exporter, initiator: them, responder: us! };
       if (role === 'initiator') this.#propose(this.#binding, peer!);
+      else this.#await(this.#binding, peer);
     });
   }
 
@@ -258,35 +261,37 @@ export class Link implements Exchange {
 
   #propose(binding: Binding, peer: Peer): void {
     const { credentials, socket } = this.#options;
-    const own = credentials.current();
     const { suite } = binding;
     const secret = isHybrid(socket) ? null : suite.newAgreement();
     const agreement = secret && suite.agreementKey(secret);
-    const proposal = propose(binding, own?.identity ?? null, agreement);
-    this.#send(encodeFrame({ type: 'proof', bytes: proposal }));
-    this.#conclude = (response) => {
+    const opening = open(suite, agreement);
+    this.#proofNext = (response) => {
       try {
-        return conclude(binding, proposal, response, peer.keys.identity, agreement);
+        this.#stand(conclude(binding, opening, response, peer.keys.identity, agreement));
       } finally {
         agreement?.wipe();
         secret?.wipe();
       }
     };
+    // The first word goes ahead, so that both sign at the same time.
+    this.#sendProof(opening);
+    this.#sendProof(prove(binding, opening, credentials.current()?.identity ?? null));
   }
 
-  #proof(bytes: Uint8Array): void {
-    const binding = this.#binding!;
-    const { credentials, role, hybrid } = this.#options;
-    if (role === 'initiator') {
-      this.#stand(this.#conclude!(bytes));
-      this.#conclude = null;
-      return;
-    }
-    const theirs = this.#peer?.keys.identity ?? null;
-    const own = credentials.current()!;
-    const { response, keys } = respond(binding, bytes, theirs, own.identity, hybrid);
-    this.#send(encodeFrame({ type: 'proof', bytes: response }));
-    this.#stand(keys);
+  #await(binding: Binding, peer: Peer | null): void {
+    const { credentials, hybrid } = this.#options;
+    this.#proofNext = (opening) => {
+      const { response, keys } = respond(binding, opening, credentials.current()!.identity, hybrid);
+      this.#sendProof(response);
+      this.#proofNext = (proof) => {
+        check(binding, opening, proof, peer?.keys.identity ?? null);
+        this.#stand(keys);
+      };
+    };
+  }
+
+  #sendProof(bytes: Uint8Array): void {
+    this.#send(encodeFrame({ type: 'proof', bytes }));
   }
 
   #stand(keys: SessionKeys | null): void {
@@ -295,6 +300,7 @@ export class Link implements Exchange {
       this.#sealer = credentials.suite.sealer(keys[role]);
       this.#opener = keys[role === 'initiator' ? 'responder' : 'initiator'];
     }
+    this.#proofNext = null;
     this.since = this.#now();
     this.#session = new Session(this.since);
     this.#options.onOpen(this);
@@ -309,8 +315,8 @@ export class Link implements Exchange {
         if (this.#closed) return;
         if (this.#session === null) {
           const frame = decodeFrame(content);
-          if (frame.type !== 'proof' || this.#binding === null) throw malformed('something before the proof');
-          this.#proof(frame.bytes);
+          if (frame.type !== 'proof' || this.#proofNext === null) throw malformed('something before the proof');
+          this.#proofNext(frame.bytes);
         } else this.#take(this.#session.receive(this.#unsealed(content), now));
       }
       this.#pump();

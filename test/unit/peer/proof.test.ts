@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { fromCbor, toCbor } from '../../../agent/peer/cbor.ts';
-import { type Binding, conclude, propose, respond } from '../../../agent/peer/proof.ts';
+import { type Binding, check, conclude, open, prove, respond } from '../../../agent/peer/proof.ts';
+import type { AgreementKey, IdentityKey } from '../../../agent/trust/suite.ts';
 import { secrets, TestMesh, tools } from './help.ts';
 
 const { suite } = tools;
@@ -28,18 +29,40 @@ const ephemeral = () => suite.agreementKey(suite.newAgreement());
 const altered = (proof: Uint8Array, over: Record<string, unknown>): Uint8Array =>
   toCbor({ ...(fromCbor(proof) as object), ...over });
 
+interface Said {
+  readonly opening: Uint8Array;
+  readonly proof: Uint8Array;
+  readonly agreement: AgreementKey | null;
+}
+
+/** What an initiator says. */
+function says(of = binding(), key: IdentityKey | null = kitchen.identity, agreement: AgreementKey | null = null): Said {
+  const opening = open(suite, agreement);
+  return { opening, proof: prove(of, opening, key), agreement };
+}
+
+/** What the responder makes of it. Throws E_PEER_UNTRUSTED. */
+function takes(said: Said, of = binding(), theirs: Uint8Array | null = keys.kitchen, isHybrid = true) {
+  const answer = respond(of, said.opening, roof.identity, isHybrid);
+  check(of, said.opening, said.proof, theirs);
+  return answer;
+}
+
+/** What the initiator makes of that. Throws E_PEER_UNTRUSTED. */
+const concludes = (said: Said, response: Uint8Array, of = binding()) =>
+  conclude(of, said.opening, response, keys.roof, said.agreement);
+
 test('both sides prove themselves; where TLS was hybrid there are no further keys', () => {
-  const proposal = propose(binding(), kitchen.identity, null);
-  const { response, keys: none } = respond(binding(), proposal, keys.kitchen, roof.identity, true);
+  const said = says();
+  const { response, keys: none } = takes(said);
   assert.equal(none, null);
-  assert.equal(conclude(binding(), proposal, response, keys.roof, null), null);
+  assert.equal(concludes(said, response), null);
 });
 
 test('where TLS was not hybrid both have the same two keys', () => {
-  const agreement = ephemeral();
-  const proposal = propose(binding(), kitchen.identity, agreement);
-  const { response, keys: theirs } = respond(binding(), proposal, keys.kitchen, roof.identity, false);
-  const ours = conclude(binding(), proposal, response, keys.roof, agreement);
+  const said = says(binding(), kitchen.identity, ephemeral());
+  const { response, keys: theirs } = takes(said, binding(), keys.kitchen, false);
+  const ours = concludes(said, response);
   assert.deepEqual(ours!.initiator.reveal(), theirs!.initiator.reveal());
   assert.deepEqual(ours!.responder.reveal(), theirs!.responder.reveal());
   assert.notDeepEqual(ours!.initiator.reveal(), ours!.responder.reveal());
@@ -47,12 +70,10 @@ test('where TLS was not hybrid both have the same two keys', () => {
 
 test('a router without an identity proves nothing, and only where it showed no certificate', () => {
   const nobody = binding({ initiator: null });
-  const proposal = propose(nobody, null, null);
-  const { response } = respond(nobody, proposal, null, roof.identity, true);
-  assert.equal(conclude(nobody, proposal, response, keys.roof, null), null);
-  assert.throws(() => respond(binding(), proposal, keys.kitchen, roof.identity, true), isUntrusted);
-  const signed = propose(nobody, kitchen.identity, null);
-  assert.throws(() => respond(nobody, signed, null, roof.identity, true), isUntrusted);
+  const said = says(nobody, null);
+  assert.equal(concludes(said, takes(said, nobody, null).response, nobody), null);
+  assert.throws(() => takes(says(binding(), null)), isUntrusted);
+  assert.throws(() => takes(says(nobody, kitchen.identity), nobody, null), isUntrusted);
 });
 
 const OTHERS: readonly [string, Partial<Binding>][] = [
@@ -65,71 +86,70 @@ const OTHERS: readonly [string, Partial<Binding>][] = [
 
 for (const [what, over] of OTHERS)
   test(`refused on both sides: a proof ${what}`, () => {
-    const proposal = propose(binding(), kitchen.identity, null);
-    assert.throws(() => respond(binding(over), proposal, keys.kitchen, roof.identity, true), isUntrusted);
-    const { response } = respond(binding(), proposal, keys.kitchen, roof.identity, true);
-    assert.throws(() => conclude(binding(over), proposal, response, keys.roof, null), isUntrusted);
+    const said = says();
+    assert.throws(() => takes(said, binding(over)), isUntrusted);
+    assert.throws(() => concludes(said, takes(said).response, binding(over)), isUntrusted);
   });
 
-const ALTERED: readonly [string, Record<string, unknown>][] = [
-  ['another suite', { suite: 0xf001 }],
-  ['no suite', { suite: null }],
-  ['a key that was put in', { agreement: ephemeral().publicKey }],
-  ['a signature of nothing', { signature: new Uint8Array(0) }],
-  ['a signature that is no bytes', { signature: 'yes' }],
-  ['something more', { admin: new Uint8Array(1) }],
-  ['a signature of zeros', { signature: new Uint8Array(3375) }],
+const ALTERED: readonly [string, 'opening' | 'proof', Record<string, unknown>][] = [
+  ['another suite', 'opening', { suite: 0xf001 }],
+  ['another suite', 'proof', { suite: 0xf001 }],
+  ['no suite', 'opening', { suite: null }],
+  ['a key that was put in', 'opening', { agreement: ephemeral().publicKey }],
+  ['a signature of nothing', 'proof', { signature: new Uint8Array(0) }],
+  ['a signature that is no bytes', 'proof', { signature: 'yes' }],
+  ['a signature of zeros', 'proof', { signature: new Uint8Array(3375) }],
+  ['something more', 'opening', { admin: new Uint8Array(1) }],
+  ['something more', 'proof', { admin: new Uint8Array(1) }],
 ];
 
-for (const [what, over] of ALTERED)
-  test(`refused: a proposal with ${what}`, () => {
-    const proposal = altered(propose(binding(), kitchen.identity, null), over);
-    assert.throws(() => respond(binding(), proposal, keys.kitchen, roof.identity, true), isUntrusted);
+for (const [what, where, over] of ALTERED)
+  test(`refused: ${where} with ${what}`, () => {
+    const said = says();
+    assert.throws(() => takes({ ...said, [where]: altered(said[where], over) }), isUntrusted);
   });
 
 test('refused: the classical half of a signature, or the post-quantum half, alone', () => {
-  const proposal = propose(binding(), kitchen.identity, null);
-  const { signature } = fromCbor(proposal) as { signature: Uint8Array };
+  const said = says();
+  const { signature } = fromCbor(said.proof) as { signature: Uint8Array };
   for (const at of [100, signature.length - 10]) {
     const broken = Uint8Array.from(signature);
     broken[at]! ^= 1;
-    const forged = altered(proposal, { signature: broken });
-    assert.throws(() => respond(binding(), forged, keys.kitchen, roof.identity, true), isUntrusted);
+    assert.throws(() => takes({ ...said, proof: altered(said.proof, { signature: broken }) }), isUntrusted);
   }
 });
 
 test("refused: a key that is not the certificate's", () => {
-  const other = suite.identityKey(secrets().identity);
-  const proposal = propose(binding(), other, null);
-  assert.throws(() => respond(binding(), proposal, keys.kitchen, roof.identity, true), isUntrusted);
+  assert.throws(() => takes(says(binding(), suite.identityKey(secrets().identity))), isUntrusted);
 });
 
 test('no downgrade: without a hybrid group somebody has to bring a key, and its answer has to come', () => {
-  const bare = propose(binding(), kitchen.identity, null);
-  assert.throws(() => respond(binding(), bare, keys.kitchen, roof.identity, false), isUntrusted);
-  const agreement = ephemeral();
-  const proposal = propose(binding(), kitchen.identity, agreement);
-  const { response } = respond(binding(), bare, keys.kitchen, roof.identity, true);
-  assert.throws(() => conclude(binding(), proposal, response, keys.roof, agreement), isUntrusted);
-  const without = altered(proposal, { agreement: undefined });
-  assert.throws(() => respond(binding(), without, keys.kitchen, roof.identity, true), isUntrusted);
+  const bare = says();
+  assert.throws(() => takes(bare, binding(), keys.kitchen, false), isUntrusted);
+  const said = says(binding(), kitchen.identity, ephemeral());
+  assert.throws(() => concludes(said, takes(bare).response), isUntrusted);
+  const without = { ...said, opening: altered(said.opening, { agreement: undefined }) };
+  assert.throws(() => takes(without), isUntrusted);
 });
 
 test("an initiator's proof sent back is no responder's", () => {
-  const proposal = propose(binding(), kitchen.identity, null);
-  assert.throws(() => conclude(binding(), proposal, proposal, keys.kitchen, null), isUntrusted);
+  const said = says();
+  assert.throws(() => conclude(binding(), said.opening, said.proof, keys.kitchen, null), isUntrusted);
 });
 
-test('a response to another proposal, or with another secret, is refused', () => {
-  const [one, two] = [ephemeral(), ephemeral()];
-  const [first, second] = [propose(binding(), kitchen.identity, one), propose(binding(), kitchen.identity, two)];
-  const { response } = respond(binding(), first, keys.kitchen, roof.identity, false);
-  assert.throws(() => conclude(binding(), second, response, keys.roof, two), isUntrusted);
-  const put = altered(response, { message: suite.offer(one.publicKey).message });
-  assert.throws(() => conclude(binding(), first, put, keys.roof, one), isUntrusted);
+test('a response to another opening, or with another secret, is refused', () => {
+  const [first, second] = [ephemeral(), ephemeral()].map((one) => says(binding(), kitchen.identity, one)) as [
+    Said,
+    Said,
+  ];
+  const { response } = takes(first, binding(), keys.kitchen, false);
+  assert.throws(() => concludes(second, response), isUntrusted);
+  const put = altered(response, { message: suite.offer(first.agreement!.publicKey).message });
+  assert.throws(() => concludes(first, put), isUntrusted);
 });
 
 test('malformed proofs are refused without more ado', () => {
+  const said = says();
   for (const bytes of [
     new Uint8Array(0),
     toCbor(null),
@@ -137,16 +157,13 @@ test('malformed proofs are refused without more ado', () => {
     toCbor('x'),
     toCbor(new Uint8Array(4)),
     toCbor({}),
-  ])
-    assert.throws(() => respond(binding(), bytes, keys.kitchen, roof.identity, true), isUntrusted);
-  const proposal = propose(binding(), kitchen.identity, ephemeral());
-  for (const agreement of [
-    new Uint8Array(5),
-    new Uint8Array(1218),
-    Buffer.concat([Uint8Array.of(0, 1), Buffer.alloc(1216, 255)]),
   ]) {
-    const signed = propose(binding(), kitchen.identity, { ...ephemeral(), publicKey: agreement });
-    assert.throws(() => respond(binding(), signed, keys.kitchen, roof.identity, true), isUntrusted);
+    assert.throws(() => takes({ ...said, opening: bytes }), isUntrusted);
+    assert.throws(() => takes({ ...said, proof: bytes }), isUntrusted);
+    assert.throws(() => concludes(said, bytes), isUntrusted);
   }
-  assert.ok(proposal.length < 8192, 'a proof fits its frame');
+  const tooLarge = Buffer.concat([Uint8Array.of(0, 1), Buffer.alloc(1216, 255)]);
+  for (const publicKey of [new Uint8Array(5), new Uint8Array(1218), tooLarge])
+    assert.throws(() => takes(says(binding(), kitchen.identity, { ...ephemeral(), publicKey })), isUntrusted);
+  assert.ok(takes(says(binding(), kitchen.identity, ephemeral())).response.length < 8192, 'a proof fits its frame');
 });
