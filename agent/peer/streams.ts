@@ -17,7 +17,7 @@ export type Priority = (typeof PRIORITIES)[number];
 const KIB = 1024;
 const STREAMS = PRIORITIES.length * 2;
 /** By stream: requests and answers of each priority. */
-const WINDOWS = [32, 32, 64, 64, 64, 128, 128, 128].map((kib) => kib * KIB);
+const WINDOWS = [32, 32, 64, 64, 64, 128, 320, 128].map((kib) => kib * KIB);
 const OVERHEAD = 128;
 /** No part is cut smaller than this to fit what credit is left. */
 const WORTH_IT = 1024;
