@@ -193,7 +193,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       return decided;
     },
   });
-  const agent: Agent = { node, log, native: shim, now, host, machines, room, mesh, state, metrics };
+  const agent: Agent = { node, log, native: shim, now, host, machines, room, mesh, state, metrics, sources };
 
   function join(part: Part): void {
     parts.push(part);

@@ -28,6 +28,7 @@ const PER_SECOND = 100;
 const MOST_AT_ONCE = 300;
 
 export interface Announcement {
+  /** '' where there is no key that others do not have. */
   readonly id: string;
   readonly port: number;
   /** The sender's originator address, '' where it has none. */
@@ -82,12 +83,13 @@ export class Announcements {
   }
 
   /** What there is to know of an announcement: said by somebody not heard of lately, again, or long since known. */
-  judge({ id, epoch, counter }: Announcement, now: Nanos): 'first' | 'again' | 'old' {
-    const last = this.#last.get(id);
+  judge({ id, epoch, counter }: Announcement, address: string, now: Nanos): 'first' | 'again' | 'old' {
+    const who = id || address;
+    const last = this.#last.get(who);
     const known = last !== undefined && now < last.at + REMEMBERED;
     if (known && (epoch < last.epoch || (epoch === last.epoch && counter <= last.counter))) return 'old';
-    this.#last.delete(id);
-    this.#last.set(id, { epoch, counter, at: now });
+    this.#last.delete(who);
+    this.#last.set(who, { epoch, counter, at: now });
     if (this.#last.size > MOST_REMEMBERED) this.#last.delete(this.#last.keys().next().value!);
     return known ? 'again' : 'first';
   }

@@ -95,6 +95,11 @@ export class Roster {
     return false;
   }
 
+  /** All of them; those that the configuration names first. */
+  places(): readonly Target[] {
+    return [...this.#targets.values()].sort((a, b) => Number(b.configured) - Number(a.configured));
+  }
+
   /** The addresses that the configuration names; those that it no longer names go. */
   configure(addresses: readonly { readonly address: string; readonly port: number }[], now: Nanos): void {
     const keys = new Set(addresses.map(keyOf));
@@ -105,12 +110,12 @@ export class Roster {
     }
   }
 
-  /** A router says where it is. */
+  /** A router says where it is; its name is '' where announcements can be read by anybody. */
   announced({ id, port, originator }: Announcement, address: string, now: Nanos): void {
-    if (id === this.#self()) return;
+    if (id !== '' && id === this.#self()) return;
     const at = { address, port };
     const known = this.#targets.get(keyOf(at));
-    if (known !== undefined && (known.configured || known.id === id)) {
+    if (known !== undefined && (known.configured || known.id === (id || null))) {
       known.seen = now;
       known.originator = originator;
       return;
@@ -118,7 +123,7 @@ export class Roster {
     if (this.#targets.size >= MOST_TARGETS && !this.#forgetOne()) return;
     const first = this.#self() < id;
     const nextTry = now + (first ? 0.5 * SECOND * this.#random() : LEAVES_IT + SECOND * this.#random());
-    this.#targets.set(keyOf(at), { ...this.#fresh(at, now), id, originator, nextTry });
+    this.#targets.set(keyOf(at), { ...this.#fresh(at, now), id: id || null, originator, nextTry });
   }
 
   /** The originators of the direct neighbours. */

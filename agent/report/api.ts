@@ -10,6 +10,7 @@ import { configCalls } from './api/config.ts';
 import { documentCalls } from './api/documents.ts';
 import { healCalls } from './api/heal.ts';
 import { meshCalls } from './api/mesh.ts';
+import { peerCalls } from './api/peers.ts';
 import { probeCalls } from './api/probes.ts';
 import { recordCalls } from './api/record.ts';
 import { statusCalls } from './api/status.ts';
@@ -31,6 +32,7 @@ export const CALLS: readonly Call[] = [
   ...topologyCalls,
   ...beaconCalls,
   ...trustCalls,
+  ...peerCalls,
   ...healCalls,
   ...configCalls,
   ...documentCalls(() => CALLS),

@@ -7,6 +7,7 @@ import type { MeshView } from '../mesh/mesh.ts';
 import type { Loose } from '../trust/join.ts';
 import type { Item } from '../trust/ledger.ts';
 import type { Member, TrustView } from '../trust/words.ts';
+import type { PeerDesk } from './api/peers.ts';
 import type { ProbeView } from './api/probes.ts';
 import type { XdpView } from './api/xdp.ts';
 
@@ -142,6 +143,8 @@ export interface Sources {
     decide(what: 'confirm' | 'revert', by: string): boolean;
   };
   readonly trust?: TrustDesk;
+  /** Absent on a router without an identity. */
+  readonly peers?: PeerDesk;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

@@ -3,7 +3,7 @@
  * minute and more often at the start; who hears of somebody for the first time answers it alone, a moment later.
  */
 import { createSocket, type Socket } from 'node:dgram';
-import type { Mac } from '../../core/ids.ts';
+import { networkInterfaces } from 'node:os';
 import type { Log } from '../../core/log.ts';
 import { type Nanos, toMs } from '../../core/time.ts';
 import {
@@ -35,7 +35,7 @@ export interface DiscoveryOptions {
   readonly log: Log;
   now(): Nanos;
   /** What this router says of itself; null: nothing yet. */
-  self(): (Omit<Announcement, 'counter'> & { readonly originator: Mac | '' }) | null;
+  self(): Omit<Announcement, 'counter'> | null;
   onAnnounced(announcement: Announcement, address: string): void;
 }
 
@@ -49,6 +49,7 @@ export interface Discovery {
 export function openDiscovery(options: DiscoveryOptions): Discovery {
   const { interface: name, port, key, aead, random, log, now } = options;
   const heard = new Announcements(now());
+  const own = new Set(networkInterfaces()[name]?.map(({ address }) => `${address}%${name}`));
   let counter = Math.floor(toMs(now()));
   let closed = false;
   let answers = 0;
@@ -59,8 +60,8 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
   socket.on('message', (datagram, { address }) => {
     if (datagram.length > MOST_ANNOUNCEMENT || !isHere(address) || !heard.affords(now())) return;
     const said = openAnnouncement(aead, key, datagram);
-    if (said === null || said.id === options.self()?.id) return;
-    const news = heard.judge(said, now());
+    if (said === null || isOwn(said, address)) return;
+    const news = heard.judge(said, address, now());
     if (news === 'old') return;
     options.onAnnounced(said, address);
     if (news === 'again' || answers >= MOST_ANSWERS) return;
@@ -83,6 +84,10 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
     again();
   });
   socket.unref();
+
+  function isOwn({ id }: Announcement, address: string): boolean {
+    return id === '' ? own.has(address) : id === options.self()?.id;
+  }
 
   /** Link-local, and of our interface: nobody from afar. */
   function isHere(address: string): boolean {

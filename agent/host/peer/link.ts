@@ -22,6 +22,7 @@ import {
   type SessionKeys,
 } from '../../peer/proof.ts';
 import { Session, type SessionEvent } from '../../peer/session.ts';
+import type { PeerView } from '../../report/api/peers.ts';
 import { EMPTY } from '../../trust/primitives.ts';
 import type { Sealer } from '../../trust/seal.ts';
 import type { SecretBytes } from '../../trust/secret.ts';
@@ -55,23 +56,6 @@ export interface LinkOptions {
   onLeaving(link: Link): void;
   /** It is over; `error` says why, null for in good order. */
   onClosed(link: Link, error: AgentError | null): void;
-}
-
-export interface LinkView {
-  readonly id: string | null;
-  readonly node: string | null;
-  readonly address: string;
-  readonly role: Role;
-  readonly since: Nanos;
-  readonly suite: string;
-  /** Where the post-quantum half of the key exchange is: in TLS or in the session. */
-  readonly hybrid: 'TLS' | 'session';
-  readonly rttNs: Nanos | null;
-  readonly asked: number;
-  readonly handled: number;
-  readonly queued: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
 }
 
 interface Waiting {
@@ -136,7 +120,7 @@ export class Link implements Exchange {
     return Buffer.from(this.#binding?.exporter ?? EMPTY).toString('hex', 0, 8);
   }
 
-  get view(): LinkView {
+  get view(): PeerView {
     return {
       id: this.#peer?.id ?? null,
       node: this.#peer?.node ?? null,

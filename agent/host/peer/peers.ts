@@ -21,7 +21,8 @@ import type { Exchange, Handler, RequestManner } from '../../peer/exchange.ts';
 import { Gate, HALF_OPEN_FOR } from '../../peer/gate.ts';
 import type { Role } from '../../peer/proof.ts';
 import { keyOf, Roster, type Target } from '../../peer/roster.ts';
-import { Link, type LinkOptions, type LinkView } from './link.ts';
+import type { PeerView } from '../../report/api/peers.ts';
+import { Link, type LinkOptions } from './link.ts';
 import { contextOf, hasHybridGroup } from './tls.ts';
 
 /** Sessions of routers without an identity at once, and how long such a one may last. */
@@ -161,7 +162,7 @@ export class Peers {
     return this.#roster.held().flatMap(({ link }) => this.#links.get(link) ?? []);
   }
 
-  view(): readonly LinkView[] {
+  view(): readonly PeerView[] {
     return [...this.#links.values()].filter((link) => link.since > 0).map((link) => link.view);
   }
 
@@ -244,6 +245,18 @@ export class Peers {
       if (why !== null)
         link.destroy(new AgentError('E_PEER_UNTRUSTED', `the other router is believed no longer: ${why}`));
     }
+  }
+
+  /** Ends the sessions with routers that have these identity keys, by fingerprint. */
+  distrust(keys: readonly string[]): void {
+    for (const link of [...this.#links.values()])
+      if (link.peer !== null && keys.includes(link.peer.fingerprint))
+        link.destroy(new AgentError('E_PEER_UNTRUSTED', 'the other router is believed no longer'));
+  }
+
+  /** Where routers are said to be, by whomever. */
+  places(): readonly Address[] {
+    return this.#roster.places();
   }
 
   close(): void {

@@ -209,12 +209,12 @@ test('announcements: sealed, so that nothing of them can be read or made without
 
 test('announcements: an old one is ignored, and so is a flood', () => {
   const it = new Announcements(0);
-  assert.equal(it.judge(said('a', '', 2), 0), 'first');
-  assert.equal(it.judge(said('a', '', 2), 0), 'old');
-  assert.equal(it.judge(said('a', '', 1), 0), 'old');
-  assert.equal(it.judge(said('a', '', 3), 0), 'again');
-  assert.equal(it.judge({ ...said('a', '', 1), epoch: 2 }, 0), 'again');
-  assert.equal(it.judge(said('a', '', 1), 301 * SECOND), 'first');
+  assert.equal(it.judge(said('a', '', 2), 'fe80::1', 0), 'first');
+  assert.equal(it.judge(said('a', '', 2), 'fe80::1', 0), 'old');
+  assert.equal(it.judge(said('a', '', 1), 'fe80::1', 0), 'old');
+  assert.equal(it.judge(said('a', '', 3), 'fe80::1', 0), 'again');
+  assert.equal(it.judge({ ...said('a', '', 1), epoch: 2 }, 'fe80::1', 0), 'again');
+  assert.equal(it.judge(said('a', '', 1), 'fe80::1', 301 * SECOND), 'first');
   let opened = 0;
   for (let i = 0; i < 100_000; i++) if (it.affords(i * 1000)) opened++;
   assert.ok(opened < 400, `${opened} opened in a tenth of a second`);
