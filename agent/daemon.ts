@@ -266,7 +266,13 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
-  for (const part of [alerts, beacon, served, trial, trust(config, agent)]) join(part);
+  const identities = trust(config, agent);
+  identities.onLoaded((identity) => {
+    if (!started.peer.enabled) return;
+    const loaded = import('./daemon/sessions.ts').then(({ sessions }) => sessions(started, agent, identity));
+    loaded.then(join).catch((thrown) => log.error(`no sessions: ${asAgentError(thrown).message}`));
+  });
+  for (const part of [alerts, beacon, served, trial, identities]) join(part);
   alerts.open(config);
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   served.control(sources);

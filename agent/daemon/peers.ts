@@ -41,6 +41,8 @@ const MOST_ANSWER = 1024 * 1024;
 
 export interface Peering extends Part {
   readonly peers: Peers;
+  /** Tells the mesh now where this router is, or asks where others are. */
+  announce(): void;
 }
 
 export interface PeeringOptions {
@@ -109,7 +111,10 @@ export function peering(options: PeeringOptions): Peering {
         const own = credentials.current();
         const originator: Mac | '' = mesh.view().self ?? '';
         // Without a mesh key anybody can read it, so that it bears no name.
-        return own === null ? null : { id: secret === '' ? '' : own.id, port, originator, epoch: agent.state.epoch };
+        const { epoch } = agent.state;
+        return own === null
+          ? { id: '', port: 0, originator, epoch }
+          : { id: secret === '' ? '' : own.id, port, originator, epoch };
       },
       onAnnounced(said, address) {
         metrics.take('peer_announcements_total', {}, 1);
@@ -143,6 +148,7 @@ export function peering(options: PeeringOptions): Peering {
 
   return {
     peers,
+    announce: () => discovery?.announce(),
     shows: { peers: desk(peers) },
     close() {
       clearInterval(timer);

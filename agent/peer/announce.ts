@@ -30,6 +30,7 @@ const MOST_AT_ONCE = 300;
 export interface Announcement {
   /** '' where there is no key that others do not have. */
   readonly id: string;
+  /** 0: nobody is to connect, it only asks who else is there. */
   readonly port: number;
   /** The sender's originator address, '' where it has none. */
   readonly originator: Mac | '';
@@ -54,7 +55,7 @@ export function openAnnouncement(aead: Aead, key: SecretBytes, datagram: Uint8Ar
   }
   if (!Array.isArray(said) || said.length !== 5) return null;
   const [id, port, originator, epoch, counter] = said;
-  if (typeof id !== 'string' || id.length > LONGEST_ID || !isCount(port) || port < 1 || port > 65535) return null;
+  if (typeof id !== 'string' || id.length > LONGEST_ID || !isCount(port) || port > 65535) return null;
   if (typeof originator !== 'string' || (originator !== '' && !isMac(originator))) return null;
   return isCount(epoch) && isCount(counter) ? { id, port, originator, epoch, counter } : null;
 }

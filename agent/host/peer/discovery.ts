@@ -34,8 +34,8 @@ export interface DiscoveryOptions {
   readonly random: Random;
   readonly log: Log;
   now(): Nanos;
-  /** What this router says of itself; null: nothing yet. */
-  self(): Omit<Announcement, 'counter'> | null;
+  /** What this router says of itself. */
+  self(): Omit<Announcement, 'counter'>;
   onAnnounced(announcement: Announcement, address: string): void;
 }
 
@@ -63,8 +63,8 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
     if (said === null || isOwn(said, address)) return;
     const news = heard.judge(said, address, now());
     if (news === 'old') return;
-    options.onAnnounced(said, address);
-    if (news === 'again' || answers >= MOST_ANSWERS) return;
+    if (said.port !== 0) options.onAnnounced(said, address);
+    if ((news === 'again' && said.port !== 0) || answers >= MOST_ANSWERS || options.self().port === 0) return;
     answers += 1;
     later(ANSWER_WITHIN_MS * chance(), () => {
       answers -= 1;
@@ -86,7 +86,7 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
   socket.unref();
 
   function isOwn({ id }: Announcement, address: string): boolean {
-    return id === '' ? own.has(address) : id === options.self()?.id;
+    return id === '' ? own.has(address) : id === options.self().id;
   }
 
   /** Link-local, and of our interface: nobody from afar. */
@@ -121,7 +121,7 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
 
   function send(to: string): void {
     const self = options.self();
-    if (closed || self === null) return;
+    if (closed) return;
     counter += 1;
     socket.send(sealAnnouncement(aead, key, random(12), { ...self, counter }), port, to, (error) => {
       if (error !== null) log.debug('an announcement did not leave', { errno: (error as NodeJS.ErrnoException).code });
