@@ -269,7 +269,9 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const identities = trust(config, agent);
   identities.onLoaded((identity) => {
     if (!started.peer.enabled) return;
-    const loaded = import('./daemon/sessions.ts').then(({ sessions }) => sessions(started, agent, identity));
+    const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
+      sessions(started, agent, identity, identities.permits),
+    );
     loaded.then(join).catch((thrown) => log.error(`no sessions: ${asAgentError(thrown).message}`));
   });
   for (const part of [alerts, beacon, served, trial, identities]) join(part);

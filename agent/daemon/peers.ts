@@ -50,8 +50,8 @@ export interface PeeringOptions {
   readonly agent: Agent;
   readonly credentials: Credentials;
   readonly aead: Aead;
-  /** Whether a router may read what this one shows; the reason in words. */
-  mayRead(id: string): { readonly isAllowed: boolean; readonly why: string };
+  /** Whether a router may read what this one shows. */
+  mayRead(id: string): boolean;
   onUp?(session: Exchange): void;
   onDown?(session: Exchange): void;
 }
@@ -77,9 +77,7 @@ export function peering(options: PeeringOptions): Peering {
   /** One page of this router's API, for a router that may read it. */
   function page({ peer }: Exchange, url: string): string {
     const id = peer!.id;
-    const { isAllowed, why } = mayRead(id);
-    log.at(isAllowed ? 'debug' : 'info', 'another router reads this one', { id, url, isAllowed, why });
-    if (!isAllowed) throw new AgentError('E_FORBIDDEN', `${id} may not read this router: ${why}`);
+    if (!mayRead(id)) throw new AgentError('E_FORBIDDEN', `the policy of this router does not let ${id} read it`);
     const caller = { name: id, mayChange: false };
     return answer(agent.sources, { method: 'GET', url, body: '', caller }).body;
   }

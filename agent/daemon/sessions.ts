@@ -10,12 +10,12 @@ import type { Identity } from '../host/identity.ts';
 import { provider } from '../host/openssl.ts';
 import type { Exchange, Handler } from '../peer/exchange.ts';
 import { readCertificate } from '../trust/certificate.ts';
-import { OWN } from '../trust/membership.ts';
-import { Policy, readRule } from '../trust/policy.ts';
 import { nodeOf, parseSpiffeId, routerId } from '../trust/spiffe.ts';
 import { fingerprint, type Peer, type Refused } from '../trust/svid.ts';
+import { OWN } from '../trust/words.ts';
 import type { Agent, Part } from './part.ts';
 import { peering } from './peers.ts';
+import type { Trust } from './trust.ts';
 
 const GOSSIP = 'trust/gossip';
 const JOIN = 'trust/join';
@@ -26,9 +26,13 @@ const MOST_CONVERSATIONS = 64;
 /** How long to wait for the first word of a router that could let this one in. */
 const HEARS_MS = 4000;
 
-export async function sessions(config: Config, agent: Agent, identity: Identity): Promise<Part> {
+export async function sessions(
+  config: Config,
+  agent: Agent,
+  identity: Identity,
+  permits: Trust['permits'],
+): Promise<Part> {
   const { primitives } = await provider();
-  let policy = policyOf(config);
   const conversations = new Map<string, Exchange>();
   let counter = 0;
   let own: { readonly attempt: number; readonly session: Promise<Exchange & { close(): void }> } | null = null;
@@ -42,7 +46,7 @@ export async function sessions(config: Config, agent: Agent, identity: Identity)
       verify: (chain) => identity.verify(chain),
     },
     aead: primitives.chacha20Poly1305,
-    mayRead: (id) => policy.decide(id, 'read-status'),
+    mayRead: (id) => permits(id, 'read-status'),
     onUp: ({ peer }) => identity.feed({ type: 'session-up', peer: peer! }),
     onDown: ({ peer }) => identity.feed({ type: 'session-down', key: peer!.fingerprint }),
   });
@@ -120,17 +124,7 @@ export async function sessions(config: Config, agent: Agent, identity: Identity)
     },
   });
 
-  return {
-    ...part,
-    settle(next, live) {
-      part.settle?.(next, live);
-      policy = policyOf(next);
-    },
-  };
-}
-
-function policyOf({ trust }: Config): Policy {
-  return new Policy(trust.allow.map(readRule));
+  return part;
 }
 
 /** Whoever shows a certificate with bound keys: its holder proves these keys in the session, and nothing says whose they are. */
