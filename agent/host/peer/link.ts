@@ -244,9 +244,9 @@ export class Link implements Exchange {
   }
 
   #propose(binding: Binding, peer: Peer): void {
-    const { credentials, socket } = this.#options;
+    const { credentials, socket, hybrid } = this.#options;
     const { suite } = binding;
-    const secret = isHybrid(socket) ? null : suite.newAgreement();
+    const secret = isHybrid(socket, hybrid) ? null : suite.newAgreement();
     const agreement = secret && suite.agreementKey(secret);
     const opening = open(suite, agreement);
     this.#proofNext = (response) => {

@@ -42,10 +42,14 @@ export function contextOf(credential: Credential | null, hybrid: boolean): Secur
   };
 }
 
-/** On the client's side only: whether the key exchange of this connection was hybrid. */
-export function isHybrid(socket: TLSSocket): boolean {
+/**
+ * On the client's side only: whether the key exchange of this connection was hybrid. `offered`: whether it was offered;
+ * beside it there is X25519 alone, which every Node knows by name. Node 22 has no name for the hybrid group.
+ */
+export function isHybrid(socket: TLSSocket, offered: boolean): boolean {
   const group = socket.getEphemeralKeyInfo();
-  return group !== null && 'name' in group && group.name === HYBRID;
+  if (!offered || group === null) return false;
+  return 'name' in group ? group.name === HYBRID : Object.keys(group).length === 0;
 }
 
 /** The certificates that the other side has shown, DER, the leaf first; none where it showed none. */
