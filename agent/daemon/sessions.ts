@@ -12,7 +12,7 @@ import type { Exchange, Handler } from '../peer/exchange.ts';
 import { readCertificate } from '../trust/certificate.ts';
 import { nodeOf, parseSpiffeId, routerId } from '../trust/spiffe.ts';
 import { fingerprint, type Peer, type Refused } from '../trust/svid.ts';
-import { OWN } from '../trust/words.ts';
+import { OWN } from '../trust/membership.ts';
 import type { Agent, Part } from './part.ts';
 import { peering } from './peers.ts';
 import type { Trust } from './trust.ts';
