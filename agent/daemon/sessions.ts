@@ -10,9 +10,10 @@ import type { Identity } from '../host/identity.ts';
 import { provider } from '../host/openssl.ts';
 import type { Exchange, Handler } from '../peer/exchange.ts';
 import { readCertificate } from '../trust/certificate.ts';
-import { nodeOf, parseSpiffeId, routerId } from '../trust/spiffe.ts';
-import { fingerprint, type Peer, type Refused } from '../trust/svid.ts';
 import { OWN } from '../trust/membership.ts';
+import { nodeOf, parseSpiffeId, routerId } from '../trust/spiffe.ts';
+import type { Suite } from '../trust/suite.ts';
+import { fingerprint, type Peer, type Refused } from '../trust/svid.ts';
 import type { Agent, Part } from './part.ts';
 import { peering } from './peers.ts';
 import type { Trust } from './trust.ts';
@@ -26,14 +27,32 @@ const MOST_CONVERSATIONS = 64;
 /** How long to wait for the first word of a router that could let this one in. */
 const HEARS_MS = 4000;
 
+export interface Sessions extends Part {
+  /** Requests of one kind, for a part of the agent that asks and answers them; others never see them. */
+  channel(kind: string): Channel;
+}
+
+interface Channel {
+  readonly suite: Suite;
+  /** This router's SPIFFE ID; null while it has none. */
+  own(): string | null;
+  /** Asks this router and nobody else, over a session that is made if there is none. Throws AgentError. */
+  request(peer: string, body: unknown): Promise<unknown>;
+  /** Who answers; `peer` is the SPIFFE ID that the session has proven. */
+  answer(handle: (peer: string, body: unknown) => Promise<unknown>): void;
+  /** Told of each session that begins, and at once of those that stand. */
+  onUp(told: (peer: string) => void): void;
+}
+
 export async function sessions(
   config: Config,
   agent: Agent,
   identity: Identity,
   permits: Trust['permits'],
-): Promise<Part> {
+): Promise<Sessions> {
   const { primitives } = await provider();
   const conversations = new Map<string, Exchange>();
+  const told: ((peer: string) => void)[] = [];
   let counter = 0;
   let own: { readonly attempt: number; readonly session: Promise<Exchange & { close(): void }> } | null = null;
 
@@ -47,7 +66,10 @@ export async function sessions(
     },
     aead: primitives.chacha20Poly1305,
     mayRead: (id) => permits(id, 'read-status'),
-    onUp: ({ peer }) => identity.feed({ type: 'session-up', peer: peer! }),
+    onUp({ peer }) {
+      identity.feed({ type: 'session-up', peer: peer! });
+      for (const tell of told) tell(peer!.id);
+    },
     onDown: ({ peer }) => identity.feed({ type: 'session-down', key: peer!.fingerprint }),
   });
   const { peers } = part;
@@ -124,7 +146,19 @@ export async function sessions(
     },
   });
 
-  return part;
+  return {
+    ...part,
+    channel: (kind) => ({
+      suite: identity.tools.suite,
+      own: () => identity.current()?.id ?? null,
+      request: (peer, body) => peers.request(peer, kind, body, { priority: 'control' }),
+      answer: (handle) => peers.handle(kind, { handle: (body, { from }) => handle(from.peer!.id, body) }),
+      onUp(tell) {
+        told.push(tell);
+        for (const { peer } of peers.sessions()) tell(peer!.id);
+      },
+    }),
+  };
 }
 
 /** Whoever shows a certificate with bound keys: its holder proves these keys in the session, and nothing says whose they are. */
