@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Mesh, nsOf, run as program } from '../../tools/lab/mesh.ts';
 import { type Agent, startAgents, stopAgents } from '../../tools/lab/scenario.ts';
 import type { Report } from '../../tools/test.ts';
-import { check, eventually, inKernels, insideOf } from './suite.ts';
+import { check, eventually, inKernels, insideOf, say, Watched } from './suite.ts';
 
 export const name = 'peers';
 export const beside = true;
@@ -32,6 +32,13 @@ const withSessions = (agent: Agent, wanted: readonly string[], ms: number) =>
     return found.join() === wanted.join() ? true : undefined;
   });
 
+async function rssOf(agent: Agent): Promise<number> {
+  return (
+    Number(/^process_resident_memory_bytes (\d+)$/m.exec(await new Watched(agent).metrics())?.[1] ?? Number.NaN) /
+    2 ** 20
+  );
+}
+
 async function line(): Promise<void> {
   const mesh = await Mesh.build({
     name: 'a ring of three',
@@ -55,6 +62,7 @@ async function line(): Promise<void> {
     const text = await x0ctl(attic, 'peers');
     if (!text.includes('no identity')) throw new Error(text);
   });
+  const alone = await rssOf(hall);
   await check('one founds the mesh', () =>
     x0ctl(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', '/tmp/x0/owner.key'),
   );
@@ -77,6 +85,9 @@ async function line(): Promise<void> {
     await withSessions(shed, ['attic', 'hall'], 60_000);
     return x0ctl(attic, 'peers');
   });
+  say(
+    `hall without an identity: ${alone.toFixed(1)} MiB; with it and two sessions: ${(await rssOf(hall)).toFixed(1)} MiB`,
+  );
   await check('a router reads what another shows, if its policy lets it', async () => {
     const status = JSON.parse(await x0ctl(shed, 'peers', 'attic', 'status')) as { healing?: unknown };
     if (typeof status !== 'object') throw new Error('no status');
