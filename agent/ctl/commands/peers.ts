@@ -28,7 +28,7 @@ the session beside it where a TLS library lacks it.`,
         return showing<Of<typeof shapes.peers>>('/peers', async (answer, to) => (await views()).peersText(answer, to))(
           context,
         );
-      if (what === undefined) throw usage('what is to be asked: status, topology or log?');
+      if (what === undefined) throw usage('QUESTION: expected status, topology or log');
       const agent = await context.agent();
       const { ticket } = (await agent.post('/peers/ask', { whom, what })) as Of<typeof shapes.peerTicket>;
       for (const end = performance.now() + LONGEST_MS; performance.now() < end; await sleep(LOOK_MS)) {

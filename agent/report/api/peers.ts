@@ -67,8 +67,10 @@ export const peerCalls: readonly Call[] = [
     changing: true,
     shape: shapes.peerTicket,
     answer: ({ sources, body: { whom, what } }) => {
-      if (typeof whom !== 'string' || typeof what !== 'string' || !Object.hasOwn(QUESTIONS, what))
-        throw usage(`whom and what are needed; what is one of ${Object.keys(QUESTIONS).join(', ')}`);
+      if (typeof whom !== 'string' || !/^[A-Za-z0-9._:/-]{1,400}$/.test(whom))
+        throw usage('whom: expected a SPIFFE ID or the name of a router');
+      if (typeof what !== 'string' || !Object.hasOwn(QUESTIONS, what))
+        throw usage(`what: expected ${Object.keys(QUESTIONS).join(' or ')}`);
       if (sources.peers === undefined) throw usage('this router has no identity, and so no sessions');
       return { ticket: sources.peers.ask(whom, what as Question) };
     },
