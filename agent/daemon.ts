@@ -194,7 +194,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       return decided;
     },
   });
-  const agent: Agent = { node, log, native: shim, now, host, machines, room, mesh, state, metrics };
+  const agent: Agent = { node, log, native: shim, now, host, machines, room, mesh, state, metrics, sources };
 
   function join(part: Part): void {
     parts.push(part);
@@ -267,7 +267,15 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
-  for (const part of [alerts, beacon, served, trial, trust(config, agent)]) join(part);
+  const identities = trust(config, agent);
+  identities.onLoaded((identity) => {
+    if (!started.peer.enabled) return;
+    const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
+      sessions(started, agent, identity, identities.permits),
+    );
+    loaded.then(join).catch((thrown) => log.error(`no sessions: ${asAgentError(thrown).message}`));
+  });
+  for (const part of [alerts, beacon, served, trial, identities]) join(part);
   alerts.open(config);
   // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
   served.control(sources);

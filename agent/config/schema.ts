@@ -198,6 +198,12 @@ const TARGET: Form = {
   test: (text) => ADDRESS.test(text.replace(/^(fe80:.*)%[A-Za-z0-9._-]{1,15}$/i, '$1')),
 };
 
+/** An address with or without a port; a link-local one with its interface. */
+const ENDPOINT: Form = {
+  expected: 'an address such as 192.0.2.1, 2001:db8::1 or [fe80::1%eth0]:17447',
+  test: (text) => /^\[[0-9A-Fa-f:.]+(%[\x21-\x7e]{1,15})?\](:\d{1,5})?$|^[0-9A-Fa-f:.]+$/.test(text),
+};
+
 const ARGUMENT: Form = {
   expected: 'an argument of 1 to 1024 characters without control characters',
   test: (text) => text.length >= 1 && text.length <= 1024 && !CONTROL.test(text),
@@ -499,6 +505,26 @@ export const SECTIONS = {
     options: {
       targets: list([], TARGET, 'restart', 'The addresses to ask, IPv4 or IPv6, 64 at most; empty asks nobody.'),
       interval: duration(10, 's', [1, 3600], 'restart', 'Each of them is asked so often.'),
+    },
+  },
+  peer: {
+    help: 'Sessions with other routers, where this one has an identity: mutually authenticated and encrypted.',
+    options: {
+      enabled: bool(true, 'restart', 'Have sessions with other routers once this one has an identity.'),
+      port: int(17447, [1, 65535], 'restart', 'The TCP port of sessions, and the UDP port of announcements.'),
+      listen: list(
+        [],
+        ADDRESS,
+        'restart',
+        'Further addresses of this router to listen on, beside the link-local one of the mesh interface.',
+      ),
+      connect: list(
+        [],
+        ENDPOINT,
+        'restart',
+        'Addresses of routers to keep a session with, which need not be in the same mesh: an address, or [address]:port.',
+      ),
+      announce: bool(true, 'restart', 'Tell the mesh every half minute where sessions with this router can be had.'),
     },
   },
   beacon: {

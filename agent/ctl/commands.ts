@@ -10,6 +10,7 @@ import { configCommands } from './commands/config.ts';
 import { doctorCommands } from './commands/doctor.ts';
 import { healCommands } from './commands/heal.ts';
 import { meshCommands } from './commands/mesh.ts';
+import { peerCommands } from './commands/peers.ts';
 import { reachCommands } from './commands/reach.ts';
 import { recordCommands } from './commands/record.ts';
 import { trustCommands } from './commands/trust.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   ...doctorCommands,
   ...trustCommands,
   ...beaconCommands,
+  ...peerCommands,
   ...watchCommands,
   ...healCommands,
   ...recordCommands,

@@ -291,6 +291,26 @@ function metric({ tq, throughput }: { readonly tq: number | null; readonly throu
 type Topology = Of<typeof shapes.topology>;
 
 /** A map from a file is the whole mesh, and from nowhere in particular; what a router tells is what it sees. */
+export function peersText({ enabled, halfOpen, peers }: Of<typeof shapes.peers>, to: Screen): string {
+  if (!enabled) return 'This router has no identity, and so no sessions: x0ctl mesh init, or x0ctl join TEXT.\n';
+  const open = halfOpen === 0 ? '' : `${halfOpen} connections where nobody has proven anything yet.\n`;
+  if (peers.length === 0) return `No session with another router stands.\n${open}`;
+  const rows = table(
+    [
+      { title: 'ROUTER', of: ({ id }) => id ?? '(asks to be let in)', flexible: true },
+      { title: 'ADDRESS', of: ({ address }) => address, flexible: true },
+      { title: 'SINCE', of: ({ sinceSeconds }) => age(sinceSeconds), right: true },
+      { title: 'HYBRID', of: ({ hybrid }) => hybrid },
+      { title: 'STREAMS', of: ({ streams }) => `${streams}`, right: true },
+      { title: 'RTT', of: ({ rttMs }) => (rttMs === null ? '-' : milliseconds(rttMs)), right: true },
+      { title: 'KIB', of: ({ bytesIn, bytesOut }) => ((bytesIn + bytesOut) / 1024).toFixed(0), right: true },
+    ],
+    peers,
+    to,
+  );
+  return `${rows}\nSuite: ${peers[0]!.suite}.\n${open}`;
+}
+
 export function topologyText(topology: Topology, to: Screen, isMap: boolean): string {
   const { nodes, statistics: found, self, cuts } = topology;
   const rows = [...nodes].sort((a, b) => (a.cost ?? Number.MAX_VALUE) - (b.cost ?? Number.MAX_VALUE));

@@ -39,4 +39,6 @@ export interface Agent {
   readonly mesh: Mesh;
   readonly state: State;
   readonly metrics: Metrics;
+  /** What all parts show. */
+  readonly sources: Sources;
 }

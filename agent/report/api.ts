@@ -11,6 +11,7 @@ import { documentCalls } from './api/documents.ts';
 import { healCalls } from './api/heal.ts';
 import { meshCalls } from './api/mesh.ts';
 import { pastCalls } from './api/past.ts';
+import { peerCalls } from './api/peers.ts';
 import { probeCalls } from './api/probes.ts';
 import { recordCalls } from './api/record.ts';
 import { statusCalls } from './api/status.ts';
@@ -33,6 +34,7 @@ export const CALLS: readonly Call[] = [
   ...pastCalls,
   ...beaconCalls,
   ...trustCalls,
+  ...peerCalls,
   ...healCalls,
   ...configCalls,
   ...documentCalls(() => CALLS),

@@ -179,6 +179,20 @@ export const FAMILIES = {
     labels: ['reason'],
   },
   beacon_silences_total: { type: 'counter', help: 'Neighbours that were declared silent.' },
+  peer_sessions: {
+    type: 'gauge',
+    help: 'Sessions that stand, by where their key exchange is hybrid.',
+    labels: ['hybrid'],
+  },
+  peer_half_open: { type: 'gauge', help: 'Connections where nobody has proven anything yet.' },
+  peer_queued_bytes: { type: 'gauge', help: 'What waits to be sent in all sessions.' },
+  peer_handshakes_total: {
+    type: 'counter',
+    help: 'Connections to and from other routers, by what became of them.',
+    labels: ['role', 'outcome'],
+  },
+  peer_refused_total: { type: 'counter', help: 'Connections to and from other routers that came to nothing.' },
+  peer_announcements_total: { type: 'counter', help: 'Announcements of other routers.' },
   journal_entries: { type: 'gauge', help: 'Decisions in the journal.' },
   journal_entries_omitted_total: {
     type: 'counter',
@@ -475,6 +489,19 @@ export function collect(metrics: Metrics, sources: Sources): void {
       [{ target, step: 'answered' }, answered],
     ]),
   );
+  const { peers } = sources;
+  if (peers !== undefined) {
+    const sessions = peers.view();
+    metrics.replace(
+      'peer_sessions',
+      ['TLS', 'session'].map((hybrid) => [{ hybrid }, sessions.filter((one) => one.hybrid === hybrid).length]),
+    );
+    one('peer_half_open', peers.halfOpen);
+    one(
+      'peer_queued_bytes',
+      sessions.reduce((sum, { queued }) => sum + queued, 0),
+    );
+  }
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);

@@ -281,6 +281,33 @@ export const xdp = object({
   lockedBytes: integer('what the maps take of the kernel'),
 });
 
+export const peers = object({
+  version,
+  enabled: flag('this router has an identity, and so sessions'),
+  halfOpen: integer('connections where nobody has proven anything yet'),
+  peers: array(
+    object({
+      id: orNull(text('SPIFFE ID; null for a router that asks to be let in')),
+      node: orNull(text('the name in it')),
+      address: text('where it is'),
+      role: oneOf(['initiator', 'responder'], "this router's part"),
+      sinceSeconds: number('since both ends have proven who they are'),
+      suite: text('cipher suite'),
+      hybrid: oneOf(['TLS', 'session'], 'where the post-quantum half of the key exchange is'),
+      rttMs: orNull(number('time there and back, as last asked')),
+      streams: integer('requests under way, of both sides'),
+      queuedBytes: integer('waiting to be sent'),
+      bytesIn: integer('since it stands'),
+      bytesOut: integer('since it stands'),
+    }),
+    'sessions that stand',
+  ),
+});
+
+export const peerTicket = object({ version, ticket: text('to fetch the answer with') });
+
+export const peerAnswer = object({ version, answer: orNull(text('JSON; null while it is awaited')) });
+
 export const topology = object({
   version,
   algorithm: orNull(text('BATMAN_IV or BATMAN_V, which says what a cost is; null for a map from a file')),

@@ -8,6 +8,7 @@ import type { Loose } from '../trust/join.ts';
 import type { Item } from '../trust/ledger.ts';
 import type { Member, TrustView } from '../trust/words.ts';
 import type { PastView } from './api/past.ts';
+import type { PeerDesk } from './api/peers.ts';
 import type { ProbeView } from './api/probes.ts';
 import type { XdpView } from './api/xdp.ts';
 
@@ -145,6 +146,8 @@ export interface Sources {
   readonly trust?: TrustDesk;
   /** The last hour; absent until the agent is ready. */
   past?(): PastView;
+  /** Absent on a router without an identity. */
+  readonly peers?: PeerDesk;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

@@ -27,6 +27,7 @@ const BODIES: Readonly<Record<string, string>> = {
   '/trust/invite': '{"node":"shed","seconds":60}',
   '/trust/revoke': '{"whom":"shed"}',
   '/trust/install': '{"items":[{"kind":"bundle","bytes":"AAAA"}]}',
+  '/peers/ask': '{"whom":"attic","what":"status"}',
   '/config/check': JSON.stringify({ text: "config heal 'heal'\n\toption mode 'sometimes'\n", file: 'some/file' }),
 };
 

@@ -6,6 +6,7 @@ import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Decision, Fault } from '../../../agent/core/words.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 import { Mesh } from '../../../agent/mesh/mesh.ts';
+import type { PeerView } from '../../../agent/report/api/peers.ts';
 import type { JournalEntry, Sources, TrustDesk } from '../../../agent/report/sources.ts';
 
 export const SELF = '02:00:00:00:00:0a';
@@ -161,6 +162,22 @@ export const DESK: TrustDesk = {
   items: () => [{ kind: 'bundle', bytes: new Uint8Array(4), hash: 'ef'.repeat(16) }],
 };
 
+const PEER: PeerView = {
+  id: 'spiffe://x0tta6bl4.mesh/router/attic',
+  node: 'attic',
+  address: 'fe80::1%bat0',
+  role: 'initiator',
+  since: 4 * SECOND,
+  suite: 'X-Wing',
+  hybrid: 'TLS',
+  rttNs: 1.5e6,
+  asked: 1,
+  handled: 2,
+  queued: 300,
+  bytesIn: 4000,
+  bytesOut: 5000,
+};
+
 export interface Asking extends Sources {
   readonly asked: unknown[];
 }
@@ -209,6 +226,12 @@ export function sources(more: Partial<Sources> = {}): Asking {
     recorder: {
       list: () => [{ id: 3, wall: Date.UTC(2026, 0, 2, 3, 5, 5), bytes: 12_345, faults: ['e1-f1'] }],
       export: (id) => (id === null || id === 3 ? Buffer.from(`recording ${id}`) : null),
+    },
+    peers: {
+      view: () => [PEER],
+      halfOpen: 1,
+      ask: () => '0123456789abcdef',
+      answer: () => '{"version":1}',
     },
     config: () => ({ heal: { mode: 'act' } }),
     process: () => ({ rssBytes: 50 * 2 ** 20, cpuSeconds: 1.25 }),

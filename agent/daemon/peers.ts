@@ -1,0 +1,223 @@
+/**
+ * Sessions with other routers: where they are listened for, who is dialled, what goes over them. Not on every router, so not
+ * in every router's memory: loaded once there is an identity.
+ */
+import { hkdfSync, randomBytes } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { basename } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
+import type { Event, LinkFigures } from '../core/event.ts';
+import type { Mac } from '../core/ids.ts';
+import type { Machine } from '../core/machine.ts';
+import { NEVER } from '../core/time.ts';
+import type { Symptom } from '../core/words.ts';
+import { type Discovery, openDiscovery } from '../host/peer/discovery.ts';
+import { type Address, Peers } from '../host/peer/peers.ts';
+import type { Credentials } from '../peer/credentials.ts';
+import type { Exchange } from '../peer/exchange.ts';
+import { type PeerDesk, QUESTIONS, type Question } from '../report/api/peers.ts';
+import { answer } from '../report/api.ts';
+import type { Aead } from '../trust/primitives.ts';
+import { SecretBytes } from '../trust/secret.ts';
+import type { Agent, Part } from './part.ts';
+
+/** What says that a way may be broken, before it is known whether there is another. */
+const SUSPICIOUS: ReadonlySet<Symptom['what']> = new Set([
+  'carrier-lost',
+  'left-mesh',
+  'vanished',
+  'mesh-gone',
+  'neighbour-silent',
+  'originator-dead',
+]);
+/** An interface that comes has its address a moment later: the kernel looks whether it is anybody else's first. */
+const SETTLES_MS = 2500;
+const LOOKS_MS = 10_000;
+const MOST_TICKETS = 16;
+const TICKET_MS = 60_000;
+const MOST_ANSWER = 1024 * 1024;
+
+export interface Peering extends Part {
+  readonly peers: Peers;
+  /** Tells the mesh now where this router is, or asks where others are. */
+  announce(): void;
+}
+
+export interface PeeringOptions {
+  readonly config: Config;
+  readonly agent: Agent;
+  readonly credentials: Credentials;
+  readonly aead: Aead;
+  /** Whether a router may read what this one shows. */
+  mayRead(id: string): boolean;
+  onUp?(session: Exchange): void;
+  onDown?(session: Exchange): void;
+}
+
+export function peering(options: PeeringOptions): Peering {
+  const { config, agent, credentials, aead, mayRead } = options;
+  const { log, now, metrics, mesh } = agent;
+  const { port } = config.peer;
+  const secret = config.mesh.key?.reveal() ?? '';
+  const key = new SecretBytes(Buffer.from(hkdfSync('sha256', secret, 'x0tta6bl4', 'announcement v1', 32)));
+  const peers = new Peers({
+    credentials,
+    log,
+    now,
+    random: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+    count: (name, labels) => metrics.take(name, labels, 1),
+    onUp: (session) => options.onUp?.(session),
+    onDown: (session) => options.onDown?.(session),
+  });
+  for (const [what, url] of Object.entries(QUESTIONS))
+    peers.handle(`node/${what}`, { handle: (_body, { from }) => page(from, url) });
+
+  /** One page of this router's API, for a router that may read it. */
+  function page({ peer }: Exchange, url: string): string {
+    const id = peer!.id;
+    if (!mayRead(id)) throw new AgentError('E_FORBIDDEN', `the policy of this router does not let ${id} read it`);
+    const caller = { name: id, mayChange: false };
+    return answer(agent.sources, { method: 'GET', url, body: '', caller }).body;
+  }
+
+  let discovery: Discovery | null = null;
+  /** Interface, its index and its link-local address, as they are listened on. */
+  let place = '';
+  let name = config.mesh.interface;
+  const look = (): void => {
+    name = interfaceOf(config.mesh.interface);
+    const local = networkInterfaces()[name]?.find(({ family, address }) => family === 'IPv6' && isLinkLocal(address));
+    const found = local === undefined ? '' : `${name} ${'scopeid' in local ? local.scopeid : 0} ${local.address}`;
+    if (found === place) return;
+    place = found;
+    discovery?.close();
+    discovery = null;
+    const own: Address[] = local === undefined ? [] : [{ address: `${local.address}%${name}`, port }];
+    peers.listen([...own, ...config.peer.listen.map((address) => ({ address, port }))]);
+    if (local === undefined || !config.peer.announce) return;
+    discovery = openDiscovery({
+      interface: name,
+      port,
+      key,
+      aead,
+      random: (length) => randomBytes(length),
+      log,
+      now,
+      self() {
+        const own = credentials.current();
+        const originator: Mac | '' = mesh.view().self ?? '';
+        // Without a mesh key anybody can read it, so that it bears no name.
+        const { epoch } = agent.state;
+        return own === null
+          ? { id: '', port: 0, originator, epoch }
+          : { id: secret === '' ? '' : own.id, port, originator, epoch };
+      },
+      onAnnounced(said, address) {
+        metrics.take('peer_announcements_total', {}, 1);
+        peers.announced(said, address);
+      },
+    });
+  };
+  const later = (): void => {
+    setTimeout(look, SETTLES_MS).unref();
+  };
+  const timer = setInterval(look, LOOKS_MS);
+  timer.unref();
+  peers.listen(config.peer.listen.map((address) => ({ address, port })));
+  peers.configure(config.peer.connect.map((text) => endpoint(text, port)));
+  look();
+
+  // Only looks: what it hears is in the recordings already, and it decides nothing.
+  const witness: Machine = {
+    name: 'peers',
+    on(event: Event) {
+      // A repair does not wait for any of this.
+      if (event.type === 'links') setImmediate(() => peers.neighbours(neighboursOf(event.links)));
+      else if (event.type === 'symptom' && SUSPICIOUS.has(event.symptom.what)) setImmediate(() => peers.suspect());
+      else if (event.type === 'link' && (event.link.name === name || event.link.name === config.mesh.interface))
+        later();
+      return [];
+    },
+    deadline: () => NEVER,
+  };
+  agent.machines.push(witness);
+
+  return {
+    peers,
+    announce: () => discovery?.announce(),
+    shows: { peers: desk(peers) },
+    close() {
+      clearInterval(timer);
+      discovery?.close();
+      peers.close();
+      key.wipe();
+    },
+  };
+}
+
+/** The API answers at once, other routers do not: a question gets a ticket, with which its answer is fetched. */
+function desk(peers: Peers): PeerDesk {
+  const tickets = new Map<string, { answer: string | null; error: AgentError | null }>();
+  const idOf = (whom: string): string => {
+    const found = peers.view().find(({ id, node }) => id === whom || node === whom);
+    if (found?.id != null) return found.id;
+    if (whom.startsWith('spiffe://')) return whom;
+    throw new AgentError('E_NOT_FOUND', `no session with ${whom} stands; give its SPIFFE ID`);
+  };
+  return {
+    view: () => peers.view(),
+    get halfOpen() {
+      return peers.halfOpen;
+    },
+    ask(whom: string, what: Question) {
+      if (tickets.size >= MOST_TICKETS) throw new AgentError('E_PEER_BUSY', 'too many answers are awaited');
+      const id = idOf(whom);
+      const ticket = randomBytes(8).toString('hex');
+      const entry = { answer: null as string | null, error: null as AgentError | null };
+      tickets.set(ticket, entry);
+      setTimeout(() => tickets.delete(ticket), TICKET_MS).unref();
+      peers.request(id, `node/${what}`, null, { priority: 'bulk', most: MOST_ANSWER }).then(
+        (page) => {
+          if (typeof page === 'string') entry.answer = page;
+          else entry.error = new AgentError('E_PEER_PROTOCOL', `${id} answered what is no page`);
+        },
+        (thrown) => {
+          entry.error = asAgentError(thrown);
+        },
+      );
+      return ticket;
+    },
+    answer(ticket) {
+      const entry = tickets.get(ticket);
+      if (entry === undefined) throw new AgentError('E_NOT_FOUND', 'there is no such ticket, or not any more');
+      if (entry.answer !== null || entry.error !== null) tickets.delete(ticket);
+      if (entry.error !== null) throw entry.error;
+      return entry.answer;
+    },
+  };
+}
+
+/** The mesh interface, or the bridge that it is a port of: there the addresses are. */
+function interfaceOf(mesh: string): string {
+  try {
+    return basename(readlinkSync(`/sys/class/net/${mesh}/master`));
+  } catch {
+    return mesh;
+  }
+}
+
+function neighboursOf(links: readonly LinkFigures[]): ReadonlySet<Mac> {
+  return new Set(links.flatMap(({ originator }) => originator ?? []));
+}
+
+function isLinkLocal(address: string): boolean {
+  return /^fe[89ab]/.test(address);
+}
+
+/** `text` has been checked by the schema. */
+function endpoint(text: string, port: number): Address {
+  const [, bracketed, own] = /^\[([^\]]+)\](?::(\d+))?$/.exec(text) ?? [];
+  return { address: bracketed ?? text, port: own === undefined ? port : Number(own) };
+}
