@@ -47,6 +47,7 @@ export const ERRORS = {
   E_SEAL: ['world', 'a sealed message was not made with this key, or was changed on its way'],
   E_SUITE: ['world', 'a key or message is of another cipher suite than the one in use, or of one that is not there'],
   E_SVID: ['world', 'a certificate or a statement does not prove the identity that it is shown for'],
+  E_TUNNEL: ['world', 'a tunnel cannot be made, or its other end said what it must not say'],
   E_MAP: ['caller', 'a file that describes a mesh is malformed or too large'],
   E_RECORDING: ['caller', 'a recording is malformed, or of a version that is not read'],
   E_SCENARIO_SYNTAX: ['caller', 'a scenario is not JSON'],
