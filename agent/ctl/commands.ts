@@ -13,6 +13,7 @@ import { meshCommands } from './commands/mesh.ts';
 import { reachCommands } from './commands/reach.ts';
 import { recordCommands } from './commands/record.ts';
 import { trustCommands } from './commands/trust.ts';
+import { tunnelCommands } from './commands/tunnels.ts';
 import { twinCommands } from './commands/twin.ts';
 import { watchCommands } from './commands/watch.ts';
 
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   ...reachCommands,
   ...doctorCommands,
   ...trustCommands,
+  ...tunnelCommands,
   ...beaconCommands,
   ...watchCommands,
   ...healCommands,

@@ -16,6 +16,7 @@ import { statusCalls } from './api/status.ts';
 import { steeringCalls } from './api/steering.ts';
 import { topologyCalls } from './api/topology.ts';
 import { trustCalls } from './api/trust.ts';
+import { tunnelCalls } from './api/tunnels.ts';
 import { xdpCalls } from './api/xdp.ts';
 import type { Sources } from './sources.ts';
 
@@ -29,6 +30,7 @@ export const CALLS: readonly Call[] = [
   ...xdpCalls,
   ...probeCalls,
   ...topologyCalls,
+  ...tunnelCalls,
   ...beaconCalls,
   ...trustCalls,
   ...healCalls,

@@ -8,6 +8,7 @@ import type { Loose } from '../trust/join.ts';
 import type { Item } from '../trust/ledger.ts';
 import type { Member, TrustView } from '../trust/membership.ts';
 import type { ProbeView } from './api/probes.ts';
+import type { TunnelShown } from './api/tunnels.ts';
 import type { XdpView } from './api/xdp.ts';
 
 /** A decision as the journal keeps it: host's `Entry`. */
@@ -142,6 +143,8 @@ export interface Sources {
     decide(what: 'confirm' | 'revert', by: string): boolean;
   };
   readonly trust?: TrustDesk;
+  /** null where no tunnel is configured. */
+  tunnels?(): readonly TunnelShown[] | null;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

@@ -340,7 +340,6 @@ export class Two {
     const end = this.ends[index];
     this.log.push(`${(this.now / SECOND).toFixed(3)} ${index} restarts`);
     end.life += 1;
-    end.secrets.clear();
     end.tickets.clear();
     end.wake = null;
     end.machine = this.#machine(index);

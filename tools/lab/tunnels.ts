@@ -1,0 +1,192 @@
+/**
+ * Two sites in two network namespaces and a foreign network between them, for what needs a kernel with WireGuard
+ * (qemu.ts): an end of a tunnel in each (tunnel-end.ts), and a session between them that this process carries.
+ */
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type DEFAULTS, REPEATED } from '../../agent/config/schema.ts';
+import type { TunnelRow } from '../../agent/host/tunnel/tunnels.ts';
+import { run } from './mesh.ts';
+import type { EndOptions, FromEnd, ToEnd } from './tunnel-end.ts';
+
+type Tunnel = (typeof DEFAULTS)['tunnel'][number];
+type Site = 0 | 1;
+
+export const SITES = ['east', 'west'] as const;
+/** Of the foreign network, and inside the tunnel. */
+export const OUTSIDE = ['192.0.2.1', '192.0.2.2'] as const;
+export const INSIDE = ['10.99.0.1', '10.99.0.2'] as const;
+export const UNDERLAY = 'wan';
+const PROBE = join(import.meta.dirname, 'build', 'probe');
+
+/** Names that sort as they stand: the first leads. */
+const idOf = (site: Site): string => `spiffe://x0tta6bl4.mesh/router/${SITES[site]}`;
+
+const STOCK = Object.fromEntries(
+  Object.entries(REPEATED.tunnel.options).map(([name, option]) => [name, option.default]),
+) as unknown as Omit<Tunnel, 'name'>;
+
+export interface Lost {
+  readonly sent: number;
+  readonly received: number;
+}
+
+export class TwoSites {
+  readonly #ends: (ChildProcess | null)[] = [null, null];
+  readonly #views: ((rows: readonly TunnelRow[]) => void)[][] = [[], []];
+  readonly #captures: ((seen: Extract<FromEnd, { type: 'captured' }>) => void)[][] = [[], []];
+  readonly #options: Partial<Tunnel>;
+  /** Requests and answers that the session swallows, 0 to 1. */
+  swallows = 0;
+
+  constructor(options: Partial<Tunnel>) {
+    this.#options = options;
+  }
+
+  /** The namespaces, and a cable between them. */
+  async build(): Promise<void> {
+    for (const site of SITES) {
+      await run('ip', ['netns', 'add', site]);
+      await run('ip', ['-n', site, 'link', 'set', 'lo', 'up']);
+    }
+    const [east, west] = SITES;
+    await run('ip', ['link', 'add', UNDERLAY, 'netns', east, 'type', 'veth', 'peer', 'name', UNDERLAY, 'netns', west]);
+    for (const [n, site] of SITES.entries()) {
+      await run('ip', ['-n', site, 'address', 'add', `${OUTSIDE[n]}/24`, 'dev', UNDERLAY]);
+      await run('ip', ['-n', site, 'link', 'set', UNDERLAY, 'up']);
+    }
+  }
+
+  /** An agent's tunnels at one site; ready when it has looked at what is there. */
+  start(site: Site): Promise<void> {
+    const tunnel: Tunnel = {
+      ...STOCK,
+      name: 'site',
+      peer: idOf(site === 0 ? 1 : 0),
+      endpoint: `${OUTSIDE[site === 0 ? 1 : 0]}:51820`,
+      address: [INSIDE[site]],
+      allowed_ips: [`${INSIDE[site === 0 ? 1 : 0]}/32`],
+      ...this.#options,
+    };
+    const options: EndOptions = { own: idOf(site), tunnels: [tunnel], file: `/tmp/tunnels-${SITES[site]}.json` };
+    const script = join(import.meta.dirname, 'tunnel-end.ts');
+    const child = spawn('ip', ['netns', 'exec', SITES[site], process.execPath, script, JSON.stringify(options)], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      serialization: 'advanced',
+    });
+    this.#ends[site] = child;
+    return new Promise((resolve, reject) => {
+      child.once('exit', (code) => {
+        if (this.#ends[site] === child) this.#ends[site] = null;
+        reject(new Error(`the end at ${SITES[site]} ended with ${code}`));
+      });
+      child.on('message', (message: FromEnd) => {
+        if (message.type === 'ready') resolve();
+        else this.#take(site, message);
+      });
+    });
+  }
+
+  #take(site: Site, message: FromEnd): void {
+    const other = this.#ends[site === 0 ? 1 : 0];
+    const isLost = Math.random() < this.swallows;
+    switch (message.type) {
+      case 'ask':
+        if (!isLost) this.#send(other ?? null, { type: 'asked', id: message.id, from: idOf(site), body: message.body });
+        return;
+      case 'answer':
+        if (!isLost)
+          this.#send(other ?? null, { type: 'answered', id: message.id, answer: message.answer, error: message.error });
+        return;
+      case 'view':
+        this.#views[site]!.shift()?.(message.rows);
+        return;
+      case 'captured':
+        this.#captures[site]!.shift()?.(message);
+    }
+  }
+
+  #send(end: ChildProcess | null, message: ToEnd): void {
+    if (end?.connected === true) end.send(message);
+  }
+
+  /** kill -9. */
+  async kill(site: Site): Promise<void> {
+    const end = this.#ends[site];
+    if (end == null) return;
+    this.#ends[site] = null;
+    const gone = new Promise((resolve) => end.once('exit', resolve));
+    end.kill('SIGKILL');
+    await gone;
+  }
+
+  view(site: Site): Promise<TunnelRow> {
+    return new Promise((resolve) => {
+      this.#views[site]!.push((rows) => resolve(rows[0]!));
+      this.#send(this.#ends[site]!, { type: 'view' });
+    });
+  }
+
+  /** What went over the foreign network since it was asked last; from the first time on it is watched. */
+  capture(site: Site, words: readonly string[]): Promise<Extract<FromEnd, { type: 'captured' }>> {
+    return new Promise((resolve) => {
+      this.#captures[site]!.push(resolve);
+      this.#send(this.#ends[site]!, { type: 'capture', interface: UNDERLAY, words });
+    });
+  }
+
+  /** A datagram each so many microseconds from east to west and back, inside the tunnel. */
+  probe(us: number): Probe {
+    return new Probe(us, [SITES[0], INSIDE[0], SITES[1], INSIDE[1]]);
+  }
+
+  async reaches(ms: number): Promise<boolean> {
+    try {
+      await run(PROBE, ['-e', '-i', '20000', '-w', String(ms), SITES[0], INSIDE[0], SITES[1], INSIDE[1]]);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.kill(0);
+    await this.kill(1);
+    for (const site of SITES) await run('ip', ['netns', 'delete', site]);
+  }
+}
+
+export class Probe {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #last: Promise<string>;
+
+  constructor(us: number, ends: readonly string[]) {
+    this.#child = spawn(PROBE, ['-e', '-i', String(us), '-r', '1000', ...ends]);
+    this.#child.stderr.pipe(process.stderr);
+    let last = '';
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      last = line;
+    });
+    this.#last = new Promise((resolve) => this.#child.once('close', () => resolve(last)));
+  }
+
+  async stop(): Promise<Lost> {
+    this.#child.kill('SIGTERM');
+    return JSON.parse(await this.#last) as Lost;
+  }
+}
+
+/** The latest handshake of each of a site's interfaces as `wg` tells it, milliseconds since 1970, by our key. */
+export async function handshakes(site: Site): Promise<Map<string, number>> {
+  const text = await run('ip', ['netns', 'exec', SITES[site], 'wg', 'show', 'all', 'dump']);
+  const found = new Map<string, number>();
+  const keys = new Map<string, string>();
+  for (const line of text.trimEnd().split('\n')) {
+    const fields = line.split('\t');
+    // A device has five fields, a peer nine: interface, key, preshared, endpoint, allowed, handshake, ...
+    if (fields.length === 5) keys.set(fields[0]!, fields[2]!);
+    else if (fields.length === 9) found.set(keys.get(fields[0]!) ?? '', Number(fields[5]) * 1000);
+  }
+  return found;
+}
