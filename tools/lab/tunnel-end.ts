@@ -3,7 +3,7 @@
  * the other end is the pipe to tunnels.ts, which starts this; it stands for one that is authenticated.
  */
 import { readFileSync } from 'node:fs';
-import { DEFAULTS } from '../../agent/config/schema.ts';
+import { type Config, DEFAULTS } from '../../agent/config/schema.ts';
 import { asAgentError } from '../../agent/core/errors.ts';
 import { Log } from '../../agent/core/log.ts';
 import { native } from '../../agent/host/native.ts';
@@ -12,7 +12,7 @@ import { openLinks } from '../../agent/host/tunnel/links.ts';
 import { type TunnelRow, Tunnels } from '../../agent/host/tunnel/tunnels.ts';
 import { standardSuite } from '../../agent/trust/suite.ts';
 
-type Tunnel = (typeof DEFAULTS)['tunnel'][number];
+type Tunnel = Config['tunnel'][number];
 
 export interface EndOptions {
   readonly own: string;

@@ -3,14 +3,16 @@
  * (qemu.ts): an end of a tunnel in each (tunnel-end.ts), and a session between them that this process carries.
  */
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type DEFAULTS, REPEATED } from '../../agent/config/schema.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Config, REPEATED } from '../../agent/config/schema.ts';
 import type { TunnelRow } from '../../agent/host/tunnel/tunnels.ts';
 import { run } from './mesh.ts';
 import type { EndOptions, FromEnd, ToEnd } from './tunnel-end.ts';
 
-type Tunnel = (typeof DEFAULTS)['tunnel'][number];
+type Tunnel = Config['tunnel'][number];
 type Site = 0 | 1;
 
 export const SITES = ['east', 'west'] as const;
@@ -18,6 +20,8 @@ export const SITES = ['east', 'west'] as const;
 export const OUTSIDE = ['192.0.2.1', '192.0.2.2'] as const;
 export const INSIDE = ['10.99.0.1', '10.99.0.2'] as const;
 export const UNDERLAY = 'wan';
+/** Emulated, a datagram may be under way for seconds. */
+const UNDER_WAY_MS = 4000;
 const PROBE = join(import.meta.dirname, 'build', 'probe');
 
 /** Names that sort as they stand: the first leads. */
@@ -159,21 +163,37 @@ export class TwoSites {
 
 export class Probe {
   readonly #child: ChildProcessWithoutNullStreams;
-  readonly #last: Promise<string>;
+  readonly #lines: string[] = [];
+  readonly #gone: Promise<unknown>;
 
   constructor(us: number, ends: readonly string[]) {
     this.#child = spawn(PROBE, ['-e', '-i', String(us), '-r', '1000', ...ends]);
     this.#child.stderr.pipe(process.stderr);
-    let last = '';
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
-      last = line;
+      this.#lines.push(line);
+      this.#lines.splice(0, this.#lines.length - 4);
     });
-    this.#last = new Promise((resolve) => this.#child.once('close', () => resolve(last)));
+    this.#gone = new Promise((resolve) => this.#child.once('close', resolve));
   }
 
+  /** Ends it, and counts what was sent up to some seconds before: the rest may still be under way. */
   async stop(): Promise<Lost> {
+    const file = `/tmp/probe-${this.#child.pid}.bin`;
+    await sleep(UNDER_WAY_MS);
+    this.#child.stdin.write(`dump ${file} 0\n`);
+    while (!this.#lines.some((line) => line.includes('dumped'))) await sleep(50);
     this.#child.kill('SIGTERM');
-    return JSON.parse(await this.#last) as Lost;
+    await this.#gone;
+    const records = readFileSync(file);
+    rmSync(file);
+    const last = Number(records.readBigUInt64LE(records.length - 16));
+    let [sent, received] = [0, 0];
+    for (let at = 0; at < records.length; at += 16) {
+      if (Number(records.readBigUInt64LE(at)) > last - UNDER_WAY_MS * 1e6) break;
+      sent += 1;
+      if (records.readBigUInt64LE(at + 8) > 0n) received += 1;
+    }
+    return { sent, received };
   }
 }
 
