@@ -303,7 +303,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     `${JSON.stringify({ ready: true, version: VERSION, startMs: Math.round(performance.now()) })}\n`,
   );
   if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
-  if (started.tunnel.length > 0) join(await (await import('./daemon/tunnels.ts')).tunnels(started, agent, null));
+  if (started.tunnel.length > 0) join((await import('./daemon/tunnels.ts')).tunnels(started, agent));
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

@@ -30,8 +30,10 @@ export function tunnelsText({ tunnels }: Of<typeof tunnelsShape>, to: Screen): s
     tunnels,
     to,
   );
-  const troubles = tunnels.flatMap(({ name, trouble }) => (trouble === null ? [] : [`${name}: ${trouble}\n`]));
-  return rows + clean(troubles.join(''));
+  const troubles = tunnels.flatMap(({ name, trouble }) =>
+    trouble === null ? [] : [`${clean(`${name}: ${trouble}`)}\n`],
+  );
+  return rows + troubles.join('');
 }
 
 /** Where no agent answers: what was up when it ended is so still, unless somebody has taken it down. */

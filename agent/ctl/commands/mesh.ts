@@ -1,6 +1,7 @@
 /** This router, its neighbours, and the mesh beyond. */
-import type { Probes } from '../../report/api/probes.ts';
+
 import { asAgentError } from '../../core/errors.ts';
+import type { Probes } from '../../report/api/probes.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { type Command, showing, views } from '../command.ts';
