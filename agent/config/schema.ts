@@ -197,7 +197,7 @@ const isIpv6 = (text: string): boolean =>
   /^[0-9A-Fa-f:.]{2,45}$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`);
 
 /** A name in DNS, or an address; IPv6 in brackets, since a port follows. */
-const ENDPOINT: Form = {
+const TUNNEL_ENDPOINT: Form = {
   expected: 'HOST:PORT, or [IPV6]:PORT (empty where only the other end calls)',
   test: (text) => {
     if (text === '') return true;
@@ -683,7 +683,7 @@ export const REPEATED = {
       peer: string('', PEER, 'restart', 'The router at the other end, which needs the same tunnel with this one.'),
       endpoint: string(
         '',
-        ENDPOINT,
+        TUNNEL_ENDPOINT,
         'restart',
         'Where the other end listens, as this router reaches it, on that port and the next one; at least one end needs it.',
       ),

@@ -30,7 +30,7 @@ const FOLLOWER_WAITS: Nanos = 40 * SECOND;
 const OFFERS = 4;
 const FIRST_PAUSE: Nanos = 1 * SECOND;
 const LONGEST_PAUSE: Nanos = 30 * SECOND;
-const LONGEST_DRAIN: Nanos = 2 * SECOND;
+const LONGEST_DRAIN: Nanos = 5 * SECOND;
 const MOST_SPENT = 16;
 const MOST_DROPS = 4;
 /** Until the follower is asked again whether it has moved. */
@@ -681,7 +681,7 @@ export class Tunnel {
     if (this.#peerMoved) return;
     this.#peerMoved = true;
     this.#tellAt = NEVER;
-    this.#drained = now + Math.min(LONGEST_DRAIN, this.#settings.renewNs / 4);
+    this.#drained = now + Math.min(LONGEST_DRAIN, this.#settings.renewNs / 2);
   }
 
   #drop(): void {

@@ -34,6 +34,8 @@ const STOCK = Object.fromEntries(
 export interface Lost {
   readonly sent: number;
   readonly received: number;
+  /** What was lost when, in words: seconds since the first. */
+  readonly where: string;
 }
 
 export class TwoSites {
@@ -187,26 +189,48 @@ export class Probe {
     const records = readFileSync(file);
     rmSync(file);
     const last = Number(records.readBigUInt64LE(records.length - 16));
+    const first = Number(records.readBigUInt64LE(0));
     let [sent, received] = [0, 0];
+    const lost: string[] = [];
     for (let at = 0; at < records.length; at += 16) {
       if (Number(records.readBigUInt64LE(at)) > last - UNDER_WAY_MS * 1e6) break;
       sent += 1;
       if (records.readBigUInt64LE(at + 8) > 0n) received += 1;
+      else if (lost.length < 20) lost.push(((Number(records.readBigUInt64LE(at)) - first) / 1e9).toFixed(2));
     }
-    return { sent, received };
+    return { sent, received, where: lost.length === 0 ? '' : `, at ${lost.join(' ')} s` };
   }
 }
 
-/** The latest handshake of each of a site's interfaces as `wg` tells it, milliseconds since 1970, by our key. */
-export async function handshakes(site: Site): Promise<Map<string, number>> {
-  const text = await run('ip', ['netns', 'exec', SITES[site], 'wg', 'show', 'all', 'dump']);
-  const found = new Map<string, number>();
-  const keys = new Map<string, string>();
-  for (const line of text.trimEnd().split('\n')) {
-    const fields = line.split('\t');
-    // A device has five fields, a peer nine: interface, key, preshared, endpoint, allowed, handshake, ...
-    if (fields.length === 5) keys.set(fields[0]!, fields[2]!);
-    else if (fields.length === 9) found.set(keys.get(fields[0]!) ?? '', Number(fields[5]) * 1000);
+/**
+ * What `wg` says of a site's handshakes, asked again and again beside everything else: a path lives for seconds, and an
+ * emulated machine takes its time.
+ */
+export class Witness {
+  readonly #child: ChildProcessWithoutNullStreams;
+  /** When the path with this key of the other end had a handshake first: seconds since 1970. */
+  readonly #first = new Map<string, number>();
+
+  constructor(site: Site) {
+    const script = 'while :; do wg show all latest-handshakes; sleep 0.2; done';
+    this.#child = spawn('ip', ['netns', 'exec', SITES[site], 'sh', '-c', script]);
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      const [, key = '', at = '0'] = line.split('\t');
+      if (at !== '0' && !this.#first.has(key)) this.#first.set(key, Number(at));
+    });
   }
-  return found;
+
+  /** Paths whose handshake was later than that of every path before. */
+  get effective(): number {
+    let [count, latest] = [0, 0];
+    for (const at of this.#first.values()) {
+      if (at > latest) count += 1;
+      latest = Math.max(latest, at);
+    }
+    return count;
+  }
+
+  stop(): void {
+    this.#child.kill('SIGTERM');
+  }
 }

@@ -104,7 +104,7 @@ function leaderUp(calls = true): Told {
   const id = calls ? 2 : 3;
   assert.deepEqual(end.until(1), [{ type: 'ask', id, request: { step: 'moved', wireguard: 'ours-1' } }]);
   end.tell({ type: 'answered', id, answer: { step: 'heard', moved: true }, why: '' });
-  assert.deepEqual(end.until(2), [{ type: 'settle', slot: 'a' }]);
+  assert.deepEqual(end.until(6), [{ type: 'settle', slot: 'a' }]);
   assert.equal(end.machine.view(end.now).state, 'up');
   return end;
 }
@@ -131,7 +131,7 @@ function followerUp(): Told {
   ]);
   end.tell({ type: 'routed', key: 'ours-1' });
   assert.deepEqual(end.asked({ step: 'moved', wireguard: 'leader-1' }), reply({ step: 'heard', moved: true }));
-  assert.deepEqual(end.until(3), [{ type: 'settle', slot: 'a' }]);
+  assert.deepEqual(end.until(6), [{ type: 'settle', slot: 'a' }]);
   return end;
 }
 
@@ -161,7 +161,7 @@ describe('leader', () => {
       { type: 'lower', slot: 'a' },
       { type: 'settle', slot: 'b' },
     ]);
-    assert.equal(end.now - moved, 2 * SECOND);
+    assert.equal(end.now - moved, 5 * SECOND);
     assert.equal(end.machine.view(end.now).renewals, 2);
   });
 
@@ -349,7 +349,7 @@ describe('start', () => {
     const effects = end.until(60);
     assert.deepEqual(effects, [{ type: 'ask', id: 1, request: { step: 'moved', wireguard: 'ours-1' } }]);
     end.tell({ type: 'answered', id: 1, answer: { step: 'heard', moved: true }, why: '' });
-    end.until(3);
+    end.until(6);
     // Its key is of 900 s, so at 1020 s.
     assert.deepEqual(end.until(60), [{ type: 'key' }]);
     assert.ok(Math.abs(end.now - 1020 * SECOND) < SECOND, String(end.now / SECOND));
@@ -360,7 +360,7 @@ describe('start', () => {
     end.tell({ type: 'found', paths: [found({}), found({ slot: 'b', key: 'ours-0', isRouted: false, order: 9 })] });
     end.until(1);
     end.tell({ type: 'answered', id: 1, answer: { step: 'heard', moved: true }, why: '' });
-    assert.deepEqual(end.until(3), [
+    assert.deepEqual(end.until(6), [
       { type: 'lower', slot: 'b' },
       { type: 'settle', slot: 'a' },
     ]);
