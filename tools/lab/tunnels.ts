@@ -142,14 +142,15 @@ export class TwoSites {
     });
   }
 
-  /** A datagram each so many microseconds from east to west and back, inside the tunnel. */
-  probe(us: number): Probe {
-    return new Probe(us, [SITES[0], INSIDE[0], SITES[1], INSIDE[1]]);
+  /** A datagram each so many microseconds from east to west and back, inside the tunnel, or between other addresses. */
+  probe(us: number, [east, west]: readonly [string, string] = INSIDE, bytes = 64): Probe {
+    return new Probe(['-i', String(us), '-s', String(bytes), SITES[0], east, SITES[1], west]);
   }
 
-  async reaches(ms: number): Promise<boolean> {
+  async reaches(ms: number, [east, west]: readonly [string, string] = INSIDE, bytes = 64): Promise<boolean> {
+    const ends = [SITES[0], east, SITES[1], west];
     try {
-      await run(PROBE, ['-e', '-i', '20000', '-w', String(ms), SITES[0], INSIDE[0], SITES[1], INSIDE[1]]);
+      await run(PROBE, ['-e', '-i', '20000', '-w', String(ms), '-s', String(bytes), ...ends]);
       return true;
     } catch {
       return false;
@@ -168,8 +169,8 @@ export class Probe {
   readonly #lines: string[] = [];
   readonly #gone: Promise<unknown>;
 
-  constructor(us: number, ends: readonly string[]) {
-    this.#child = spawn(PROBE, ['-e', '-i', String(us), '-r', '1000', ...ends]);
+  constructor(args: readonly string[]) {
+    this.#child = spawn(PROBE, ['-e', '-r', '1000', ...args]);
     this.#child.stderr.pipe(process.stderr);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       this.#lines.push(line);
