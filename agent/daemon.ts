@@ -313,6 +313,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   );
   if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
   join(past(agent));
+  if (started.tunnel.length > 0) join((await import('./daemon/tunnels.ts')).tunnels(started, agent));
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

@@ -9,13 +9,16 @@ import {
   DEFAULTS,
   type Option,
   optionValue,
+  REPEATED,
+  type RepeatedName,
   ROWS,
   type Row,
   RULES,
   SECTIONS,
   Secret,
+  TUNNEL_RULES,
 } from './schema.ts';
-import { UciDocument, type UciValue } from './uci.ts';
+import { UciDocument, type UciSection, type UciValue } from './uci.ts';
 
 /** Something that is odd but harms nothing: the agent goes on as if it were not there, and an edit keeps it. */
 export interface Warning {
@@ -90,7 +93,13 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
     warnings.push({ file: doc.file, line, section: clip(section), ...(option && { option: clip(option) }), message });
   };
 
+  const repeated: UciSection[] = [];
+
   for (const section of doc.sections()) {
+    if (Object.hasOwn(REPEATED, section.type)) {
+      repeated.push(section);
+      continue;
+    }
     // The name decides, as in `uci get x0tta6bl4.heal.mode`; a section without a name goes by its type.
     const key = section.name ?? section.type;
     const { line } = section;
@@ -161,7 +170,56 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
   }
   if (config.file.format > FORMAT)
     warn(0, 'file', `form ${config.file.format} is newer than this agent, which knows ${FORMAT}`, 'format');
-  return { config, problems, warnings };
+  const tunnel: Config['tunnel'][number][] = [];
+  for (const section of repeated) {
+    const read = readRepeated(section, doc.file, problems, (line, message, option) =>
+      warn(line, `${section.type} ${section.name ?? ''}`, message, option),
+    );
+    if (read === null) continue;
+    const broken = TUNNEL_RULES.find((rule) => !rule.holds(read, tunnel));
+    if (broken === undefined) tunnel.push(read);
+    else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected));
+  }
+  return { config: { ...config, tunnel }, problems, warnings };
+}
+
+function repeatedProblem(section: UciSection, file: string, option: string, expected: string): AgentError {
+  const line = section.lines().get(option) ?? section.line;
+  const path = `${section.type}.${clip(section.name ?? '')}.${option}`;
+  return new AgentError('E_CONFIG_VALUE', `${file}:${line}: ${path}: expected ${expected}`, {
+    file,
+    line,
+    section: section.type,
+    option,
+    expected,
+  });
+}
+
+/** One of several sections of a type. A bad option takes the whole section with it: half a tunnel is none. */
+function readRepeated(
+  section: UciSection,
+  file: string,
+  problems: AgentError[],
+  warn: (line: number, message: string, option?: string) => void,
+): Config[RepeatedName][number] | null {
+  const { options, name: form, test } = REPEATED[section.type as RepeatedName];
+  const before = problems.length;
+  const refuse = (option: string, expected: string): number =>
+    problems.push(repeatedProblem(section, file, option, expected));
+  const name = section.name ?? '';
+  if (!test(name)) refuse('name', form);
+  const values = section.values();
+  for (const option of values.keys())
+    if (!Object.hasOwn(options, option))
+      warn(section.lines().get(option) ?? section.line, `unknown option ${section.type}.${clip(option)}`, option);
+  const read = Object.entries<Option>(options).map(([key, option]) => {
+    const raw = values.get(key);
+    const value = raw === undefined ? option.default : readValue(option, raw);
+    if (value === undefined) refuse(key, option.expected);
+    return [key, value] as const;
+  });
+  if (problems.length > before) return null;
+  return { name, ...Object.fromEntries(read) } as unknown as Config[RepeatedName][number];
 }
 
 /** A list may also stand in one option, its items parted by blanks, as OpenWrt's own scripts take it. */
@@ -200,9 +258,15 @@ export interface Change {
 
 /** The options in which two configurations differ, in the schema's order. */
 export function diff(from: Config, to: Config): Change[] {
-  return ROWS.filter((row) => plain(optionValue(from, row)) !== plain(optionValue(to, row))).map(
+  const changes: Change[] = ROWS.filter((row) => plain(optionValue(from, row)) !== plain(optionValue(to, row))).map(
     ({ section, name, path, option }) => ({ section, option: name, path, apply: option.apply }),
   );
+  const named = (config: Config) => new Map(config.tunnel.map((tunnel) => [tunnel.name, plain(tunnel)]));
+  const [before, after] = [named(from), named(to)];
+  for (const name of new Set([...before.keys(), ...after.keys()]))
+    if (before.get(name) !== after.get(name))
+      changes.push({ section: 'tunnel', option: name, path: `tunnel.${name}`, apply: 'restart' });
+  return changes;
 }
 
 /** A value for comparison only: it may be a secret. */

@@ -188,9 +188,37 @@ const HOST_NAME: Form = {
 
 const ADDRESS: Form = {
   expected: 'an IPv4 or IPv6 address of this router',
+  test: (text) => IPV4.test(text) || isIpv6(text),
+};
+
+const IPV4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/;
+
+const isIpv6 = (text: string): boolean =>
+  /^[0-9A-Fa-f:.]{2,45}$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`);
+
+/** A name in DNS, or an address; IPv6 in brackets, since a port follows. */
+const TUNNEL_ENDPOINT: Form = {
+  expected: 'HOST:PORT, or [IPV6]:PORT (empty where only the other end calls)',
+  test: (text) => {
+    if (text === '') return true;
+    const [, bracketed, name, port] = /^(?:\[([^\]]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/.exec(text) ?? [];
+    const isHost = bracketed === undefined ? name !== undefined : isIpv6(bracketed);
+    return isHost && Number(port) >= 1 && Number(port) <= 65534;
+  },
+};
+
+const NETWORK: Form = {
+  expected: 'a network such as 10.0.0.0/8 or fd00::/8',
+  test: (text) => {
+    const [, address = '', prefix] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+    return IPV4.test(address) ? Number(prefix) <= 32 : isIpv6(address) && Number(prefix) <= 128;
+  },
+};
+
+const PEER: Form = {
+  expected: 'the SPIFFE id of a router, spiffe://DOMAIN/router/NODE, or its NODE alone',
   test: (text) =>
-    /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/.test(text) ||
-    (/^[0-9A-Fa-f:.]+$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`)),
+    /^(spiffe:\/\/[a-z0-9._-]{1,255}\/router\/)?[A-Za-z0-9._-]{1,128}$/.test(text) && text !== '.' && text !== '..',
 };
 
 const TARGET: Form = {
@@ -671,6 +699,55 @@ export const SECTIONS = {
   },
 } as const satisfies Record<string, { help: string; options: Record<string, Option> }>;
 
+/** Sections of which there may be several, each with a name of its own: config TYPE 'NAME'. */
+export const REPEATED = {
+  tunnel: {
+    help: 'A WireGuard tunnel to another router that has the agent, over a foreign network.',
+    name: 'a name of 1 to 11 letters, digits and _',
+    test: (name: string): boolean => /^[A-Za-z0-9_]{1,11}$/.test(name),
+    options: {
+      peer: string('', PEER, 'restart', 'The router at the other end, which needs the same tunnel with this one.'),
+      endpoint: string(
+        '',
+        TUNNEL_ENDPOINT,
+        'restart',
+        'Where the other end listens, as this router reaches it, on that port and the next one; at least one end needs it.',
+      ),
+      listen_port: int(
+        51820,
+        [0, 65534],
+        'restart',
+        'The UDP port that this end listens on, and the next one; 0 lets the kernel pick, where only this end calls.',
+      ),
+      address: list([], ADDRESS, 'restart', 'Addresses of this router inside the tunnel.'),
+      allowed_ips: list([], NETWORK, 'restart', 'The networks behind the other end; they are routed into the tunnel.'),
+      table: int(254, [1, 2147483647], 'restart', 'The routing table for that; 254 is the main one.'),
+      keepalive: duration(
+        25,
+        's',
+        [0, 3600],
+        'restart',
+        'The time between two packets that keep a NAT or firewall on the way open; 0 sends none.',
+      ),
+      psk_interval: duration(
+        120,
+        's',
+        [5, 86400],
+        'restart',
+        'The time after which the post-quantum preshared key is renewed; what the leading end (the smaller SPIFFE id) has counts.',
+      ),
+      mtu: int(1420, [1280, 9000], 'restart', 'The largest packet inside: that of the foreign network less 80.'),
+      mesh: bool(false, 'restart', 'Make the tunnel a hard interface of the mesh, so that it spans both sites.'),
+    },
+  },
+} as const satisfies Record<
+  string,
+  { help: string; name: string; test(name: string): boolean; options: Record<string, Option> }
+>;
+
+type Repeated = typeof REPEATED;
+export type RepeatedName = keyof Repeated;
+
 type Sections = typeof SECTIONS;
 export type SectionName = keyof Sections;
 type ValueOf<O> = O extends Option<infer T> ? T : never;
@@ -680,6 +757,10 @@ export type Config = {
   readonly [S in SectionName]: {
     readonly [O in keyof Sections[S]['options']]: ValueOf<Sections[S]['options'][O]>;
   };
+} & {
+  readonly [S in RepeatedName]: readonly ({ readonly name: string } & {
+    readonly [O in keyof Repeated[S]['options']]: ValueOf<Repeated[S]['options'][O]>;
+  })[];
 };
 
 /** An option with where it stands. */
@@ -708,7 +789,8 @@ export function build(value: (row: Row) => unknown): Config {
     config[row.section] ??= {};
     config[row.section]![row.name] = value(row);
   }
-  return config as unknown as Config;
+  const none = Object.keys(REPEATED).map((type) => [type, []]);
+  return { ...config, ...Object.fromEntries(none) } as unknown as Config;
 }
 
 export const DEFAULTS: Config = build((row) => row.option.default);
@@ -772,6 +854,41 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
   },
 ];
 
+/** What has to hold within one section of a type, and what among all of that type. The first of `options` is blamed. */
+export const TUNNEL_RULES: readonly {
+  readonly option: string;
+  readonly expected: string;
+  holds(tunnel: Config['tunnel'][number], others: Config['tunnel']): boolean;
+}[] = [
+  { option: 'peer', expected: PEER.expected, holds: ({ peer }) => peer !== '' },
+  {
+    option: 'peer',
+    expected: 'a router to which no other tunnel leads',
+    holds: ({ peer }, others) => !others.some((other) => other.peer === peer),
+  },
+  {
+    option: 'listen_port',
+    expected: 'a port that, with the next one, no other tunnel has',
+    holds: ({ listen_port: port }, others) =>
+      port === 0 || !others.some((other) => other.listen_port !== 0 && Math.abs(other.listen_port - port) < 2),
+  },
+  {
+    option: 'listen_port',
+    expected: 'a port, since without an endpoint this end is called',
+    holds: ({ listen_port: port, endpoint }) => port !== 0 || endpoint !== '',
+  },
+  {
+    option: 'allowed_ips',
+    expected: 'a network behind the other end, or mesh to be 1',
+    holds: ({ allowed_ips: networks, mesh }) => mesh || networks.length > 0,
+  },
+  {
+    option: 'allowed_ips',
+    expected: 'no default route in the main table, which the tunnel itself needs; another table may have it',
+    holds: ({ allowed_ips: networks, table }) => table !== 254 || !networks.some((network) => network.endsWith('/0')),
+  },
+];
+
 function rangeText({ kind, range, choices, unit }: Option): string {
   if (choices) return choices.join(', ');
   if (range) return `${range[0]} to ${range[1]}${unit ? ` ${unit}` : ''}`;
@@ -796,6 +913,15 @@ export function defaultsUci(): string {
       else out.push(`\t#${option.kind === 'list' ? 'list' : 'option'} ${name} ''`);
     }
   }
+  for (const { help, options } of Object.values(REPEATED)) {
+    out.push('', `# ${help} There may be several.`, `#config tunnel 'NAME'`);
+    for (const [name, option] of Object.entries<Option>(options)) {
+      const value = option.write(option.default);
+      out.push(
+        `#\t${option.kind === 'list' ? 'list' : 'option'} ${name} ${quote(typeof value === 'string' ? value : '')}`,
+      );
+    }
+  }
   return `${out.join('\n')}\n`;
 }
 
@@ -803,7 +929,10 @@ export function defaultsUci(): string {
 export function optionTable(): string {
   const cell = (text: string) => text.replaceAll('|', '\\|') || ' ';
   const code = (text: string) => (text === '' ? '' : `\`${text}\``);
-  const rows = ROWS.map(({ path, option }) => {
+  const repeated = Object.entries(REPEATED).flatMap(([type, { options }]) =>
+    Object.entries<Option>(options).map(([name, option]) => ({ path: `${type}.NAME.${name}`, option })),
+  );
+  const rows = [...ROWS, ...repeated].map(({ path, option }) => {
     const value = option.write(option.default);
     const unit = option.unit && value !== '' ? ` ${option.unit}` : '';
     const shown = typeof value === 'string' ? value : value.join(' ');

@@ -55,6 +55,7 @@ export const ERRORS = {
   E_PEER_BUSY: ['world', 'more is asked of a session than it can hold'],
   E_PEER_DEADLINE: ['world', 'another router did not answer in time'],
   E_PEER_REFUSED: ['world', 'another router answered a request with an error'],
+  E_TUNNEL: ['world', 'a tunnel cannot be made, or its other end said what it must not say'],
   E_MAP: ['caller', 'a file that describes a mesh is malformed or too large'],
   E_RECORDING: ['caller', 'a recording is malformed, or of a version that is not read'],
   E_SCENARIO_SYNTAX: ['caller', 'a scenario is not JSON'],

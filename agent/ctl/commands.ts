@@ -14,6 +14,7 @@ import { peerCommands } from './commands/peers.ts';
 import { reachCommands } from './commands/reach.ts';
 import { recordCommands } from './commands/record.ts';
 import { trustCommands } from './commands/trust.ts';
+import { tunnelCommands } from './commands/tunnels.ts';
 import { twinCommands } from './commands/twin.ts';
 import { watchCommands } from './commands/watch.ts';
 
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   ...reachCommands,
   ...doctorCommands,
   ...trustCommands,
+  ...tunnelCommands,
   ...beaconCommands,
   ...peerCommands,
   ...watchCommands,

@@ -56,6 +56,12 @@ function asTable(config: Config): Record<string, Record<string, unknown>> {
     const scale = row.option.unit === 'ms' ? MS : row.option.unit === 's' ? SECOND : 1;
     table[row.section]![row.name] = row.option.kind === 'duration' ? (value as number) / scale : (value ?? null);
   }
+  for (const { name, ...tunnel } of config.tunnel)
+    table[`tunnel.${name}`] = {
+      ...tunnel,
+      keepalive: tunnel.keepalive / SECOND,
+      psk_interval: tunnel.psk_interval / SECOND,
+    };
   return table;
 }
 

@@ -18,6 +18,7 @@ import { statusCalls } from './api/status.ts';
 import { steeringCalls } from './api/steering.ts';
 import { topologyCalls } from './api/topology.ts';
 import { trustCalls } from './api/trust.ts';
+import { tunnelCalls } from './api/tunnels.ts';
 import { xdpCalls } from './api/xdp.ts';
 import type { Sources } from './sources.ts';
 
@@ -32,6 +33,7 @@ export const CALLS: readonly Call[] = [
   ...probeCalls,
   ...topologyCalls,
   ...pastCalls,
+  ...tunnelCalls,
   ...beaconCalls,
   ...trustCalls,
   ...peerCalls,

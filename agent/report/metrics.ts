@@ -178,6 +178,21 @@ export const FAMILIES = {
     help: 'Frames of beacons and probes that were refused.',
     labels: ['reason'],
   },
+  mesh_tunnel_up: {
+    type: 'gauge',
+    help: 'Tunnels to other sites: 1 where one carries, 0 where it does not.',
+    labels: ['tunnel'],
+  },
+  mesh_tunnel_key_age_seconds: {
+    type: 'gauge',
+    help: 'How long the preshared key in use has been in use.',
+    labels: ['tunnel'],
+  },
+  mesh_tunnel_renewals_total: {
+    type: 'counter',
+    help: 'Renewals of a preshared key, by what became of them.',
+    labels: ['tunnel', 'outcome'],
+  },
   beacon_silences_total: { type: 'counter', help: 'Neighbours that were declared silent.' },
   peer_sessions: {
     type: 'gauge',
@@ -502,6 +517,22 @@ export function collect(metrics: Metrics, sources: Sources): void {
       sessions.reduce((sum, { queued }) => sum + queued, 0),
     );
   }
+  const tunnels = sources.tunnels?.() ?? [];
+  metrics.replace(
+    'mesh_tunnel_up',
+    tunnels.map(({ name, state }) => [{ tunnel: name }, Number(state === 'up' || state === 'renewing')]),
+  );
+  metrics.replace(
+    'mesh_tunnel_key_age_seconds',
+    tunnels.map(({ name, since }) => [{ tunnel: name }, since === null ? null : (now - since) / 1e9]),
+  );
+  metrics.replace(
+    'mesh_tunnel_renewals_total',
+    tunnels.flatMap(({ name, renewals, failures }): [Labels, number][] => [
+      [{ tunnel: name, outcome: 'done' }, renewals],
+      [{ tunnel: name, outcome: 'failed' }, failures],
+    ]),
+  );
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);

@@ -10,6 +10,7 @@ import type { Member, TrustView } from '../trust/words.ts';
 import type { PastView } from './api/past.ts';
 import type { PeerDesk } from './api/peers.ts';
 import type { ProbeView } from './api/probes.ts';
+import type { TunnelShown } from './api/tunnels.ts';
 import type { XdpView } from './api/xdp.ts';
 
 /** A decision as the journal keeps it: host's `Entry`. */
@@ -148,6 +149,8 @@ export interface Sources {
   past?(): PastView;
   /** Absent on a router without an identity. */
   readonly peers?: PeerDesk;
+  /** null where no tunnel is configured. */
+  tunnels?(): readonly TunnelShown[] | null;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

@@ -1,9 +1,17 @@
 /** This router, its neighbours, and the mesh beyond. */
+
+import { asAgentError } from '../../core/errors.ts';
 import type { Probes } from '../../report/api/probes.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { type Command, showing, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
+
+const showStatus = showing<Of<typeof shapes.status>>(
+  '/mesh/status',
+  async (answer, to) => (await views()).statusText(answer, to),
+  ({ health }) => (health === 'problem' ? EXIT.problem : EXIT.ok),
+);
 
 export const meshCommands: readonly Command[] = [
   {
@@ -14,11 +22,15 @@ export const meshCommands: readonly Command[] = [
     help: 'this router, its mesh and its healing at a glance',
     more: 'Exit status 1 if there is a problem: an open fault, or no mesh interface.',
     example: 'x0ctl status && echo all is well',
-    run: showing<Of<typeof shapes.status>>(
-      '/mesh/status',
-      async (answer, to) => (await views()).statusText(answer, to),
-      ({ health }) => (health === 'problem' ? EXIT.problem : EXIT.ok),
-    ),
+    run: async (context) => {
+      try {
+        return await showStatus(context);
+      } catch (thrown) {
+        if (asAgentError(thrown).code === 'E_AGENT_UNREACHABLE')
+          (await import('../tunnels.ts')).sayLeftBehind(context, thrown);
+        throw thrown;
+      }
+    },
   },
   {
     name: 'nodes',

@@ -20,6 +20,7 @@ import {
   reader,
   s32At,
   stringAttribute,
+  u8Attribute,
   u16At,
   u32At,
   u32Attribute,
@@ -60,6 +61,7 @@ const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_BATADV_ALGO_NAME = 1;
+const IFLA_VXLAN = { ID: 1, LEARNING: 7, PORT: 15, GROUP6: 16, LOCAL6: 17 } as const;
 
 const LINK = reader({
   name: 'RTM_NEWLINK',
@@ -169,6 +171,26 @@ export function encodeCreateVeth(
 
 export function encodeCreateWireguard(name: string): Uint8Array {
   return encodeCreate(name, 'wireguard', null);
+}
+
+export interface VxlanEnds {
+  /** IPv6 addresses. */
+  readonly local: string;
+  readonly remote: string;
+  readonly vni: number;
+  /** UDP, of both. */
+  readonly port: number;
+}
+
+/** From one address to one other, bound to no interface: the routes decide. It learns nothing, there is only one other end. */
+export function encodeCreateVxlan(name: string, { local, remote, vni, port }: VxlanEnds, mac: Mac): Uint8Array {
+  return encodeCreate(name, 'vxlan', mac, [
+    u32Attribute(IFLA_VXLAN.ID, vni),
+    bytesAttribute(IFLA_VXLAN.LOCAL6, ipBytes(local)),
+    bytesAttribute(IFLA_VXLAN.GROUP6, ipBytes(remote)),
+    bytesAttribute(IFLA_VXLAN.PORT, Uint8Array.of(port >> 8, port & 0xff)),
+    u8Attribute(IFLA_VXLAN.LEARNING, 0),
+  ]);
 }
 
 export function encodeDeleteLink(which: Which): Uint8Array {

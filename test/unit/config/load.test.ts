@@ -10,6 +10,7 @@ import {
   defaultsUci,
   mac,
   optionTable,
+  REPEATED,
   ROWS,
   RULES,
   Secret,
@@ -262,7 +263,8 @@ test('whatever the values are, validation ends in a configuration that satisfies
 
 test('the table of the README has a row an option and goes between its markers', () => {
   const table = optionTable();
-  assert.equal(table.split('\n').length, ROWS.length + 2);
+  const repeated = Object.values(REPEATED).flatMap(({ options }) => Object.keys(options));
+  assert.equal(table.split('\n').length, ROWS.length + repeated.length + 2);
   for (const row of table.split('\n')) assert.equal(row.split(/(?<!\\)\|/).length, 8, row);
   const page = 'a\n<!-- options:begin -->\nold\n<!-- options:end -->\nb\n';
   const made = spliceOptions(page, table);

@@ -9,6 +9,7 @@ import * as attributes from '../../../agent/host/netlink/attributes.ts';
 import * as batadv from '../../../agent/host/netlink/batadv.ts';
 import { decodeFamily, encodeGetFamily } from '../../../agent/host/netlink/genetlink.ts';
 import * as message from '../../../agent/host/netlink/message.ts';
+import { decodeRoute } from '../../../agent/host/netlink/routes.ts';
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
 
 const { bytesAttribute, flagAttribute, join, macAttribute, nest, reader, stringAttribute } = attributes;
@@ -48,6 +49,7 @@ const DECODERS = {
   decodeLink: rt.decodeLink,
   decodeAddress: rt.decodeAddress,
   decodeIpNeighbour: rt.decodeIpNeighbour,
+  decodeRoute,
   decodeFamily,
   decodeMesh: batadv.decodeMesh,
   decodeHardInterface: batadv.decodeHardInterface,

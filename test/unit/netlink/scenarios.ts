@@ -18,6 +18,7 @@ import { ETH_P_ALL, native, PACKET_OUTGOING, undoHelperPath } from '../../../age
 import { type ConnectionOptions, openConnection } from '../../../agent/host/netlink/connection.ts';
 import { getFamily } from '../../../agent/host/netlink/genetlink.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE } from '../../../agent/host/netlink/message.ts';
+import { dumpRoutes, encodeDeleteRoute, encodeReplaceRoute, MAIN_TABLE } from '../../../agent/host/netlink/routes.ts';
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
 import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../../agent/host/netlink/undo.ts';
 
@@ -532,6 +533,44 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       assert.equal(await now(), value, 'what was armed before is undone');
     }
     assert.equal((await helper(many)).code, 2);
+    route.close();
+  },
+
+  async 'routes: replaced in one step, in any table, with the address that is sent from; a VXLAN between two addresses'() {
+    const { route, a, b } = await veth();
+    const lo = (await rt.getLink(route, 'lo'))!;
+    await rt.change(route, rt.encodeSetUp('lo', true), 'up');
+    for (const [family, address, prefix] of [
+      [4, '10.99.0.1', 32],
+      [6, 'fd00::1', 128],
+    ] as const)
+      await rt.change(route, rt.encodeAddAddress(lo.index, { family, address, prefix }), 'address');
+    const routes = async (to: string) =>
+      (await dumpRoutes(route))
+        .filter((one) => one.to === to)
+        .map(({ index, table, source }) => [index, table, source]);
+    for (const [to, source, table] of [
+      ['10.98.0.0/16', '10.99.0.1', MAIN_TABLE],
+      ['10.97.0.2/32', null, 1000],
+      ['fd00:2::/64', 'fd00::1', MAIN_TABLE],
+      ['0.0.0.0/0', null, 100],
+    ] as const) {
+      const one = { to, source, table };
+      await rt.change(route, encodeReplaceRoute({ ...one, index: a.index }), 'route');
+      assert.deepEqual(await routes(to), [[a.index, table, source]], to);
+      await rt.change(route, encodeReplaceRoute({ ...one, index: b.index }), 'route');
+      assert.deepEqual(await routes(to), [[b.index, table, source]], to);
+      await rt.change(route, encodeDeleteRoute({ ...one, index: b.index }), 'route');
+      assert.deepEqual(await routes(to), [], to);
+    }
+    const ends = { local: 'fd00::1', remote: 'fd00::2', vni: 0xabcdef, port: 4789 };
+    try {
+      await rt.change(route, rt.encodeCreateVxlan('vx-home', ends, '02:00:00:00:00:77'), 'create');
+    } catch (error) {
+      if ((error as AgentError).detail.errno !== 'EOPNOTSUPP') throw error; // a kernel without VXLAN
+    }
+    const vxlan = await rt.getLink(route, 'vx-home');
+    if (vxlan !== undefined) assert.deepEqual([vxlan.kind, vxlan.mac], ['vxlan', '02:00:00:00:00:77']);
     route.close();
   },
 };

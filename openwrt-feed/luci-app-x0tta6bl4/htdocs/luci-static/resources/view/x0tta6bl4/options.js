@@ -48,6 +48,12 @@ return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), he
 ] }, { name: 'probe', title: _('Probe'), help: _('Round-trip times over the mesh by ICMP and ICMPv6 echo; needs the optional package raw-socket.'), options: [
 	o('targets', 'list', _('Targets'), _('The addresses to ask, IPv4 or IPv6, 64 at most; empty asks nobody.'), { restart: true }),
 	o('interval', 'duration', _('Interval'), _('Each of them is asked so often.'), { value: '10', min: 1, max: 3600, unit: 's', restart: true })
+] }, { name: 'peer', title: _('Peer'), help: _('Sessions with other routers, where this one has an identity: mutually authenticated and encrypted.'), options: [
+	o('enabled', 'bool', _('Enabled'), _('Have sessions with other routers once this one has an identity.'), { value: '1', restart: true }),
+	o('port', 'int', _('Port'), _('The TCP port of sessions, and the UDP port of announcements.'), { value: '17447', min: 1, max: 65535, restart: true }),
+	o('listen', 'list', _('Listen'), _('Further addresses of this router to listen on, beside the link-local one of the mesh interface.'), { restart: true }),
+	o('connect', 'list', _('Connect'), _('Addresses of routers to keep a session with, which need not be in the same mesh: an address, or [address]:port.'), { restart: true }),
+	o('announce', 'bool', _('Announce'), _('Tell the mesh every half minute where sessions with this router can be had.'), { value: '1', restart: true })
 ] }, { name: 'beacon', title: _('Beacons'), help: _('Beacons between neighbours: a common time, a transmit schedule, silent neighbours found soon.'), options: [
 	o('enabled', 'bool', _('Enabled'), _('Send beacons; that needs a mesh key, and the same options here on every router of the mesh.'), { value: '0', restart: true }),
 	o('profile', 'enum', _('Profile'), _('brief: a beacon every 5 s in slots of 100 ms; default: every 500 ms, silent neighbours are found within 1500 ms; fast: every 100 ms in slots of 2 ms, found within 300 ms.'), { value: 'default', choices: [ 'brief', 'default', 'fast' ], restart: true }),

@@ -1,0 +1,49 @@
+/** Tunnels as text for people; also what is known of them while no agent runs. */
+import { asAgentError } from '../core/errors.ts';
+import { readTunnels, tunnelsFile } from '../host/tunnel/memory.ts';
+import type { tunnelsShape } from '../report/api/tunnels.ts';
+import type { Of } from '../report/shape.ts';
+import type { Context } from './command.ts';
+import { age, clean, type Terminal, table } from './terminal.ts';
+
+type Screen = Pick<Terminal, 'columns' | 'color'>;
+
+const COLORS = { up: 'green', renewing: 'green', starting: 'yellow', silent: 'red' } as const;
+
+export function tunnelsText({ tunnels }: Of<typeof tunnelsShape>, to: Screen): string {
+  if (tunnels === null || tunnels.length === 0) return 'No tunnel is configured.\n';
+  const rows = table(
+    [
+      { title: 'TUNNEL', of: ({ name }) => name },
+      { title: 'STATE', of: ({ state }) => state, color: ({ state }) => COLORS[state] },
+      { title: 'VIA', of: (tunnel) => tunnel.interface ?? '-' },
+      { title: 'KEY', of: ({ keySeconds }) => (keySeconds === null ? '-' : age(keySeconds)), right: true },
+      {
+        title: 'HANDSHAKE',
+        of: ({ handshakeSeconds }) => (handshakeSeconds === null ? '-' : age(handshakeSeconds)),
+        right: true,
+      },
+      { title: 'RENEWED', of: ({ renewals }) => String(renewals), right: true },
+      { title: 'ENDPOINT', of: ({ endpoint }) => endpoint ?? '-' },
+      { title: 'PEER', of: ({ peer }) => peer.replace('spiffe://', ''), flexible: true },
+    ],
+    tunnels,
+    to,
+  );
+  const troubles = tunnels.flatMap(({ name, trouble }) =>
+    trouble === null ? [] : [`${clean(`${name}: ${trouble}`)}\n`],
+  );
+  return rows + troubles.join('');
+}
+
+/** Where no agent answers: what was up when it ended is so still, unless somebody has taken it down. */
+export function sayLeftBehind({ to, json }: Context, thrown: unknown): void {
+  const { socket } = asAgentError(thrown).detail;
+  if (json || typeof socket !== 'string') return;
+  for (const { name, peer, interface: link, since } of readTunnels(tunnelsFile(socket))) {
+    const old = age(Math.max(0, (Date.now() - since) / 1000));
+    const when = new Date(since).toISOString();
+    to.out(clean(`tunnel ${name} to ${peer} forwards on over ${link} with its key of ${when}, ${old} old`));
+    to.out('\n');
+  }
+}
