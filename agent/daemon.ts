@@ -1,4 +1,5 @@
 /** x0d: reads the configuration, builds the machines and joins them to the host world. A file of daemon/ is a part of that. */
+import { existsSync } from 'node:fs';
 import { hostname, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
 import { overridesOf } from './config/environment.ts';
@@ -32,6 +33,7 @@ import { readConfigFile } from './host/config-file.ts';
 import { Flusher } from './host/flusher.ts';
 import { nativeOrNone } from './host/native.ts';
 import { openState } from './host/state.ts';
+import { tunnelsFile } from './host/tunnel/memory.ts';
 import { Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { Metrics } from './report/metrics.ts';
@@ -313,7 +315,8 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   );
   if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
   join(past(agent));
-  if (started.tunnel.length > 0) join((await import('./daemon/tunnels.ts')).tunnels(started, agent));
+  if (started.tunnel.length > 0 || existsSync(tunnelsFile(started.report.socket)))
+    join((await import('./daemon/tunnels.ts')).tunnels(started, agent));
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

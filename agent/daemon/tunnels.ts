@@ -7,7 +7,7 @@ import { asAgentError } from '../core/errors.ts';
 import { SECOND } from '../core/time.ts';
 import { openLinks, type TunnelLinks } from '../host/tunnel/links.ts';
 import { tunnelsFile } from '../host/tunnel/memory.ts';
-import { Tunnels } from '../host/tunnel/tunnels.ts';
+import { removeOthers, Tunnels } from '../host/tunnel/tunnels.ts';
 import type { Degraded } from '../report/sources.ts';
 import type { Suite } from '../trust/suite.ts';
 import type { Agent, Part } from './part.ts';
@@ -36,6 +36,7 @@ export interface TunnelPart extends Part {
 
 export function tunnels(config: Config, agent: Agent): TunnelPart {
   const { log, native, now } = agent;
+  const file = tunnelsFile(config.report.socket);
   let running: Tunnels | null = null;
   let links: TunnelLinks | null = null;
   let trouble = 'there are no sessions with other routers, over which keys are agreed';
@@ -49,7 +50,7 @@ export function tunnels(config: Config, agent: Agent): TunnelPart {
       exchange: { own, suite: sessions.suite, request: (peer, body) => sessions.request(peer, body) },
       links,
       mesh: config.mesh.interface,
-      file: tunnelsFile(config.report.socket),
+      file,
       log,
       now,
       wall: () => Date.now(),
@@ -76,10 +77,15 @@ export function tunnels(config: Config, agent: Agent): TunnelPart {
     });
   }
 
+  removeOthers(file, config.tunnel, () => openLinks(native, log), log).catch((thrown) =>
+    log.warning(`a tunnel that is configured no longer is still there: ${asAgentError(thrown, 'E_TUNNEL').message}`),
+  );
+
   return {
     attach,
-    shows: { tunnels: () => running?.view() ?? [] },
+    shows: { tunnels: () => (config.tunnel.length === 0 ? null : (running?.view() ?? [])) },
     degraded() {
+      if (config.tunnel.length === 0) return [];
       if (running === null) return [{ part: 'tunnels', level: 'none', why: trouble }];
       return running.view().flatMap(({ name, state, since, trouble: why }): Degraded[] => {
         const interval = config.tunnel.find((tunnel) => tunnel.name === name)!.psk_interval;

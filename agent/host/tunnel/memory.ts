@@ -3,7 +3,7 @@
  * the interfaces are. From it an agent that starts knows how old the keys are that it finds; and while none runs, x0ctl
  * tells by it what forwards on. No secret is in it.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const FILE = 'tunnels.json';
@@ -45,8 +45,12 @@ function isRemembered(value: unknown): value is Remembered {
   );
 }
 
-/** There whole or not at all. */
+/** There whole or not at all, and not where there is no tunnel. */
 export function writeTunnels(file: string, tunnels: readonly Remembered[]): void {
+  if (tunnels.length === 0) {
+    rmSync(file, { force: true });
+    return;
+  }
   mkdirSync(dirname(file), { recursive: true });
   const draft = `${file}.new`;
   writeFileSync(draft, `${JSON.stringify({ tunnels })}\n`, { mode: 0o644 });

@@ -73,18 +73,10 @@ export class Tunnels {
     }
   }
 
-  /** Takes over what is there, removes what is configured no longer, begins. */
+  /** Takes over what is there, and begins. */
   async start(): Promise<void> {
-    const { file, links, log } = this.#options;
+    const { file } = this.#options;
     const remembered = file === null ? [] : readTunnels(file);
-    const names = new Set([...this.#ends.values()].map(({ name }) => name));
-    for (const { name, addresses } of remembered) {
-      if (names.has(name)) continue;
-      log.info(`tunnel ${name} is configured no longer and is removed`);
-      await links
-        .remove(name, addresses)
-        .catch((thrown) => log.warning(`tunnel ${name} is not removed: ${asAgentError(thrown).message}`));
-    }
     for (const end of this.#ends.values()) await end.start(remembered.find(({ name }) => name === end.name));
   }
 
@@ -120,6 +112,31 @@ export class Tunnels {
     } catch (thrown) {
       log.warning(`what tunnels there are cannot be written: ${asAgentError(thrown).message}`, { file });
     }
+  }
+}
+
+/** Takes down what was left by an agent before and is configured no longer. */
+export async function removeOthers(
+  file: string,
+  configured: readonly TunnelConfig[],
+  open: () => Promise<TunnelLinks>,
+  log: Log,
+): Promise<void> {
+  const remembered = readTunnels(file);
+  const others = remembered.filter(({ name }) => !configured.some((tunnel) => tunnel.name === name));
+  if (others.length === 0) return;
+  const links = await open();
+  try {
+    for (const { name, addresses } of others) {
+      log.info(`tunnel ${name} is configured no longer and is removed`);
+      await links.remove(name, addresses);
+    }
+    writeTunnels(
+      file,
+      remembered.filter((one) => !others.includes(one)),
+    );
+  } finally {
+    links.close();
   }
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -408,4 +408,27 @@ test('without the shim it starts, says what is lost, and ends as asked', { skip 
   agent.kill('SIGTERM');
   await agent.ended();
   assert.equal(agent.code, 0);
+});
+
+test('a tunnel on a router without sessions: shown as what it is, and no harm to the rest', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const tunnel =
+    "\nconfig tunnel 'home'\n\toption peer 'attic'\n\toption endpoint '192.0.2.1:51820'\n\toption mesh '1'\n";
+  appendFileSync(place.config, tunnel);
+  const agent = place.start();
+  await agent.isReady();
+  // What waits for nothing is joined after it is ready.
+  for (let tries = 0; (await place.ask('GET', '/tunnels')).body.tunnels === null; tries++) assert.ok(tries < 2000);
+  const { body } = await place.ask('GET', '/mesh/status');
+  const { degraded } = body.agent as { degraded: { part: string; level: string }[] };
+  assert.ok(
+    degraded.some(({ part, level }) => part === 'tunnels' && level === 'none'),
+    JSON.stringify(degraded),
+  );
+  const { body: shown } = await place.ask('GET', '/config');
+  assert.equal((shown.config as Record<string, { psk_interval?: number }>)['tunnel.home']?.psk_interval, 120);
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0, agent.said);
 });

@@ -1,6 +1,6 @@
 /** The host's side: keys, conversation, what is kept and what is not, over a kernel that only notes what it was given. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -13,7 +13,7 @@ import type { WireguardDevice } from '../../../agent/host/netlink/wireguard.ts';
 import { provider } from '../../../agent/host/openssl.ts';
 import type { Raise, TunnelLinks } from '../../../agent/host/tunnel/links.ts';
 import { readTunnels, tunnelsFile, writeTunnels } from '../../../agent/host/tunnel/memory.ts';
-import { Tunnels } from '../../../agent/host/tunnel/tunnels.ts';
+import { removeOthers, Tunnels } from '../../../agent/host/tunnel/tunnels.ts';
 import { standardSuite } from '../../../agent/trust/suite.ts';
 import type { Slot } from '../../../agent/tunnel/message.ts';
 
@@ -235,14 +235,30 @@ test('the next agent takes over what it finds, with the age of its key', async (
   );
 });
 
-test('what is configured no longer is removed; what is no tunnel of ours is not touched', async (t) => {
+test('what is configured no longer is removed, once; nothing is opened where there is nothing of that', async (t) => {
   const sites = new Sites(t);
-  const gone = { name: 'gone', peer: 'x', interface: 'wga-gone', key: 'k', since: 1, addresses: ['10.0.0.1'] };
-  writeTunnels(join(sites.directory, '0.json'), [gone]);
-  await sites.start(0);
-  assert.deepEqual(sites.wires[0].removed, ['gone']);
-  await sites.start(1);
-  assert.deepEqual(sites.wires[1].removed, []);
+  const file = join(sites.directory, '0.json');
+  const one = { name: 'gone', peer: 'x', interface: 'wga-gone', key: 'k', since: 1, addresses: ['10.0.0.1'] };
+  const log = new Log('error', () => {});
+  let opened = 0;
+  const open = async () => {
+    opened += 1;
+    return sites.wires[0];
+  };
+  const configured = [{ ...STOCK, name: 'home' }];
+  await removeOthers(file, configured, open, log);
+  writeTunnels(file, [{ ...one, name: 'home' }]);
+  await removeOthers(file, configured, open, log);
+  assert.equal(opened, 0);
+  writeTunnels(file, [one, { ...one, name: 'home' }]);
+  for (let run = 0; run < 2; run++) await removeOthers(file, configured, open, log);
+  assert.deepEqual([opened, sites.wires[0].removed], [1, ['gone']]);
+  assert.deepEqual(
+    readTunnels(file).map(({ name }) => name),
+    ['home'],
+  );
+  await removeOthers(file, [], open, log);
+  assert.ok(!existsSync(file));
 });
 
 test('the kernel refuses: said why, and tried again', async (t) => {
