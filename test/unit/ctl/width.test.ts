@@ -195,6 +195,7 @@ const LINES: Readonly<Record<string, readonly string[][]>> = {
   join: [['TEXT', '--seconds', '1']],
   xdp: [[]],
   probes: [[]],
+  tunnels: [[]],
   'bpf explain': [['mesh'], ['pass']],
   'config check': [['FILE']],
   'config migrate': [['FILE']],
