@@ -15,7 +15,7 @@ import { profileText } from '../../../agent/ctl/views.ts';
 import { hear } from '../../../agent/host/http.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import type { Sources } from '../../../agent/report/sources.ts';
-import { BEACON, DESK, ENTRIES, FAULT, meshOfThree, sources } from '../report/fixture.ts';
+import { BEACON, DESK, ENTRIES, FAULT, meshOfThree, PEER, sources } from '../report/fixture.ts';
 
 const COLUMNS = 80;
 
@@ -107,6 +107,12 @@ function agentOf({ node, interface: name, words }: Names): Sources {
         radio: station,
       })),
     }),
+    peers: {
+      view: () => [{ ...PEER, id: `spiffe://x0tta6bl4.mesh/router/${node}`, node, address: `fe80::1%${name}` }],
+      halfOpen: 9,
+      ask: () => '',
+      answer: () => null,
+    },
     trust: {
       ...DESK,
       view: () => ({ ...DESK.view()!, id: `spiffe://x0tta6bl4.mesh/router/${node}`, trouble: words, suite: words }),
@@ -184,6 +190,7 @@ const LINES: Readonly<Record<string, readonly string[][]>> = {
   'heal kick': [[], ['02:00:00:00:00:0c']],
   'record list': [[]],
   'mesh members': [[]],
+  peers: [[]],
   invite: [[], ['NAME']],
   join: [['TEXT', '--seconds', '1']],
   xdp: [[]],

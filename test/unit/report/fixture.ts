@@ -162,7 +162,7 @@ export const DESK: TrustDesk = {
   items: () => [{ kind: 'bundle', bytes: new Uint8Array(4), hash: 'ef'.repeat(16) }],
 };
 
-const PEER: PeerView = {
+export const PEER: PeerView = {
   id: 'spiffe://x0tta6bl4.mesh/router/attic',
   node: 'attic',
   address: 'fe80::1%bat0',
