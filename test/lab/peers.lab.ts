@@ -54,8 +54,9 @@ async function line(): Promise<void> {
     await program('ip', ['netns', 'exec', nsOf(n), 'sysctl', '-qw', 'net.ipv6.conf.bat0.disable_ipv6=0']);
   // A line at first: the far one is let in through the one between.
   await mesh.cut(mesh.links[2]!);
-  const config = { mesh: { key: 'the key of this mesh' } };
-  const agents = await startAgents([0, 1, 2], { config });
+  // Starting three runtimes and their cryptography on one busy CPU takes its time.
+  const options = { config: { mesh: { key: 'the key of this mesh' } }, readyMs: 60_000 };
+  const agents = await startAgents([0, 1, 2], options);
   const [attic, hall, shed] = agents as [Agent, Agent, Agent];
 
   await check('a router without an identity has no sessions, and loads nothing for them', async () => {
@@ -117,7 +118,7 @@ async function line(): Promise<void> {
   });
   await check('an agent that starts anew has its sessions back', async () => {
     await stopAgents([hall]);
-    const [again] = (await startAgents([1], { config })) as [Agent];
+    const [again] = (await startAgents([1], options)) as [Agent];
     agents[1] = again;
     await withSessions(again, ['attic'], 60_000);
   });
