@@ -26,23 +26,23 @@ const MOST_NAMES = 65536;
 /* methods:begin */
 /* Written by tools/generate.ts from tools/luci/methods.ts. */
 const METHODS = {
-	status: {"method":"GET","path":"/mesh/status","args":[]},
-	nodes: {"method":"GET","path":"/mesh/nodes","args":[]},
-	links: {"method":"GET","path":"/mesh/links","args":[]},
-	gateways: {"method":"GET","path":"/mesh/gateways","args":[]},
-	topology: {"method":"GET","path":"/mesh/topology","args":[]},
-	history: {"method":"GET","path":"/mesh/history","args":[]},
-	beacon: {"method":"GET","path":"/mesh/beacon","args":[]},
-	heal_log: {"method":"GET","path":"/heal/log","args":[{"name":"limit","type":"integer","goes":"query"},{"name":"since","type":"integer","goes":"query"}]},
-	explain: {"method":"GET","path":"/heal/explain/","args":[{"name":"fault","type":"string","goes":"path","required":true}]},
-	heal_mode: {"method":"GET","path":"/heal/classes","args":[]},
-	config_check: {"method":"POST","path":"/config/check","args":[{"name":"text","type":"string","goes":"body","required":true},{"name":"file","type":"string","goes":"body","required":false}]},
-	identity: {"method":"GET","path":"/mesh/identity","args":[]},
-	names: {"args":[]},
-	set_heal_mode: {"method":"POST","path":"/heal/mode","args":[{"name":"mode","type":"string","goes":"body","required":true},{"name":"class","type":"string","goes":"body","required":false}]},
-	invite: {"method":"POST","path":"/trust/invite","args":[{"name":"node","type":"string","goes":"body","required":false},{"name":"seconds","type":"integer","goes":"body"}]},
-	diag: {"args":[{"name":"step","type":"string","goes":"body","required":true}]},
-	service: {"args":[{"name":"action","type":"string","goes":"body","required":true}]}
+	status: ["GET","/mesh/status"],
+	nodes: ["GET","/mesh/nodes"],
+	links: ["GET","/mesh/links"],
+	gateways: ["GET","/mesh/gateways"],
+	topology: ["GET","/mesh/topology"],
+	history: ["GET","/mesh/history"],
+	beacon: ["GET","/mesh/beacon"],
+	heal_log: ["GET","/heal/log",["limit","integer","query"],["since","integer","query"]],
+	explain: ["GET","/heal/explain/",["fault","string","path",1]],
+	heal_mode: ["GET","/heal/classes"],
+	config_check: ["POST","/config/check",["text","string","body",1],["file","string","body"]],
+	identity: ["GET","/mesh/identity"],
+	names: [0,0],
+	set_heal_mode: ["POST","/heal/mode",["mode","string","body",1],["class","string","body"]],
+	invite: ["POST","/trust/invite",["node","string","body"],["seconds","integer","body"]],
+	diag: [0,0,["step","string","body",1]],
+	service: [0,0,["action","string","body",1]]
 };
 /* methods:end */
 
@@ -304,11 +304,12 @@ const methods = {};
 
 for (let name, row in METHODS) {
 	const args = {};
+	const known = map(slice(row, 2), arg => ({ name: arg[0], type: arg[1], goes: arg[2], required: !!arg[3] }));
 
-	for (let arg in row.args)
+	for (let arg in known)
 		args[arg.name] = arg.type == 'integer' ? 32 : 'text';
 
-	methods[name] = { args, call: own[name] ?? asking(row) };
+	methods[name] = { args, call: own[name] ?? asking({ method: row[0], path: row[1], args: known }) };
 }
 
 return { x0tta6bl4: methods };
