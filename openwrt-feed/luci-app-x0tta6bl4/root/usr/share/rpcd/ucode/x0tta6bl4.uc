@@ -1,10 +1,5 @@
 #!/usr/bin/env ucode
-/*
- * The agent as ubus object `x0tta6bl4`. Each method is one HTTP request over the agent's control socket; rpcd waits
- * meanwhile, so the time is short. What only reads goes over a connection that is kept while the agent likes, which spares
- * it the making of one for each call. What goes wrong is answered as { error: { code, message } }.
- * Who may call what is rpcd's business: /usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json.
- */
+/* The agent as ubus object `x0tta6bl4`, over its control socket. rpcd waits meanwhile, so the time is short. */
 'use strict';
 
 import * as socket from 'socket';
@@ -55,7 +50,6 @@ function now() {
 	return at[0] * 1000 + at[1] / 1000000;
 }
 
-/* Where the agent listens: report.socket. */
 function address() {
 	try {
 		return require('uci').cursor().get('x0tta6bl4', 'report', 'socket') ?? SOCKET;
@@ -95,7 +89,6 @@ function send(connection, text, until) {
 	return true;
 }
 
-/* The bytes of the answer after its head, or null where it did not come in time, whole, and small enough. */
 function receive(connection, until) {
 	let text = '', head = -1, total = null;
 
@@ -132,7 +125,7 @@ function receive(connection, until) {
 	}
 }
 
-/* What was asked over last, for the next one who reads. */
+/* Kept for the next one who reads: the agent need not make one for each call. */
 let kept = null;
 
 function exchange(connection, ask, until) {
@@ -141,7 +134,6 @@ function exchange(connection, ask, until) {
 		: failed('E_SOCKET', 'the agent did not take the request');
 }
 
-/* Over the kept connection, if it is one to there and the agent has not ended it; null where it has to be a new one. */
 function again(path, ask, until) {
 	if (kept == null)
 		return null;
@@ -204,7 +196,6 @@ function usage(name, expected) {
 	return failed('E_USAGE', `${name}: expected ${expected}`);
 }
 
-/* Asks the agent what the row says, with the arguments in their places. */
 function asking(row) {
 	return function (req) {
 		const body = {}, query = [];
@@ -239,7 +230,6 @@ function asking(row) {
 	};
 }
 
-/* What people call routers, as batctl knows it: a line each of an address and a name. */
 function names() {
 	const found = {};
 	const file = open(BAT_HOSTS, 'r');
