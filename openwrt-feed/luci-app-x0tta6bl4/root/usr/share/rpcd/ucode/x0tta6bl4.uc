@@ -8,13 +8,10 @@ import { open, readfile, stat, unlink } from 'fs';
 const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
 const INIT = '/etc/init.d/x0tta6bl4';
 const BAT_HOSTS = '/etc/bat-hosts';
-/* Readable for root only; gone with a reboot. */
 const ARCHIVE = '/var/run/x0tta6bl4/diag.tar.gz';
-/* Milliseconds for connecting, and for all of a request. */
 const CONNECT_MS = 500;
 const ANSWER_MS = 2500;
 const START_MS = 8000;
-/* ubus carries a MiB at most. */
 const MOST_BYTES = 900000;
 const MOST_NAMES = 65536;
 
