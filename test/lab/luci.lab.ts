@@ -26,7 +26,7 @@ import { Server } from '../luci/server.ts';
 
 export const name = 'luci';
 
-const SHOTS = process.env.X0_SHOTS;
+const SHOTS = process.env.X0_SHOTS || undefined;
 const REAL = process.env.X0_LUCI !== undefined;
 const VIEWS = ['status', 'map', 'repairs', 'settings', 'join'] as const;
 const HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
@@ -620,6 +620,11 @@ async function realAgent(stage: Stage, config: string): Promise<void> {
       const told = (await plugin!.call('status')) as { heal: { mode: string } };
       assert.equal(told.heal.mode, 'observe');
       await status.close();
+    });
+    await check(report, 'a real agent without identities says so in Join', async () => {
+      const join = await open(here, 'join');
+      assert.match(await seen(join, '[role=alert]'), /no identities yet/);
+      await join.close();
     });
     await check(report, 'the real agent judges the settings', async () => {
       const told = (await plugin!.call('config_check', { text: "config heal 'heal'\n\toption mode 'x'\n" })) as {

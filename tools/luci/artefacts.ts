@@ -13,14 +13,14 @@ const BEGIN = '/* methods:begin */';
 const END = '/* methods:end */';
 export const LANGUAGES = ['de', 'ru'] as const;
 
-/** The rows of methods.ts as the plugin has them, between its two marks. */
+/** The rows of methods.ts as the plugin has them, between its two marks: verb, path, and for each argument its members. */
 function plugin(old: string | undefined): string {
   const begin = old?.indexOf(BEGIN) ?? -1;
   const end = old?.indexOf(END) ?? -1;
   if (begin < 0 || end < begin) throw new Error(`needs a line ${BEGIN} and, below it, a line ${END}`);
   const rows = METHODS.map(({ name, ask, args }) => {
-    const row = { ...(ask !== undefined && { method: ask[0], path: ask[1] }), args };
-    return `\t${name}: ${JSON.stringify(row)}`;
+    const rows = args.map((arg) => [arg.name, arg.type, arg.goes, ...(arg.required === true ? [1] : [])]);
+    return `\t${name}: ${JSON.stringify([...(ask ?? [0, 0]), ...rows])}`;
   });
   const table = `/* Written by tools/generate.ts from tools/luci/methods.ts. */\nconst METHODS = {\n${rows.join(',\n')}\n};`;
   return `${old!.slice(0, begin + BEGIN.length)}\n${table}\n${old!.slice(end)}`;
@@ -77,11 +77,11 @@ function optionText(section: string, name: string, option: Option): string {
     ...(option.choices ? [`choices: [ ${option.choices.map(quoted).join(', ')} ]`] : []),
     ...(option.range ? [`min: ${option.range[0]}, max: ${option.range[1]}`] : []),
     ...(option.unit ? [`unit: ${quoted(option.unit)}`] : []),
-    ...(option.apply === 'restart' ? ['restart: true'] : []),
   ];
   const title = quoted(titleOf(`${section}.${name}`, name));
   const extra = more.length > 0 ? `, { ${more.join(', ')} }` : '';
-  return `\to(${quoted(name)}, ${quoted(option.kind)}, _(${title}), _(${quoted(option.help)})${extra})`;
+  const make = option.apply === 'restart' ? 'late' : 'live';
+  return `\t${make}(${quoted(name)}, ${quoted(option.kind)}, _(${title}), _(${quoted(option.help)})${extra})`;
 }
 
 /** The schema for settings.js. */
@@ -96,7 +96,8 @@ function options(): string {
     "'use strict';",
     "'require baseclass';",
     '',
-    'const o = (name, kind, title, help, more) => ({ name, kind, title, help, ...more });',
+    'const live = (name, kind, title, help, more) => ({ name, kind, title, help, ...more });',
+    'const late = (...row) => ({ ...live(...row), restart: true });',
     '',
     `return baseclass.extend({ sections: () => [ ${sections.join(', ')} ] });`,
     '',

@@ -173,9 +173,9 @@ test('another encoder writes the same, modules, mask and all', () => {
 });
 
 test('what is too long for M takes L, and what is too long for that none', () => {
-  assert.ok(qr.encode('x'.repeat(2331))!.length === 177);
-  assert.ok(qr.encode('x'.repeat(2953))!.length === 177);
-  assert.equal(qr.encode('x'.repeat(2954)), null);
+  assert.ok(qr.encode('x'.repeat(997))!.length === 117);
+  assert.ok(qr.encode('x'.repeat(1273))!.length === 117);
+  assert.equal(qr.encode('x'.repeat(1274)), null);
 });
 
 test('the path draws every dark module once, inside its quiet zone', () => {

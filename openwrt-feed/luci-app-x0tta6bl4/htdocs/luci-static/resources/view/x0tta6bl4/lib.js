@@ -178,16 +178,15 @@ function levelWord(level) {
 	return [ _('not known'), _('bad'), _('poor'), _('fair'), _('good'), _('excellent') ][level];
 }
 
-/* A level as a word, with as many bars as it has, in its colour. */
-function badge(level) {
+/* A level as a word or what else is to be read, with as many bars as it has, in its colour. */
+function badge(level, words) {
 	const bars = [ 1, 2, 3, 4, 5 ].map(n => el('svg:rect', {
-		x: n * 3 - 2, y: 11 - n * 2, width: 2, height: n * 2 + 1, rx: 0.5,
-		'class': n <= level ? 'x0-on' : 'x0-off'
+		x: n * 3 - 2, y: 11 - n * 2, width: 2, height: n * 2 + 1, 'class': n <= level ? 'x0-on' : 'x0-off'
 	}));
 
-	return el('span', { 'class': 'x0-badge x0-q' + level }, [
+	return el('span', { 'class': 'x0-badge x0-q' + level, title: levelWord(level) }, [
 		el('svg:svg', { viewBox: '0 0 16 12', width: 20, height: 15, 'aria-hidden': 'true' }, bars),
-		el('span', {}, levelWord(level))
+		el('span', {}, words || levelWord(level))
 	]);
 }
 

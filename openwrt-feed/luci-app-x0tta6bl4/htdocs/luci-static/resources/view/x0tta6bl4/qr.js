@@ -5,20 +5,16 @@
 'use strict';
 'require baseclass';
 
-/* For each version from 1 on: error correction codewords of a block, and the number of blocks. */
+/* For each version from 1 to 25, which a phone still reads from a screen: error correction codewords of a block, and blocks. */
 const SIZES = {
 	M: {
-		each: [ 10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26, 26, 26, 26, 28, 28, 28, 28, 28,
-			28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28 ],
-		blocks: [ 1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16, 17, 17, 18, 20, 21, 23, 25, 26, 28,
-			29, 31, 33, 35, 37, 38, 40, 43, 45, 47, 49 ],
+		each: [ 10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26, 26, 26, 26, 28, 28, 28, 28 ],
+		blocks: [ 1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16, 17, 17, 18, 20, 21 ],
 		bits: 0
 	},
 	L: {
-		each: [ 7, 10, 15, 20, 26, 18, 20, 24, 30, 18, 20, 24, 26, 30, 22, 24, 28, 30, 28, 28, 28, 28, 30, 30, 26, 28,
-			30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30 ],
-		blocks: [ 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 4, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 12, 12, 12, 13, 14, 15, 16,
-			17, 18, 19, 19, 20, 21, 22, 24, 25 ],
+		each: [ 7, 10, 15, 20, 26, 18, 20, 24, 30, 18, 20, 24, 26, 30, 22, 24, 28, 30, 28, 28, 28, 28, 30, 30, 26 ],
+		blocks: [ 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 4, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 12 ],
 		bits: 1
 	}
 };
@@ -78,7 +74,7 @@ function alignments(version) {
 		return [];
 
 	const count = Math.floor(version / 7) + 2;
-	const step = version == 32 ? 26 : Math.ceil((version * 4 + 4) / (count * 2 - 2)) * 2;
+	const step = Math.ceil((version * 4 + 4) / (count * 2 - 2)) * 2;
 	const found = [ 6 ];
 
 	for (let at = version * 4 + 10; found.length < count; at -= step)
@@ -288,7 +284,7 @@ return baseclass.extend({
 		const bytes = new TextEncoder().encode(text);
 
 		for (const level of [ SIZES.M, SIZES.L ]) {
-			for (let version = 1; version <= 40; version++) {
+			for (let version = 1; version <= SIZES.M.each.length; version++) {
 				const room = capacity(version) - level.each[version - 1] * level.blocks[version - 1];
 
 				if (bytes.length + (version < 10 ? 2 : 3) <= room)

@@ -125,12 +125,7 @@ function signal(radio) {
 	const dbm = radio.signalDbm;
 	const level = dbm >= -60 ? 5 : dbm >= -67 ? 4 : dbm >= -74 ? 3 : dbm >= -80 ? 2 : 1;
 
-	return el('span', { 'class': 'x0-signal', title: lib.levelWord(level) }, [
-		el('svg:svg', { viewBox: '0 0 16 12', width: 20, height: 15, 'aria-hidden': 'true', 'class': 'x0-q' + level },
-			[ 1, 2, 3, 4, 5 ].map(n => el('svg:rect', { x: n * 3 - 2, y: 11 - n * 2, width: 2, height: n * 2 + 1,
-				'class': n <= level ? 'x0-on' : 'x0-off' }))),
-		el('span', {}, _('%d dBm').format(dbm))
-	]);
+	return lib.badge(level, _('%d dBm').format(dbm));
 }
 
 function percent(share) {

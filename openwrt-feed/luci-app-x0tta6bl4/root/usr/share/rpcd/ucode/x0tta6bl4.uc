@@ -1,10 +1,5 @@
 #!/usr/bin/env ucode
-/*
- * The agent as ubus object `x0tta6bl4`. Each method is one HTTP request over the agent's control socket; rpcd waits
- * meanwhile, so the time is short. What only reads goes over a connection that is kept while the agent likes, which spares
- * it the making of one for each call. What goes wrong is answered as { error: { code, message } }.
- * Who may call what is rpcd's business: /usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json.
- */
+/* The agent as ubus object `x0tta6bl4`, over its control socket. rpcd waits meanwhile, so the time is short. */
 'use strict';
 
 import * as socket from 'socket';
@@ -13,36 +8,33 @@ import { open, readfile, stat, unlink } from 'fs';
 const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
 const INIT = '/etc/init.d/x0tta6bl4';
 const BAT_HOSTS = '/etc/bat-hosts';
-/* Readable for root only; gone with a reboot. */
 const ARCHIVE = '/var/run/x0tta6bl4/diag.tar.gz';
-/* Milliseconds for connecting, and for all of a request. */
 const CONNECT_MS = 500;
 const ANSWER_MS = 2500;
 const START_MS = 8000;
-/* ubus carries a MiB at most. */
 const MOST_BYTES = 900000;
 const MOST_NAMES = 65536;
 
 /* methods:begin */
 /* Written by tools/generate.ts from tools/luci/methods.ts. */
 const METHODS = {
-	status: {"method":"GET","path":"/mesh/status","args":[]},
-	nodes: {"method":"GET","path":"/mesh/nodes","args":[]},
-	links: {"method":"GET","path":"/mesh/links","args":[]},
-	gateways: {"method":"GET","path":"/mesh/gateways","args":[]},
-	topology: {"method":"GET","path":"/mesh/topology","args":[]},
-	history: {"method":"GET","path":"/mesh/history","args":[]},
-	beacon: {"method":"GET","path":"/mesh/beacon","args":[]},
-	heal_log: {"method":"GET","path":"/heal/log","args":[{"name":"limit","type":"integer","goes":"query"},{"name":"since","type":"integer","goes":"query"}]},
-	explain: {"method":"GET","path":"/heal/explain/","args":[{"name":"fault","type":"string","goes":"path","required":true}]},
-	heal_mode: {"method":"GET","path":"/heal/classes","args":[]},
-	config_check: {"method":"POST","path":"/config/check","args":[{"name":"text","type":"string","goes":"body","required":true},{"name":"file","type":"string","goes":"body","required":false}]},
-	identity: {"method":"GET","path":"/mesh/identity","args":[]},
-	names: {"args":[]},
-	set_heal_mode: {"method":"POST","path":"/heal/mode","args":[{"name":"mode","type":"string","goes":"body","required":true},{"name":"class","type":"string","goes":"body","required":false}]},
-	invite: {"method":"POST","path":"/trust/invite","args":[{"name":"node","type":"string","goes":"body","required":false},{"name":"seconds","type":"integer","goes":"body"}]},
-	diag: {"args":[{"name":"step","type":"string","goes":"body","required":true}]},
-	service: {"args":[{"name":"action","type":"string","goes":"body","required":true}]}
+	status: ["GET","/mesh/status"],
+	nodes: ["GET","/mesh/nodes"],
+	links: ["GET","/mesh/links"],
+	gateways: ["GET","/mesh/gateways"],
+	topology: ["GET","/mesh/topology"],
+	history: ["GET","/mesh/history"],
+	beacon: ["GET","/mesh/beacon"],
+	heal_log: ["GET","/heal/log",["limit","integer","query"],["since","integer","query"]],
+	explain: ["GET","/heal/explain/",["fault","string","path",1]],
+	heal_mode: ["GET","/heal/classes"],
+	config_check: ["POST","/config/check",["text","string","body",1],["file","string","body"]],
+	identity: ["GET","/mesh/identity"],
+	names: [0,0],
+	set_heal_mode: ["POST","/heal/mode",["mode","string","body",1],["class","string","body"]],
+	invite: ["POST","/trust/invite",["node","string","body"],["seconds","integer","body"]],
+	diag: [0,0,["step","string","body",1]],
+	service: [0,0,["action","string","body",1]]
 };
 /* methods:end */
 
@@ -55,7 +47,6 @@ function now() {
 	return at[0] * 1000 + at[1] / 1000000;
 }
 
-/* Where the agent listens: report.socket. */
 function address() {
 	try {
 		return require('uci').cursor().get('x0tta6bl4', 'report', 'socket') ?? SOCKET;
@@ -95,7 +86,6 @@ function send(connection, text, until) {
 	return true;
 }
 
-/* The bytes of the answer after its head, or null where it did not come in time, whole, and small enough. */
 function receive(connection, until) {
 	let text = '', head = -1, total = null;
 
@@ -132,7 +122,7 @@ function receive(connection, until) {
 	}
 }
 
-/* What was asked over last, for the next one who reads. */
+/* Kept for the next one who reads: the agent need not make one for each call. */
 let kept = null;
 
 function exchange(connection, ask, until) {
@@ -141,7 +131,6 @@ function exchange(connection, ask, until) {
 		: failed('E_SOCKET', 'the agent did not take the request');
 }
 
-/* Over the kept connection, if it is one to there and the agent has not ended it; null where it has to be a new one. */
 function again(path, ask, until) {
 	if (kept == null)
 		return null;
@@ -204,7 +193,6 @@ function usage(name, expected) {
 	return failed('E_USAGE', `${name}: expected ${expected}`);
 }
 
-/* Asks the agent what the row says, with the arguments in their places. */
 function asking(row) {
 	return function (req) {
 		const body = {}, query = [];
@@ -239,7 +227,6 @@ function asking(row) {
 	};
 }
 
-/* What people call routers, as batctl knows it: a line each of an address and a name. */
 function names() {
 	const found = {};
 	const file = open(BAT_HOSTS, 'r');
@@ -304,11 +291,12 @@ const methods = {};
 
 for (let name, row in METHODS) {
 	const args = {};
+	const known = map(slice(row, 2), arg => ({ name: arg[0], type: arg[1], goes: arg[2], required: !!arg[3] }));
 
-	for (let arg in row.args)
+	for (let arg in known)
 		args[arg.name] = arg.type == 'integer' ? 32 : 'text';
 
-	methods[name] = { args, call: own[name] ?? asking(row) };
+	methods[name] = { args, call: own[name] ?? asking({ method: row[0], path: row[1], args: known }) };
 }
 
 return { x0tta6bl4: methods };
