@@ -139,9 +139,14 @@ export class Ledger implements Revocations {
     const bundle = this.#read(statement.body);
     if (bundle === null || !this.#isSignedBy(statement, bundle))
       throw new AgentError('E_SVID', "the trust bundle does not bear its owner's signature");
+    if (this.#bundle?.trustDomain !== bundle.trustDomain) {
+      this.#stewards.clear();
+      this.#revocations.clear();
+    }
     this.#bundles.splice(0);
     this.#bundles.push(item('bundle', bytes));
     this.#bundle = bundle;
+    this.#count();
   }
 
   /** Takes one item in. Answers whether it is new and holds; what does not hold says why. Never throws. */

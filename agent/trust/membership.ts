@@ -54,8 +54,12 @@ export { OWN } from './words.ts';
 
 /** Where a message of a joining came from that no member passed on. */
 const AIR = 'air';
+/** A steward's own certificate is for the owner to renew, who wants to be told early. */
+const STEWARD_ENDS_MS = 30 * 24 * 3_600_000;
 const ANSWER_TIME: Nanos = 10 * SECOND;
 const RETRY: Nanos = 30 * SECOND;
+/** The least time between two renewals. */
+const LEAST_LIFE: Nanos = 60 * SECOND;
 const LONGEST_RETRY: Nanos = 600 * SECOND;
 const JOIN_RETRY: Nanos = 5 * SECOND;
 const UNKNOWN_TRIES = 4;
@@ -116,6 +120,8 @@ export class Membership {
   #joining: Joining | null = null;
   #joinTrouble = '';
   #renewAt: Nanos = NEVER;
+  /** When the certificate in use came. */
+  #renewedAt: Nanos = Number.NEGATIVE_INFINITY;
   #retry: Nanos = RETRY;
   #warnAt: Nanos = NEVER;
   #pruneAt: Nanos = NEVER;
@@ -411,7 +417,8 @@ export class Membership {
     const life = mine.notAfter - mine.notBefore;
     const spread = (Number.parseInt(this.#key.slice(0, 4), 16) / 0xffff) * (life / 8);
     const due = mine.notBefore + life / 2 + spread;
-    const wait = Math.max(0, due - this.#wall()) * MS;
+    // What nears its issuer's end gets ever shorter certificates: then not ever more often.
+    const wait = Math.max(0, (due - this.#wall()) * MS, this.#renewedAt + LEAST_LIFE - this.#now);
     const isVoid = this.#isVoid(mine);
     const earliest = this.#renewAt === NEVER ? this.#now : Math.min(this.#renewAt, this.#now + wait);
     this.#renewAt = isVoid || wait === 0 ? Math.max(this.#now, earliest) : this.#now + wait;
@@ -468,11 +475,15 @@ export class Membership {
   }
 
   #trouble(state: TrustView['state'], now: Nanos): string {
-    if (state === 'revoked') return 'this router was revoked: it needs new keys and an invitation to come back';
+    if (state === 'revoked')
+      return 'this router was revoked: it comes back with new keys (stop the agent, remove identity.key) and an invitation';
     if (state === 'ended') return 'the certificate has ended and so has its grace: nobody believes this router';
     if (state === 'late')
       return 'the certificate has ended and no steward renews it: it is believed for its grace only';
     if (this.#graceMs(now) > 0) return 'no steward has renewed the certificate in time';
+    const ends = this.#stewardship.authority?.certificate.notAfter ?? Number.POSITIVE_INFINITY;
+    if (ends < this.#calendar.now(now) + STEWARD_ENDS_MS)
+      return `this steward may admit and renew until ${new Date(ends).toISOString()} only: x0ctl mesh steward self`;
     return this.#joinTrouble;
   }
 
@@ -517,7 +528,10 @@ export class Membership {
     const node = this.#nodeName();
     const one = { node, spki, identity: this.#identity, agreement: this.#keys.agreement.publicKey };
     const chain = issueRouter(this.#tools, by, one, { wallMs: this.#wall(), lifeMs: this.#settings.lifeMs });
-    this.#replace(salt, chain);
+    if (!this.#replace(salt, chain)) {
+      this.#again();
+      return;
+    }
     this.#stewardship.issued(this.#key, node, chain, '');
   }
 
@@ -552,6 +566,7 @@ export class Membership {
       this.#keep('own', kept.join(' '), true);
       this.#show(mine);
       this.#renewAt = NEVER;
+      this.#renewedAt = this.#now;
       this.#plan();
       this.#log('info', 'a new certificate is in use', { id: mine.id, ends: new Date(mine.notAfter).toISOString() });
       return true;

@@ -74,8 +74,12 @@ export class Stewardship {
 
   /** Throws E_FORBIDDEN. */
   authorised(what: string): Authority {
-    if (this.#authority !== null) return this.#authority;
-    throw new AgentError('E_FORBIDDEN', `only a steward may ${what}: the owner makes one with x0ctl mesh steward`);
+    const by = this.#authority;
+    if (by === null)
+      throw new AgentError('E_FORBIDDEN', `only a steward may ${what}: the owner makes one with x0ctl mesh steward`);
+    if (by.certificate.notAfter < this.#office.wall())
+      throw new AgentError('E_FORBIDDEN', "the steward's certificate has ended: x0ctl mesh steward makes another");
+    return by;
   }
 
   members(): Member[] {

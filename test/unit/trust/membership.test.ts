@@ -437,6 +437,22 @@ test('a certificate of the future is refused by whoever knows the time', () => {
   assert.ok(!verdict.ok && verdict.reason === 'not-yet-valid');
 });
 
+test("a steward whose certificate nears its end says so, and past it admits nobody; the owner's word makes it one again", () => {
+  const mesh = new Mesh({ lifeMs: 7 * DAY, graceMs: DAY });
+  const founder = mesh.add('founder');
+  mesh.found(founder, 34 * DAY);
+  assert.equal(stateOf(mesh, founder).trouble, '');
+  mesh.pass(5 * DAY);
+  assert.match(stateOf(mesh, founder).trouble, /until 2026-12-25T12:00:00.000Z only: x0ctl mesh steward self/);
+  mesh.invite(founder);
+  mesh.pass(30 * DAY);
+  assert.throws(() => mesh.invite(founder), { code: 'E_FORBIDDEN', message: /has ended/ });
+  mesh.makeSteward(founder, founder);
+  mesh.invite(founder);
+  mesh.pass(MINUTE);
+  assert.equal(stateOf(mesh, founder).state, 'member');
+});
+
 test('names are one router only', () => {
   const { mesh, founder } = meshOf('kitchen');
   assert.throws(() => founder.machine.invite('kitchen', HOUR, mesh.now), {

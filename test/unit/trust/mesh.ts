@@ -113,10 +113,10 @@ export class Mesh {
   }
 
   /** Makes this router the first steward of a mesh. */
-  found(router: Router): void {
+  found(router: Router, lifeMs = 365 * DAY): void {
     const items: Loose[] = [
       makeBundle(this.owner, 1, [this.owner]),
-      makeSteward(tools, this.owner, router.machine.candidate(), { wallMs: this.wallMs }),
+      makeSteward(tools, this.owner, router.machine.candidate(), { wallMs: this.wallMs, lifeMs }),
     ];
     this.install(router, items);
     this.meet();
