@@ -59,14 +59,7 @@ const LENDABLE = ['origInterval', 'aggregatedOgms'] as const satisfies readonly 
 /** Silence that loss alone may bring about is no invention. */
 const LOSSY = 0.03;
 
-const CLOSED: ReadonlySet<Decision['step']> = new Set([
-  'verified',
-  'rolled-back',
-  'failed',
-  'dropped',
-  'over',
-  'done',
-]);
+const CLOSED: ReadonlySet<Decision['step']> = new Set(['verified', 'rolled-back', 'failed', 'dropped', 'over', 'done']);
 
 interface Record {
   readonly plans: Nanos[];
