@@ -237,6 +237,21 @@ test('a gateway without a way out stands down where there is another, and comes 
   assert.equal(alone.kernel.settings.gwMode, 'server', 'the only one stays');
 });
 
+test('what stays in force for days keeps no other repair of the router waiting', () => {
+  const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
+  const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
+  const story = new Story({}, { settings, gateways: [other] }).settle();
+  story.act('gateway-no-upstream');
+  story.act('config-drift');
+  story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+  story.run(200);
+  assert.equal(story.kernel.settings.gwMode, 'off');
+  drift(story);
+  story.run(60);
+  assert.ok(story.steps('config-drift').includes('verified restore'), story.steps('config-drift').join());
+  assert.equal(story.kernel.settings.gwMode, 'off');
+});
+
 test('of two routers that see a storm the lower address acts first, the other only if that did not help', () => {
   const storm = (story: Story, other: string) => {
     story.act('broadcast-storm');
