@@ -49,6 +49,14 @@ const IMPURE: readonly (readonly [RegExp, string])[] = [
   [/\bfetch\(|\bconsole\./, 'does I/O'],
 ];
 
+/**
+ * What the twin runs comes out the same on every engine. Square roots are rounded alike everywhere (IEEE 754), and powers of
+ * two are exact.
+ */
+const ROUNDED =
+  /\bMath\.(a?(cos|sin|tan)h?|atan2|cbrt|exp|expm1|hypot|log(10|1p|2)?|pow)\b|(?<!(^|[^\w.])2) \*\* |\*\*=|\bMath\b(?!\.\w)/m;
+const REPEATABLE = new Set(['core', 'heal', 'mesh', 'record', 'twin']);
+
 interface Import {
   readonly line: number;
   readonly typeOnly: boolean;
@@ -87,6 +95,8 @@ export function checkStructure(root: string): string[] {
     }
     const addon = text.search(/\bcreateRequire\b|\bdlopen\b/);
     if (addon >= 0 && !(path in ADDONS)) say(lineOf(text, addon), 'loads native code, which only host/native.ts does');
+    const rounded = REPEATABLE.has(roomOf(path)) ? text.search(ROUNDED) : -1;
+    if (rounded >= 0) say(lineOf(text, rounded), 'an engine may round that as it likes: core/math.ts does not');
     if (layer !== 'core' && layer !== 'machine') continue;
     for (const [pattern, what] of IMPURE) {
       const at = text.search(pattern);

@@ -83,7 +83,7 @@ export interface Mark {
 
 /** Something learned that outlasts a restart; the value is its machine's own JSON. */
 export interface Memory {
-  readonly kind: 'repair' | 'earned' | 'class-mode' | 'trust';
+  readonly kind: 'repair' | 'earned' | 'class-mode' | 'restarted' | 'trust';
   readonly key: string;
   readonly value: string;
 }

@@ -1,6 +1,6 @@
 /** `x0ctl twin`: scenarios in the twin, and questions about the mesh of a running agent. */
-import { readFileSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { statSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
@@ -11,6 +11,7 @@ import { type ParseOptions, parseScenario, type Scenario } from '../twin/scenari
 import { shrink } from '../twin/shrink.ts';
 import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
 import type { Client } from './client.ts';
+import { readNamed } from './file.ts';
 import { clean, clip, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
@@ -44,15 +45,9 @@ export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Termi
 }
 
 function parsed(source: string, file: string, options: ParseOptions): Scenario {
-  const readFile = (name: string) => {
-    const path = resolve(dirname(file), name);
-    try {
-      const { size } = statSync(path);
-      return size > MOST_FILE ? size : readFileSync(path, 'utf8');
-    } catch {
-      return undefined;
-    }
-  };
+  // Below the scenario's own directory: it may come from anybody.
+  const readFile = (name: string) =>
+    isAbsolute(name) || name.split('/').includes('..') ? undefined : textOf(join(dirname(file), name));
   const result = parseScenario(source, { ...options, readFile });
   if (result.ok) return result.scenario;
   const { code, path, message } = result.problems[0]!;
@@ -60,15 +55,23 @@ function parsed(source: string, file: string, options: ParseOptions): Scenario {
   throw new AgentError(code, `${file}: ${path} ${message}${more}`, { file, problems: result.problems });
 }
 
+/** Its size where it is too large, undefined where it cannot be read. */
+function textOf(file: string): string | number | undefined {
+  try {
+    const { size } = statSync(file);
+    if (size > MOST_FILE) return size;
+    return Buffer.from(readNamed(file, MOST_FILE)).toString('utf8');
+  } catch {
+    return undefined;
+  }
+}
+
 function read(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return Buffer.from(readNamed(file, MOST_FILE)).toString('utf8');
   } catch (thrown) {
-    throw new AgentError(
-      'E_NOT_FOUND',
-      `SCENARIO: ${clip(file)} cannot be read: ${(thrown as NodeJS.ErrnoException).code ?? String(thrown)}`,
-      { file },
-    );
+    if (!(thrown instanceof AgentError)) throw thrown;
+    throw new AgentError(thrown.code, `SCENARIO: ${thrown.message}`, { file }, { cause: thrown });
   }
 }
 

@@ -10,6 +10,7 @@ import type { Change, OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
+import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
 import {
@@ -57,12 +58,14 @@ export class Execute implements Machine {
   readonly name = 'execute';
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
+  readonly #earned: Earned;
   readonly #jobs = new Map<string, Job>();
   #steps = 0;
 
-  constructor(around: Surroundings, knowledge: Knowledge) {
+  constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
     this.#around = around;
     this.#knowledge = knowledge;
+    this.#earned = earned;
   }
 
   on(event: Event, now: Nanos): Effect[] {
@@ -85,7 +88,9 @@ export class Execute implements Machine {
         return this.#over(event.fault, event.how, now);
       case 'settings':
       case 'mode-asked':
-        return this.#around.settings.mode === 'act' ? [] : this.#stop();
+        return this.#around.settings.mode === 'act' ? [] : this.#stop(() => true, now);
+      case 'class-mode-asked':
+        return this.#earned.acts(event.class) ? [] : this.#stop((fault) => fault.class === event.class, now);
       case 'tick':
         return this.#tick(now);
       default:
@@ -421,12 +426,16 @@ export class Execute implements Machine {
   }
 
   /** Nothing new is begun any more. What is under way ends by itself, and what was taken out goes back. */
-  #stop(): Effect[] {
+  #stop(isMeant: (fault: Fault) => boolean, now: Nanos): Effect[] {
+    const effects: Effect[] = [];
     for (const [id, job] of this.#jobs) {
+      if (!isMeant(job.plan.fault)) continue;
       job.steps = [];
-      if (job.state === 'delayed') this.#jobs.delete(id);
+      if (job.state !== 'delayed') continue;
+      this.#jobs.delete(id);
+      effects.push(this.#write(job.plan, 'dropped', job.action, now, 'the mode does not allow it any more'));
     }
-    return [];
+    return effects;
   }
 
   #over(id: string, how: string, now: Nanos): Effect[] {

@@ -25,7 +25,7 @@ export function heal() {
   const earned = new Earned(monitor);
   const analyse = new Analyse(monitor, knowledge, earned);
   const plan = new Plan(monitor, knowledge, earned);
-  const execute = new Execute(monitor, knowledge);
+  const execute = new Execute(monitor, knowledge, earned);
   const mend = new Mend(monitor, knowledge, earned);
   const returns = new Returns(monitor, knowledge);
   const alarm = new Alarm(monitor);

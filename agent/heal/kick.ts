@@ -11,6 +11,7 @@ import type { Event } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
+import { power } from '../core/math.ts';
 import { MS, type Nanos, NEVER, SECOND, toMs } from '../core/time.ts';
 import type { KickReason } from '../core/words.ts';
 import { Budget } from './budget.ts';
@@ -265,7 +266,7 @@ export class Kick implements Machine {
     this.#count += 1;
     const count = this.#count;
     // The first few repair nearly everything; the later ones, for long ways round, come ever slower.
-    const spacing = Math.min(LONGEST_SPACING, settings.kickSpacingNs * SLOWING ** Math.max(0, count - TOGETHER));
+    const spacing = Math.min(LONGEST_SPACING, settings.kickSpacingNs * power(SLOWING, count - TOGETHER));
     this.#next = this.#left > 0 ? now + spacing : NEVER;
     this.#quietUntil = now + LINGER;
     // The OGM that is scheduled already is up to a whole interval away.

@@ -58,6 +58,8 @@ const AFTERMATH: Nanos = 10 * SECOND;
 const CONTESTED = 2;
 const HOUR: Nanos = 3600 * SECOND;
 const MOST_TIRED = 256;
+/** A neighbour with the key can answer under ever new addresses. */
+const MOST_NEIGHBOURS = 1024;
 
 export class Knowledge implements Machine {
   readonly name = 'knowledge';
@@ -99,16 +101,19 @@ export class Knowledge implements Machine {
       for (const [name, history] of this.#history)
         if (name !== event.symptom.interface) history.leaves = history.leaves.filter((at) => now - at > SECOND);
     }
-    if (event.type === 'echo') this.#unanswered.set(`${event.interface} ${event.neighbour}`, 0);
-    if (event.type === 'echo-lost') {
+    if (event.type === 'echo' || event.type === 'echo-lost') {
       const key = `${event.interface} ${event.neighbour}`;
-      this.#unanswered.set(key, (this.#unanswered.get(key) ?? 0) + 1);
+      const count = event.type === 'echo' ? 0 : (this.#unanswered.get(key) ?? 0) + 1;
+      // Who was heard of last is the last to be forgotten.
+      this.#unanswered.delete(key);
+      this.#unanswered.set(key, count);
+      if (this.#unanswered.size > MOST_NEIGHBOURS) this.#unanswered.delete(this.#unanswered.keys().next().value!);
     }
     if (event.type === 'symptom' && event.symptom.what === 'joined-mesh')
       this.#of(event.symptom.interface).attachedAt = now;
     if (event.type === 'fault') this.#suspect(event.fault, now);
     if (event.type === 'decision') return this.#learn(event.decision, now);
-    if (event.type === 'started') for (const memory of event.memories ?? []) this.#recall(memory);
+    if (event.type === 'started') for (const memory of event.memories ?? []) this.#recall(memory, now);
     return [];
   }
 
@@ -225,12 +230,15 @@ export class Knowledge implements Machine {
     if (step === 'planned' && action !== 'none' && action !== 'tell')
       this.#lastDone = { record: `${fault.class} ${action}`, fault, at: now };
     const isFailed = step === 'failed' || step === 'rolled-back' || step === 'dropped';
-    if (isFailed || (step === 'done' && action === 'tell')) {
+    const isRestart = step === 'done' && action === 'restart-service';
+    if (isFailed || isRestart || (step === 'done' && action === 'tell')) {
       const key = triedFor(fault, action);
       this.#failed.delete(key);
       this.#failed.set(key, now);
       if (this.#failed.size > MOST_TIRED) this.#failed.delete(this.#failed.keys().next().value!);
     }
+    // Who begins anew has forgotten it otherwise, and would do it again and again.
+    if (isRestart) return [{ type: 'remember', kind: 'restarted', key: triedFor(fault, action), value: String(now) }];
     if (step !== 'verified' && step !== 'failed' && step !== 'rolled-back') return [];
     if (step === 'verified' && action === 'restore') {
       const key = `${fault.class} ${fault.interface ?? ''}`;
@@ -273,8 +281,11 @@ export class Knowledge implements Machine {
     return record;
   }
 
-  #recall({ kind, key, value }: Memory): void {
+  #recall({ kind, key, value }: Memory, now: Nanos): void {
     const [fault, action] = key.split(' ');
+    // Of a time that is still to come it was before the last boot.
+    const at = Number(value);
+    if (kind === 'restarted' && at >= 0 && at <= now && this.#failed.size < MOST_TIRED) this.#failed.set(key, at);
     if (kind !== 'repair' || !isFaultClass(fault ?? '') || !isAction(action ?? '')) return;
     try {
       const [tries, successes, repairNs, sideEffects] = JSON.parse(value) as number[];

@@ -188,7 +188,10 @@ export class Mend implements Machine {
     if (fault.interface !== null && this.#knowledge.isOurs(fault.interface, now)) return true;
     const of = resourceOf(job.plan);
     if (of === null) return false;
-    const busy = ({ state, plan }: Job) => state !== 'waiting' && resourceOf(plan) === of;
+    // What is in force for the whole router, perhaps for days, holds a setting of its own.
+    const isIdle = (state: Job['state']) =>
+      state === 'waiting' || (of === 'router' && (state === 'holding' || state === 'parting'));
+    const busy = ({ state, plan }: Job) => !isIdle(state) && resourceOf(plan) === of;
     return [...this.#jobs.values()].some((other) => other !== job && busy(other));
   }
 

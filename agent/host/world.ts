@@ -239,7 +239,8 @@ export class Host implements World {
         else this.feed({ type: 'rehearsed', id: effect.id, verdict: 'unknown', detail: 'there is no twin here' });
         return;
       case 'restart':
-        this.#options.onRestart(effect.why);
+        // After the turn: what else it decided, the journal's entry of the restart too, must not be lost with it.
+        setImmediate(() => this.#options.onRestart(effect.why));
         return;
       case 'emit':
         return;

@@ -3,6 +3,7 @@
  * for lost, so a window that has just begun shows a perfect cable as a bad one: TQ = 255 * (1 - (1 - n / 64) ** 3) after
  * n OGMs (bat_iv_ogm.c, batadv_iv_ogm_calc_tq), averaged over five. Until the window has filled the loss is not known.
  */
+import { exp, log } from '../core/math.ts';
 import { type Nanos, NEVER } from '../core/time.ts';
 import { lossOfTq } from './quality.ts';
 
@@ -71,7 +72,7 @@ export class TqWindow {
   /** How far apart two TQs that rest on the same window may be, for having been averaged at different OGMs. */
   get blur(): number {
     if (this.isFull || this.#tq === null) return 0;
-    return 3 * STEP * (1 - this.#tq / FULL) ** (2 / 3);
+    return 3 * STEP * exp((2 / 3) * log(1 - this.#tq / FULL));
   }
 }
 

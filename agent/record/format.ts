@@ -71,7 +71,7 @@ export class Scribe {
   }
 }
 
-/** A turn as it was recorded: what was heard and decided is JSON of somebody's, and only compared. */
+/** A turn as it was recorded: what was heard and decided is JSON of somebody's, and only compared and shown. */
 export type Recorded = Turn | { readonly keyframe: Keyframe };
 
 const MOST_LINE = 32 * 1024 * 1024;
@@ -126,7 +126,8 @@ export function readRecording(text: string): Recording {
     const [now, event] = unpack(at, value);
     const [, , heard = [], decided = []] = value as unknown[];
     if (!isList(heard) || !isList(decided)) throw damaged(at, 'what was heard or decided is no list of objects');
-    turns.push({ now, event, heard: heard as unknown as MachineEvent[], decided: decided as unknown as Output[] });
+    if (!decided.every(isOutput)) throw damaged(at, 'a decision of a kind that is not known');
+    turns.push({ now, event, heard: heard as unknown as MachineEvent[], decided });
   }
   return { ...header, turns };
 }
@@ -170,6 +171,14 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function isList(value: unknown): value is readonly object[] {
   return Array.isArray(value) && value.every(isObject);
+}
+
+/** As much as it takes to say what it is about: the rest is compared. */
+function isOutput(value: object): value is Output {
+  const { journal, change, send } = value as Readonly<Record<string, unknown>>;
+  if ('journal' in value) return isObject(journal) && isObject(journal.fault);
+  if ('change' in value) return isObject(change) && typeof change.id === 'string' && isObject(change.change);
+  return Array.isArray(send);
 }
 
 function damaged(line: number, what: string): AgentError {

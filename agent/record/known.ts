@@ -36,6 +36,7 @@ export class Known {
       case 'started':
       case 'ogm-sent':
       case 'mode-asked':
+      case 'declared':
         this.#newest.set(event.type, event);
     }
   }
@@ -46,7 +47,7 @@ export class Known {
     const events = [
       ...of('settings'),
       ...this.#links.values(),
-      ...of('tables', 'addresses', 'started', 'ogm-sent', 'mode-asked'),
+      ...of('tables', 'addresses', 'started', 'ogm-sent', 'mode-asked', 'declared'),
     ];
     const memories = [...this.#memories.values()];
     return events.map((event) => [now, event.type === 'started' ? { ...event, memories } : event] as const);

@@ -29,7 +29,7 @@ export const INVARIANTS = {
   settings: 'after a quiet time settings are as they were',
   members: 'after a quiet time what is whole is in the mesh',
   busy: 'after a quiet time no repair is under way',
-  outcome: 'every repair ends: verified, rolled back, failed or over',
+  outcome: 'every repair ends: verified, rolled back, failed, dropped or over',
   open: 'after a quiet time no fault is open about what is whole',
   whole: 'after a quiet time all routers that are joined reach each other',
 } as const;
@@ -59,7 +59,7 @@ const LENDABLE = ['origInterval', 'aggregatedOgms'] as const satisfies readonly 
 /** Silence that loss alone may bring about is no invention. */
 const LOSSY = 0.03;
 
-const CLOSED: ReadonlySet<Decision['step']> = new Set(['verified', 'rolled-back', 'failed', 'over', 'done']);
+const CLOSED: ReadonlySet<Decision['step']> = new Set(['verified', 'rolled-back', 'failed', 'dropped', 'over', 'done']);
 
 interface Record {
   readonly plans: Nanos[];
@@ -150,7 +150,8 @@ export class Invariants implements Watcher {
       const open = room.analyse.open().length;
       if (open > MOST_OPEN) this.#break('memory', world, `${open} faults are open`);
       const { nodes, links } = mesh.view();
-      const kept = nodes.length + links.length + room.knowledge.records().length + room.execute.busy().length;
+      const busy = room.execute.busy().length + room.mend.busy().length;
+      const kept = nodes.length + links.length + room.knowledge.records().length + busy;
       if (kept > MOST_KEPT) this.#break('memory', world, `${kept} entries are kept`);
       if ((kernel.mesh?.protocol.size ?? 0) > MOST_KEPT) this.#break('memory', world, 'the kernel keeps too much');
     }
@@ -173,7 +174,9 @@ export class Invariants implements Watcher {
     const record = this.#of(world);
     const owed = [...room.knowledge.detached.keys()];
     if (owed.length > 0) this.#break('owed', world, `${owed.join()} is owed`);
-    const busy = room.execute.busy();
+    // What is in force stays so for as long as its fault, and for a while after it.
+    const isBusy = ({ state }: { state: string }) => state !== 'holding' && state !== 'parting';
+    const busy = [...room.execute.busy(), ...room.mend.busy().filter(isBusy)];
     if (busy.length > 0) this.#break('busy', world, `${busy[0]!.action} for ${busy[0]!.fault.class} is under way`);
     for (const { decision } of record.pending.values())
       this.#break('outcome', world, `${decision.fault.id} ${decision.fault.class} ${decision.action} has no outcome`);

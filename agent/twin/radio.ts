@@ -3,8 +3,9 @@
  * slow fading in blocks, interferers that come and go. Each router has its own power and noise, so no link is quite
  * symmetric, and two that cannot hear each other may both reach a third.
  */
+
+import { decibels, exp, fromDecibels } from '../core/math.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
-import { decibels, exp, fromDecibels } from './math.ts';
 import type { Port, Way } from './medium.ts';
 import { drawn, type Random } from './random.ts';
 

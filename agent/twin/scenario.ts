@@ -6,6 +6,8 @@
  * Format version 1. Within a version members are only ever added. Units are in the key names. Every node that a
  * scenario names has a number, its place in `graph.nodes`.
  */
+import { ROWS } from '../config/schema.ts';
+import { isFaultClass } from '../heal/faults/catalogue.ts';
 import {
   below,
   described,
@@ -514,6 +516,13 @@ class References {
     for (const [i, { between }] of links.entries()) this.#link(between, `$.links[${i}].between`);
     for (const name of Object.keys(nodes)) this.#node(name, below('$.nodes', name));
     for (const [i, name] of (agent.nodes ?? []).entries()) this.#node(name, `$.agent.nodes[${i}]`);
+    for (const [section, options] of Object.entries(agent.config))
+      for (const name of Object.keys(options))
+        if (!ROWS.some(({ path }) => path === `${section}.${name}`)) {
+          const at = below(below('$.agent.config', section), name);
+          this.#say('E_SCENARIO_KEY', at, 'the agent has no such option');
+        }
+    for (const name of Object.keys(agent.modes)) this.#class(name, below('$.agent.modes', name));
     this.#unique(timeline, '$.timeline');
     for (const [i, entry] of timeline.entries()) this.#entry(entry, `$.timeline[${i}]`);
     this.#overlaps(timeline);
@@ -536,6 +545,10 @@ class References {
     if (this.#numbers.has(name)) return true;
     this.#say('E_SCENARIO_REFERENCE', path, `there is no node ${shown(name)}`);
     return false;
+  }
+
+  #class(name: string, path: string): void {
+    if (!isFaultClass(name)) this.#say('E_SCENARIO_REFERENCE', path, `there is no class of faults ${shown(name)}`);
   }
 
   #link([a, b]: readonly [string, string], path: string): void {
@@ -619,6 +632,8 @@ class References {
     if ('from' in expectation && expectation.from !== undefined) this.#node(expectation.from, `${path}.from`);
     if ('to' in expectation && expectation.to !== undefined) this.#node(expectation.to, `${path}.to`);
     if ('fault' in expectation && expectation.fault !== undefined) has(timeline, expectation.fault, 'fault');
+    if ('as' in expectation)
+      for (const [i, name] of (expectation.as ?? []).entries()) this.#class(name, `${path}.as[${i}]`);
     if ('probe' in expectation && expectation.probe !== undefined) has(probes, expectation.probe, 'probe');
     const needs = { 'outage-below': 'a probe', 'loss-below': 'a probe' } as Readonly<Record<string, string>>;
     if (expectation.expect in needs && probes.length === 0)

@@ -4,7 +4,7 @@
  * the same neighbour. Ways that this router never heard of are missing.
  */
 import type { Mac } from '../core/ids.ts';
-import { log } from './math.ts';
+import { log } from '../core/math.ts';
 import type { Link } from './story.ts';
 
 export interface Known {

@@ -3,7 +3,6 @@ import { AgentError } from '../core/errors.ts';
 import type { HealSettings } from '../core/event.ts';
 import type { MeshSettings } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
-import { isFaultClass } from '../heal/faults/catalogue.ts';
 import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
 import { WARM } from './simulation.ts';
 import { type Fault, type Link, type Routes, type Story, story, type Timed } from './story.ts';
@@ -72,7 +71,7 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     medium: graph.medium,
     agents: told,
     settings: configured(scenario),
-    modes: modesOf(scenario),
+    modes: scenario.agent.modes,
     mesh: settingsOf(kernel),
     special,
     faults: new Timeline(scenario, number, begin).faults(),
@@ -131,13 +130,6 @@ function configured({ agent }: Scenario): Partial<HealSettings> {
       if (!Array.isArray(value))
         settings.push(CONFIG[`${section}.${name}`]?.(value as string | number | boolean) ?? {});
   return Object.assign({}, ...settings);
-}
-
-function modesOf({ agent }: Scenario): Story['modes'] {
-  const unknown = Object.keys(agent.modes).find((name) => !isFaultClass(name));
-  if (unknown !== undefined)
-    throw new AgentError('E_USAGE', `there is no class of faults ${unknown}`, { what: unknown });
-  return agent.modes;
 }
 
 /** The entries of a timeline as single events, with what takes each back. */

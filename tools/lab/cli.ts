@@ -57,7 +57,10 @@ function readBeside(scenario: string): (name: string) => string | number | undef
     if (isAbsolute(name) || name.split('/').includes('..')) return undefined;
     const file = join(dirname(scenario), name);
     try {
-      const { size } = statSync(file);
+      const found = statSync(file);
+      // Neither a FIFO, which nobody may ever write to, nor a device without end.
+      if (!found.isFile()) return undefined;
+      const { size } = found;
       return size > MOST_FILE_BYTES ? size : readFileSync(file, 'utf8');
     } catch {
       return undefined;

@@ -955,13 +955,22 @@ test('twenty-one silences in one instant cost one kick, and leave the alarms for
 });
 
 test('a mode that forbids repairs ends what waits, and one that allows them takes up what is left over', () => {
-  const gone = new Router();
-  for (const link of [port(1), port(2)]) gone.feed({ type: 'link', link: { ...link, master: 0 }, cause: 'event' });
-  gone.feed({ type: 'link-gone', index: 10, name: 'bat0' });
-  gone.effects.length = 0;
-  gone.feed({ type: 'mode-asked', by: 'root', mode: 'observe' });
-  gone.pass(60 * SECOND);
-  assert.deepEqual(gone.changes, []);
+  for (const event of [
+    { type: 'mode-asked', by: 'root', mode: 'observe' },
+    { type: 'class-mode-asked', by: 'root', class: 'mesh-vanished', mode: 'observe' },
+  ] as const) {
+    const gone = new Router();
+    for (const link of [port(1), port(2)]) gone.feed({ type: 'link', link: { ...link, master: 0 }, cause: 'event' });
+    gone.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+    gone.effects.length = 0;
+    gone.feed(event);
+    const [dropped] = gone.decisions.filter(({ step }) => step === 'dropped');
+    assert.equal(dropped?.action, 'recreate-mesh', 'what was planned has an end');
+    gone.pass(60 * SECOND);
+    const isMeant = (effect: (typeof gone.changes)[number]) =>
+      event.type === 'mode-asked' || effect.change.kind === 'create-mesh';
+    assert.deepEqual(gone.changes.filter(isMeant), []);
+  }
 
   const kicking = new Router();
   kicking.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });

@@ -237,6 +237,21 @@ test('a gateway without a way out stands down where there is another, and comes 
   assert.equal(alone.kernel.settings.gwMode, 'server', 'the only one stays');
 });
 
+test('what stays in force for days keeps no other repair of the router waiting', () => {
+  const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
+  const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
+  const story = new Story({}, { settings, gateways: [other] }).settle();
+  story.act('gateway-no-upstream');
+  story.act('config-drift');
+  story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+  story.run(200);
+  assert.equal(story.kernel.settings.gwMode, 'off');
+  drift(story);
+  story.run(60);
+  assert.ok(story.steps('config-drift').includes('verified restore'), story.steps('config-drift').join());
+  assert.equal(story.kernel.settings.gwMode, 'off');
+});
+
 test('of two routers that see a storm the lower address acts first, the other only if that did not help', () => {
   const storm = (story: Story, other: string) => {
     story.act('broadcast-storm');
@@ -283,6 +298,32 @@ test('overload: the agent asks less of the router until it is over', () => {
   story.run(300);
   assert.ok(polls(60) >= usual - 1);
   assert.deepEqual(story.open(), []);
+});
+
+test('a restart of the agent that did not help is not tried again and again, though who begins anew knows little', () => {
+  const restarts = (memories: Memory[]) => {
+    const story = new Story({ restart: true }).settle();
+    if (memories.length > 0) story.router.feed({ type: 'started', node: 'r1', epoch: 3, marks: [], memories });
+    story.act('overload');
+    story.kernel.vitals = { ...story.kernel.vitals, availableKib: 1024, totalKib: 131_072 };
+    story.run(600);
+    return { story, count: story.steps('overload').filter((step) => step === 'done restart-service').length };
+  };
+  const first = restarts([]);
+  assert.equal(first.count, 1);
+  const memories = remembered(first.story, 'restarted');
+  assert.equal(memories.length, 1);
+  assert.equal(restarts(memories.map((one) => ({ ...one, value: '1' }))).count, 0);
+  assert.equal(restarts(memories.map((one) => ({ ...one, value: '1e18' }))).count, 1, 'of the last boot');
+});
+
+test('neighbours that answer under ever new addresses do not fill the memory', () => {
+  const { knowledge } = new Router().room;
+  const mac = (n: number) =>
+    `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
+  for (let n = 0; n < 3000; n++) knowledge.on({ type: 'echo', neighbour: mac(n), interface: 21, rttNs: 1 }, n);
+  assert.equal(knowledge.isAgent(21, mac(0)), false);
+  assert.equal(knowledge.isAgent(21, mac(2999)), true);
 });
 
 test('bat0 that was set down is set up again, a lost bridge is joined again', () => {

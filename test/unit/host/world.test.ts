@@ -24,12 +24,13 @@ function scene(t: TestContext) {
   const undo = undoScene(t);
   const heard: WorldEvent[] = [];
   const booked: Effect[] = [];
+  const restarts: string[] = [];
   let wanted: Effect[] = [];
   const host = new Host({
     native: script.native,
     log: new Log('error', () => {}),
     directory: null,
-    onRestart() {},
+    onRestart: (why) => void restarts.push(why),
     onBook: (book) => void booked.push(book),
     onCount() {},
   });
@@ -48,6 +49,7 @@ function scene(t: TestContext) {
     undo,
     heard,
     booked,
+    restarts,
     host,
     async open(): Promise<void> {
       const opening = host.open();
@@ -69,6 +71,13 @@ function scene(t: TestContext) {
 }
 
 const detach: Effect = { type: 'change', id: 'detach-eth1', change: OUT, undo: BACK };
+
+test('a restart waits for the end of the turn, so that its entry in the journal is not lost', async (t) => {
+  const { heard, restarts, want } = scene(t);
+  want({ type: 'restart', why: 'memory' }, { type: 'emit', event: { type: 'ease', on: true } });
+  assert.deepEqual([heard.at(-1)?.type as string, restarts], ['ease', []]);
+  await until('the restart', () => restarts.length === 1);
+});
 
 test('a refusal: nothing was changed, and the undo is disarmed', async (t) => {
   const { script, undo, host, open, want, done } = scene(t);

@@ -21,6 +21,7 @@ test('a keyframe tells the newest of each, in the order of a start', () => {
   for (const event of [link(1), link(2), link(1, false)]) known.take({ event });
   known.take({ event: { type: 'settings', settings: SETTINGS } });
   known.take({ event: { type: 'mode-asked', by: 'x', mode: 'observe' } });
+  for (const interfaces of [['eth1'], ['eth1', 'bat0']]) known.take({ event: { type: 'declared', interfaces } });
   known.take({ event: { type: 'tick' }, learned: [learn('a', '2'), learn('b', null), learn('c', '3')] });
   known.take({ event: { type: 'link-gone', index: 2, name: 'eth2' } });
   const keyframe = known.keyframe(7);
@@ -28,8 +29,9 @@ test('a keyframe tells the newest of each, in the order of a start', () => {
   const events = keyframe.map(([, event]) => event);
   assert.deepEqual(
     events.map(({ type }) => type),
-    ['settings', 'link', 'started', 'mode-asked'],
+    ['settings', 'link', 'started', 'mode-asked', 'declared'],
   );
+  assert.deepEqual(events[4], { type: 'declared', interfaces: ['eth1', 'bat0'] });
   assert.ok(events[1]!.type === 'link' && events[1]!.cause === 'resync' && !events[1]!.link.carrier);
   assert.deepEqual(events[2]!.type === 'started' && events[2]!.memories, [
     { kind: 'repair', key: 'a', value: '2' },

@@ -208,6 +208,13 @@ const MALFORMED: readonly [what: string, text: string, says: RegExp][] = [
   ],
   ['heard no list', `${HEADER}\n[7,{"type":"tick"},7]\n`, /^line 2: what was heard/],
   ['decided no list', `${HEADER}\n[7,{"type":"tick"},[],[7]]\n`, /^line 2: what was heard/],
+  ...['{}', '{"journal":null}', '{"journal":{}}', '{"change":null}', '{"change":{"id":1}}', '{"send":5}'].map(
+    (decided): [string, string, RegExp] => [
+      `a decision that is ${decided}`,
+      `${HEADER}\n[7,{"type":"tick"},[],[${decided}]]\n`,
+      /^line 2: a decision of a kind that is not known$/,
+    ],
+  ),
 ];
 for (const [what, text, says] of MALFORMED) test(`refused: ${what}`, () => assert.match(refusal(text), says));
 

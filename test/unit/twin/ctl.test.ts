@@ -71,6 +71,15 @@ test('what is wrong with a scenario or a question is named', async () => {
   assert.match(wrong.err, /\$\.topolgy no such key/);
   const none = await x0ctl('twin', 'run', join(folder, 'none.json'));
   assert.equal(none.status, 4);
+  const device = await x0ctl('twin', 'run', '/dev/zero');
+  assert.equal(device.status, 2);
+  assert.match(device.err, /SCENARIO: \/dev\/zero is not a file/);
+  for (const named of ['/dev/zero', '../../dev/zero', join(folder, 'ring.json')]) {
+    const outside = file('outside.json', { format: 1, name: 'x', topology: { kind: 'netjson', file: named } });
+    const { status, err } = await x0ctl('twin', 'run', outside);
+    assert.equal(status, 1);
+    assert.match(err, /\$\.topology\.file /);
+  }
   const loop = file('loop.json', {
     format: 1,
     name: 'loop',

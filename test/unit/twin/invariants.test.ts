@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Effect } from '../../../agent/core/effect.ts';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { SECOND } from '../../../agent/core/time.ts';
-import type { Decision } from '../../../agent/core/words.ts';
+import type { Action, Decision, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { continueOgm, parseOgms } from '../../../agent/heal/ogm.ts';
 import { INVARIANTS, type Invariant, Invariants } from '../../../agent/twin/invariants.ts';
 import { Simulation } from '../../../agent/twin/simulation.ts';
@@ -81,6 +81,13 @@ function decision(over: Partial<Decision> = {}, evidence = true): Effect {
     ...over,
   };
   return { type: 'journal', decision: made };
+}
+
+function planned({ id, class: kind, action }: { id: string; class: FaultClass; action: Action }): { plan: Plan } {
+  const { fault } = (decision() as Extract<Effect, { type: 'journal' }>).decision;
+  const about = { ...fault, id, class: kind, interface: null, interfaceIndex: null };
+  const rest = { alternatives: [], why: '', detachLate: false, delayNs: SECOND, radius: 'router', act: true } as const;
+  return { plan: { fault: about, actions: [action], ...rest } };
 }
 
 const takeOut = (name: string, undo = true): Effect => ({
@@ -167,6 +174,19 @@ for (const [invariant, breaks] of Object.entries(BREAKS) as [Invariant, (() => B
     const found = bad.invariants.breaches.map((breach) => breach.invariant);
     assert.ok(found.includes(invariant), `found ${found.join() || 'nothing'}`);
   });
+
+test('a repair of a setting that is under way is found too; a repair that was dropped has ended', () => {
+  const bad = new Bad([CUT]);
+  const { plan } = planned({ id: 'e1-f9', class: 'gateway-lost', action: 'gateway-reselect' });
+  bad.world(0).agent!.room.mend.on({ type: 'plan', plan }, bad.simulation.now);
+  bad.invariants.checkEnd();
+  assert.ok(bad.invariants.breaches.some(({ invariant }) => invariant === 'busy'));
+
+  const dropped = new Bad([CUT]);
+  dropped.ask(0, decision(), decision({ step: 'dropped' }));
+  dropped.invariants.checkEnd();
+  assert.ok(dropped.invariants.breaches.every(({ invariant }) => invariant !== 'outcome'));
+});
 
 test('a quiet mesh breaks none', () => {
   const quiet = new Bad();

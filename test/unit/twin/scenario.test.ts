@@ -114,6 +114,24 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
   ['an unknown key of a router', { ...RING, nodes: { r1: { cpu: 1 } } }, 'E_SCENARIO_KEY', '$.nodes.r1.cpu'],
   ['an agent on nobody', { ...RING, agent: { nodes: ['r4'] } }, 'E_SCENARIO_REFERENCE', '$.agent.nodes[0]'],
   [
+    'a class that there is not',
+    { ...RING, agent: { modes: { 'link-dwon': 'act' } } },
+    'E_SCENARIO_REFERENCE',
+    '$.agent.modes.link-dwon',
+  ],
+  [
+    'an option that there is not',
+    { ...RING, agent: { config: { heal: { kikc: true } } } },
+    'E_SCENARIO_KEY',
+    '$.agent.config.heal.kikc',
+  ],
+  [
+    'found as nothing',
+    withExpect({ expect: 'found', as: ['link-down', 'linkdown'] }),
+    'E_SCENARIO_REFERENCE',
+    '$.expect[0].as[1]',
+  ],
+  [
     'an option that is an object',
     { ...RING, agent: { config: { heal: { mode: {} } } } },
     'E_SCENARIO_VALUE',
@@ -314,9 +332,11 @@ test('every problem is told, up to fifty', () => {
 
 test('hostile names harm nothing', () => {
   const document = `{"format":1,"name":"x","topology":{"kind":"links","links":[["__proto__","constructor"]]},
-    "nodes":{"__proto__":{"gateway":{}}},"agent":{"config":{"__proto__":{"a":"b"}}}}`;
+    "nodes":{"__proto__":{"gateway":{}}}}`;
   const parsed = parseScenario(document);
   assert.ok(parsed.ok);
+  const option = parseScenario(`${document.slice(0, -1)},"agent":{"config":{"__proto__":{"a":"b"}}}}`);
+  assert.deepEqual(!option.ok && option.problems.map(({ path }) => path), ['$.agent.config.__proto__.a']);
   assert.deepEqual(parsed.scenario.graph.nodes, ['__proto__', 'constructor']);
   assert.equal(({} as { gateway?: unknown }).gateway, undefined);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decibels, exp, fromDecibels, log } from '../../../agent/twin/math.ts';
+import { decibels, exp, fromDecibels, log, power } from '../../../agent/core/math.ts';
 import { Random } from '../../../agent/twin/random.ts';
 
 const view = new DataView(new ArrayBuffer(8));
@@ -81,4 +81,11 @@ test('these bits and no others', () => {
   for (const x of numbers(5000, (random) => random.between(1e-3, 1e3)))
     sum = (sum * 31 + ulps(log(x), 1) + ulps(exp(-x), 1)) % 2 ** 40;
   assert.equal(sum, 451661090816);
+});
+
+test('powers are products', () => {
+  assert.equal(power(1.5, 3), 1.5 * 1.5 * 1.5);
+  assert.equal(power(7, 1), 7);
+  assert.equal(power(7, 0), 1);
+  assert.equal(power(7, -2), 1);
 });

@@ -47,6 +47,13 @@ export function exp(x: number): number {
   return scale(value, n);
 }
 
+/** `base` multiplied with itself so often; 1 where that is not even once. */
+export function power(base: number, times: number): number {
+  let product = 1;
+  for (let i = 0; i < times; i++) product *= base;
+  return product;
+}
+
 /** Decibels of a ratio of powers, and back. */
 export function decibels(ratio: number): number {
   return (10 * log(ratio)) / Math.LN10;
