@@ -22,6 +22,7 @@ import { keepReady } from './daemon/ready.ts';
 import { recording } from './daemon/recording.ts';
 import { rehearsalState, rehearsals } from './daemon/rehearsals.ts';
 import { serving } from './daemon/serving.ts';
+import type { Sessions } from './daemon/sessions.ts';
 import { adopted, fingerprint, healSettings, resettled, stateLimits } from './daemon/settings.ts';
 import { sourcesOf } from './daemon/sources.ts';
 import { stopwatch } from './daemon/stopwatch.ts';
@@ -269,13 +270,18 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     process.exit(0);
   }
 
+  const talking = Promise.withResolvers<Sessions>();
   const identities = trust(config, agent);
   identities.onLoaded((identity) => {
     if (!started.peer.enabled) return;
     const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
       sessions(started, agent, identity, identities.permits),
     );
-    loaded.then(join).catch((thrown) => log.error(`no sessions: ${asAgentError(thrown).message}`));
+    const use = (part: Sessions) => {
+      join(part);
+      talking.resolve(part);
+    };
+    loaded.then(use).catch((thrown) => log.error(`no sessions: ${asAgentError(thrown).message}`));
   });
   for (const part of [alerts, beacon, served, trial, identities]) join(part);
   alerts.open(config);
@@ -315,8 +321,11 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   );
   if (started.probe.targets.length > 0) join(await (await import('./daemon/probes.ts')).probes(started, agent));
   join(past(agent));
-  if (started.tunnel.length > 0 || existsSync(tunnelsFile(started.report.socket)))
-    join((await import('./daemon/tunnels.ts')).tunnels(started, agent));
+  if (started.tunnel.length > 0 || existsSync(tunnelsFile(started.report.socket))) {
+    const part = (await import('./daemon/tunnels.ts')).tunnels(started, agent);
+    join(part);
+    void talking.promise.then((over) => part.attach(over.channel('tunnel/key')));
+  }
   if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 

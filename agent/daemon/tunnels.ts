@@ -17,8 +17,8 @@ const LATE = 3;
 /** Until it is looked again whether this router has an identity. */
 const LOOK_MS = 2000;
 
-/** What the tunnels need of the sessions. */
-export interface Sessions {
+/** What the tunnels need of the sessions (sessions.ts, `channel`). */
+interface Channel {
   readonly suite: Suite;
   /** This router's SPIFFE id; null while it has none. */
   own(): string | null;
@@ -31,7 +31,7 @@ export interface Sessions {
 }
 
 export interface TunnelPart extends Part {
-  attach(sessions: Sessions): void;
+  attach(sessions: Channel): void;
 }
 
 export function tunnels(config: Config, agent: Agent): TunnelPart {
@@ -43,7 +43,7 @@ export function tunnels(config: Config, agent: Agent): TunnelPart {
   let timer: NodeJS.Timeout | null = null;
   let isClosed = false;
 
-  async function begin(own: string, sessions: Sessions): Promise<void> {
+  async function begin(own: string, sessions: Channel): Promise<void> {
     links = await openLinks(native, log);
     const opened = new Tunnels({
       tunnels: config.tunnel,
@@ -64,7 +64,7 @@ export function tunnels(config: Config, agent: Agent): TunnelPart {
     }
   }
 
-  function attach(sessions: Sessions): void {
+  function attach(sessions: Channel): void {
     const own = sessions.own();
     if (own === null) {
       trouble = 'this router has no identity, without which no key is agreed';

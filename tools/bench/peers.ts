@@ -35,8 +35,8 @@ export interface Material {
   readonly chain: readonly string[];
 }
 
-/** Makes routers of one mesh. */
-export function mesh(): (node: string) => Material {
+/** Makes routers of one mesh; of one that is there (`before`) with another certificate. */
+export function mesh(): (node: string, before?: Material) => Material {
   const request = { wallMs: Date.now(), lifeMs: 10 * LIFE_MS };
   const owner = newSecrets(suite);
   const ownerKeys = { key: authorityKey(tools, owner.identity, 'owner'), identity: suite.identityKey(owner.identity) };
@@ -46,8 +46,8 @@ export function mesh(): (node: string) => Material {
   const { publicKey } = suite.identityKey(secrets.identity);
   const der = issueSteward(tools, root, { node: 'steward', spki, identity: publicKey }, request);
   const steward = authority(tools, der, secrets, 'steward');
-  return (node) => {
-    const own = newSecrets(suite);
+  return (node, before) => {
+    const own = before === undefined ? newSecrets(suite) : decodeKeyFile(bytes(before.secrets));
     const salt = tools.random(16);
     const keys = {
       node,
@@ -83,9 +83,10 @@ export function credentialsOf(material: Material): Credentials {
   };
 }
 
-export function peersOf(credentials: Credentials): Peers {
+export function peersOf(credentials: Credentials, onDown?: () => void): Peers {
   return new Peers({
     credentials,
+    ...(onDown !== undefined && { onDown }),
     log: new Log('error', (line) => void process.stderr.write(`${line}\n`)),
     now: () => Number(process.hrtime.bigint()),
     random: Math.random,
