@@ -231,9 +231,12 @@ function proofOf(socket: TLSSocket, own: Credential, server: Router): Uint8Array
   return Buffer.concat([frame(opening), frame(proof)]);
 }
 
+/** The raw client brings no key exchange of its own along, as routers do where TLS has no hybrid group. */
+const skip = hasHybridGroup() ? false : 'this OpenSSL has no X25519MLKEM768';
+
 const mallory = mesh.router('mallory');
 
-test('what the raw client of these tests does is right: with its own proof it is let in', async () => {
+test('what the raw client of these tests does is right: with its own proof it is let in', { skip }, async () => {
   const server = await router(mesh, 'roof');
   const { socket, frames } = await rawClient(server.at, mallory);
   socket.write(proofOf(socket, mallory, server));
@@ -242,7 +245,7 @@ test('what the raw client of these tests does is right: with its own proof it is
   socket.destroy();
 });
 
-test('a replayed handshake: the proof of one session is none in another', async () => {
+test('a replayed handshake: the proof of one session is none in another', { skip }, async () => {
   const server = await router(mesh, 'roof');
   const first = await rawClient(server.at, mallory);
   const recorded = proofOf(first.socket, mallory, server);
@@ -275,7 +278,7 @@ test('a certificate alone is not enough, nor is a proof of another suite, nor an
   assert.deepEqual(server.peers.view(), []);
 });
 
-test('garbage in a session that stands ends that session, and no other', async () => {
+test('garbage in a session that stands ends that session, and no other', { skip }, async () => {
   const [a, b] = await pair();
   const { socket, frames, closed } = await rawClient(b.at, mallory);
   socket.write(proofOf(socket, mallory, b));
