@@ -226,6 +226,11 @@ export class Monitor implements Machine, Surroundings {
   /** Between two readings, so that what is lent next goes back to what it was. */
   #settings(name: string, settings: MeshSettings, now: Nanos): Effect[] {
     if (this.tables?.mesh?.name !== name) return [];
+    // Word of a change comes in the order of changes: what is another value after we returned ours is somebody's.
+    for (const [key, lent] of this.#lent) {
+      const keys = Object.keys(lent.settings) as (keyof MeshSettings)[];
+      if (lent.until !== NEVER && keys.some((one) => settings[one] !== lent.settings[one])) this.#lent.delete(key);
+    }
     this.tables = this.#withoutLoans({ ...this.tables, mesh: { ...this.tables.mesh, settings } }, now);
     this.lastMesh = this.tables.mesh;
     return [];

@@ -552,8 +552,8 @@ async function settings(stage: Stage): Promise<void> {
         const text = readFileSync(config, 'utf8');
         assert.match(text, /dead_after '45'/);
         assert.equal(
-          text.match(/option /g)!.length,
-          defaultsUci().match(/\toption [a-z]/g)!.length,
+          text.match(/^\toption /gm)!.length,
+          defaultsUci().match(/^\toption [a-z]/gm)!.length,
           'and nothing else was touched',
         );
       }

@@ -23,6 +23,8 @@ export function hasHybridGroup(): boolean {
       offered = true;
     } catch {
       offered = false;
+      // The refusal stays in OpenSSL's queue of errors, and the next key that is made would be refused for it.
+      createSecureContext({ ecdhCurve: CLASSICAL });
     }
   }
   return offered;

@@ -258,7 +258,9 @@ test('a replayed handshake: the proof of one session is none in another', { skip
   first.socket.destroy();
 });
 
-test('a certificate alone is not enough, nor is a proof of another suite, nor anything before the proof', async () => {
+test('a certificate alone is not enough, nor is a proof of another suite, nor anything before the proof', {
+  skip,
+}, async () => {
   const server = await router(mesh, 'roof');
   const says: readonly ((socket: TLSSocket) => Uint8Array)[] = [
     () => frame(toCbor({ suite: 1, signature: new Uint8Array(3375) })),
