@@ -10,6 +10,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, say, Watched } from './suite.ts';
 
 export const name = 'peers';
+export const second = true;
 export const beside = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'a line of three' }]);

@@ -13,6 +13,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, say } from './suite.ts';
 
 export const name = 'ssh';
+export const second = true;
 
 export const run = (report: Report) =>
   inKernels(report, import.meta.filename, [{ name: 'BATMAN_IV' }, { name: 'BATMAN_V' }, { name: 'doctor' }]);

@@ -12,6 +12,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, Watched } from './suite.ts';
 
 export const name = 'configuration on trial';
+export const second = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'pair' }]);
 
