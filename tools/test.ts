@@ -7,9 +7,8 @@
  *     node tools/test.ts soak      every lab suite, also those that are too long, or too dear, for every day
  *
  * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
- * Suites run one after the other, those that export `second` (nothing they hold is about time) in a row of their own; one
- * that exports `beside` (it mostly waits) runs beside all of them from the start. One that exports `soak` runs only when it is
- * named, or with all others in `soak`.
+ * Suites run one after the other; one that exports `beside` (it mostly waits) runs beside all of them from the start. One
+ * that exports `soak` runs only when it is named, or with all others in `soak`.
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
 import { execFile } from 'node:child_process';
@@ -27,8 +26,6 @@ export interface Report {
 export interface LabSuite {
   readonly name: string;
   readonly beside?: boolean;
-  /** Nothing that it holds is about time: it runs in a second row. */
-  readonly second?: boolean;
   readonly soak?: boolean;
   run(report: Report): Promise<void>;
 }
@@ -176,22 +173,19 @@ async function lab(tally: Tally, wanted: readonly string[], soak = false): Promi
     .sort();
   if (wanted.length > 0 && files.length === 0) throw new Error(`no lab suite is called ${wanted.join(' or ')}`);
   const beside: Promise<void>[] = [];
-  const [first, second]: (() => Promise<void>)[][] = [[], []];
+  const inTurn: (() => Promise<void>)[] = [];
   for (const [index, file] of files.entries()) {
     const label = `lab ${index + 1}/${files.length}`;
     try {
       const loaded = (await import(pathToFileURL(join(ROOT, file)).href)) as LabSuite;
       if (loaded.soak === true && !soak && wanted.length === 0) continue;
       if (loaded.beside === true && files.length > 1) beside.push(suite(tally, label, loaded));
-      else (loaded.second === true ? second! : first!).push(() => suite(tally, label, loaded));
+      else inTurn.push(() => suite(tally, label, loaded));
     } catch (thrown) {
       tally.of(basename(file, '.lab.ts')).fail('could be loaded', words(thrown));
     }
   }
-  const inTurn = async (row: readonly (() => Promise<void>)[]): Promise<void> => {
-    for (const next of row) await next();
-  };
-  await Promise.all([inTurn(first!), inTurn(second!)]);
+  for (const next of inTurn) await next();
   if (beside.length > 0) say('lab: waiting for what runs beside the others');
   await Promise.all(beside);
 }

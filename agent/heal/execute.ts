@@ -210,9 +210,26 @@ export class Execute implements Machine {
     const name = plan.fault.interface ?? '';
     if (plan.actions.includes('detach')) return [{ kind: 'set-master', interface: name, master: null }];
     if (plan.actions.includes('reattach'))
-      return [...this.#declared(name), { kind: 'set-master', interface: name, master: settings.meshInterface }];
+      return [
+        ...this.#primaryFirst(name),
+        ...this.#declared(name),
+        { kind: 'set-master', interface: name, master: settings.meshInterface },
+      ];
     if (plan.actions.includes('recreate-mesh')) return this.#meshSteps();
     return [];
+  }
+
+  /** Of all that fell out the primary goes in before the others: who is first is the primary. */
+  #primaryFirst(name: string): Change[] {
+    const { settings, members, tables } = this.#around;
+    const primary = primaryName(this.#around) ?? settings.primary;
+    const link = linkByName(this.#around, primary);
+    const isOut = link !== undefined && link.master === 0 && members.has(primary) && !tables?.mesh?.primary;
+    if (!isOut || primary === name) return [];
+    return [
+      { kind: 'set-up', interface: primary, up: true },
+      { kind: 'set-master', interface: primary, master: settings.meshInterface },
+    ];
   }
 
   /** What netifd has declared it brings up as declared; what is missing after that is ours. */
@@ -297,6 +314,8 @@ export class Execute implements Machine {
   }
 
   #nextStep(job: Job): Change | undefined {
+    // A mesh that is made anew takes its members back itself, the primary first: one put in before it would be the primary.
+    if (job.action === 'reattach' && this.#isMadeAnew()) job.steps = [];
     for (let step = job.steps.shift(); step !== undefined; step = job.steps.shift()) {
       if (step.kind !== 'set-master' || step.master !== null) return step;
       // What lives again is not taken out any more, nor what may be the last by now.
@@ -305,6 +324,10 @@ export class Execute implements Machine {
       if (!isAlive && ways(this.#around, link === undefined ? [] : [link.index]).length > 0) return step;
     }
     return undefined;
+  }
+
+  #isMadeAnew(): boolean {
+    return [...this.#jobs.values()].some((job) => job.action === 'recreate-mesh');
   }
 
   #change(id: string, change: Change, plan: Plan, now: Nanos): Effect {

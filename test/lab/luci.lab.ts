@@ -25,7 +25,6 @@ import { community, large, router, town } from '../luci/meshes.ts';
 import { Server } from '../luci/server.ts';
 
 export const name = 'luci';
-export const second = true;
 
 const SHOTS = process.env.X0_SHOTS || undefined;
 const REAL = process.env.X0_LUCI !== undefined;

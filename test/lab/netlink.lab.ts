@@ -4,7 +4,6 @@ import type { Report } from '../../tools/test.ts';
 import { check, inKernels, insideOf, say } from './suite.ts';
 
 export const name = 'netlink tables';
-export const second = true;
 
 export const run = (report: Report) =>
   inKernels(report, import.meta.filename, [{ name: 'BATMAN_IV' }, { name: 'BATMAN_V' }]);

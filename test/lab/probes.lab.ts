@@ -8,7 +8,6 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, skip, Watched } from './suite.ts';
 
 export const name = 'probes';
-export const second = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'icmp' }]);
 

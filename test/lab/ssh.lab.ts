@@ -13,7 +13,8 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, say } from './suite.ts';
 
 export const name = 'ssh';
-export const second = true;
+/** Its rooms have unit tests for every day. */
+export const soak = true;
 
 export const run = (report: Report) =>
   inKernels(report, import.meta.filename, [{ name: 'BATMAN_IV' }, { name: 'BATMAN_V' }, { name: 'doctor' }]);

@@ -12,7 +12,8 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, Watched } from './suite.ts';
 
 export const name = 'configuration on trial';
-export const second = true;
+/** Its rooms have unit tests for every day. */
+export const soak = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'pair' }]);
 

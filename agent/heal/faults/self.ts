@@ -128,7 +128,10 @@ export class DriftDetector implements Detector {
   readonly #around: Surroundings;
   readonly #drift = new Map<string, Steady>();
   /** By setting: its value, and since when it is another. */
-  readonly #wanted = new Map<string, { readonly owner: number; value: unknown; differsSince: Nanos }>();
+  readonly #wanted = new Map<
+    string,
+    { readonly owner: number; readonly since: Nanos; value: unknown; differsSince: Nanos }
+  >();
   /** Settings that are ours for a while, and until when after that. */
   readonly #ours = new Map<string, Nanos>();
 
@@ -202,9 +205,11 @@ export class DriftDetector implements Detector {
     if ((this.#ours.get(what) ?? 0) > now || isMoot) return [];
     const wanted = this.#wanted.get(what);
     if (wanted === undefined || wanted.owner !== about.index) {
-      this.#wanted.set(what, { owner: about.index, value, differsSince: -1 });
+      this.#wanted.set(what, { owner: about.index, since: now, value, differsSince: -1 });
       return this.#drift.get(what)?.end(this.#named(about, what), 'the interface was made anew') ?? [];
     }
+    // Whoever makes it needs a moment to set it up.
+    if (now - wanted.since < SETTLED) wanted.value = value;
     const key = this.#named(about, what);
     if (wanted.value === value) {
       wanted.differsSince = -1;

@@ -6,7 +6,7 @@ import type { Machine } from '../../../agent/core/machine.ts';
 import { NEVER, SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
 import { ANY, decodeFrame, type Echo, ETH_P_X0, encodeAlarm, encodeEcho, macKey } from '../../../agent/heal/wire.ts';
-import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
+import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, primary0, Router, TWO_WAYS, tables } from './harness.ts';
 
 const key = macKey(fromHex(KEY));
 
@@ -105,6 +105,19 @@ test('the way to whoever is behind a fallen interface is withdrawn at all other 
   assert.deepEqual(new Set(withdrawn.map((frame) => frame.interface)), new Set([21]));
   // Offset 18 of the frame: the sequence number.
   assert.deepEqual(new Set(withdrawn.map(({ frame }) => Number.parseInt(frame.slice(36, 44), 16))), new Set([77]));
+});
+
+test('where all fell out the primary goes back in before any other: who is first is the primary', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: { ...primary0, master: 0 }, cause: 'event' });
+  const { primary: _, ...rest } = TWO_WAYS.mesh!;
+  router.feed({ type: 'tables', tables: { ...TWO_WAYS, mesh: rest } });
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
+  router.pass(SECOND);
+  for (let steps = 0; steps < 4; steps++) router.done(router.changes.at(-1)!.id);
+  const put = router.changes.flatMap(({ change }) => (change.kind === 'set-master' ? [change.interface] : []));
+  assert.deepEqual(put.slice(0, 2), ['primary0', 'eth2']);
 });
 
 test('a kick sends contiguous sequence numbers from the kernel’s last, at the configured pace', () => {
