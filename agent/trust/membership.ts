@@ -17,6 +17,7 @@ import { invitationProver, readInvitation } from './invitation.ts';
 import { type Admission, isJoinMessage, Joiner, type Loose, type Rejection } from './join.ts';
 import type { RouterSecrets } from './keys.ts';
 import { type Item, Ledger } from './ledger.ts';
+import { EMPTY } from './primitives.ts';
 import { Relay } from './relay.ts';
 import { renewalProver } from './renewal.ts';
 import { isNodeId } from './spiffe.ts';
@@ -48,6 +49,7 @@ import {
   type TrustEvent,
   type TrustSettings,
   type TrustView,
+  type Vouching,
 } from './words.ts';
 
 export { OWN } from './words.ts';
@@ -270,6 +272,25 @@ export class Membership {
       this.#say(key, { type: 'ask-key' });
       return { found: null, effects: [] };
     });
+  }
+
+  /** What programs on this router rest on (agent/workload); null while this router has no identity of its own. */
+  vouching(now: Nanos): Vouching | null {
+    const { bundle } = this.#ledger;
+    if (bundle === null || this.#credential === null) return null;
+    const wallMs = this.#calendar.now(now);
+    const keys = this.#ledger.stewards().flatMap(({ fingerprint: key }) => {
+      const steward = readCertificate(this.#ledger.certificateOf(key) ?? EMPTY);
+      return steward === null || steward.notAfter < wallMs ? [] : [steward.spki];
+    });
+    return {
+      trustDomain: bundle.trustDomain,
+      node: this.#nodeName(),
+      roots: bundle.roots.map(({ der }) => der),
+      keys,
+      by: this.#stewardship.authority,
+      wallMs,
+    };
   }
 
   members(): Member[] {

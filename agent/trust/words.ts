@@ -1,7 +1,7 @@
 /** What the membership machine is told, what it answers, and what it shows of itself. */
 import type { Level } from '../core/effect.ts';
 import type { Revoked, Steward } from './ledger.ts';
-import type { Credential, Peer } from './svid.ts';
+import type { Authority, Credential, Peer } from './svid.ts';
 
 export interface TrustSettings {
   /** How long the certificates are good for that this router issues, in milliseconds. */
@@ -86,6 +86,20 @@ export interface TrustView {
   readonly openInvitations: number;
   /** In words; '' where all is well. */
   readonly trouble: string;
+}
+
+/** What this router can vouch for its programs with, and what they may believe. */
+export interface Vouching {
+  readonly trustDomain: string;
+  readonly node: string;
+  /** The roots of the trust bundle, DER. */
+  readonly roots: readonly Uint8Array[];
+  /** The classical keys of the stewards, which sign for programs. */
+  readonly keys: readonly Uint8Array[];
+  /** null where this router is no steward, and so can vouch for nothing by itself. */
+  readonly by: Authority | null;
+  /** Milliseconds since 1970 by which this router goes. */
+  readonly wallMs: number;
 }
 
 /** The conversation that is this router's own joining. */
