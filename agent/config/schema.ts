@@ -260,7 +260,7 @@ const PATH: Form = {
 };
 
 const PROGRAM: Form = {
-  expected: 'a path of letters, digits, dots, - and _ such as shop/database',
+  expected: 'a path of at most 200 letters, digits, dots, - and _ such as shop/database',
   test: isEntryPath,
 };
 

@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { asAgentError } from '../core/errors.ts';
 import { MS } from '../core/time.ts';
 import type { Identity } from '../host/identity.ts';
-import { Issuing } from '../host/workload/issuing.ts';
+import { Asking, Issuing } from '../host/workload/issuing.ts';
 import { WorkloadServer } from '../host/workload/server.ts';
 import { Registry } from '../workload/entry.ts';
 import type { Agent, Part } from './part.ts';
@@ -14,9 +14,12 @@ export function workload(started: Config, agent: Agent, identity: Identity): Par
   let registry = registryOf(started);
   let trouble: string | null = null;
   let server: WorkloadServer | null = null;
+  const asking = new Asking((token, wanted) => identity.carryOut(identity.machine.vouchFor(token, wanted, now())));
+  identity.onVouched((answer) => asking.answered(answer));
   const issuing = new Issuing({
     tools: identity.tools,
     vouching: () => identity.machine.vouching(now()),
+    ask: (wanted) => asking.ask(wanted),
     x509LifeMs: x509_life / MS,
     jwtLifeMs: jwt_life / MS,
   });

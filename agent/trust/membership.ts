@@ -8,6 +8,7 @@
 import type { Level } from '../core/effect.ts';
 import { AgentError } from '../core/errors.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Wanted } from '../workload/vouch.ts';
 import type { Attestor, Prover } from './attest.ts';
 import { Budgets } from './budget.ts';
 import { Calendar } from './calendar.ts';
@@ -289,8 +290,18 @@ export class Membership {
       roots: bundle.roots.map(({ der }) => der),
       keys,
       by: this.#stewardship.authority,
+      isReached: this.#stewardship.authority !== null || this.#stewardSessions().length > 0,
       wallMs,
     };
+  }
+
+  /** Asks a steward for something for a program on this router; 'vouched' with this token answers. Throws E_BUSY. */
+  vouchFor(token: number, wanted: Wanted, now: Nanos): TrustEffect[] {
+    const stewards = this.#stewardSessions();
+    if (this.#credential === null || stewards.length === 0)
+      throw new AgentError('E_BUSY', 'no steward can be reached, and only a steward vouches for programs');
+    const said: Gossip = { type: 'vouch', token, ...wanted };
+    return this.#turn(now, () => ({ said: this.#say(stewards[token % stewards.length]!, said) })).effects;
   }
 
   members(): Member[] {
@@ -805,6 +816,12 @@ export class Membership {
         return;
       case 'key':
         this.#candidates.set(key, said.spki);
+        return;
+      case 'vouch':
+        if (this.#budgets.take(key, this.#now)) this.#stewardship.vouch(session.peer, said);
+        return;
+      case 'vouched':
+        if (isSteward) this.#effect(said);
     }
   }
 

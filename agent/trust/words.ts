@@ -1,5 +1,6 @@
 /** What the membership machine is told, what it answers, and what it shows of itself. */
 import type { Level } from '../core/effect.ts';
+import type { Given } from '../workload/vouch.ts';
 import type { Revoked, Steward } from './ledger.ts';
 import type { Authority, Credential, Peer } from './svid.ts';
 
@@ -46,6 +47,8 @@ export type TrustEffect =
   | { readonly type: 'distrust'; readonly keys: readonly string[] }
   /** A session with one of these is wanted: fingerprints and names of stewards. */
   | { readonly type: 'reach'; readonly stewards: readonly Steward[] }
+  /** What a steward answered to `vouchFor`, by its token; `message` says why not. */
+  | ({ readonly type: 'vouched'; readonly token: number; readonly message: string } & Given)
   /** What was decided about somebody else, for the journal. */
   | {
       readonly type: 'decided';
@@ -96,8 +99,10 @@ export interface Vouching {
   readonly roots: readonly Uint8Array[];
   /** The classical keys of the stewards, which sign for programs. */
   readonly keys: readonly Uint8Array[];
-  /** null where this router is no steward, and so can vouch for nothing by itself. */
+  /** null where this router is no steward, and has to ask one. */
   readonly by: Authority | null;
+  /** Whether it is one, or has a session with one. */
+  readonly isReached: boolean;
   /** Milliseconds since 1970 by which this router goes. */
   readonly wallMs: number;
 }

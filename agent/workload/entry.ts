@@ -73,7 +73,7 @@ function containerIn(cgroup: string): string | null {
 export function isEntryPath(text: string): boolean {
   return (
     /^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/.test(text) &&
-    text.length <= 512 &&
+    text.length <= 200 &&
     text.split('/').every((one) => one !== '.' && one !== '..')
   );
 }

@@ -2,6 +2,7 @@
  * The SPIFFE Workload API for programs on this router: gRPC, over HTTP/2 without TLS, on a unix socket. The shim accepts,
  * since Node's own server keeps to itself who calls, and each connection is handed to node:http2 as a socket of its own.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { Socket } from 'node:net';
@@ -67,9 +68,9 @@ interface Connection {
 
 /** A stream that is told of changes. */
 interface Watcher {
-  readonly kind: 'x509' | 'bundles' | 'jwks';
+  readonly kind: 'svids' | 'x509' | 'jwt';
   readonly connection: Connection;
-  sent: string;
+  sent: string | null;
 }
 
 export class WorkloadServer {
@@ -215,15 +216,15 @@ export class WorkloadServer {
     const entries = await this.#entries(connection);
     switch (method) {
       case 'FetchX509SVID':
-        return this.#watch(connection, stream, 'x509', entries);
+        return this.#watch(connection, stream, 'svids', entries);
       case 'FetchX509Bundles':
-        return this.#watch(connection, stream, 'bundles', entries);
+        return this.#watch(connection, stream, 'x509', entries);
       case 'FetchJWTBundles':
-        return this.#watch(connection, stream, 'jwks', entries);
+        return this.#watch(connection, stream, 'jwt', entries);
       case 'FetchJWTSVID': {
         const { audience, id } = readJwtSvidRequest(message);
         if (!isAudience(audience)) throw new GrpcError(GRPC.invalidArgument, 'an audience has to be named');
-        return once(stream, writeJwtSvidResponse(issuing.jwt(entries, audience, id)));
+        return once(stream, writeJwtSvidResponse(await issuing.jwt(entries, audience, id)));
       }
       case 'ValidateJWTSVID': {
         const { audience, token } = readValidateRequest(message);
@@ -235,9 +236,14 @@ export class WorkloadServer {
     }
   }
 
-  #watch(connection: Connection, stream: ServerHttp2Stream, kind: Watcher['kind'], entries: readonly Entry[]): void {
-    const watcher: Watcher = { kind, connection, sent: '' };
-    const bytes = this.#news(watcher, entries);
+  async #watch(
+    connection: Connection,
+    stream: ServerHttp2Stream,
+    kind: Watcher['kind'],
+    entries: readonly Entry[],
+  ): Promise<void> {
+    const watcher: Watcher = { kind, connection, sent: null };
+    const bytes = await this.#news(watcher, entries);
     if (stream.destroyed) return;
     begin(stream);
     if (bytes !== null) stream.write(bytes);
@@ -245,17 +251,19 @@ export class WorkloadServer {
     this.#timer ??= setInterval(() => void this.#look(), this.#options.lookMs ?? LOOK_MS).unref();
   }
 
-  /** What this stream has not been sent yet; null for nothing. Throws AgentError. */
-  #news(watcher: Watcher, entries: readonly Entry[]): Buffer | null {
+  /** What this stream has not been sent yet; null for nothing. Rejects with an AgentError. */
+  async #news(watcher: Watcher, entries: readonly Entry[]): Promise<Buffer | null> {
     const { issuing } = this.#options;
-    const version = issuing.version(entries, watcher.kind);
-    if (version === watcher.sent) return null;
-    watcher.sent = version;
-    if (watcher.kind === 'x509') {
-      return frame(writeX509SvidResponse({ svids: issuing.x509(entries), federated: new Map() }));
-    }
-    const kind = watcher.kind === 'bundles' ? 'x509' : 'jwt';
-    return frame(writeBundles(kind, issuing.bundles(kind)));
+    const { kind } = watcher;
+    const message =
+      kind === 'svids'
+        ? writeX509SvidResponse({ svids: await issuing.x509(entries), federated: new Map() })
+        : writeBundles(kind, issuing.bundles(kind));
+    // Only its digest is kept: it has private keys in it.
+    const digest = createHash('sha256').update(message).digest('hex');
+    if (digest === watcher.sent) return null;
+    watcher.sent = digest;
+    return frame(message);
   }
 
   async #look(): Promise<void> {
@@ -266,7 +274,7 @@ export class WorkloadServer {
       if (stream.destroyed || stream.writableLength > 0) continue;
       try {
         // Asked anew: a process that is gone, or has become another program, gets nothing more.
-        const bytes = this.#news(watcher, await this.#entries(watcher.connection));
+        const bytes = await this.#news(watcher, await this.#entries(watcher.connection));
         if (bytes !== null && !stream.destroyed) stream.write(bytes);
       } catch (thrown) {
         this.#watchers.delete(stream);

@@ -9,7 +9,7 @@ import type { AgentError } from '../../../agent/core/errors.ts';
 import { holderOf, readSvid, type Svid, WorkloadClient } from '../../../agent/host/workload/client.ts';
 import { x509Attestor, x509Prover } from '../../../agent/trust/x509.ts';
 import { frame } from '../../../agent/workload/grpc.ts';
-import { writeX509SvidResponse } from '../../../agent/workload/messages.ts';
+import { writeX509SvidResponse, type X509Svid } from '../../../agent/workload/messages.ts';
 import { OWN_UID, stage } from './help.ts';
 
 function client(t: TestContext, socket: string) {
@@ -132,16 +132,16 @@ test('nobody there, garbage, HTTP, an overlong message: later and later, and nev
   }
 });
 
-test('a certificate of another name, of another key or none is refused', (t) => {
+test('a certificate of another name, of another key or none is refused', async (t) => {
   const one = stage(t);
   const entries = [OWN_UID, { ...OWN_UID, name: 'b', path: 'b' }];
-  const [a, b] = one.issuing.x509(entries) as [never, never];
-  const svid = a as ReturnType<typeof one.issuing.x509>[number];
+  const [a, b] = (await one.issuing.x509(entries)) as [X509Svid, X509Svid];
+  const svid = a;
   assert.equal(readSvid(svid).id, svid.id);
   const bad = [
     { ...svid, id: 'spiffe://x0tta6bl4.mesh/workload/a/other' },
     { ...svid, id: 'nonsense' },
-    { ...svid, key: (b as typeof svid).key },
+    { ...svid, key: b.key },
     { ...svid, key: new Uint8Array(9) },
     { ...svid, chain: new Uint8Array() },
     { ...svid, chain: svid.chain.subarray(0, 500) },

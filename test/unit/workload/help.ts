@@ -5,6 +5,7 @@ import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { AgentError } from '../../../agent/core/errors.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { native } from '../../../agent/host/native.ts';
 import { Issuing } from '../../../agent/host/workload/issuing.ts';
@@ -52,7 +53,13 @@ export function stage(t: TestContext, entries: readonly Entry[] = [OWN_UID]): St
       return found === null ? null : { ...found, wallMs: found.wallMs + made.aheadMs };
     },
   };
-  const issuing = new Issuing({ tools, vouching: () => made.vouching(), x509LifeMs: 3_600_000, jwtLifeMs: 300_000 });
+  const issuing = new Issuing({
+    tools,
+    vouching: () => made.vouching(),
+    ask: () => Promise.reject(new AgentError('E_BUSY', 'nobody is asked here')),
+    x509LifeMs: 3_600_000,
+    jwtLifeMs: 300_000,
+  });
   const server = new WorkloadServer({
     path: made.path,
     listener: (options) => native().listenUnix(options),
