@@ -140,8 +140,37 @@ export class WorkloadClient {
   }
 }
 
-/** With the key of a SPIRE agent's SVID this router proves itself to the stewards (agent/trust/x509.ts). */
-export function holderOf({ chain, key }: Svid): X509Holder {
+/**
+ * What a SPIRE agent gives this router, to prove itself with to the stewards (agent/trust/x509.ts), who bind the hybrid
+ * keys in. Rejects with E_SOCKET where none comes in time.
+ */
+export function holderFrom(socket: string, patienceMs = FIRST_ANSWER_MS): Promise<X509Holder> {
+  return new Promise((resolve, reject) => {
+    let last = 'it does not answer';
+    const client = new WorkloadClient({
+      socket,
+      random: Math.random,
+      given(svid) {
+        if (svid === null) return;
+        over();
+        resolve(holderOf(svid));
+      },
+      failed(why) {
+        last = why;
+      },
+    });
+    const timer = setTimeout(() => {
+      over();
+      reject(new AgentError('E_SOCKET', `no certificate from ${socket}: ${last}`, { socket }));
+    }, patienceMs).unref();
+    function over(): void {
+      clearTimeout(timer);
+      client.close();
+    }
+  });
+}
+
+function holderOf({ chain, key }: Svid): X509Holder {
   const isPlain = key.asymmetricKeyType === 'ed25519' || key.asymmetricKeyType === 'ed448';
   return { chain, sign: (message) => sign(isPlain ? null : 'sha256', message, key) };
 }

@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { native } from '../../../agent/host/native.ts';
-import { Issuing } from '../../../agent/host/workload/issuing.ts';
+import { Asking, Issuing } from '../../../agent/host/workload/issuing.ts';
 import { WorkloadServer } from '../../../agent/host/workload/server.ts';
 import type { Vouching } from '../../../agent/trust/words.ts';
 import { type Entry, Registry } from '../../../agent/workload/entry.ts';
@@ -74,6 +74,26 @@ export function stage(t: TestContext, entries: readonly Entry[] = [OWN_UID]): St
     rmSync(directory, { recursive: true });
   });
   return Object.assign(made, { server, issuing });
+}
+
+/** A router that is no steward, and what it issues by asking the one that is. */
+export function asking(one: Stage): { readonly router: Router; readonly issuing: Issuing } {
+  const { mesh } = one;
+  const router = mesh.add('b');
+  mesh.link(one.router, router);
+  mesh.join(router, mesh.invite(one.router, 'b'));
+  const ask = new Asking((token, wanted) => {
+    mesh.do(router, (machine) => machine.vouchFor(token, wanted, mesh.now));
+    for (const answer of router.vouched.splice(0)) queueMicrotask(() => ask.answered(answer));
+  }, 50);
+  const issuing = new Issuing({
+    tools,
+    vouching: () => router.machine.vouching(mesh.now),
+    ask: (wanted) => ask.ask(wanted),
+    x509LifeMs: 3_600_000,
+    jwtLifeMs: 300_000,
+  });
+  return { router, issuing };
 }
 
 export function dial(t: TestContext, path: string): ClientHttp2Session {
