@@ -31,7 +31,7 @@ export const workloadCalls: readonly Call[] = [
   call({
     method: 'GET',
     path: '/workload',
-    help: 'Identities for programs on this router; null where section workload is off.',
+    help: 'Identities for programs on this router; null where section workload is off, or this router has no identity.',
     shape: workloadShape,
     answer: ({ sources }) => ({ workload: sources.workload?.() ?? null }),
   }),
