@@ -57,6 +57,8 @@ export interface WorkloadServerOptions {
   /** Told of each request that came to an end, by its method and gRPC status. */
   counted?(method: Method | 'other', status: number): void;
   readonly lookMs?: number;
+  readonly requestMs?: number;
+  readonly idleMs?: number;
 }
 
 interface Connection {
@@ -134,7 +136,7 @@ export class WorkloadServer {
 
   /** A connection without a request is let go of after a while. */
   #rest(connection: Connection): void {
-    connection.idle = setTimeout(() => connection.session.destroy(), IDLE_MS).unref();
+    connection.idle = setTimeout(() => connection.session.destroy(), this.#options.idleMs ?? IDLE_MS).unref();
   }
 
   #request(connection: Connection, stream: ServerHttp2Stream, headers: NodeJS.Dict<string | string[]>): void {
@@ -144,6 +146,7 @@ export class WorkloadServer {
     const frames = new Frames(MOST_MESSAGE);
     const messages: Buffer[] = [];
     let isAnswered = false;
+    const { requestMs = REQUEST_MS } = this.#options;
 
     const fail = (thrown: unknown): void => {
       clearTimeout(deadline);
@@ -151,10 +154,13 @@ export class WorkloadServer {
       const { code, message } = grpcError(thrown);
       this.#options.counted?.(method, code);
       end(stream, code, message);
+      // What it still sends is let go by, and it may not go on sending.
+      stream.resume();
+      deadline = setTimeout(() => stream.destroy(), requestMs).unref();
     };
-    const deadline = setTimeout(
+    let deadline = setTimeout(
       () => fail(new GrpcError(GRPC.deadlineExceeded, 'the request did not come in time')),
-      REQUEST_MS,
+      requestMs,
     ).unref();
     const answer = (): void => {
       if (isAnswered) return;

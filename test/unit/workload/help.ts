@@ -68,6 +68,8 @@ export function stage(t: TestContext, entries: readonly Entry[] = [OWN_UID]): St
     log: new Log('error', () => {}),
     counted: (method, status) => void counted.push(`${method} ${status}`),
     lookMs: 10,
+    requestMs: 400,
+    idleMs: 700,
   });
   t.after(() => {
     server.close();

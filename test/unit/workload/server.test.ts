@@ -17,7 +17,7 @@ import {
   writeJwtSvidRequest,
   writeValidateRequest,
 } from '../../../agent/workload/messages.ts';
-import { call, dial, OWN_UID, stage } from './help.ts';
+import { call, dial, METADATA, OWN_UID, stage } from './help.ts';
 
 const ID = 'spiffe://x0tta6bl4.mesh/workload/a/shop/database';
 
@@ -144,6 +144,31 @@ test('who does not speak the protocol is told so', async (t) => {
   socket.end('GET / HTTP/1.1\r\n\r\n');
   await new Promise((resolve) => socket.on('close', resolve).resume());
   assert.equal((await call(session, 'FetchX509SVID').received(1)).length, 1);
+});
+
+test('a request that never ends is ended, and so is a connection without one', async (t) => {
+  const one = stage(t);
+  const session = dial(t, one.path);
+  const headers = {
+    ':method': 'POST',
+    ':path': '/SpiffeWorkloadAPI/FetchX509SVID',
+    'content-type': 'application/grpc',
+  };
+  for (const [metadata, status] of [
+    [METADATA, GRPC.deadlineExceeded],
+    [{}, GRPC.invalidArgument],
+  ] as const) {
+    const stream = session.request({ ...headers, ...metadata }, { endStream: false });
+    stream.on('error', () => {});
+    const heard = await new Promise((resolve) => stream.once('response', resolve));
+    assert.equal(Number((heard as Record<string, string>)['grpc-status']), status);
+    const feeding = setInterval(() => void (stream.destroyed || stream.write(Buffer.alloc(1000))), 20);
+    await new Promise((resolve) => stream.once('close', resolve));
+    clearInterval(feeding);
+  }
+  assert.equal(one.server.counts().connections, 1);
+  await new Promise((resolve) => session.once('close', resolve));
+  assert.equal(one.server.counts().connections, 0);
 });
 
 test('one program cannot take all connections and streams', async (t) => {
