@@ -727,7 +727,7 @@ export const SECTIONS = {
         'restart',
         'Serve the SPIFFE Workload API to the programs that have a section of their own.',
       ),
-      socket: path('/var/run/x0tta6bl4/workload/api.sock', 'restart', 'Where programs find it; any of them may ask.'),
+      socket: path('/var/run/x0tta6bl4-workload/api.sock', 'restart', 'Where programs find it; any of them may ask.'),
       x509_life: duration(
         3600,
         's',

@@ -3,7 +3,7 @@
  * since Node's own server keeps to itself who calls, and each connection is handed to node:http2 as a socket of its own.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -88,7 +88,9 @@ export class WorkloadServer {
     this.#options = options;
     const { path, listener, log } = options;
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+      // Whatever the umask is: programs of other users have to get there.
+      const made = mkdirSync(dirname(path), { recursive: true });
+      if (made !== undefined) chmodSync(dirname(path), DIRECTORY_MODE);
       this.#listener = listener({
         path,
         mode: MODE,

@@ -91,7 +91,7 @@ return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), he
 	late('workload_socket', 'string', _('Workload socket'), _('The socket of a SPIRE agent on this router, from which the certificate to join with is taken instead.'))
 ] }, { name: 'workload', title: _('Workload'), help: _('The SPIFFE Workload API: certificates and tokens for programs on this router.'), options: [
 	late('enabled', 'bool', _('Enabled'), _('Serve the SPIFFE Workload API to the programs that have a section of their own.'), { value: '0' }),
-	late('socket', 'path', _('Socket'), _('Where programs find it; any of them may ask.'), { value: '/var/run/x0tta6bl4/workload/api.sock' }),
+	late('socket', 'path', _('Socket'), _('Where programs find it; any of them may ask.'), { value: '/var/run/x0tta6bl4-workload/api.sock' }),
 	late('x509_life', 'duration', _('X509 life'), _('The time that a program\'s certificate is good for; it is renewed at half of it.'), { value: '3600', min: 60, max: 86400, unit: 's' }),
 	late('jwt_life', 'duration', _('Jwt life'), _('The time that a program\'s token is good for.'), { value: '300', min: 30, max: 3600, unit: 's' })
 ] } ] });
