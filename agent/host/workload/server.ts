@@ -30,9 +30,9 @@ const MODE = 0o666;
 const DIRECTORY_MODE = 0o755;
 const MOST_CONNECTIONS = 64;
 const MOST_STREAMS = 128;
-/** Of one uid. */
-const MOST_OF_ONE = 8;
-const MOST_STREAMS_OF_ONE = 16;
+/** Of one uid; on many routers all programs have root's. */
+const MOST_OF_ONE = 16;
+const MOST_STREAMS_OF_ONE = 32;
 const MOST_MESSAGE = MOST_TOKEN + 4096;
 /** Milliseconds for a request's message to come, and for a connection without a request. */
 const REQUEST_MS = 10_000;

@@ -173,7 +173,7 @@ test('a request that never ends is ended, and so is a connection without one', a
 
 test('one program cannot take all connections and streams', async (t) => {
   const one = stage(t);
-  const sessions = Array.from({ length: 12 }, () => dial(t, one.path));
+  const sessions = Array.from({ length: 20 }, () => dial(t, one.path));
   const left = await Promise.all(
     sessions.map((session) =>
       call(session, 'FetchX509SVID')
@@ -184,9 +184,9 @@ test('one program cannot take all connections and streams', async (t) => {
         ),
     ),
   );
-  assert.equal(left.filter((what) => what === 'up').length, 8);
+  assert.equal(left.filter((what) => what === 'up').length, 16);
   const up = sessions[left.indexOf('up')]!;
-  const calls = Array.from({ length: 12 }, () => call(up, 'FetchX509Bundles'));
+  const calls = Array.from({ length: 20 }, () => call(up, 'FetchX509Bundles'));
   const told = await Promise.all(
     calls.map((asked) =>
       asked.received(1).then(
@@ -195,7 +195,7 @@ test('one program cannot take all connections and streams', async (t) => {
       ),
     ),
   );
-  assert.equal(told.filter((what) => what === -1).length, 8);
+  assert.equal(told.filter((what) => what === -1).length, 16);
   assert.equal(told.filter((what) => what === GRPC.resourceExhausted).length, 4);
 });
 
