@@ -273,6 +273,10 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const talking = Promise.withResolvers<Sessions>();
   const identities = trust(config, agent);
   identities.onLoaded((identity) => {
+    if (started.workload.enabled)
+      import('./daemon/workload.ts')
+        .then(({ workload }) => join(workload(config, agent, identity)))
+        .catch((thrown) => log.error(`no identities for programs: ${asAgentError(thrown).message}`));
     if (!started.peer.enabled) return;
     const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
       sessions(started, agent, identity, identities.permits),

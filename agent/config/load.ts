@@ -9,6 +9,7 @@ import {
   DEFAULTS,
   type Option,
   optionValue,
+  PROGRAM_RULES,
   REPEATED,
   type RepeatedName,
   ROWS,
@@ -171,16 +172,20 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
   if (config.file.format > FORMAT)
     warn(0, 'file', `form ${config.file.format} is newer than this agent, which knows ${FORMAT}`, 'format');
   const tunnel: Config['tunnel'][number][] = [];
+  const program: Config['program'][number][] = [];
   for (const section of repeated) {
     const read = readRepeated(section, doc.file, problems, (line, message, option) =>
       warn(line, `${section.type} ${section.name ?? ''}`, message, option),
     );
     if (read === null) continue;
-    const broken = TUNNEL_RULES.find((rule) => !rule.holds(read, tunnel));
-    if (broken === undefined) tunnel.push(read);
+    const broken =
+      'selector' in read
+        ? PROGRAM_RULES.find((rule) => !rule.holds(read))
+        : TUNNEL_RULES.find((rule) => !rule.holds(read, tunnel));
+    if (broken === undefined) 'selector' in read ? program.push(read) : tunnel.push(read);
     else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected));
   }
-  return { config: { ...config, tunnel }, problems, warnings };
+  return { config: { ...config, tunnel, program }, problems, warnings };
 }
 
 function repeatedProblem(section: UciSection, file: string, option: string, expected: string): AgentError {
@@ -261,11 +266,16 @@ export function diff(from: Config, to: Config): Change[] {
   const changes: Change[] = ROWS.filter((row) => plain(optionValue(from, row)) !== plain(optionValue(to, row))).map(
     ({ section, name, path, option }) => ({ section, option: name, path, apply: option.apply }),
   );
-  const named = (config: Config) => new Map(config.tunnel.map((tunnel) => [tunnel.name, plain(tunnel)]));
-  const [before, after] = [named(from), named(to)];
-  for (const name of new Set([...before.keys(), ...after.keys()]))
-    if (before.get(name) !== after.get(name))
-      changes.push({ section: 'tunnel', option: name, path: `tunnel.${name}`, apply: 'restart' });
+  for (const [section, apply] of [
+    ['tunnel', 'restart'],
+    ['program', 'live'],
+  ] as const) {
+    const named = (config: Config) => new Map(config[section].map((one) => [one.name, plain(one)]));
+    const [before, after] = [named(from), named(to)];
+    for (const name of new Set([...before.keys(), ...after.keys()]))
+      if (before.get(name) !== after.get(name))
+        changes.push({ section, option: name, path: `${section}.${name}`, apply });
+  }
   return changes;
 }
 

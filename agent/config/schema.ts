@@ -14,6 +14,7 @@ import {
 import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, SECOND, US } from '../core/time.ts';
 import { POWERS, readRule } from '../trust/policy.ts';
+import { isEntryPath, readSelector, SELECTOR } from '../workload/entry.ts';
 import { FORMAT } from './migrate.ts';
 import { quote } from './uci.ts';
 
@@ -256,6 +257,21 @@ const RULE: Form = {
 const PATH: Form = {
   expected: 'an absolute path',
   test: (text) => /^(\/[^/]+)+$/.test(text) && text.length <= 1024 && !CONTROL.test(text),
+};
+
+const PROGRAM: Form = {
+  expected: 'a path of at most 200 letters, digits, dots, - and _ such as shop/database',
+  test: isEntryPath,
+};
+
+const PROGRAM_SELECTOR: Form = {
+  expected: SELECTOR,
+  test: (text) => readSelector(text) !== null,
+};
+
+const HINT: Form = {
+  expected: 'at most 64 letters, digits, dots, - and _ (empty for none)',
+  test: (text) => /^[A-Za-z0-9._-]{0,64}$/.test(text),
 };
 
 const PATH_OR_NONE: Form = {
@@ -695,6 +711,31 @@ export const SECTIONS = {
       ),
       x509_certificate: string('', PATH_OR_NONE, 'restart', 'The certificate that this router joins with, in PEM.'),
       x509_key: string('', PATH_OR_NONE, 'restart', 'The private key of that certificate, in PEM.'),
+      workload_socket: string(
+        '',
+        PATH_OR_NONE,
+        'restart',
+        'The socket of a SPIRE agent on this router, from which the certificate to join with is taken instead.',
+      ),
+    },
+  },
+  workload: {
+    help: 'The SPIFFE Workload API: certificates and tokens for programs on this router.',
+    options: {
+      enabled: bool(
+        false,
+        'restart',
+        'Serve the SPIFFE Workload API to the programs that have a section of their own.',
+      ),
+      socket: path('/var/run/x0tta6bl4-workload/api.sock', 'restart', 'Where programs find it; any of them may ask.'),
+      x509_life: duration(
+        3600,
+        's',
+        [60, 86400],
+        'restart',
+        "The time that a program's certificate is good for; it is renewed at half of it.",
+      ),
+      jwt_life: duration(300, 's', [30, 3600], 'restart', "The time that a program's token is good for."),
     },
   },
 } as const satisfies Record<string, { help: string; options: Record<string, Option> }>;
@@ -738,6 +779,21 @@ export const REPEATED = {
       ),
       mtu: int(1420, [1280, 9000], 'restart', 'The largest packet inside: that of the foreign network less 80.'),
       mesh: bool(false, 'restart', 'Make the tunnel a hard interface of the mesh, so that it spans both sites.'),
+    },
+  },
+  program: {
+    help: 'A program on this router that is given an identity, where section workload is on.',
+    name: 'a name of 1 to 32 letters, digits and _',
+    test: (name: string): boolean => /^[A-Za-z0-9_]{1,32}$/.test(name),
+    options: {
+      path: string('', PROGRAM, 'live', 'What its SPIFFE id ends in: spiffe://DOMAIN/workload/NODE/PATH.'),
+      selector: list(
+        [],
+        PROGRAM_SELECTOR,
+        'live',
+        'What has to hold of the process that asks, all of it: uid, gid, executable, its SHA-256, cgroup, container.',
+      ),
+      hint: string('', HINT, 'live', 'A word by which a program that has several identities tells them apart.'),
     },
   },
 } as const satisfies Record<
@@ -854,6 +910,16 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
   },
 ];
 
+/** What has to hold of one program. */
+export const PROGRAM_RULES: readonly {
+  readonly option: string;
+  readonly expected: string;
+  holds(program: Config['program'][number]): boolean;
+}[] = [
+  { option: 'path', expected: PROGRAM.expected, holds: ({ path }) => path !== '' },
+  { option: 'selector', expected: `at least one of ${SELECTOR}`, holds: ({ selector }) => selector.length > 0 },
+];
+
 /** What has to hold within one section of a type, and what among all of that type. The first of `options` is blamed. */
 export const TUNNEL_RULES: readonly {
   readonly option: string;
@@ -913,8 +979,8 @@ export function defaultsUci(): string {
       else out.push(`\t#${option.kind === 'list' ? 'list' : 'option'} ${name} ''`);
     }
   }
-  for (const { help, options } of Object.values(REPEATED)) {
-    out.push('', `# ${help} There may be several.`, `#config tunnel 'NAME'`);
+  for (const [type, { help, options }] of Object.entries(REPEATED)) {
+    out.push('', `# ${help} There may be several.`, `#config ${type} 'NAME'`);
     for (const [name, option] of Object.entries<Option>(options)) {
       const value = option.write(option.default);
       out.push(

@@ -17,6 +17,7 @@ import { trustCommands } from './commands/trust.ts';
 import { tunnelCommands } from './commands/tunnels.ts';
 import { twinCommands } from './commands/twin.ts';
 import { watchCommands } from './commands/watch.ts';
+import { workloadCommands } from './commands/workload.ts';
 
 export const COMMANDS: readonly Command[] = [
   ...meshCommands,
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   ...doctorCommands,
   ...trustCommands,
   ...tunnelCommands,
+  ...workloadCommands,
   ...beaconCommands,
   ...peerCommands,
   ...watchCommands,

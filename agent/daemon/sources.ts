@@ -62,6 +62,7 @@ function asTable(config: Config): Record<string, Record<string, unknown>> {
       keepalive: tunnel.keepalive / SECOND,
       psk_interval: tunnel.psk_interval / SECOND,
     };
+  for (const { name, ...program } of config.program) table[`program.${name}`] = program;
   return table;
 }
 

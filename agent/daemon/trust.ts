@@ -191,7 +191,7 @@ async function joinBy(
   one: Identity,
   method: 'ssh-host-key' | 'x509-proof',
   anchor: string,
-  { trust: { x509_certificate, x509_key } }: Config,
+  { trust: { x509_certificate, x509_key, workload_socket } }: Config,
   now: Agent['now'],
 ): Promise<void> {
   if (method === 'ssh-host-key') {
@@ -207,7 +207,11 @@ async function joinBy(
     import('../trust/x509.ts'),
     import('../host/x509-file.ts'),
   ]);
-  one.carryOut(one.machine.joinWith(x509Prover(openHolder(x509_certificate, x509_key)), anchor, now()));
+  const holder =
+    workload_socket === ''
+      ? openHolder(x509_certificate, x509_key)
+      : await (await import('../host/workload/client.ts')).holderFrom(workload_socket);
+  one.carryOut(one.machine.joinWith(x509Prover(holder), anchor, now()));
 }
 
 /** As the journal has it: no fault, but something that was asked for, and why it was done or not. */

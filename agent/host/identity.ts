@@ -83,6 +83,7 @@ export class Identity {
   #transport: TrustTransport | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
+  #vouched: ((effect: TrustEffect & { type: 'vouched' }) => void) | null = null;
 
   constructor(options: IdentityOptions, inUse: Provider['inUse'], tools: Tools, machine: Membership) {
     this.#options = options;
@@ -104,6 +105,11 @@ export class Identity {
   attach(transport: TrustTransport): void {
     this.#transport = transport;
     transport.credential(this.#credential);
+  }
+
+  /** Who hears what stewards answer about programs. */
+  onVouched(told: (effect: TrustEffect & { type: 'vouched' }) => void): void {
+    this.#vouched = told;
   }
 
   feed(event: TrustEvent): void {
@@ -150,6 +156,9 @@ export class Identity {
         return;
       case 'decided':
         this.#options.decided(effect);
+        return;
+      case 'vouched':
+        this.#vouched?.(effect);
         return;
       case 'log':
         this.#options.log.at(effect.level, effect.message, effect.fields);

@@ -19,6 +19,7 @@ import { steeringCalls } from './api/steering.ts';
 import { topologyCalls } from './api/topology.ts';
 import { trustCalls } from './api/trust.ts';
 import { tunnelCalls } from './api/tunnels.ts';
+import { workloadCalls } from './api/workload.ts';
 import { xdpCalls } from './api/xdp.ts';
 import type { Sources } from './sources.ts';
 
@@ -34,6 +35,7 @@ export const CALLS: readonly Call[] = [
   ...topologyCalls,
   ...pastCalls,
   ...tunnelCalls,
+  ...workloadCalls,
   ...beaconCalls,
   ...trustCalls,
   ...peerCalls,

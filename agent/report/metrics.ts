@@ -178,6 +178,13 @@ export const FAMILIES = {
     help: 'Frames of beacons and probes that were refused.',
     labels: ['reason'],
   },
+  workload_requests_total: {
+    type: 'counter',
+    help: 'Requests of programs to the SPIFFE Workload API, by the gRPC status of the answer.',
+    labels: ['method', 'status'],
+  },
+  workload_streams: { type: 'gauge', help: 'Programs that are told of every renewal of their identity.' },
+  workload_identities_total: { type: 'counter', help: 'Certificates and tokens made for programs.', labels: ['kind'] },
   mesh_tunnel_up: {
     type: 'gauge',
     help: 'Tunnels to other sites: 1 where one carries, 0 where it does not.',
@@ -533,6 +540,15 @@ export function collect(metrics: Metrics, sources: Sources): void {
       [{ tunnel: name, outcome: 'failed' }, failures],
     ]),
   );
+
+  const workload = sources.workload?.();
+  if (workload !== undefined) {
+    one('workload_streams', workload.streams);
+    metrics.replace('workload_identities_total', [
+      [{ kind: 'x509' }, workload.certificates],
+      [{ kind: 'jwt' }, workload.tokens],
+    ]);
+  }
 
   const open = new Map<string, number>();
   for (const { class: cause } of heal.faults) open.set(cause, (open.get(cause) ?? 0) + 1);

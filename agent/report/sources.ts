@@ -11,6 +11,7 @@ import type { PastView } from './api/past.ts';
 import type { PeerDesk } from './api/peers.ts';
 import type { ProbeView } from './api/probes.ts';
 import type { TunnelShown } from './api/tunnels.ts';
+import type { WorkloadView } from './api/workload.ts';
 import type { XdpView } from './api/xdp.ts';
 
 /** A decision as the journal keeps it: host's `Entry`. */
@@ -151,6 +152,8 @@ export interface Sources {
   readonly peers?: PeerDesk;
   /** null where no tunnel is configured. */
   tunnels?(): readonly TunnelShown[] | null;
+  /** Absent where section workload is off. */
+  workload?(): WorkloadView;
   /** Section → option → value as JSON; secrets are `Secret`, which shows as '[secret]'. */
   config(): Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   process(): { readonly rssBytes: number; readonly cpuSeconds: number };

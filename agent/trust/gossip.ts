@@ -10,7 +10,11 @@
  *     relay    SEQUENCE { 7, token, bytes }                          somebody's joining, to a steward and back
  *     ask-key  SEQUENCE { 8 }                                        with which key would you issue?
  *     key      SEQUENCE { 9, leaf key }
+ *     vouch    SEQUENCE { 10, token, path, leaf key, audience, life } for a program on the sender, to a steward: a certificate
+ *                                                                    for that key, or where it is empty a JWT-SVID
+ *     vouched  SEQUENCE { 11, token, chain, jwt, message }           chain and jwt empty for a refusal
  */
+import type { Given, Wanted } from '../workload/vouch.ts';
 import { der, Malformed, Reader, sequence, TAG } from './der.ts';
 import { item, type Loose, list, octets, readItem } from './join.ts';
 import { key32, number, orNull, readNumber, readText, text } from './statement.ts';
@@ -45,7 +49,13 @@ export type Gossip =
     }
   | { readonly type: 'relay'; readonly token: number; readonly bytes: Uint8Array }
   | { readonly type: 'ask-key' }
-  | { readonly type: 'key'; readonly spki: Uint8Array };
+  | { readonly type: 'key'; readonly spki: Uint8Array }
+  | ({ readonly type: 'vouch'; readonly token: number } & Wanted)
+  | ({
+      readonly type: 'vouched';
+      readonly token: number /** Why not; '' where it was done. */;
+      readonly message: string;
+    } & Given);
 
 /** Of one message, in bytes; what is more goes in several. */
 export const MOST_GOSSIP = 300 * 1024;
@@ -73,6 +83,19 @@ export function writeGossip(said: Gossip): Uint8Array {
       return sequence(number(8));
     case 'key':
       return sequence(number(9), der(TAG.octets, said.spki));
+    case 'vouch': {
+      const { token, path, spki, audience, lifeMs } = said;
+      const audiences = list(audience.map((one) => Buffer.from(one)));
+      return sequence(number(10), number(token), text(path), der(TAG.octets, spki), audiences, number(lifeMs));
+    }
+    case 'vouched':
+      return sequence(
+        number(11),
+        number(said.token),
+        list(said.chain),
+        der(TAG.octets, Buffer.from(said.jwt)),
+        text(said.message),
+      );
   }
 }
 
@@ -123,6 +146,16 @@ function read(type: number, from: Reader): Gossip {
       return { type: 'ask-key' };
     case 9:
       return { type: 'key', spki: from.take(TAG.octets) };
+    case 10: {
+      const [token, path, spki] = [readNumber(from), readText(from), from.take(TAG.octets)];
+      const audience = octets(from).map((one) => Buffer.from(one).toString('utf8'));
+      return { type: 'vouch', token, path, spki, audience, lifeMs: readNumber(from) };
+    }
+    case 11: {
+      const [token, chain] = [readNumber(from), octets(from)];
+      const jwt = from.take(TAG.octets).toString('latin1');
+      return { type: 'vouched', token, chain, jwt, message: readText(from) };
+    }
     default:
       throw new Malformed('a message of an unknown type');
   }

@@ -8,6 +8,7 @@
 import type { Level } from '../core/effect.ts';
 import { AgentError } from '../core/errors.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Wanted } from '../workload/vouch.ts';
 import type { Attestor, Prover } from './attest.ts';
 import { Budgets } from './budget.ts';
 import { Calendar } from './calendar.ts';
@@ -17,6 +18,7 @@ import { invitationProver, readInvitation } from './invitation.ts';
 import { type Admission, isJoinMessage, Joiner, type Loose, type Rejection } from './join.ts';
 import type { RouterSecrets } from './keys.ts';
 import { type Item, Ledger } from './ledger.ts';
+import { EMPTY } from './primitives.ts';
 import { Relay } from './relay.ts';
 import { renewalProver } from './renewal.ts';
 import { isNodeId } from './spiffe.ts';
@@ -48,6 +50,7 @@ import {
   type TrustEvent,
   type TrustSettings,
   type TrustView,
+  type Vouching,
 } from './words.ts';
 
 export { OWN } from './words.ts';
@@ -270,6 +273,35 @@ export class Membership {
       this.#say(key, { type: 'ask-key' });
       return { found: null, effects: [] };
     });
+  }
+
+  /** What programs on this router rest on (agent/workload); null while this router has no identity of its own. */
+  vouching(now: Nanos): Vouching | null {
+    const { bundle } = this.#ledger;
+    if (bundle === null || this.#credential === null) return null;
+    const wallMs = this.#calendar.now(now);
+    const keys = this.#ledger.stewards().flatMap(({ fingerprint: key }) => {
+      const steward = readCertificate(this.#ledger.certificateOf(key) ?? EMPTY);
+      return steward === null || steward.notAfter < wallMs ? [] : [steward.spki];
+    });
+    return {
+      trustDomain: bundle.trustDomain,
+      node: this.#nodeName(),
+      roots: bundle.roots.map(({ der }) => der),
+      keys,
+      by: this.#stewardship.authority,
+      isReached: this.#stewardship.authority !== null || this.#stewardSessions().length > 0,
+      wallMs,
+    };
+  }
+
+  /** Asks a steward for something for a program on this router; 'vouched' with this token answers. Throws E_BUSY. */
+  vouchFor(token: number, wanted: Wanted, now: Nanos): TrustEffect[] {
+    const stewards = this.#stewardSessions();
+    if (this.#credential === null || stewards.length === 0)
+      throw new AgentError('E_BUSY', 'no steward can be reached, and only a steward vouches for programs');
+    const said: Gossip = { type: 'vouch', token, ...wanted };
+    return this.#turn(now, () => ({ said: this.#say(stewards[token % stewards.length]!, said) })).effects;
   }
 
   members(): Member[] {
@@ -784,6 +816,12 @@ export class Membership {
         return;
       case 'key':
         this.#candidates.set(key, said.spki);
+        return;
+      case 'vouch':
+        if (this.#budgets.take(key, this.#now)) this.#stewardship.vouch(session.peer, said);
+        return;
+      case 'vouched':
+        if (isSteward) this.#effect(said);
     }
   }
 

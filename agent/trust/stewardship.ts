@@ -3,6 +3,7 @@
  * machine (membership.ts), which says what time it is and carries what comes of it.
  */
 import { AgentError } from '../core/errors.ts';
+import { type Given, vouch } from '../workload/vouch.ts';
 import type { Attestor } from './attest.ts';
 import { readCertificate } from './certificate.ts';
 import type { Gossip } from './gossip.ts';
@@ -127,6 +128,23 @@ export class Stewardship {
       if (!(thrown instanceof AgentError)) throw thrown;
       effect({ type: 'decided', what: 'not-renewed', who: peer.node, why: thrown.message });
       say([], thrown.code === 'E_FORBIDDEN' ? 'forbidden' : 'malformed', thrown.message);
+    }
+  }
+
+  /** For a program on a router that has a session: under that router's name, and not past its certificate's end. */
+  vouch(peer: Peer, said: Gossip & { type: 'vouch' }): void {
+    const { tools, ledger, wall } = this.#office;
+    const say = (given: Given, message: string) =>
+      this.#office.say(peer.fingerprint, { type: 'vouched', token: said.token, ...given, message });
+    try {
+      const by = this.authorised('vouch for programs');
+      if (ledger.has(peer.fingerprint)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
+      const lifeMs = Math.min(said.lifeMs, peer.notAfter - wall());
+      const router = { trustDomain: ledger.bundle!.trustDomain, node: peer.node, wallMs: wall() };
+      say(vouch(tools, by, { ...said, lifeMs }, router), '');
+    } catch (thrown) {
+      if (!(thrown instanceof AgentError)) throw thrown;
+      say({ chain: [], jwt: '' }, thrown.message.slice(0, 255));
     }
   }
 

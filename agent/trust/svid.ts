@@ -256,6 +256,32 @@ export function issueRouter(
   return [leaf, ...by.chain];
 }
 
+/**
+ * An X.509-SVID for a program (agent/workload); answers its whole chain. It has no hybrid keys bound in, without which
+ * nobody takes it for a router.
+ */
+export function issueWorkload(
+  tools: Tools,
+  by: Authority,
+  program: { readonly id: string; readonly name: string; readonly spki: Uint8Array },
+  request: Request,
+): readonly Uint8Array[] {
+  const trustDomain = trustDomainOf(by);
+  const leaf = sign(by, {
+    ...validity(request.wallMs, request.lifeMs, by.certificate.notAfter),
+    serial: serial(tools),
+    issuer: { organisation: trustDomain, commonName: by.certificate.commonName },
+    subject: { organisation: trustDomain, commonName: program.name },
+    spki: program.spki,
+    issuerSpki: by.certificate.spki,
+    uri: program.id,
+    authority: null,
+    identity: EMPTY,
+    agreement: EMPTY,
+  });
+  return [leaf, ...by.chain];
+}
+
 /** A steward at work: `der` is what the root gave it, for these secrets. Throws E_SVID where it is for others. */
 export function authority(
   tools: Tools,

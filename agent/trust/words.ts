@@ -1,7 +1,8 @@
 /** What the membership machine is told, what it answers, and what it shows of itself. */
 import type { Level } from '../core/effect.ts';
+import type { Given } from '../workload/vouch.ts';
 import type { Revoked, Steward } from './ledger.ts';
-import type { Credential, Peer } from './svid.ts';
+import type { Authority, Credential, Peer } from './svid.ts';
 
 export interface TrustSettings {
   /** How long the certificates are good for that this router issues, in milliseconds. */
@@ -46,6 +47,8 @@ export type TrustEffect =
   | { readonly type: 'distrust'; readonly keys: readonly string[] }
   /** A session with one of these is wanted: fingerprints and names of stewards. */
   | { readonly type: 'reach'; readonly stewards: readonly Steward[] }
+  /** What a steward answered to `vouchFor`, by its token; `message` says why not. */
+  | ({ readonly type: 'vouched'; readonly token: number; readonly message: string } & Given)
   /** What was decided about somebody else, for the journal. */
   | {
       readonly type: 'decided';
@@ -86,6 +89,22 @@ export interface TrustView {
   readonly openInvitations: number;
   /** In words; '' where all is well. */
   readonly trouble: string;
+}
+
+/** What this router can vouch for its programs with, and what they may believe. */
+export interface Vouching {
+  readonly trustDomain: string;
+  readonly node: string;
+  /** The roots of the trust bundle, DER. */
+  readonly roots: readonly Uint8Array[];
+  /** The classical keys of the stewards, which sign for programs. */
+  readonly keys: readonly Uint8Array[];
+  /** null where this router is no steward, and has to ask one. */
+  readonly by: Authority | null;
+  /** Whether it is one, or has a session with one. */
+  readonly isReached: boolean;
+  /** Milliseconds since 1970 by which this router goes. */
+  readonly wallMs: number;
 }
 
 /** The conversation that is this router's own joining. */

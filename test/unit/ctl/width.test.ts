@@ -107,6 +107,15 @@ function agentOf({ node, interface: name, words }: Names): Sources {
         radio: station,
       })),
     }),
+    workload: () => ({
+      socket: `/${words}`,
+      entries: 1e9,
+      connections: 1e9,
+      streams: 1e9,
+      certificates: 1e9,
+      tokens: 1e9,
+      trouble: words,
+    }),
     peers: {
       view: () => [{ ...PEER, id: `spiffe://x0tta6bl4.mesh/router/${node}`, node, address: `fe80::1%${name}` }],
       halfOpen: 9,
@@ -196,6 +205,7 @@ const LINES: Readonly<Record<string, readonly string[][]>> = {
   xdp: [[]],
   probes: [[]],
   tunnels: [[]],
+  workload: [[]],
   'bpf explain': [['mesh'], ['pass']],
   'config check': [['FILE']],
   'config migrate': [['FILE']],

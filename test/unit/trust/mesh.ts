@@ -28,6 +28,7 @@ export interface Router {
   readonly sessions: Set<Router>;
   readonly log: string[];
   readonly decided: string[];
+  readonly vouched: (TrustEffect & { type: 'vouched' })[];
   /** What its wall clock is off by, milliseconds. */
   offMs: number;
   isOn: boolean;
@@ -68,6 +69,7 @@ export class Mesh {
       sessions: new Set(),
       log: [],
       decided: [],
+      vouched: [],
       offMs,
       isOn: true,
     };
@@ -244,6 +246,7 @@ export class Mesh {
           if (effect.keys.includes(other.machine.view(this.now).key)) this.#part(router, other);
       } else if (effect.type === 'log')
         router.log.push(`${effect.level}: ${effect.message} ${JSON.stringify(effect.fields)}`);
+      else if (effect.type === 'vouched') router.vouched.push(effect);
       else if (effect.type === 'decided') router.decided.push(`${effect.what} ${effect.who}: ${effect.why}`);
     }
   }

@@ -87,5 +87,11 @@ return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), he
 	late('ssh_allowed', 'list', _('Ssh allowed'), _('The SSH host keys whose routers this steward admits: ssh-ed25519, the key, and a name where the router has one.')),
 	late('x509_authority', 'list', _('X509 authority'), _('The files of the CA certificates whose routers this steward admits, in PEM.')),
 	late('x509_certificate', 'string', _('X509 certificate'), _('The certificate that this router joins with, in PEM.')),
-	late('x509_key', 'string', _('X509 key'), _('The private key of that certificate, in PEM.'))
+	late('x509_key', 'string', _('X509 key'), _('The private key of that certificate, in PEM.')),
+	late('workload_socket', 'string', _('Workload socket'), _('The socket of a SPIRE agent on this router, from which the certificate to join with is taken instead.'))
+] }, { name: 'workload', title: _('Workload'), help: _('The SPIFFE Workload API: certificates and tokens for programs on this router.'), options: [
+	late('enabled', 'bool', _('Enabled'), _('Serve the SPIFFE Workload API to the programs that have a section of their own.'), { value: '0' }),
+	late('socket', 'path', _('Socket'), _('Where programs find it; any of them may ask.'), { value: '/var/run/x0tta6bl4-workload/api.sock' }),
+	late('x509_life', 'duration', _('X509 life'), _('The time that a program\'s certificate is good for; it is renewed at half of it.'), { value: '3600', min: 60, max: 86400, unit: 's' }),
+	late('jwt_life', 'duration', _('Jwt life'), _('The time that a program\'s token is good for.'), { value: '300', min: 30, max: 3600, unit: 's' })
 ] } ] });
