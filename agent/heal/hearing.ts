@@ -54,6 +54,8 @@ const SETTLED_AGAIN = 60;
 
 export class Hearing {
   row: Neighbour;
+  /** Not heard for so long, as far as we could hear. */
+  #silentMs = 0;
   silent = false;
   usualMs = 0;
   /** Our radio has dropped it: nothing heard before that counts. */
@@ -104,17 +106,18 @@ export class Hearing {
     return this.#unanswered ? this.#asked : 0;
   }
 
-  /** A reading of the tables; `everyMs`: between two signs of life. */
-  read(row: Neighbour, everyMs: number, now: Nanos): void {
+  /** A reading of the tables; `everyMs`: between two signs of life; `stoodStillMs`: of the time since the last one, we. */
+  read(row: Neighbour, everyMs: number, now: Nanos, stoodStillMs: number): void {
     const heardAnew = row.lastSeenMs < this.row.lastSeenMs;
     if (heardAnew) {
-      this.usualMs = Math.min(LONGEST_USUAL_MS, Math.max(this.row.lastSeenMs, this.usualMs * FORGETTING));
+      this.usualMs = Math.min(LONGEST_USUAL_MS, Math.max(this.#silentMs, this.usualMs * FORGETTING));
       // It is alive, so its agent is not.
       if (this.#unanswered) this.#answers = false;
       this.trust();
       this.#isAlive = false;
     }
     this.row = row;
+    this.#silentMs = row.lastSeenMs - stoodStillMs;
     if (this.silent) {
       this.#pending = 0;
       return;
@@ -127,7 +130,7 @@ export class Hearing {
     this.#sampledAt = now;
     this.#due = this.#due * (1 - 1 / FOLLOWED) + 1;
     this.#missed *= 1 - 1 / FOLLOWED;
-    if (row.lastSeenMs > LATE * everyMs) this.#pending += 1;
+    if (this.#silentMs > LATE * everyMs) this.#pending += 1;
   }
 
   /** Its silence is over. */
@@ -200,13 +203,12 @@ export class Hearing {
 
   /** Is it silent, where `slowMs` without a word are too long, and `soonMs` where frames to it are not answered either? */
   isSilent(slowMs: number, soonMs: number, now: Nanos): boolean {
-    const { lastSeenMs } = this.row;
     const slow = Math.max(slowMs, UNUSUAL * this.usualMs);
     const isSure = (this.isUnheard(now) || this.#unanswered) && !this.isYoung(now);
     const limit = isSure ? Math.min(slow, soonMs) : slow;
     const isGone = this.#before(this.goneAt, now);
     if (!isGone) this.goneAt = 0;
-    return lastSeenMs > limit || (isGone && !this.isYoung(now));
+    return this.#silentMs > limit || (isGone && !this.isYoung(now));
   }
 
   /** Frames to it were not acknowledged, and it was not heard since. */

@@ -9,6 +9,7 @@ import type { Symptom } from '../core/words.ts';
 import { expectedEveryMs, MISSED, patientEveryMs, silentAfterMs, unheardAfterMs } from '../mesh/silence.ts';
 import { Hearing } from './hearing.ts';
 import { Shortage } from './shortage.ts';
+import { Stalls } from './stalls.ts';
 import { attached, broken, isPrimary, NO_SETTINGS, type Surroundings } from './surroundings.ts';
 
 /** Word of a fault elsewhere is a reason to look sooner, though not in the middle of the burst. */
@@ -39,6 +40,7 @@ export class Monitor implements Machine, Surroundings {
   #nextPoll: Nanos = NEVER;
   #slower = 1;
   readonly #shortage = new Shortage();
+  readonly #stalls = new Stalls();
   /** What is known of each neighbour, by interface and address. */
   readonly #neighbourhood = new Map<string, Hearing>();
   /** Those that are being asked whether they are alive. */
@@ -102,6 +104,7 @@ export class Monitor implements Machine, Surroundings {
         return [log(`healing is now ${event.mode}`, { by: event.by })];
       case 'tick':
         if (now < this.#nextPoll) return this.#ask(now);
+        this.#stalls.note(this.#nextPoll, now);
         this.#nextPoll = now + this.#slower * this.settings.pollNs;
         return [{ type: 'poll' }, ...this.#ask(now)];
       default:
@@ -282,7 +285,8 @@ export class Monitor implements Machine, Surroundings {
         this.#neighbourhood.set(key, known);
       }
       const { interface: index } = row;
-      known.read(row, patientEveryMs(tables, index), now);
+      const stoodStillMs = this.#stalls.since(now - row.lastSeenMs * MS) / MS;
+      known.read(row, patientEveryMs(tables, index), now, stoodStillMs);
       const slow = silentAfterMs(tables, index, known.missable(MISSED, now));
       const silent = known.isSilent(slow, unheardAfterMs(tables, index), now);
       const carrier = links.get(index)?.carrier ?? false;
@@ -346,7 +350,7 @@ export class Monitor implements Machine, Surroundings {
       this.#heard.set(path.originator, Math.max(at, this.#heard.get(path.originator) ?? at));
     }
     for (const [originator, at] of this.#heard) {
-      const silence = now - at;
+      const silence = now - at - this.#stalls.since(at);
       // A mesh that broke in two is told of a part at a time.
       if (said.length >= MOST_SAID) break;
       if (silence > this.settings.deadAfterNs && !this.#dead.has(originator)) {

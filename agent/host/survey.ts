@@ -16,6 +16,9 @@ import type { Native } from './native.ts';
 /** Longer than an OGM interval. */
 const LISTEN_MS = 2500;
 const MOST_HEARD = 64;
+/** Two readings of clocks that count as one, and how often that is tried. */
+const TOGETHER: Nanos = MS;
+const TRIES = 5;
 const RTF_UP = 0x1;
 const NUD_FAILED = 0x20;
 const NUD_ALIVE = 0x02 | 0x04 | 0x08 | 0x80; // reachable, stale, delay, permanent
@@ -63,7 +66,7 @@ export class Surveyor {
       totalKib: kibOf(memory, 'MemTotal'),
       rssKib: Math.round(process.memoryUsage.rss() / 1024),
       flashKib: directory === null ? null : freeKib(directory),
-      wallOffsetMs: Date.now() - now / MS,
+      wallOffsetMs: wallOffsetMs(() => native.now(), Date.now),
     };
     if (cpu !== null) this.#cpu = cpu;
     this.#own = { at: now, micros };
@@ -164,6 +167,18 @@ function text(file: string): string {
   } catch {
     return '';
   }
+}
+
+/** Both clocks at one moment: where something came in between, which would look like a step, they are read again. */
+export function wallOffsetMs(monotonic: () => Nanos, wall: () => number): number {
+  let best = { gap: Number.POSITIVE_INFINITY, offset: 0 };
+  for (let tries = 0; tries < TRIES && best.gap > TOGETHER; tries++) {
+    const before = monotonic();
+    const wallMs = wall();
+    const gap = monotonic() - before;
+    if (gap < best.gap) best = { gap, offset: wallMs - (before + gap / 2) / MS };
+  }
+  return best.offset;
 }
 
 function ownMicros(): number {

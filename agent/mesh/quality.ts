@@ -144,20 +144,23 @@ export function lossOfTq(tq: number): number {
 /** Echoes that the loss is reckoned over, and how many it takes before it says anything. */
 const WINDOW = 100;
 const ENOUGH = 20;
-/** Weight of a new round trip in the average. */
-const SMOOTHING = 0.25;
+/** Latency is the median of so many round trips: one slow answer moves nothing, and a change shows at the second one. */
+const LATEST = 3;
 
 /** Latency and loss of a link from echoes. One way is taken as half of the round trip; there is no clock to do better. */
 export class Echoes {
-  latencyNs: Nanos | null = null;
+  #latest: readonly Nanos[] = [];
   #answered: boolean[] = [];
   #at = 0;
   #lost = 0;
 
   answered(rttNs: Nanos): void {
-    const oneWay = rttNs / 2;
-    this.latencyNs = this.latencyNs === null ? oneWay : this.latencyNs + (oneWay - this.latencyNs) * SMOOTHING;
+    this.#latest = [...this.#latest, rttNs / 2].slice(-LATEST);
     this.#note(true);
+  }
+
+  get latencyNs(): Nanos | null {
+    return this.#latest.toSorted((a, b) => a - b)[(this.#latest.length - 1) >> 1] ?? null;
   }
 
   lost(): void {

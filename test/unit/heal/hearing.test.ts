@@ -151,6 +151,39 @@ describe('a neighbour that runs the agent', () => {
   });
 });
 
+describe('a router that stood still', () => {
+  /** No event reaches the agent for so long, and then the timers that were due. */
+  const standStill = (link: Link, ns: Nanos) => {
+    link.router.now += ns;
+    link.router.runtime.feed({ type: 'tick' }, link.router.now);
+  };
+
+  test('counts no silence that it could not have heard, and afterwards as before', () => {
+    for (const speaks of [true, false]) {
+      const link = new Link(speaks);
+      for (let second = 0; second < 100; second++) link.second(true);
+      standStill(link, 8 * SECOND);
+      link.read();
+      assert.deepEqual(link.silences, [], `answers: ${speaks}`);
+      link.answers = false;
+      const ms = toldAfter(link);
+      assert.ok(ms <= 5500, `after ${ms} ms`);
+    }
+  });
+
+  test('again and again finds who is silent nevertheless', () => {
+    const link = new Link(false);
+    link.second(true);
+    const from = link.router.now - SECOND;
+    for (let round = 0; round < 20 && link.silences.length === 0; round++) {
+      link.second(false);
+      standStill(link, 600 * MS);
+    }
+    const [told] = link.silences;
+    assert.ok(told !== undefined && told.at - from < 8 * SECOND, `after ${((told?.at ?? 0) - from) / MS} ms`);
+  });
+});
+
 test('a link that loses one OGM in sixteen is not called silent, with an agent at its end or without', () => {
   for (const speaks of [true, false]) {
     const random = new Random(7, 'lossy');

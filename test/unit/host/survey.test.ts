@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasMesh, parseDump } from '../../../agent/host/netifd.ts';
-import { cpuTimes, defaultRoute, parseCounters } from '../../../agent/host/survey.ts';
+import { cpuTimes, defaultRoute, parseCounters, wallOffsetMs } from '../../../agent/host/survey.ts';
 
 test('/proc/net/dev: counters by name, and nothing of what is no line of it', () => {
   const head = 'Inter-|   Receive                     |  Transmit\n face |bytes packets ...|bytes ...\n';
@@ -68,4 +68,22 @@ test('netifd: a mesh that it declares is its own, up or not', () => {
     ['null', false],
   ];
   for (const [text, expected] of cases) assert.equal(hasMesh(text, 'bat0'), expected, text);
+});
+
+test('the wall clock beside the monotonic one: a router that stands still between the two has not been set', () => {
+  const readings = (stalls: readonly number[]) => {
+    let ns = 5e9;
+    const left = [...stalls];
+    const wall = () => {
+      const at = 1_790_000_000_000 + ns / 1e6;
+      ns += (left.shift() ?? 0) * 1e6;
+      return at;
+    };
+    return Math.round(wallOffsetMs(() => ns, wall));
+  };
+  const whole = readings([]);
+  assert.equal(readings([1500]), whole);
+  assert.equal(readings([1500, 0.2, 1500]), whole);
+  // Where it is never quiet the quietest counts.
+  assert.ok(Math.abs(readings([400, 300, 40, 300, 200]) - whole) <= 20);
 });
