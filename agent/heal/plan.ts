@@ -12,12 +12,14 @@ import type { Earned } from './earned.ts';
 import { specOf } from './faults/catalogue.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
-import { untouchable } from './repairs/urgent.ts';
+import { meetsAgent, untouchable } from './repairs/urgent.ts';
 import { type Broken, broken, originatorAddress, type Surroundings } from './surroundings.ts';
 
 /** Word of the other end comes within this, or is about something else. */
 const OTHER_END: Nanos = 2 * SECOND;
 const NETIFD_FIRST: Nanos = 2 * SECOND;
+/** batman-adv chooses among the ways that it has: a dead one goes first. */
+const AFTER_DETACH: Nanos = 1 * SECOND;
 const REFUSED = 'every repair was refused';
 
 /** Where a repair by one of several routers suffices, the next one waits so long for it to help. */
@@ -29,7 +31,7 @@ export class Plan implements Machine {
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
   readonly #earned: Earned;
-  /** Lost links with routers behind them to which no other way is known. */
+  /** Lost links with routers behind them to which no other way is known, and until when the far end's word counts. */
   readonly #unsure = new Map<string, { fault: Fault; until: Nanos }>();
 
   constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
@@ -40,7 +42,8 @@ export class Plan implements Machine {
 
   on(event: Event, now: Nanos): Effect[] {
     if (this.#around.settings.mode === 'off') return [];
-    if (event.type === 'fault') return [this.#say(this.#plan(event.fault, now))];
+    if (event.type === 'fault')
+      return [...this.#pastGateway(event.fault, now), this.#say(this.#plan(event.fault, now))];
     if (event.type === 'alarm') return this.#otherEnd(event.alarm, event.interface, now);
     if (event.type === 'fault-over') this.#unsure.delete(event.fault);
     return [];
@@ -91,7 +94,8 @@ export class Plan implements Machine {
     });
     const actions: Action[] = chosen === null ? [] : [chosen];
     const repair = chosen === null ? null : repairOf(chosen);
-    const delayNs = chosen !== null && ONE_OF_US.has(chosen) ? A_TURN * this.#turn(fault) : 0;
+    const turnNs = chosen !== null && ONE_OF_US.has(chosen) ? A_TURN * this.#turn(fault) : 0;
+    const delayNs = chosen === 'gateway-reselect' ? AFTER_DETACH : turnNs;
     return {
       fault,
       actions,
@@ -132,23 +136,41 @@ export class Plan implements Machine {
   #otherEnd(alarm: AlarmWord, by: IfIndex, now: Nanos): Effect[] {
     for (const [id, { fault, until }] of this.#unsure) {
       const link = this.#around.links.get(fault.interfaceIndex ?? 0);
-      if (now > until || link === undefined) {
-        this.#unsure.delete(id);
-        continue;
-      }
+      if (now > until || link === undefined) continue;
       if (alarm.kind !== 'link-down' || alarm.far !== link.mac || by === link.index) continue;
       if (!broken(this.#around, link.index).some(({ originator }) => originator === alarm.sender)) continue;
       if (untouchable(fault, this.#around) !== null) continue;
       this.#unsure.delete(id);
-      const { cost, words } = repairOf('detach');
-      const alternatives: Alternative[] = [{ action: 'detach', cost, refused: null }];
-      const why = `the other end of ${link.name} is alive and was heard another way; ${words}`;
-      const act = this.#acts(fault);
-      const detachLate = broken(this.#around, link.index).some(({ other }) => other === 'doubtful');
-      return [
-        this.#say({ fault, actions: ['detach'], alternatives, why, detachLate, delayNs: 0, radius: 'link', act }),
-      ];
+      return [this.#detachAfterAll(fault, `the other end of ${link.name} is alive and was heard another way`)];
     }
     return [];
+  }
+
+  /**
+   * The gateway in use was reached over a link that was lost: batman-adv keeps that way, and with it the choice, for 200 s
+   * (PURGE_TIMEOUT), and would choose the same again. Where the interface stayed for routers without another way, these
+   * have had the time to be heard by one.
+   */
+  #pastGateway(lost: Fault, now: Nanos): Effect[] {
+    const [gateway, ...others] = lost.affected;
+    if (lost.class !== 'gateway-lost' || others.length === 0 || !this.#acts(lost)) return [];
+    const scene = { around: this.#around, knowledge: this.#knowledge, now };
+    const way = this.#around.tables?.originators.find((path) => path.best && path.originator === gateway);
+    for (const [id, { fault }] of this.#unsure) {
+      const index = fault.interfaceIndex ?? 0;
+      if (way?.interface !== index || untouchable(fault, this.#around) !== null || !meetsAgent(index, scene)) continue;
+      this.#unsure.delete(id);
+      return [this.#detachAfterAll(fault, `${gateway}, the gateway in use, was reached over it and is gone`)];
+    }
+    return [];
+  }
+
+  #detachAfterAll(fault: Fault, because: string): Effect {
+    const { cost, words } = repairOf('detach');
+    const alternatives: Alternative[] = [{ action: 'detach', cost, refused: null }];
+    const why = `${because}; ${words}`;
+    const act = this.#acts(fault);
+    const detachLate = broken(this.#around, fault.interfaceIndex ?? 0).some(({ other }) => other === 'doubtful');
+    return this.#say({ fault, actions: ['detach'], alternatives, why, detachLate, delayNs: 0, radius: 'link', act });
   }
 }

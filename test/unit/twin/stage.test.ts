@@ -80,3 +80,33 @@ test('an MTU, an upstream and memory that befall a simulated router are seen by 
   const gateways = { nodes: { r0: { gateway: {} }, r2: { gateway: {} } }, settle_s: 60 };
   assert.equal(seen({ fault: 'upstream-gone', node: 'r0' }, gateways), 'r0 gateway-no-upstream');
 });
+
+/** batman-adv would keep the way over the lost link, and choose the same gateway again, for 200 s. */
+test('clients of a gateway that dies use another one, and the interface that led to it comes back with it', () => {
+  const told = scenario({
+    topology: { kind: 'ring', nodes: 6 },
+    kernel: { gw_mode: 'client' },
+    nodes: { r0: { gateway: {} }, r3: { gateway: {} } },
+    agent: { modes: { 'gateway-lost': 'act' } },
+    settle_s: 60,
+    timeline: [{ at_s: 5, fault: 'gateway-gone', node: 'r0', for_s: 40 }],
+    duration_s: 100,
+  });
+  const { simulation, breaches } = play(told, { mended: true });
+  assert.deepEqual(breaches, []);
+  const over = simulation.journal.filter(
+    ({ decision: { fault, step } }) => fault.class === 'gateway-lost' && step === 'over',
+  );
+  const found = simulation.journal.filter(
+    ({ decision: { fault, step } }) => fault.class === 'gateway-lost' && step === 'planned',
+  );
+  assert.deepEqual(found.map(({ node }) => node).sort(), ['r1', 'r5']);
+  assert.deepEqual(over.map(({ node }) => node).sort(), ['r1', 'r5']);
+  for (const { node, decision } of over) {
+    const from = found.find((one) => one.node === node)!.decision.at;
+    assert.ok(decision.at - from < 2e9, `${node} after ${(decision.at - from) / 1e9} s`);
+    assert.match(decision.result ?? '', /02:00:00:03:00:01 is the gateway now/);
+  }
+  for (const { kernel } of simulation.routers)
+    for (const { name, master } of kernel.links()) if (/^eth/.test(name)) assert.notEqual(master, 0, name);
+});
