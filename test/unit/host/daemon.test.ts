@@ -85,6 +85,11 @@ class Place {
       ready: false,
       code: null as number | string | null,
       kill: (signal: NodeJS.Signals) => void child.kill(signal),
+      /** Whoever read its lines is gone. */
+      unheard: () => {
+        child.stderr.destroy();
+        child.stdout.destroy();
+      },
       appears: () => writeFileSync(missing, ''),
       says: (what: RegExp, ms = 30_000) =>
         until(`${what} in ${agent.said}`, () => what.test(agent.said) || agent.code !== null, ms).then(() =>
@@ -389,6 +394,22 @@ test('SIGHUP leaves the mode that was asked for, unless the file has another one
   assert.equal(await place.mode(), 'off');
   agent.kill('SIGTERM');
   await agent.ended();
+});
+
+test('nobody reads the log any more: the agent goes on', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const agent = place.start();
+  await agent.isReady();
+  agent.unheard();
+  for (const mode of ['observe', 'act', 'observe']) {
+    agent.kill('SIGHUP');
+    assert.equal((await place.ask('POST', '/heal/mode', { mode })).status, 200);
+  }
+  assert.equal(await place.mode(), 'observe');
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0);
 });
 
 test('without the shim it starts, says what is lost, and ends as asked', { skip }, async (t) => {
