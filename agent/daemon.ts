@@ -103,7 +103,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   process.stdout.on('error', () => {});
   let { source, config, trouble } = readConfig(file, log);
   // Before anything is opened or written that another agent may have in use.
-  await beAlone(config.mesh.interface, log);
+  await beAlone(config.mesh.interface, nativeOrNone().native, log);
   // None is heard before what follows has been set up, up to the next wait.
   process.on('SIGHUP', changed);
   process.on('SIGTERM', stop);
