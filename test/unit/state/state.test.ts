@@ -547,7 +547,7 @@ const ODD: Readonly<Record<string, readonly string[]>> = {
   'a table that takes nothing': ["CREATE TRIGGER t BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'no'); END"],
   'a view in place of a table': [
     'DROP TABLE marks',
-    "CREATE VIEW marks AS SELECT '' AS key, '' AS sender, 1 AS epoch, 1 AS counter, 1 AS used",
+    "CREATE VIEW marks AS SELECT '' AS key, '' AS sender, 1 AS epoch, -1 AS counter, 1 AS used",
   ],
 };
 
