@@ -59,4 +59,4 @@ clean:  ## what was built; packages and Node stay
 	@rm -rf dist bpf/build native/build tools/lab/build .cache
 
 help:   ## this
-	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20

@@ -32,6 +32,7 @@ import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { Flusher } from './host/flusher.ts';
+import { logLines } from './host/log-lines.ts';
 import { nativeOrNone } from './host/native.ts';
 import { openState } from './host/state.ts';
 import { tunnelsFile } from './host/tunnel/memory.ts';
@@ -97,10 +98,12 @@ function readConfig(file: string, log: Log, lastGood?: Config): Read {
 }
 
 async function main(file: string, tape: string | undefined): Promise<void> {
-  const log = new Log('info', (line) => void process.stderr.write(`${line}\n`));
+  const log = new Log('info', logLines(process.stderr));
+  // Who waited for the word "ready" may have gone since.
+  process.stdout.on('error', () => {});
   let { source, config, trouble } = readConfig(file, log);
   // Before anything is opened or written that another agent may have in use.
-  await beAlone(config.mesh.interface, log);
+  await beAlone(config.mesh.interface, nativeOrNone().native, log);
   // None is heard before what follows has been set up, up to the next wait.
   process.on('SIGHUP', changed);
   process.on('SIGTERM', stop);

@@ -328,6 +328,7 @@ NAPI_MODULE_INIT() {
       METHOD("openPacket", packet_open),
       METHOD("openTransmitter", transmitter_open),
       METHOD("listenUnix", unix_listen),
+      METHOD("unixOwner", unix_owner),
       METHOD("now", now),
       METHOD("openBpf", bpf_open),
       METHOD("bpfStatistics", bpf_statistics),

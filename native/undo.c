@@ -14,7 +14,7 @@
  * ARM holds the message; an id already armed is replaced and counts as armed last. DISARM forgets it (an unknown id is
  * fine). DISMISS ends the helper without sending. At the end of input the messages still armed are sent in reverse order
  * of arming, those that wait when their time has come, each with NLM_F_REQUEST | NLM_F_ACK and a sequence number of the helper's own, and the kernel's answer is
- * awaited. One line a message goes to standard error.
+ * awaited. One line a message goes to standard error, where that takes it at once.
  *
  * Bounds: 64 armed, 4096 bytes a message. A malformed record counts as the end of input, since what the agent wants is
  * no longer known; what was armed before it is sent. Exit: 0 done or dismissed, 1 some undo was refused, 2 malformed.
@@ -24,6 +24,7 @@
 #include <linux/netlink.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,6 +46,16 @@ typedef struct {
 
 static slot slots[SLOTS]; /* untouched pages cost nothing */
 static uint64_t arms;
+
+/* Who reads our lines may have stopped reading them: what is to be undone does not wait for that. */
+static void say(const char *format, ...) {
+  struct pollfd out = {STDERR_FILENO, POLLOUT, 0};
+  if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) return;
+  va_list words;
+  va_start(words, format);
+  vfprintf(stderr, format, words);
+  va_end(words);
+}
 
 static uint32_t le32(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -188,15 +199,14 @@ static int undo_all(void) {
     }
     char said[256] = "";
     int error = send_undo(last, said, sizeof said);
-    fprintf(stderr, "x0undo: step %u, protocol %u: %s%s\n", last->id, last->protocol, error ? strerror(error) : "undone",
-            said);
+    say("x0undo: step %u, protocol %u: %s%s\n", last->id, last->protocol, error ? strerror(error) : "undone", said);
     if (error) refused = 1;
     last->length = 0;
   }
 }
 
 static int malformed(const char *what) {
-  fprintf(stderr, "x0undo: malformed record (%s): undoing what was armed before it\n", what);
+  say("x0undo: malformed record (%s): undoing what was armed before it\n", what);
   undo_all();
   return 2;
 }
@@ -208,7 +218,7 @@ int main(void) {
   signal(SIGHUP, SIG_IGN);
   signal(SIGQUIT, SIG_IGN);
   signal(SIGPIPE, SIG_IGN); /* whoever read our lines is gone as well */
-  if (chdir("/") != 0) fprintf(stderr, "x0undo: stays in its directory\n");
+  if (chdir("/") != 0) say("x0undo: stays in its directory\n");
   int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (score >= 0) { /* memory that ran out may be why the agent dies; without the right to say so, it stays */
     ssize_t ignored = write(score, "-900", 4);

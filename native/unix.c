@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -140,4 +141,27 @@ fail:
   close(fd);
   free(l);
   return throw_errno(env, call, error);
+}
+
+/* The uid that listens on a path, or on an abstract name (which begins with NUL): as it was when listen() was called. */
+napi_value unix_owner(napi_env env, napi_callback_info info) {
+  size_t argc = 1, length;
+  napi_value argv[1], owner;
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
+      napi_get_value_string_utf8(env, argv[0], NULL, 0, &length) != napi_ok || length == 0)
+    return throw_type(env, "unixOwner takes a path, or NUL and a name");
+  if (length >= sizeof at.sun_path) return throw_errno(env, "connect", ENAMETOOLONG);
+  napi_get_value_string_utf8(env, argv[0], at.sun_path, sizeof at.sun_path, &length);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return throw_errno(env, "socket", errno);
+  int error = 0;
+  if (connect(fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) != 0 ||
+      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    error = errno;
+  close(fd);
+  if (error) return throw_errno(env, "connect", error);
+  return napi_create_uint32(env, peer.uid, &owner) == napi_ok ? owner : NULL;
 }

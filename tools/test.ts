@@ -171,7 +171,10 @@ async function lab(tally: Tally, wanted: readonly string[], soak = false): Promi
   const files = globSync('test/lab/*.lab.ts', { cwd: ROOT })
     .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)))
     .sort();
-  if (wanted.length > 0 && files.length === 0) throw new Error(`no lab suite is called ${wanted.join(' or ')}`);
+  if (wanted.length > 0 && files.length === 0) {
+    const all = globSync('test/lab/*.lab.ts', { cwd: ROOT }).map((file) => basename(file, '.lab.ts'));
+    return tally.of('lab').fail(wanted.join(' '), `no suite is called so; there are ${all.sort().join(', ')}`);
+  }
   const beside: Promise<void>[] = [];
   const inTurn: (() => Promise<void>)[] = [];
   for (const [index, file] of files.entries()) {

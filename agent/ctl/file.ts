@@ -1,7 +1,7 @@
 /** A file that somebody named on the command line. */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { AgentError } from '../core/errors.ts';
-import { clip } from './terminal.ts';
+import { clean, clip } from './terminal.ts';
 
 /** Its bytes. Throws E_NOT_FOUND, E_FORBIDDEN, or E_USAGE for what is no file or larger than `most` bytes. */
 export function readNamed(file: string, most: number): Uint8Array {
@@ -23,5 +23,25 @@ export function readNamed(file: string, most: number): Uint8Array {
     throw new AgentError(kind, `${clip(file, 255)} cannot be read: ${code ?? String(thrown)}`, {}, { cause: thrown });
   } finally {
     if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** For nobody else to read, and through no link that somebody else has laid; - is standard output. Throws E_USAGE, E_FORBIDDEN. */
+export function writeNamed(into: string, bytes: Uint8Array): void {
+  if (into === '' || into !== clean(into))
+    throw new AgentError('E_USAGE', `FILE: '${clean(into)}' is no name for a file`);
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  try {
+    const fd = into === '-' ? 1 : openSync(into, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    try {
+      if (fd !== 1) fchmodSync(fd, 0o600);
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    } finally {
+      if (fd !== 1) closeSync(fd);
+    }
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    const message = `FILE: ${clip(into, 255)} cannot be written: ${code ?? String(thrown)}`;
+    throw new AgentError('E_FORBIDDEN', message, { file: into }, { cause: thrown });
   }
 }

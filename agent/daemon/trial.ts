@@ -2,11 +2,11 @@
  * A changed configuration on trial (config/trial.ts): who was reached before, what is seen since, and the way back. What has
  * proved itself is kept in memory (/var/run), so that a restart for an option is judged like a reload.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { diff, settle } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { type Before, Trial, toBeTried } from '../config/trial.ts';
-import { asAgentError } from '../core/errors.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
@@ -144,7 +144,11 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
     if (proven === null || first === null) return;
     const source = Buffer.from(proven.source).toString('base64');
     try {
-      writeFileSync(placeOf(first.config), JSON.stringify({ source, routers: reached() }), { mode: 0o600 });
+      const place = placeOf(first.config);
+      const draft = `${place}.new`;
+      rmSync(draft, { force: true });
+      writeFileSync(draft, JSON.stringify({ source, routers: reached() }), { mode: 0o600, flag: 'wx' });
+      renameSync(draft, place);
     } catch (thrown) {
       log.debug('what has proved itself could not be kept', { why: (thrown as Error).message });
     }
@@ -214,7 +218,7 @@ function placeOf({ report }: Config): string {
 
 function stored(place: string): { readonly source: Uint8Array; readonly routers: Mac[] } | null {
   try {
-    const { source, routers } = JSON.parse(readFileSync(place, 'utf8')) as Record<string, unknown>;
+    const { source, routers } = JSON.parse(readOwn(place)) as Record<string, unknown>;
     if (typeof source !== 'string' || !Array.isArray(routers)) return null;
     return {
       source: Buffer.from(source, 'base64'),
@@ -222,5 +226,18 @@ function stored(place: string): { readonly source: Uint8Array; readonly routers:
     };
   } catch {
     return null;
+  }
+}
+
+/** What is read here may become the configuration: from nobody else, wherever the socket was put. */
+function readOwn(place: string): string {
+  const fd = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const { uid, mode } = fstatSync(fd);
+    if (uid !== process.geteuid?.() || (mode & 0o077) !== 0)
+      throw new AgentError('E_FORBIDDEN', `${place} is not ours`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
   }
 }

@@ -5,8 +5,17 @@
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import type { Native, NativeError } from './native.ts';
+
+/** A uid that nobody has. */
+const NOBODY = 0xffff_ffff;
+/** __SO_ACCEPTCON (linux/net.h), as /proc/net/unix has it. */
+const LISTENING = '00010000';
+const TRIES = 3;
+const PAUSE_MS = 100;
 
 interface Holder {
   readonly pid: number;
@@ -15,9 +24,17 @@ interface Holder {
 }
 
 /** Takes the interface for this process. Throws E_SOCKET that names who has it. */
-export async function beAlone(meshInterface: string, log: Log): Promise<void> {
+export async function beAlone(meshInterface: string, native: Pick<Native, 'unixOwner'>, log: Log): Promise<void> {
   const name = `x0tta6bl4 ${meshInterface}`;
-  const failed = await taken(name);
+  let failed = await taken(name);
+  let uid: number | null = null;
+  for (let tries = 0; failed === 'EADDRINUSE' && tries < TRIES; tries++) {
+    uid = listenerOf(`\0${name}`, native);
+    if (uid !== NOBODY) break;
+    // It may have ended just now, or be about to listen.
+    await pause(PAUSE_MS);
+    failed = await taken(name);
+  }
   if (failed === null) return;
   if (failed !== 'EADDRINUSE') {
     log.warning('whether another agent runs could not be found out', { errno: failed });
@@ -25,8 +42,9 @@ export async function beAlone(meshInterface: string, log: Log): Promise<void> {
   }
   const holder = holderOf(`@${name}`);
   // Anybody on the machine can take a name like this; only an agent's own user, or root, may keep us from healing.
-  if (holder !== null && holder.uid !== 0 && holder.uid !== process.getuid?.()) {
-    log.warning(`the name of ${meshInterface}'s agent is held by somebody who cannot be one`, { ...holder });
+  if (uid === null || uid === NOBODY) uid = holder?.uid ?? uid;
+  if (uid !== null && uid !== 0 && uid !== process.getuid?.()) {
+    log.warning(`the name of ${meshInterface}'s agent is held by somebody who cannot be one`, { ...holder, uid });
     return;
   }
   const who = holder === null ? 'another process' : `pid ${holder.pid} (${holder.command})`;
@@ -48,13 +66,23 @@ function taken(name: string): Promise<string | null> {
   });
 }
 
+/** /proc does not show an agent that is no root what others have open; the kernel names whoever listens. */
+function listenerOf(name: string, native: Pick<Native, 'unixOwner'>): number | null {
+  try {
+    return native.unixOwner(name);
+  } catch (thrown) {
+    // An agent listens, and lets everybody in: whoever only keeps the name is none.
+    return ['ECONNREFUSED', 'EAGAIN'].includes((thrown as NativeError).code) ? NOBODY : null;
+  }
+}
+
 /** Who has this socket open, as far as /proc shows it. */
 function holderOf(path: string): Holder | null {
   try {
-    // proc_net(5): seven columns, the last the inode, and the path.
+    // proc_net(5): seven columns, the fourth its flags, the last the inode, and the path. Whoever calls has a row of that path, too.
     const row = readFileSync('/proc/net/unix', 'latin1')
       .split('\n')
-      .find((line) => line.endsWith(` ${path}`));
+      .find((line) => line.endsWith(` ${path}`) && line.trim().split(/\s+/)[3] === LISTENING);
     const inode = row?.trim().split(/\s+/)[6];
     if (inode === undefined) return null;
     for (const pid of readdirSync('/proc')) {

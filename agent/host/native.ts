@@ -175,6 +175,8 @@ export interface Native {
   openPacket(options: PacketOptions): NativePacket;
   /** Takes a stale path over; throws EADDRINUSE where somebody listens. close() removes the path. */
   listenUnix(options: ListenOptions): NativeSocket;
+  /** The uid that listens there, by the kernel's word. Throws ECONNREFUSED where nobody does, EAGAIN where none is let in. */
+  unixOwner(path: string): number;
   openTransmitter(options: TransmitterOptions): NativeTransmitter;
   /**
    * Loads an object file into the kernel. Throws a BpfError, or ENOSYS with the words of bpfObstacle(). The bytes have to
@@ -258,6 +260,7 @@ export function nativeOrNone(): { readonly native: Native; readonly missing: Age
       openNetlink: refuse,
       openPacket: refuse,
       listenUnix: refuse,
+      unixOwner: refuse,
       openTransmitter: refuse,
       openBpf: refuse,
       bpfStatistics: refuse,

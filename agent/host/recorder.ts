@@ -13,7 +13,7 @@
 import { gzipSync } from 'node:zlib';
 import { type Nanos, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
-import { type Header, headerLine, Scribe } from '../record/format.ts';
+import { type Header, headerLine, isNoise, Scribe } from '../record/format.ts';
 import { Known } from '../record/known.ts';
 import type { Turn } from '../record/turns.ts';
 
@@ -85,6 +85,7 @@ export class Recorder {
   }
 
   take(turn: Turn): void {
+    if (isNoise(turn) && turn.learned === undefined) return;
     if (this.#limitKib === 0) {
       this.#known.take(turn);
       return;

@@ -1,7 +1,7 @@
 /** A recording of everything from the agent's start, written into a file as it comes (`x0d --record FILE`). */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Log } from '../core/log.ts';
-import { type Header, headerLine, Scribe } from '../record/format.ts';
+import { type Header, headerLine, isNoise, Scribe } from '../record/format.ts';
 import type { Turn } from '../record/turns.ts';
 
 /** Turns wait in memory for so long, or until there are so many: no write in the middle of a repair. */
@@ -47,7 +47,7 @@ export function openTape(file: string, header: Header, log: Log): Tape {
 
   return {
     take(turn) {
-      if (fd === null) return;
+      if (fd === null || isNoise(turn)) return;
       turns.push(turn);
       if (turns.length >= MOST_TURNS) write();
     },

@@ -35,13 +35,19 @@ export function headerLine({ agent, machines, begins }: Header): string {
   return JSON.stringify({ x0tta6bl4: 'recording', version: VERSION, agent, machines, begins });
 }
 
+/** A frame in which nothing was heard: nobody needs it, and a flood of them must not cost memory or time. */
+export function isNoise({ event, heard, decided }: Turn): boolean {
+  return event.type === 'frame' && heard.length === 0 && decided.length === 0;
+}
+
 /** Writes turns as lines, each after those before it. */
 export class Scribe {
   #tables: Tables | null = null;
 
-  /** null for what nobody needs: a frame in which nothing was heard. */
-  line({ now, event, heard, decided }: Turn): string | null {
-    if (event.type === 'frame' && heard.length === 0 && decided.length === 0) return null;
+  /** null for noise. */
+  line(turn: Turn): string | null {
+    if (isNoise(turn)) return null;
+    const { now, event, heard, decided } = turn;
     const parts: unknown[] = [now, this.#pack(event)];
     if (heard.length > 0 || decided.length > 0) parts.push(heard);
     if (decided.length > 0) parts.push(decided);

@@ -478,8 +478,12 @@ export function verdict(state: State): { readonly ok: boolean; readonly text: st
   const mute = repaired.find((trial) => detection(state, trial) === null);
   if (mute) return { ok: false, text: `No agent decided anything when ${mute.what}: the repair was not theirs.` };
   const worst = Math.max(...repaired.map(({ cost }) => cost!.outageMs));
+  const within = `within ${milliseconds(worst || NO_OUTAGE_MS)}`;
+  const alone = state.trials.find((trial) => trial.told && !trial.agents && trial.cost?.final && !trial.cost.recovered);
   return {
     ok: true,
-    text: `The mesh recovered from every fault; with the agents within ${milliseconds(worst || NO_OUTAGE_MS)}.`,
+    text: alone
+      ? `With the agents the mesh recovered from every fault ${within}; without them traffic was still lost ${milliseconds(alone.cost!.outageMs)} after ${alone.what}.`
+      : `The mesh recovered from every fault; with the agents ${within}.`,
   };
 }

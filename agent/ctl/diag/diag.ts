@@ -1,8 +1,7 @@
 /** `x0ctl diag`: one archive for a bug report, with secrets and personal data taken out. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fchmodSync, openSync, writeSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { AgentError } from '../../core/errors.ts';
+import { writeNamed } from '../file.ts';
 import { clean, plainJson, type Terminal, wrap } from '../terminal.ts';
 import { type Collected, type CollectOptions, collect, optionsOf, type Raw } from './collect.ts';
 import { type Counts, Scrubber } from './scrub.ts';
@@ -20,7 +19,7 @@ export async function diag(
   const into = file ?? FILE;
   const collected = await collect(options);
   const { bytes, counts, names, missing } = archive(collected, options.version, Date.now());
-  write(into, bytes);
+  writeNamed(into, bytes);
   // The archive itself may be what the standard output is for.
   const say = (text: string) => (into === '-' ? to.err(text) : to.out(text));
   if (json) {
@@ -123,24 +122,4 @@ function lineOf(line: string, scrubber: Scrubber): string {
 
 function asJson(value: unknown): string {
   return `${JSON.stringify(value, null, 1)}\n`;
-}
-
-/** For nobody else to read, and through no link that somebody else has laid. */
-function write(into: string, bytes: Uint8Array): void {
-  if (into === '' || into !== clean(into))
-    throw new AgentError('E_USAGE', `FILE: '${clean(into)}' is no name for a file`);
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  try {
-    const fd = into === '-' ? 1 : openSync(into, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
-    try {
-      if (fd !== 1) fchmodSync(fd, 0o600);
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    } finally {
-      if (fd !== 1) closeSync(fd);
-    }
-  } catch (thrown) {
-    const { code } = thrown as NodeJS.ErrnoException;
-    const message = `FILE: ${into} cannot be written: ${code ?? String(thrown)}`;
-    throw new AgentError('E_FORBIDDEN', message, { file: into }, { cause: thrown });
-  }
 }

@@ -39,6 +39,17 @@ export function readable<T>(read: () => T): T {
   }
 }
 
+/** Writes that the file refuses for what is in it, its numbers or its schema: no later one would fare better. */
+export function writable<T>(write: () => T): T {
+  try {
+    return write();
+  } catch (thrown) {
+    const { code } = thrown as { code?: unknown };
+    if (typeof code === 'string' && /^SQLITE_(ERROR|CONSTRAINT)/.test(code)) throw new Damage(message(thrown));
+    throw thrown;
+  }
+}
+
 /** The first line of what an error says. */
 export function message(thrown: unknown): string {
   return (thrown instanceof Error ? thrown.message : String(thrown)).split('\n', 1)[0]!;

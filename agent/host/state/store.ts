@@ -9,7 +9,7 @@ import type { KeyedMark, Mark } from './marks.ts';
 import type { Memories } from './memories.ts';
 import { Recordings } from './recordings.ts';
 import { MIGRATIONS, migrate } from './schema.ts';
-import { Damage, type Database, readable, sqlite } from './sqlite.ts';
+import { Damage, type Database, readable, sqlite, writable } from './sqlite.ts';
 
 /** What may change while the state is open. */
 export interface StateLimits {
@@ -20,6 +20,10 @@ export interface StateLimits {
 }
 
 export const PAGE = 4096;
+/** What a bit that fell over in the file has made of a mark is none. */
+const U32 = 'BETWEEN 0 AND 4294967295';
+const SOUND_MARK = `typeof(epoch) || typeof(counter) || typeof(used) = 'integerintegerinteger'
+  AND epoch ${U32} AND counter ${U32} AND used BETWEEN 0 AND 9007199254740991`;
 
 export interface Pending {
   readonly id: number;
@@ -82,10 +86,12 @@ export class Store {
         db.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
         return { last, kept, count };
       });
+      for (const row of [read.last, read.kept])
+        if (row !== undefined && !isCheckpoint(row)) throw new Damage('an entry without a number or a seal');
       this.checkpoint = read.kept ?? begin;
       this.head = read.last ?? this.checkpoint;
       this.entries = read.count;
-      this.#used = db.prepare('SELECT coalesce(max(used), 0) FROM marks').pluck().get() as number;
+      this.#used = db.prepare(`SELECT coalesce(max(used), 0) FROM marks WHERE ${SOUND_MARK}`).pluck().get() as number;
       this.settle(limits);
       if (read.kept === undefined && begin.id > 0) this.#writeCheckpoint(begin);
     } catch (thrown) {
@@ -130,7 +136,8 @@ export class Store {
   }
 
   marks(): KeyedMark[] {
-    return this.#db.prepare('SELECT key, sender, epoch, counter FROM marks ORDER BY used').all() as KeyedMark[];
+    const select = `SELECT key, sender, epoch, counter FROM marks WHERE ${SOUND_MARK} ORDER BY used`;
+    return this.#db.prepare(select).all() as KeyedMark[];
   }
 
   after(id: number, fault: string | undefined, limit: number): string[] {
@@ -182,7 +189,7 @@ export class Store {
   #transact(work: () => void): void {
     const before = { checkpoint: this.checkpoint, entries: this.entries };
     try {
-      this.#db.transaction(work).immediate();
+      writable(() => this.#db.transaction(work).immediate());
     } catch (thrown) {
       // Rolled back: the entries that thinning took are there again.
       ({ checkpoint: this.checkpoint, entries: this.entries } = before);
@@ -247,4 +254,8 @@ export class Store {
     this.#db.prepare('INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?)').run(at.id, at.hash);
     this.checkpoint = at;
   }
+}
+
+function isCheckpoint({ id, hash }: Checkpoint): boolean {
+  return Number.isSafeInteger(id) && id >= 0 && hash instanceof Uint8Array && hash.length === GENESIS.hash.length;
 }

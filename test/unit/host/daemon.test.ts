@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -85,6 +97,11 @@ class Place {
       ready: false,
       code: null as number | string | null,
       kill: (signal: NodeJS.Signals) => void child.kill(signal),
+      /** Whoever read its lines is gone. */
+      unheard: () => {
+        child.stderr.destroy();
+        child.stdout.destroy();
+      },
       appears: () => writeFileSync(missing, ''),
       says: (what: RegExp, ms = 30_000) =>
         until(`${what} in ${agent.said}`, () => what.test(agent.said) || agent.code !== null, ms).then(() =>
@@ -389,6 +406,57 @@ test('SIGHUP leaves the mode that was asked for, unless the file has another one
   assert.equal(await place.mode(), 'off');
   agent.kill('SIGTERM');
   await agent.ended();
+});
+
+test('what somebody else left beside the socket is no proven configuration, and is not written through', {
+  skip,
+}, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const planted = (own: boolean) => {
+    const source = readFileSync(place.config, 'utf8').replace(
+      "option interface 'x0-",
+      "option orig_interval '5000'\n\toption interface 'x0-",
+    );
+    const text = JSON.stringify({ source: Buffer.from(source).toString('base64'), routers: ['02:00:00:00:00:01'] });
+    mkdirSync(join(place.socket, '..'), { recursive: true });
+    rmSync(`${place.socket}.proven`, { force: true });
+    if (own) return writeFileSync(`${place.socket}.proven`, text, { mode: 0o600 });
+    const victim = join(place.dir, 'victim');
+    writeFileSync(victim, text);
+    chmodSync(victim, 0o600);
+    symlinkSync(victim, `${place.socket}.proven`);
+  };
+  for (const own of [true, false]) {
+    planted(own);
+    const agent = place.start();
+    await agent.isReady();
+    if (own) await agent.says(/the changed configuration is on trial/);
+    const { body } = await place.ask('GET', '/config/trial');
+    assert.equal(body.secondsLeft !== null, own, JSON.stringify(body));
+    agent.kill('SIGTERM');
+    await agent.ended();
+    assert.equal(agent.code, 0, agent.said);
+  }
+  assert.ok(lstatSync(`${place.socket}.proven`).isFile());
+  assert.equal(statSync(`${place.socket}.proven`).mode & 0o777, 0o600);
+  assert.match(readFileSync(join(place.dir, 'victim'), 'utf8'), /02:00:00:00:00:01/, 'untouched');
+});
+
+test('nobody reads the log any more: the agent goes on', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const agent = place.start();
+  await agent.isReady();
+  agent.unheard();
+  for (const mode of ['observe', 'act', 'observe']) {
+    agent.kill('SIGHUP');
+    assert.equal((await place.ask('POST', '/heal/mode', { mode })).status, 200);
+  }
+  assert.equal(await place.mode(), 'observe');
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0);
 });
 
 test('without the shim it starts, says what is lost, and ends as asked', { skip }, async (t) => {

@@ -3,9 +3,20 @@
  * `unshare -n node scenarios.ts NAME`. Run by kernel.test.ts; ends non-zero where an assertion fails.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { connect, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -437,6 +448,26 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     helper.disarm(3);
     process.stdout.write('armed\n');
     setInterval(() => {}, 1000);
+  },
+
+  async 'undo: nobody reads its lines, and it undoes all the same'() {
+    const { route, a } = await veth();
+    const folder = mkdtempSync(join(tmpdir(), 'x0-undo-'));
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [reader, writer] = [openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), openSync(pipe, 'w')];
+    rmSync(folder, { recursive: true });
+    assert.throws(() => {
+      for (;;) writeSync(reader, Buffer.alloc(4096));
+    }, /EAGAIN/);
+    const child = spawn(undoHelperPath(), [], { stdio: ['pipe', 'ignore', writer] });
+    for (const mtu of [1401, 1402]) child.stdin!.write(encodeArm(mtu, 0, rt.encodeSetMtu('a0', mtu)));
+    child.stdin!.end();
+    const [code] = await Promise.race([once(child, 'close'), pause(5000 * SLOW).then(() => ['still waiting'])]);
+    child.kill('SIGKILL');
+    assert.equal(code, 0);
+    assert.equal((await rt.getLink(route, a.index))?.mtu, 1401);
+    route.close();
   },
 
   async 'undo: reverse order, refusals said, replacing, dismissing, malformed input, deaf to signals'() {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -8,6 +8,7 @@ import { Log } from '../../../agent/core/log.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { EXIT } from '../../../agent/ctl/exit.ts';
 import { main } from '../../../agent/ctl/main.ts';
+import { exportRecording } from '../../../agent/ctl/record.ts';
 import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { openTape } from '../../../agent/host/tape.ts';
 import { Router } from './help.ts';
@@ -103,4 +104,20 @@ test('what cannot be replayed says why', async (t) => {
   assert.match(await refused(Uint8Array.of(0xff, 0xfe, 0)), /no recording of x0tta6bl4/);
   assert.equal((await run('replay', `${file}.none`)).status, EXIT.refused);
   assert.equal((await run('replay')).status, EXIT.usage);
+});
+
+test("record export writes through nobody else's link, and for nobody else to read", async (t) => {
+  const place = folder(t);
+  const said: string[] = [];
+  const to = { out: (text: string) => said.push(text), err: (text: string) => said.push(text) } as unknown as Terminal;
+  const post = async () => ({ version: 1, data: gzipSync('{}\n').toString('base64') });
+  const agent = { post, get: post };
+  const link = join(place, 'link');
+  symlinkSync(join(place, 'victim'), link);
+  await assert.rejects(exportRecording(agent, link, undefined, to, false), { code: 'E_FORBIDDEN' });
+  assert.equal(existsSync(join(place, 'victim')), false);
+  const open = join(place, 'open');
+  writeFileSync(open, 'what somebody left here', { mode: 0o666 });
+  assert.equal(await exportRecording(agent, open, undefined, to, false), 0);
+  assert.equal(statSync(open).mode & 0o777, 0o600);
 });

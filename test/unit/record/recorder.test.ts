@@ -115,6 +115,28 @@ test('while a repair is under way nothing is made of what comes', (t: TestContex
   assert.equal(flight.kept.length, 1);
 });
 
+test('a flood of frames in which nothing is heard leaves nothing to be written down', (t: TestContext) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let looked = 0;
+  const busy = () => {
+    looked += 1;
+    return true;
+  };
+  const recorder = new Recorder(256, {
+    header: { agent: 'test', machines: [] },
+    now: () => 0,
+    busy,
+    keep: () => {},
+  });
+  const event = { type: 'frame', interface: 21, frame: 'ff'.repeat(1500) } as const;
+  for (let now = 1; now <= 1000; now++) recorder.take({ now, event, heard: [], decided: [] });
+  t.mock.timers.tick(1000);
+  assert.equal(looked, 0, 'nothing waits');
+  recorder.take({ now: 1001, event: { type: 'tick' }, heard: [], decided: [] });
+  t.mock.timers.tick(1000);
+  assert.ok(looked > 0, 'what is more does');
+});
+
 test('0 records nothing; turned on later it begins with what is known', () => {
   const flight = new Flight(0);
   flight.router.pass(100 * SECOND);

@@ -531,6 +531,59 @@ test('damage that shows while running: begun anew, numbers and epoch go on', (t)
   again.close();
 });
 
+/** What SQLite itself finds nothing wrong with. */
+const ODD: Readonly<Record<string, readonly string[]>> = {
+  'a number that none can follow': ['UPDATE journal SET id = 4611686018427387904 WHERE id = 3'],
+  'a checkpoint of another kind': ['DELETE FROM journal', "INSERT OR REPLACE INTO checkpoint VALUES (1, 'abc', 'def')"],
+  'a checkpoint that none can follow': [
+    'DELETE FROM journal',
+    "INSERT OR REPLACE INTO checkpoint VALUES (1, 4611686018427387904, x'00')",
+  ],
+  'marks of another kind': [
+    "INSERT INTO marks VALUES ('k', 'zz', 'a', 'b', 'c')",
+    "INSERT INTO marks VALUES ('k', 5, 1e300, -1, 2)",
+    "INSERT INTO marks VALUES ('k', '02:00:00:00:00:01', 1, 1, 9223372036854775807)",
+  ],
+  'a table that takes nothing': ["CREATE TRIGGER t BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'no'); END"],
+  'a view in place of a table': [
+    'DROP TABLE marks',
+    "CREATE VIEW marks AS SELECT '' AS key, '' AS sender, 1 AS epoch, -1 AS counter, 1 AS used",
+  ],
+};
+
+for (const [what, statements] of Object.entries(ODD))
+  test(`sound pages with what nobody wrote: ${what}: it is written again, and no number is wrong`, (t) => {
+    const bench = new Bench(t);
+    const first = bench.open();
+    first.useKey('k');
+    for (let n = 1; n <= 4; n++) first.append(decision(n));
+    first.close();
+    const db = new Database(bench.file);
+    for (const one of statements) db.exec(one);
+    db.close();
+    const state = bench.open();
+    state.useKey('k');
+    assert.ok(state.epoch > first.epoch);
+    assert.deepEqual(state.marks(), []);
+    const written = state.append(decision(5));
+    assert.ok(Number.isSafeInteger(written));
+    state.rememberMark('02:00:00:00:00:09', 5, 5);
+    // What finds out writes it anew, a second later.
+    bench.pass(state, 400 * SECOND);
+    state.append(decision(6));
+    bench.pass(state, 400 * SECOND);
+    const { level, pending, trouble } = state.status();
+    assert.deepEqual([level, pending], ['disk', 0], JSON.stringify(trouble));
+    assert.notEqual(trouble?.code, 'E_STATE');
+    assertVerifies(state);
+    state.close();
+    const again = bench.open();
+    again.useKey('k');
+    assert.ok(again.status().entries >= 2);
+    assert.deepEqual(again.marks(), [{ sender: '02:00:00:00:00:09', epoch: 5, counter: 5 }]);
+    again.close();
+  });
+
 test('migrations: from every older version; a step that fails changes nothing', (t) => {
   const bench = new Bench(t);
   for (let version = 0; version < MIGRATIONS.length; version++) {
