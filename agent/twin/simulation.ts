@@ -299,6 +299,8 @@ export class Simulation implements Watcher, Routes {
   // --- faults ------------------------------------------------------------------------------------------------------
 
   inject(fault: Fault): void {
+    // Where there is no mesh to set, nothing is.
+    if (fault.kind === 'setting' && this.#at(fault.router).kernel.mesh === null) return;
     this.happened.push({ at: this.now, fault });
     switch (fault.kind) {
       case 'cut':

@@ -188,6 +188,17 @@ test('a repair of a setting that is under way is found too; a repair that was dr
   assert.ok(dropped.invariants.breaches.every(({ invariant }) => invariant !== 'outcome'));
 });
 
+test('what somebody could not set, since bat0 was away in that second, nobody wants', () => {
+  const setting = (origInterval: number): Fault => ({ kind: 'setting', router: 0, settings: { origInterval } });
+  const bad = new Bad([setting(200)]);
+  bad.simulation.inject({ kind: 'mesh-deleted', router: 0 });
+  bad.simulation.inject(setting(1000));
+  bad.pass(30);
+  assert.equal(bad.simulation.routers[0]!.kernel.mesh?.settings.origInterval, 200, 'made anew as it was');
+  bad.invariants.checkEnd();
+  assert.deepEqual(bad.invariants.breaches, []);
+});
+
 test('a quiet mesh breaks none', () => {
   const quiet = new Bad();
   quiet.pass(5);
