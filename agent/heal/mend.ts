@@ -176,10 +176,18 @@ export class Mend implements Machine {
       job.until = now + SECOND;
       return [];
     }
-    if (job.plan.radius === 'link') return this.#apply(job, now);
+    const changes = this.#changesOf(job, now);
+    if (job.plan.radius === 'link' || changes.length === 0) return this.#apply(job, now);
     job.state = 'rehearsing';
     job.until = now + REHEARSAL;
-    return [{ type: 'rehearse', id: `mend-${job.plan.fault.id}`, plan: job.plan, deadline: job.until }];
+    return [{ type: 'rehearse', id: `mend-${job.plan.fault.id}`, plan: job.plan, changes, deadline: job.until }];
+  }
+
+  /** What it would change now; nothing where it would be refused. */
+  #changesOf({ plan: { fault }, action, mending }: Job, now: Nanos): Change[] {
+    const scene = this.#scene(now);
+    if (repairOf(action).refusal(fault, scene) !== null) return [];
+    return mending.steps(fault, scene).map(({ change }) => change);
   }
 
   /** Another repair is at work on what this one would touch. */

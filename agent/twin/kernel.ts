@@ -232,6 +232,7 @@ export class Kernel {
         if (mesh === null) return NO_DEVICE;
         Object.assign(mesh.settings, change.settings);
         mesh.settings.origInterval = Math.max(MIN_INTERVAL_MS, mesh.settings.origInterval);
+        if (change.settings.gwMode !== undefined || change.settings.gwSelClass !== undefined) mesh.protocol.reselect();
         this.listener?.onSettings({ ...mesh.settings });
         return null;
       case 'set-hard':

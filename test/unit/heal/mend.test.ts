@@ -119,6 +119,22 @@ test('with fragmentation comes back the MTU that batman-adv made smaller without
   assert.deepEqual(meant.steps('config-drift'), ['observed restore'], 'one thing, told once');
 });
 
+test('what is rehearsed is what would be changed, and a repair that changes nothing is not', () => {
+  const rehearsed = (story: Story) =>
+    story.asked.flatMap((effect) => (effect.type === 'rehearse' ? [effect.changes] : []));
+  const settings = new Story().settle();
+  settings.act('config-drift');
+  drift(settings);
+  settings.run(20);
+  assert.deepEqual(rehearsed(settings), [[{ kind: 'set-mesh', mesh: 'bat0', settings: { hopPenalty: 30 } }]]);
+  const tight = new Story({ restart: true }).settle();
+  tight.act('overload');
+  tight.kernel.vitals = { ...tight.kernel.vitals, availableKib: 1000, rssKib: 200_000 };
+  tight.run(600);
+  assert.ok(tight.steps('overload').includes('done restart-service'), tight.steps('overload').join());
+  assert.deepEqual(rehearsed(tight), []);
+});
+
 test('repairs of one link wait for no rehearsal', () => {
   const story = new Story({}, { verdict: null }).settle();
   story.act('link-one-way');
