@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Memory } from '../../../agent/core/event.ts';
 import { SECOND } from '../../../agent/core/time.ts';
+import type { Action, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { Router } from './harness.ts';
 import { N1, Story, X } from './story.ts';
 
@@ -415,6 +416,113 @@ test('a change that the kernel refuses is taken back, and the next repair is tri
   story.run(200);
   assert.equal(story.armed.size, 0);
   assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+});
+
+test('what cannot be put back keeps its undo armed, a person is told once, and it is tried until it can', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  oneWay(story, 20);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+  story.refuse = (change) => (change.kind === 'set-hard' ? 'Device or resource busy' : null);
+  story.kernel.ports[0]!.tq = 255;
+  story.run(900);
+  const failed = story.decisions.filter(({ step, action }) => step === 'failed' && action === 'link-cost');
+  assert.equal(failed.length, 1);
+  assert.match(failed[0]!.result!, /undo stays armed/);
+  assert.equal(story.armed.size, 1);
+  assert.equal(story.router.room.mend.busy()[0]!.state, 'returning');
+  const asked = story.changed.length;
+  story.run(3000);
+  assert.ok(story.changed.length - asked <= 6, 'and no more often than that');
+  story.refuse = () => null;
+  story.run(620);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+  assert.deepEqual([story.armed.size, story.router.room.mend.busy().length], [0, 0]);
+});
+
+test('what cannot be put back outside the mesh is put back as soon as the interface is in it again', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  oneWay(story, 20);
+  story.kernel.ports[0]!.tq = 255;
+  story.refuse = (change) =>
+    change.kind === 'set-hard' && story.kernel.ports[0]!.link.master === 12 ? 'No such device' : null;
+  story.tell(1, { master: 12 });
+  story.run(1200);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+  story.tell(1, { master: 10 });
+  story.run(2);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+  assert.equal(story.armed.size, 0);
+});
+
+test('what nobody could rehearse is not done to others: it waits, and then a person is told', () => {
+  const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
+  for (const verdict of ['unknown', null] as const) {
+    const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
+    const story = new Story({}, { settings, gateways: [other], verdict }).settle();
+    story.act('gateway-no-upstream');
+    story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+    story.run(300);
+    assert.deepEqual(story.changed, []);
+    const steps = story.steps('gateway-no-upstream');
+    assert.deepEqual(steps.slice(0, 4), [
+      'planned gateway-stand-down',
+      'dropped gateway-stand-down',
+      'planned tell',
+      'done tell',
+    ]);
+    assert.equal(story.asked.length, 3);
+    const late = new Story({}, { settings, gateways: [other], verdict }).settle();
+    late.act('gateway-no-upstream');
+    late.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+    while (late.asked.length === 0) late.run(1);
+    late.kernel.verdict = 'same';
+    late.run(40);
+    assert.equal(late.kernel.settings.gwMode, 'off', 'the next rehearsal told');
+  }
+});
+
+test('a radio is not restarted while its interface is made dear, nor the other way round', () => {
+  const story = new Story({ restart: true }).settle();
+  const { mend } = story.router.room;
+  const plan = (id: string, kind: FaultClass, action: Action): Plan => ({
+    fault: {
+      id,
+      class: kind,
+      at: story.now,
+      interface: 'eth1',
+      interfaceIndex: 21,
+      peer: null,
+      confidence: 1,
+      evidence: [],
+      affected: [],
+    },
+    actions: [action],
+    alternatives: [],
+    why: '',
+    detachLate: false,
+    delayNs: 0,
+    radius: action === 'link-cost' ? 'link' : 'router',
+    act: true,
+  });
+  story.kernel.ports[1]!.beyond = 0.5;
+  story.run(2);
+  const states = () => mend.busy().map(({ action, state }) => `${action} ${state}`);
+  for (const kind of ['link-lossy', 'link-slow'] as const) story.act(kind);
+  mend.on({ type: 'plan', plan: plan('f1', 'link-lossy', 'link-cost') }, story.now);
+  mend.on({ type: 'plan', plan: plan('f2', 'link-slow', 'restart-radio') }, story.now);
+  assert.deepEqual(states(), ['link-cost changing', 'restart-radio waiting']);
+  const other = new Story({ restart: true }).settle();
+  other.kernel.ports[1]!.beyond = 0.5;
+  other.run(2);
+  const room = other.router.room;
+  room.mend.on({ type: 'plan', plan: plan('f2', 'link-slow', 'restart-radio') }, other.now);
+  room.mend.on({ type: 'plan', plan: plan('f1', 'link-lossy', 'link-cost') }, other.now);
+  assert.deepEqual(
+    room.mend.busy().map(({ action, state }) => `${action} ${state}`),
+    ['restart-radio rehearsing', 'link-cost waiting'],
+  );
 });
 
 test('a class that is told to act repairs what is open already; what was left to a person is looked at again', () => {

@@ -105,7 +105,7 @@ export class Story {
       stations: { local: 2, remote: 4, disputed: [], tables: [] },
       upstream: { interface: 'wan', carrier: true, answers: true },
       overheard: [],
-      verdict: 'unknown',
+      verdict: 'same',
       ...over,
     };
     const br: Link = { ...bat0, index: BR_LAN, name: 'br-lan', kind: 'bridge', mac: '02:00:00:00:00:b1' };
