@@ -118,8 +118,10 @@ export class Mend implements Machine {
   }
 
   /** Repairs under way or in force, for x0ctl. */
-  busy(): readonly { fault: Fault; action: Action; state: string }[] {
-    return [...this.#jobs.values()].map(({ plan, action, state }) => ({ fault: plan.fault, action, state }));
+  busy(): readonly { fault: Fault; action: Action; state: string; holds: readonly string[] }[] {
+    return [...this.#jobs.values()].map(({ plan, action, state, applied }) => {
+      return { fault: plan.fault, action, state, holds: applied.map(({ step }) => step.holds) };
+    });
   }
 
   #begin(plan: Plan, now: Nanos): Effect[] {
