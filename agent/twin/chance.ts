@@ -43,16 +43,13 @@ export function scenarioOf(seed: number): Document {
 function daring(plain: Document, names: readonly string[], random: Random): Document {
   if (!random.is(0.3)) return plain;
   const modes = Object.fromEntries(CATALOGUE.filter(({ safe }) => !safe).map((spec) => [spec.class, 'act']));
-  const changed: Entry = {
-    at_s: Math.round(random.between(LENGTH / 5, LENGTH) * 1000) / 1000,
-    fault: 'setting-changed',
-    node: random.pick(names),
-    setting: 'hop_penalty',
-    value: random.pick([5, 90]),
-    for_s: LONGEST,
-  };
+  const node = random.pick(names);
+  const at_s = Math.round(random.between(LENGTH / 5, LENGTH) * 1000) / 1000;
+  const drift = { fault: 'setting-changed', node, setting: 'hop_penalty', value: random.pick([5, 90]), for_s: LONGEST };
+  // The same thing twice at once is no scenario.
+  const isMeddledWith = plain.timeline.some((entry) => entry.fault === drift.fault && entry.node === node);
   const agent = { ...(plain.agent as object | undefined), modes };
-  const document = { ...plain, agent, timeline: [...plain.timeline, changed] };
+  const document = { ...plain, agent, timeline: [...plain.timeline, ...(isMeddledWith ? [] : [{ at_s, ...drift }])] };
   if (!random.is(0.4)) return document;
   const gateways = names.filter(() => random.is(0.4)).slice(0, 2);
   const entries = gateways.flatMap((node): Entry[] => {
