@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Memory } from '../../../agent/core/event.ts';
 import { SECOND } from '../../../agent/core/time.ts';
-import type { Action, FaultClass, Plan } from '../../../agent/core/words.ts';
+import type { Action, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { Router } from './harness.ts';
 import { N1, Story, X } from './story.ts';
 
@@ -166,6 +166,70 @@ test('what is only observed changes nothing, and is held against what then happe
   assert.match(story.decisions[0]!.result!, /only observed/);
   const view = story.router.room.earned.view().find((one) => one.class === 'link-one-way')!;
   assert.deepEqual([view.right, view.wrong, view.acts], [1, 0, false]);
+});
+
+test('what lasted counts for a class only if its repair would have helped by then', () => {
+  const casesOf = (story: Story, kind: FaultClass) => {
+    const { right, wrong } = story.router.room.earned.view().find((one) => one.class === kind)!;
+    return [right, wrong];
+  };
+  const whole = (story: Story) => {
+    story.kernel.ports[0]!.tq = 255;
+    story.run(60);
+    assert.deepEqual(story.steps('link-one-way'), ['observed link-cost']);
+    return casesOf(story, 'link-one-way');
+  };
+  const helped = new Story().settle();
+  oneWay(helped, 40);
+  assert.deepEqual(whole(helped), [1, 0]);
+  const alone = new Story().settle();
+  oneWay(alone, 16);
+  alone.kernel.ports[1]!.silent = true;
+  alone.kernel.far.set(X, alone.now);
+  alone.kernel.ports[1]!.link = { ...alone.kernel.ports[1]!.link, master: 0 };
+  for (let i = 16; i < 40; i++) {
+    alone.kernel.ports[0]!.tq = Math.max(0, 255 - 4 * i);
+    alone.run(1);
+  }
+  alone.kernel.ports[0]!.tq = 255;
+  alone.run(60);
+  assert.deepEqual(casesOf(alone, 'link-one-way'), [0, 1], 'the other way had gone: it would have led nowhere');
+  const moved = new Story().settle();
+  oneWay(moved, 15);
+  moved.kernel.ports[1]!.beyond = 1;
+  for (let i = 15; i < 40; i++) {
+    moved.kernel.ports[0]!.tq = Math.max(0, 255 - 4 * i);
+    moved.run(1);
+  }
+  assert.deepEqual(whole(moved), [0, 1], 'batman-adv had moved its routes by itself: nothing would have been won');
+});
+
+test('a restart of a radio counts as right only where somebody did it and that helped', () => {
+  const cases = (deed: boolean) => {
+    const story = new Story({ restart: true }).settle();
+    const { earned } = story.router.room;
+    const fault: Fault = {
+      id: 'f1',
+      class: 'link-slow',
+      at: story.now,
+      interface: 'eth1',
+      interfaceIndex: 21,
+      peer: null,
+      confidence: 1,
+      evidence: [],
+      affected: [],
+    };
+    const decision = { fault, step: 'observed', at: story.now, action: 'restart-radio', alternatives: [] } as const;
+    earned.on({ type: 'decision', decision: { ...decision, why: '', result: null } }, story.now);
+    story.run(60);
+    if (deed) for (const up of [false, true]) story.tell(1, { up });
+    story.run(20);
+    earned.on({ type: 'fault-over', fault: 'f1', how: '' }, story.now);
+    const { right, wrong } = earned.view().find((one) => one.class === 'link-slow')!;
+    return [right, wrong];
+  };
+  assert.deepEqual(cases(true), [1, 0]);
+  assert.deepEqual(cases(false), [0, 1]);
 });
 
 test('a class acts once enough of its cases were right, and no longer when they are not', () => {
