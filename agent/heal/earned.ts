@@ -85,7 +85,13 @@ export class Earned implements Machine {
       case 'decision': {
         const { fault, step, action } = event.decision;
         if (step === 'observed' && action !== 'none' && action !== 'tell' && this.#watched.size < MOST_OPEN)
-          this.#watched.set(fault.id, { fault, action, wanted: null, wasDown: false, doneAt: Number.NEGATIVE_INFINITY });
+          this.#watched.set(fault.id, {
+            fault,
+            action,
+            wanted: null,
+            wasDown: false,
+            doneAt: Number.NEGATIVE_INFINITY,
+          });
         if (specOf(fault.class).safe || action === 'tell') return [];
         // Of what was done it is known better than of what would have been.
         if (step === 'verified') return this.#count(fault.class, true);
