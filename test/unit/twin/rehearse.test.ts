@@ -24,8 +24,12 @@ const RING = [
 ];
 
 /** A mesh that has run for a while, as router 0 knows it. */
-function known(links: readonly { a: number; b: number }[], routers: number): { state: RehearsalState; names: Mac[] } {
-  const simulation = new Simulation(story({ seed: 1, routers, links, lengthNs: 12 * SECOND }));
+function known(
+  links: readonly { a: number; b: number }[],
+  routers: number,
+  mesh: Partial<MeshSettings> = {},
+): { state: RehearsalState; names: Mac[] } {
+  const simulation = new Simulation(story({ seed: 1, routers, links, mesh, lengthNs: 12 * SECOND }));
   simulation.run();
   const names = simulation.routers.map(({ kernel }) => kernel.tables().mesh!.primary!.mac);
   const owners: Record<Mac, Mac> = {};
@@ -150,8 +154,8 @@ test('hops are read off the hop penalty: a line is drawn as a line, a ring as a 
   assert.deepEqual(drawn(RING, 4), ['0 1', '0 3', '1 2', '2 3']);
 });
 
-function view(links: readonly { a: number; b: number }[], routers: number): View {
-  const { state } = known(links, routers);
+function view(links: readonly { a: number; b: number }[], routers: number, mesh: Partial<MeshSettings> = {}): View {
+  const { state } = known(links, routers, mesh);
   const { tables, owners, self } = state;
   return {
     status: { originator: self, mesh: { algorithm: 'BATMAN_IV', originatorIntervalMs: 1000 } },
@@ -180,6 +184,18 @@ test('what if: a cut in a ring costs little with agents and seconds without, and
   assert.equal(row.after.length, 4);
   assert.ok(row.withAgentsMs! < 200, JSON.stringify(row));
   assert.ok(row.withoutMs! > 2000, JSON.stringify(row));
+});
+
+test('what if: hops are read off the hop penalty that this mesh has', () => {
+  const line = Array.from({ length: 4 }, (_, n) => ({ a: n, b: n + 1 }));
+  const { status, ...rest } = view(line, 5, { hopPenalty: 5 });
+  const ask = (hopPenalty: number) => {
+    const { cutOff } = askWhatIf({ ...rest, status: { ...status, mesh: { ...status.mesh, hopPenalty } } }, QUESTION);
+    return cutOff.map((mac) => mac.slice(9));
+  };
+  const QUESTION = { what: 'kill', a: '00:02:00:01' } as const;
+  assert.deepEqual(ask(5), ['02:00:01', '03:00:01', '04:00:01'], 'all behind it');
+  assert.deepEqual(ask(30), ['02:00:01'], 'with another they would all seem to be one hop away');
 });
 
 test('what if: the middle of a line dies, and all beyond are cut off', () => {
