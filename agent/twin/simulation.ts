@@ -9,7 +9,7 @@ import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
 import { type Address, AddressBook } from './frames.ts';
-import { Kernel, MESH, MTU, PRIMARY } from './kernel.ts';
+import { type Cpu, Kernel, MESH, MTU, PRIMARY } from './kernel.ts';
 import { Medium, type Port, type Way } from './medium.ts';
 import type { Probe } from './outage.ts';
 import type { Device } from './protocol.ts';
@@ -17,7 +17,7 @@ import { Air } from './radio.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Fault, Link, ProbePair, Routes, Story } from './story.ts';
-import { type Cpu, type Rehearsing, TwinWorld, type Watcher } from './world.ts';
+import { type Rehearsing, TwinWorld, type Watcher } from './world.ts';
 
 /** Until then windows are born full, and what the mesh does is no behaviour yet. */
 export const WARM: Nanos = 4 * SECOND;
@@ -70,7 +70,7 @@ export class Simulation implements Watcher, Routes {
   readonly #warm = { on: true };
   readonly #random: Random;
   /** Of the machine that all routers are, where they are one. */
-  readonly #cpu: Cpu = { freeAt: 0 };
+  readonly #cpu: Cpu = { freeAt: 0, framesUntil: 0 };
   readonly #hash: Hash = createHash('sha256');
   readonly #watchers: readonly Watcher[];
   readonly #rehearsing: Rehearsing;
@@ -166,6 +166,7 @@ export class Simulation implements Watcher, Routes {
       clock,
       warm: this.#warm,
       jiffyMs: story.jiffyMs ?? 10,
+      ...(story.together === true && { cpu: this.#cpu }),
     });
     const settings: HealSettings = {
       ...NO_SETTINGS,
@@ -182,7 +183,7 @@ export class Simulation implements Watcher, Routes {
       scheduler,
       random: random.split('world'),
       clock,
-      cpu: story.together === true ? this.#cpu : { freeAt: 0 },
+      cpu: story.together === true ? this.#cpu : { freeAt: 0, framesUntil: 0 },
       settings,
       modes: story.modes,
       watcher: this,

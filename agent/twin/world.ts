@@ -14,7 +14,7 @@ import { type Heal, heal } from '../heal/heal.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { Clock } from './clock.ts';
 import { type AddressBook, frameOf } from './frames.ts';
-import { type Kernel, type Listener, MESH } from './kernel.ts';
+import { type Cpu, type Kernel, type Listener, MESH } from './kernel.ts';
 import type { Random } from './random.ts';
 import { type RehearsalState, rehearsalState } from './rehearsal.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -83,11 +83,6 @@ export interface WorldOptions {
   readonly modes: Story['modes'];
   readonly watcher: Watcher;
   readonly rehearsing: Rehearsing;
-}
-
-/** What runs turns one after the other: a router's own, or that of a lab in which all routers are one machine. */
-export interface Cpu {
-  freeAt: Nanos;
 }
 
 /** The agent itself, from a start to its end. */

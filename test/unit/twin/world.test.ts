@@ -82,3 +82,22 @@ test('what an agent asks of its kernel is done in the order in which it was aske
     assert.equal(kernel.byName('eth0')!.mtu, 1500, `round ${round}`);
   }
 });
+
+test('where all routers are one machine each frame takes its time, and agents wait for it', () => {
+  const took = (together: boolean): number[] => {
+    const probes = [1, 2].map((to) => ({ from: 0, to, everyNs: SECOND / 100, fromNs: 8 * SECOND }));
+    const links = RING.links!;
+    const simulation = new Simulation(
+      story({ seed: 1, routers: 3, links, agents: [], probes, together, lengthNs: 9e9 }),
+    );
+    simulation.run();
+    const times = simulation.probes.map((all) =>
+      all.map(({ sent, received }) => received - sent).sort((a, b) => a - b),
+    );
+    return times.map((all) => all[all.length >> 1]!);
+  };
+  const [apart, one] = [took(false), took(true)];
+  assert.ok(Math.max(...apart) < 60_000, apart.join());
+  assert.ok(one[0]! >= apart[0]! + 100_000, 'a frame');
+  assert.ok(one[1]! >= apart[1]! + 200_000, 'and the one behind it');
+});
