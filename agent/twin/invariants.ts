@@ -14,6 +14,7 @@ import { explains, lossExplains } from './causes.ts';
 import { MESH, MTU, PRIMARY } from './kernel.ts';
 import type { Device } from './protocol.ts';
 import type { Router, Simulation } from './simulation.ts';
+import type { Fault } from './story.ts';
 import type { TwinWorld, Watcher } from './world.ts';
 
 /** What is promised, in words; the keys name what was broken. */
@@ -56,6 +57,7 @@ const MOST_CHANGES = 120;
 const MOST_OPEN = 64;
 /** An order of magnitude above what any of the meshes here need. */
 const MOST_KEPT = 2000;
+const ANEW: ReadonlySet<Fault['kind']> = new Set(['router-off', 'router-on', 'mesh-deleted']);
 /** Silence that loss alone may bring about is no invention. */
 const LOSSY = 0.03;
 
@@ -257,12 +259,15 @@ export class Invariants implements Watcher {
   }
 
   #checkWhole(): void {
-    const { routers, story } = this.#simulation;
+    const { routers, story, happened } = this.#simulation;
     // BATMAN_V may ignore a router begun anew, to which it has lost all ways, until it forgets it after 400 s.
-    if (story.algorithm === 'BATMAN_V') return;
+    const begunAnew = new Set(
+      happened.flatMap(({ fault }) => (ANEW.has(fault.kind) && 'router' in fault ? [fault.router] : [])),
+    );
     for (const from of routers)
       for (const to of routers) {
         if (from === to || !from.on || !to.on) continue;
+        if (story.algorithm === 'BATMAN_V' && begunAnew.has(to.number)) continue;
         const way = this.#simulation.route(from.number, to.number);
         if (way.length === 0) this.#break('whole', from.world, `it does not reach ${to.world.node}`);
       }

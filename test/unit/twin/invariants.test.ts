@@ -266,6 +266,26 @@ test('a fault is held against what happened there: another kind, or another plac
   assert.equal(seen('link-silent', 'eth0', 2, unplugged), false);
 });
 
+test('under BATMAN_V too a router that is not reached is found, unless it has begun anew', () => {
+  const found = (fault: Fault): boolean => {
+    let invariants!: Invariants;
+    const simulation = new Simulation(
+      story({ seed: 1, routers: 3, algorithm: 'BATMAN_V', links: LINE, lengthNs: 8 * SECOND }),
+      (of) => {
+        invariants = new Invariants(of);
+        return [invariants];
+      },
+    );
+    simulation.run();
+    simulation.inject(fault);
+    simulation.run(10 * SECOND);
+    invariants.checkEnd();
+    return invariants.breaches.some(({ invariant }) => invariant === 'whole');
+  };
+  assert.equal(found({ kind: 'cut', a: 0, b: 1, silent: true }), true);
+  assert.equal(found({ kind: 'agent-killed', router: 0 }), false);
+});
+
 test('a quiet mesh breaks none', () => {
   const quiet = new Bad();
   quiet.pass(5);
