@@ -22,8 +22,8 @@ const REHEARSAL: Nanos = 3 * SECOND;
  * What others would suffer from is not done unseen: it is given more time, tried again where nobody knows, and then left
  * to a person.
  */
-const WIDE_REHEARSAL: Nanos = 10 * SECOND;
-const REHEARSE_AGAIN: Nanos = 20 * SECOND;
+const WIDE_REHEARSAL: Nanos = 30 * SECOND;
+const REHEARSE_AGAIN: Nanos = 10 * SECOND;
 const MOST_REHEARSALS = 3;
 /** What is in force stays so for a while after the fault, and longer each time that it comes back within the hour. */
 const LINGER: Nanos = 60 * SECOND;

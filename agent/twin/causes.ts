@@ -18,37 +18,39 @@ type Row = Readonly<Partial<Record<Where, readonly FaultClass[]>>>;
 const UNHEARD = ['link-silent', 'link-lossy', 'link-one-way'] as const;
 /** What shows wherever a router is no longer heard, and what others say of it. */
 const APART = ['neighbour-dead', 'router-dead', 'partition', 'gateway-lost', 'remote-alarm'] as const;
+/** Who does not hear somebody tells the others. */
+const TOLD = ['remote-alarm'] as const;
 const NONE: Row = {};
 
 const CAUSES: Readonly<Record<Fault['kind'], Row>> = {
   cut: { ends: ['link-down', 'link-flapping', ...UNHEARD], far: APART },
-  mend: { ends: UNHEARD },
+  mend: { ends: UNHEARD, far: TOLD },
   'one-way': { ends: UNHEARD, far: APART },
   loss: { ends: UNHEARD, far: APART },
   delay: { ends: ['link-slow', ...UNHEARD], far: APART },
   busy: { own: ['overload', 'link-slow'], near: ['link-slow'] },
   'router-off': { near: ['link-down', 'link-flapping', ...UNHEARD], far: APART },
-  'router-on': { own: UNHEARD, near: UNHEARD, far: ['remote-alarm'] },
-  'agent-killed': { near: UNHEARD },
+  'router-on': { own: UNHEARD, near: UNHEARD, far: TOLD },
+  'agent-killed': { near: UNHEARD, far: TOLD },
   'agent-started': NONE,
-  'agent-stopped': { near: ['link-slow', ...UNHEARD] },
-  'agent-continued': { own: UNHEARD, near: ['link-slow'] },
+  'agent-stopped': { near: ['link-slow', ...UNHEARD], far: TOLD },
+  'agent-continued': { own: UNHEARD, near: ['link-slow'], far: TOLD },
   down: { own: ['link-down', ...UNHEARD], near: UNHEARD, far: APART },
-  up: { own: UNHEARD, near: UNHEARD, far: ['remote-alarm'] },
+  up: { own: UNHEARD, near: UNHEARD, far: TOLD },
   unplugged: {
     own: ['interface-vanished', 'interface-fell-out', 'link-down', 'link-flapping', ...UNHEARD],
     near: UNHEARD,
     far: APART,
   },
-  plugged: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: ['remote-alarm'] },
+  plugged: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: TOLD },
   taken: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
-  given: { own: UNHEARD, near: UNHEARD, far: ['remote-alarm'] },
+  given: { own: UNHEARD, near: UNHEARD, far: TOLD },
   bridged: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
   'mesh-deleted': { own: ['mesh-vanished', 'interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
   mtu: { own: ['mtu-trouble', 'config-drift'] },
   upstream: { own: ['gateway-no-upstream'], far: ['gateway-lost'] },
   memory: { own: ['overload'] },
-  setting: { own: ['config-drift', 'mtu-trouble', 'gateway-lost'], near: UNHEARD, far: ['gateway-lost'] },
+  setting: { own: ['config-drift', 'mtu-trouble', 'gateway-lost'], near: UNHEARD, far: ['gateway-lost', ...TOLD] },
 };
 
 /** Loss that a story begins with may bring about the same as loss that comes later, anywhere. */

@@ -542,7 +542,7 @@ test('what nobody could rehearse is not done to others: it waits, and then a per
     late.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
     while (late.asked.length === 0) late.run(1);
     late.kernel.verdict = 'same';
-    late.run(40);
+    late.run(60);
     assert.equal(late.kernel.settings.gwMode, 'off', 'the next rehearsal told');
   }
 });
