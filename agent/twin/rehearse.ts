@@ -44,6 +44,10 @@ export function rehearse(
   const drawn = draw(state);
   const left: string[] = [];
   const steps = changes.filter((change) => isShown(change, left));
+  const routers = drawn.names.length;
+  const none = { with: 0, without: 0 };
+  // A router under a storm has no time to play the same twice.
+  if (steps.length === 0) return { verdict: 'same', lost: none, unreached: none, left, virtualNs: 0, routers };
   const by = users(state, plan, steps, drawn);
   const watched = (mine: readonly Change[]) => watch({ state, plan, drawn, by, watchNs, seed }, mine);
   const [without, planned] = [watched([]), watched(steps)];
@@ -53,7 +57,7 @@ export function rehearse(
     unreached: { with: planned.unreached, without: without.unreached },
     left,
     virtualNs: 2 * (FAULT + watchNs),
-    routers: drawn.names.length,
+    routers,
   };
 }
 
