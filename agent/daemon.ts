@@ -20,7 +20,7 @@ import type { Agent, Part } from './daemon/part.ts';
 import { past } from './daemon/past.ts';
 import { keepReady } from './daemon/ready.ts';
 import { recording } from './daemon/recording.ts';
-import { rehearsalState, rehearsals } from './daemon/rehearsals.ts';
+import { rehearsals } from './daemon/rehearsals.ts';
 import { serving } from './daemon/serving.ts';
 import type { Sessions } from './daemon/sessions.ts';
 import { adopted, fingerprint, healSettings, resettled, stateLimits } from './daemon/settings.ts';
@@ -40,6 +40,7 @@ import { Host } from './host/world.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { Metrics } from './report/metrics.ts';
 import { Outcomes } from './report/outcomes.ts';
+import { rehearsalState } from './twin/rehearsal.ts';
 
 declare const X0_VERSION: string | undefined;
 const VERSION = typeof X0_VERSION === 'string' ? X0_VERSION : '0.0.0-source';

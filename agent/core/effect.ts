@@ -62,10 +62,16 @@ export type Effect =
   /** Look at what the kernel does not announce; `interfaces` are for 'air'. Each answer is the event of its name. */
   | { readonly type: 'survey'; readonly of: readonly Survey[]; readonly interfaces: readonly IfIndex[] }
   /**
-   * Play this plan in the twin from the live state; the answer is a 'rehearsed' event of the same id. What comes after
-   * `deadline` is not waited for.
+   * Play this plan in the twin from the live state: `changes`, in their order, are what it comes to. The answer is a
+   * 'rehearsed' event of the same id. What comes after `deadline` is not waited for.
    */
-  | { readonly type: 'rehearse'; readonly id: string; readonly plan: Plan; readonly deadline: Nanos }
+  | {
+      readonly type: 'rehearse';
+      readonly id: string;
+      readonly plan: Plan;
+      readonly changes: readonly Change[];
+      readonly deadline: Nanos;
+    }
   /** Ends the agent, for whoever watches over it to start it anew. */
   | { readonly type: 'restart'; readonly why: string }
   | { readonly type: 'journal'; readonly decision: Decision }

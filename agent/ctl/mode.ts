@@ -12,6 +12,7 @@ const MODES: readonly string[] = ['off', 'observe', 'act'];
 /** Answers the exit status. Throws E_USAGE. */
 export async function healMode(to: Terminal, json: boolean, words: readonly string[], agent: Client): Promise<number> {
   const [first, second] = words;
+  await check(first, second);
   if (first === undefined) {
     const { heal } = (await agent.get('/mesh/status')) as Of<typeof shapes.status>;
     to.out(json ? `${plainJson({ version: 1, mode: heal.mode })}\n` : `${clean(heal.mode)}\n`);
@@ -19,19 +20,24 @@ export async function healMode(to: Terminal, json: boolean, words: readonly stri
   }
   if (second === undefined && MODES.includes(first))
     return done(to, json, await agent.post('/heal/mode', { mode: first }));
-  if (second !== undefined) {
-    if (![...MODES, 'auto'].includes(second))
-      throw usage(`MODE: ${clip(second)} is no mode: off, observe, act or auto`);
-    return done(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
-  }
+  if (second !== undefined) return done(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
   const answer = (await agent.get('/heal/classes')) as Classes;
   const rows = answer.classes.filter((row) => first === 'classes' || row.class === first);
-  if (rows.length === 0)
-    throw usage(
-      `MODE: ${clip(first)} is no mode (off, observe, act), and no class of faults: "heal mode classes" shows those`,
-    );
   to.out(json ? `${plainJson({ ...answer, classes: rows })}\n` : table(rows));
   return 0;
+}
+
+/** Before the agent is asked anything. */
+async function check(first: string | undefined, second: string | undefined): Promise<void> {
+  if (second !== undefined && ![...MODES, 'auto'].includes(second))
+    throw usage(`MODE: ${clip(second)} is no mode: off, observe, act or auto`);
+  if (first === undefined || (second === undefined && (MODES.includes(first) || first === 'classes'))) return;
+  const { isFaultClass } = await import('../heal/faults/catalogue.ts');
+  if (isFaultClass(first)) return;
+  const what = second === undefined ? 'is no mode (off, observe, act), and no class' : 'is no class';
+  throw usage(
+    `${second === undefined ? 'MODE' : 'CLASS'}: ${clip(first)} ${what} of faults: "heal mode classes" shows those`,
+  );
 }
 
 function table(rows: Classes['classes']): string {

@@ -1,5 +1,5 @@
 /** `x0ctl replay`: a recording played again by the machines of this x0ctl. */
-import { gunzipSync } from 'node:zlib';
+import { constants, gunzipSync } from 'node:zlib';
 import { AgentError } from '../core/errors.ts';
 import type { WorldEvent } from '../core/event.ts';
 import { SECOND } from '../core/time.ts';
@@ -15,38 +15,54 @@ const MOST_TEXT = 500_000_000;
 
 /** Answers the exit status: 1 for a difference. */
 export function replayFile(file: string, to: Terminal, json: boolean, log: boolean): number {
-  const recording = open(file);
+  const { recording, isCut } = open(file);
   const began = timeOf(recording);
   const done = replay(recording, {
     onTurn: (turn) => {
       if (log && !json) to.out(logLines(turn, began));
     },
   });
+  if (done.turns === 0) throw new AgentError('E_RECORDING', `${file}: there is nothing in it to play`);
+  const cut = isCut ? 'the end of the file is missing: what is whole of it was played\n' : '';
   to.out(
     json
-      ? `${plainJson({ version: 1, ...shown(done), agent: recording.agent })}\n`
-      : fold(reportText(done, recording), to),
+      ? `${plainJson({ version: 1, ...shown(done), agent: recording.agent, cut: isCut })}\n`
+      : fold(cut + reportText(done, recording), to),
   );
   return done.difference === null ? 0 : 1;
 }
 
-function open(file: string): Recording {
+function open(file: string): { readonly recording: Recording; readonly isCut: boolean } {
   const bytes = readNamed(file, MOST_BYTES);
   try {
-    return readRecording(textOf(bytes));
+    const { text, isCut } = textOf(bytes);
+    return { recording: readRecording(text), isCut: isCut || !text.endsWith('\n') };
   } catch (thrown) {
     if (!(thrown instanceof AgentError) || thrown.code !== 'E_RECORDING') throw thrown;
     throw new AgentError('E_RECORDING', `${file}: ${thrown.message}`, thrown.detail, { cause: thrown });
   }
 }
 
-function textOf(bytes: Uint8Array): string {
+/** A file that was being written when the power went ends anywhere: what is there of it counts. */
+function textOf(bytes: Uint8Array): { readonly text: string; readonly isCut: boolean } {
   try {
-    const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    const plain = isGzip ? gunzipSync(bytes, { maxOutputLength: MOST_TEXT }) : Buffer.from(bytes);
-    return new TextDecoder('utf-8', { fatal: true }).decode(plain);
+    const { plain, isCut } = unpacked(bytes);
+    // Streaming: a character that was cut in two at the end is no damage.
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(plain, { stream: true }), isCut };
   } catch (thrown) {
     throw new AgentError('E_RECORDING', `no recording of x0tta6bl4: ${(thrown as Error).message}`);
+  }
+}
+
+function unpacked(bytes: Uint8Array): { readonly plain: Uint8Array; readonly isCut: boolean } {
+  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  if (!isGzip) return { plain: bytes, isCut: false };
+  try {
+    return { plain: gunzipSync(bytes, { maxOutputLength: MOST_TEXT }), isCut: false };
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'Z_BUF_ERROR') throw thrown;
+    const plain = gunzipSync(bytes, { maxOutputLength: MOST_TEXT, finishFlush: constants.Z_SYNC_FLUSH });
+    return { plain, isCut: true };
   }
 }
 

@@ -6,9 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { Effect } from '../core/effect.ts';
 import type { WorldEvent } from '../core/event.ts';
 import { MS, type Nanos } from '../core/time.ts';
-import type { Heal } from '../heal/heal.ts';
-import type { Mesh } from '../mesh/mesh.ts';
-import type { RehearsalState, Verdict } from '../twin/rehearse.ts';
+import { type RehearsalState, type Verdict, wordsOf } from '../twin/rehearsal.ts';
 
 type Rehearsal = Extract<Effect, { type: 'rehearse' }>;
 
@@ -27,10 +25,9 @@ const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
 export function rehearsals({ now, state, feed }: Options): (rehearsal: Rehearsal) => void {
   let busy = false;
-  return ({ id, plan, deadline }) => {
+  return ({ id, plan, changes, deadline }) => {
     const unknown = (detail: string) => feed({ type: 'rehearsed', id, verdict: 'unknown', detail });
-    // It cannot be shown, and without bat0 nothing could be worse: no time is lost over it.
-    if (plan.actions.includes('recreate-mesh')) return unknown('bat0 is made anew whatever the twin says');
+    if (changes.length === 0) return unknown('it changes nothing that a rehearsal could show');
     const known = state();
     if (busy) return unknown('another rehearsal is under way');
     if (known === null) return unknown('this router does not know its mesh yet');
@@ -59,32 +56,6 @@ export function rehearsals({ now, state, feed }: Options): (rehearsal: Rehearsal
         else feed({ type: 'rehearsed', id, verdict: answer.verdict.verdict, detail: wordsOf(answer.verdict) });
       }),
     );
-    const { remedy } = plan.fault;
-    worker.postMessage({ id: 1, state: known, plan, ...(remedy && { options: { changes: [remedy.change] } }) });
-  };
-}
-
-function wordsOf({ lost, unreached, routers, left }: Verdict): string {
-  const probes = `in a mesh of ${routers} routers ${lost.with} probes were lost with it, ${lost.without} without`;
-  const gone = `${unreached.with} and ${unreached.without} routers out of reach afterwards`;
-  return `${probes}; ${gone}${left.length > 0 ? `; not shown: ${left.join(', ')}` : ''}`;
-}
-
-/** null while who we are, or what the tables hold, is not known. */
-export function rehearsalState({ monitor, knowledge }: Heal, mesh: Mesh): RehearsalState | null {
-  const { self, links } = mesh.view();
-  const { tables, settings } = monitor;
-  if (self === null || tables === null) return null;
-  const owned = links.filter(({ originator }) => originator !== null);
-  return {
-    self,
-    // There is a key, and another thread need not have it.
-    settings: { ...settings, key: settings.key === '' ? '' : '00'.repeat(32) },
-    tables,
-    links: [...monitor.links.values()],
-    owners: Object.fromEntries(owned.map(({ neighbour, originator }) => [neighbour, originator!])),
-    agents: owned
-      .filter(({ index, neighbour }) => knowledge.isAgent(index, neighbour))
-      .map(({ originator }) => originator!),
+    worker.postMessage({ id: 1, state: known, plan, changes });
   };
 }

@@ -37,6 +37,9 @@ const FIRST_ECHO: Nanos = 1000 * MS;
 /** All alarms taken in a minute, from whoever, as a multiple of what one sender may. */
 const ALL_SENDERS = 8;
 
+/** 2100-01-01: a boot epoch is never later than the wall clock of a router that is well (host/state/epoch.ts). */
+const LAST_EPOCH = 4_102_444_800;
+
 /** The newest word of a sender, and what it may still say. */
 interface Mark {
   epoch: number;
@@ -59,6 +62,9 @@ export class Alarm implements Machine {
   #marks = new Map<Mac, Mark>();
   readonly #askers = new Map<string, Mark>();
   #all: Budget | null = null;
+  /** Of our own alarms, where somebody else has used those below. */
+  #above = 0;
+  readonly #overtaken = new Budget(1);
   #raised: Budget | null = null;
   #raisedOfSilence: Budget | null = null;
   #nextEcho: Nanos = NEVER;
@@ -134,7 +140,7 @@ export class Alarm implements Machine {
     if (word.kind === 'neighbour-lost' && !this.#raisedOfSilence.take(now)) return [unsent()];
     if (!this.#raised.take(now)) return [unsent()];
     this.#counter += 1;
-    const alarm: AlarmWord = { ...word, sender, epoch: this.#around.epoch, counter: this.#counter };
+    const alarm: AlarmWord = { ...word, sender, epoch: this.#epoch, counter: this.#counter };
     return [
       this.#spread(alarm, avoid, [...ways(this.#around), ...fallen(this.#around)]),
       metric('alarms_sent_total', {}, 1),
@@ -170,7 +176,8 @@ export class Alarm implements Machine {
 
   #alarm(alarm: AlarmWord, index: IfIndex, now: Nanos): Effect[] {
     const { settings } = this.#around;
-    if (alarm.sender === originatorAddress(this.#around)) return [];
+    if (alarm.epoch > LAST_EPOCH) return [refused('epoch')];
+    if (alarm.sender === originatorAddress(this.#around)) return this.#overtake(alarm, now);
     const mark = this.#marks.get(alarm.sender);
     const budget = mark?.budget ?? new Budget(settings.senderBudget);
     // Its copies are old from here on, whether it is taken or not.
@@ -194,6 +201,25 @@ export class Alarm implements Machine {
       metric('alarms_received_total', {}, 1),
     );
     return effects;
+  }
+
+  /**
+   * Somebody else who has the key speaks in our name, and what we say next would be old to all who heard it: it begins
+   * above that.
+   */
+  #overtake(alarm: AlarmWord, now: Nanos): Effect[] {
+    if (!isNewer(alarm, { epoch: this.#epoch, counter: this.#counter })) return [];
+    this.#above = Math.min(LAST_EPOCH, alarm.epoch + 1);
+    if (!this.#overtaken.take(now)) return [refused('own-name')];
+    const fields = { epoch: alarm.epoch, counter: alarm.counter };
+    return [
+      { type: 'log', level: 'warning', message: "somebody with the mesh key speaks in this router's name", fields },
+      refused('own-name'),
+    ];
+  }
+
+  get #epoch(): number {
+    return Math.max(this.#around.epoch, this.#above);
   }
 
   /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
@@ -227,7 +253,7 @@ export class Alarm implements Machine {
         return [refused('unasked-echo')];
       this.#asked.delete(echo.counter);
       if (now - asked.at >= ECHO_TIMEOUT) return [refused('late-echo')];
-      if (this.#speakers.size < SENDERS) this.#speakers.add(`${index} ${source}`);
+      speak(this.#speakers, `${index} ${source}`);
       const heard = { type: 'echo', neighbour: source, interface: index, rttNs: at - asked.at } as const;
       return [{ type: 'emit', event: asked.usual ? heard : { ...heard, asked: true } }];
     }
@@ -285,7 +311,14 @@ function renew(marks: Map<string, Mark>, sender: string, mark: Mark): void {
   if (marks.size > SENDERS) marks.delete(marks.keys().next().value!);
 }
 
-function isNewer(alarm: { epoch: number; counter: number }, mark: Mark): boolean {
+/** Who was silent longest is forgotten first. */
+function speak(speakers: Set<string>, who: string): void {
+  speakers.delete(who);
+  speakers.add(who);
+  if (speakers.size > SENDERS) speakers.delete(speakers.values().next().value!);
+}
+
+function isNewer(alarm: Pick<Mark, 'epoch' | 'counter'>, mark: Pick<Mark, 'epoch' | 'counter'>): boolean {
   return alarm.epoch > mark.epoch || (alarm.epoch === mark.epoch && alarm.counter > mark.counter);
 }
 

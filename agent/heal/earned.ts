@@ -1,14 +1,19 @@
 /**
  * Observe mode by class of faults. What is only observed is held against what then happened: would its repair have been
- * right? A class acts once enough of its cases were, and stops when they no longer are. Safe classes act from the first
+ * right? Yes, if the fault was no passing one, and when it had lasted long enough to tell, the repair was still wanted and
+ * still possible (an interface made dear helps who has another way, and as long as routes go by it); and if what a repair
+ * rests on can be seen in no other way, if somebody did it and the fault was over then. A class acts once enough of its cases were, and stops when they no longer are. Safe classes act from the first
  * day; a person overrides any of them (`x0ctl heal mode CLASS`).
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
+import type { Link } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
-import { type Nanos, NEVER } from '../core/time.ts';
-import type { ClassMode, Fault, FaultClass } from '../core/words.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import type { Action, ClassMode, Fault, FaultClass } from '../core/words.ts';
 import { CATALOGUE, isFaultClass, specOf } from './faults/catalogue.ts';
+import type { Knowledge } from './knowledge.ts';
+import { repairOf } from './repairs/catalogue.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Cases in all, beyond which old ones count less and less. */
@@ -18,6 +23,19 @@ const MOST_OPEN = 512;
 /** Of the standard normal distribution: 95 %, one-sided. */
 const Z = 1.645;
 const MODES: ReadonlySet<string> = new Set(['off', 'observe', 'act', 'auto']);
+
+/** What is over so soon after somebody did it is over by that. */
+const AFTER_DEED: Nanos = 120 * SECOND;
+
+interface Watched {
+  readonly fault: Fault;
+  readonly action: Action;
+  /** Its repair was wanted and possible when it had lasted; null: not looked yet. */
+  wanted: boolean | null;
+  wasDown: boolean;
+  /** When somebody set the interface down and up again. */
+  doneAt: Nanos;
+}
 
 interface Cases {
   right: number;
@@ -40,13 +58,15 @@ export interface ClassView {
 export class Earned implements Machine {
   readonly name = 'earned';
   readonly #around: Surroundings;
+  readonly #knowledge: Knowledge;
   readonly #modes = new Map<FaultClass, ClassMode>();
   readonly #cases = new Map<FaultClass, Cases>();
   /** Faults that are only watched, by id. */
-  readonly #watched = new Map<string, Fault>();
+  readonly #watched = new Map<string, Watched>();
 
-  constructor(around: Surroundings) {
+  constructor(around: Surroundings, knowledge: Knowledge) {
     this.#around = around;
+    this.#knowledge = knowledge;
   }
 
   on(event: Event, now: Nanos): Effect[] {
@@ -65,17 +85,29 @@ export class Earned implements Machine {
       case 'decision': {
         const { fault, step, action } = event.decision;
         if (step === 'observed' && action !== 'none' && action !== 'tell' && this.#watched.size < MOST_OPEN)
-          this.#watched.set(fault.id, fault);
+          this.#watched.set(fault.id, {
+            fault,
+            action,
+            wanted: null,
+            wasDown: false,
+            doneAt: Number.NEGATIVE_INFINITY,
+          });
         if (specOf(fault.class).safe || action === 'tell') return [];
         // Of what was done it is known better than of what would have been.
         if (step === 'verified') return this.#count(fault.class, true);
         if (step === 'rolled-back' || step === 'failed') return this.#count(fault.class, false);
         return [];
       }
+      case 'tables':
+        for (const watched of this.#watched.values()) this.#look(watched, now);
+        return [];
+      case 'link':
+        for (const watched of this.#watched.values()) restarted(watched, event.link, now);
+        return [];
       case 'fault-over': {
-        const fault = this.#watched.get(event.fault);
-        if (fault === undefined || !this.#watched.delete(event.fault)) return [];
-        return this.#count(fault.class, event.right ?? now - fault.at >= specOf(fault.class).rightAfterNs);
+        const watched = this.#watched.get(event.fault);
+        if (watched === undefined || !this.#watched.delete(event.fault)) return [];
+        return this.#count(watched.fault.class, event.right ?? this.#isRight(watched, now));
       }
       default:
         return [];
@@ -84,6 +116,23 @@ export class Earned implements Machine {
 
   deadline(): Nanos {
     return NEVER;
+  }
+
+  /** Once, when it has lasted: is the repair still wanted, and still possible? */
+  #look(watched: Watched, now: Nanos): void {
+    const { fault, action, wanted } = watched;
+    if (wanted !== null || now - fault.at < specOf(fault.class).rightAfterNs) return;
+    const scene = { around: this.#around, knowledge: this.#knowledge, now };
+    const { refusal, helps = () => true } = repairOf(action);
+    watched.wanted = refusal(fault, scene) === null && helps(fault, scene);
+  }
+
+  #isRight(watched: Watched, now: Nanos): boolean {
+    const { fault, action, doneAt } = watched;
+    if (now - fault.at < specOf(fault.class).rightAfterNs) return false;
+    if (repairOf(action).shownBy === 'deed') return now - doneAt < AFTER_DEED;
+    this.#look(watched, now);
+    return watched.wanted === true;
   }
 
   modeOf(fault: FaultClass): ClassMode {
@@ -138,6 +187,12 @@ export class Earned implements Machine {
       // It is learned anew.
     }
   }
+}
+
+function restarted(watched: Watched, { name, up }: Link, now: Nanos): void {
+  if (name !== watched.fault.interface) return;
+  if (watched.wasDown && up) watched.doneAt = now;
+  watched.wasDown = !up;
 }
 
 /** The lower end of Wilson's interval for `right` of `all`. */

@@ -166,7 +166,8 @@ export class Execute implements Machine {
       this.#jobs.delete(fault.id);
       effects.push({ type: 'emit', event: { type: 'clear-way', fault: fault.id } });
     } else if (isWide) {
-      effects.push({ type: 'rehearse', id: rehearsalId(fault.id), plan, deadline: job.until });
+      // A mesh begun anew cannot be shown in the twin, and without bat0 nothing could be worse.
+      effects.push({ type: 'rehearse', id: rehearsalId(fault.id), plan, changes: [], deadline: job.until });
     } else if (job.state !== 'delayed') {
       effects.push(...this.#next(job, now));
     }

@@ -22,7 +22,7 @@ import { Returns } from './returns.ts';
 export function heal() {
   const monitor = new Monitor();
   const knowledge = new Knowledge(monitor);
-  const earned = new Earned(monitor);
+  const earned = new Earned(monitor, knowledge);
   const analyse = new Analyse(monitor, knowledge, earned);
   const plan = new Plan(monitor, knowledge, earned);
   const execute = new Execute(monitor, knowledge, earned);

@@ -18,13 +18,21 @@ import { broken, type Surroundings } from './surroundings.ts';
 const STEP_TIMEOUT: Nanos = 5 * SECOND;
 /** A rehearsal that takes longer says nothing. */
 const REHEARSAL: Nanos = 3 * SECOND;
+/**
+ * What others would suffer from is not done unseen: it is given more time, tried again where nobody knows, and then left
+ * to a person.
+ */
+const WIDE_REHEARSAL: Nanos = 30 * SECOND;
+const REHEARSE_AGAIN: Nanos = 10 * SECOND;
+const MOST_REHEARSALS = 3;
 /** What is in force stays so for a while after the fault, and longer each time that it comes back within the hour. */
 const LINGER: Nanos = 60 * SECOND;
 const LONGEST_LINGER: Nanos = 600 * SECOND;
 const HOUR: Nanos = 3600 * SECOND;
 const LONGEST_PAUSE: Nanos = 60 * SECOND;
-/** Something whose return is refused so often is no longer there. */
+/** After so many returns that were refused a person is told, and it goes on more slowly. */
 const MOST_TRIES = 8;
+const SLOWLY: Nanos = 600 * SECOND;
 const MOST_JOBS = 64;
 const NO_ANSWER = 'the kernel did not answer';
 
@@ -47,6 +55,7 @@ interface Job {
   /** Originators that went by the fault's interface, and had another way. */
   lost: readonly string[];
   tries: number;
+  rehearsals: number;
   /** The fault was over before the change was answered. */
   over: string | null;
   /** How it ended, once all is given back. */
@@ -88,6 +97,8 @@ export class Mend implements Machine {
       case 'class-mode-asked':
         return this.#each((job) => (this.#mayAct(job.plan.fault) ? [] : this.#stop(job, now)));
       case 'symptom':
+        if (event.symptom.what === 'joined-mesh')
+          return this.#each((job) => (isBackFor(job, event.symptom.interface) ? this.#giveBack(job, now) : []));
         if (event.symptom.what === 'mesh-gone')
           return this.#gone((change) => 'mesh' in change, event.symptom.interface);
         return event.symptom.what === 'vanished' ? this.#gone(() => false, event.symptom.interface) : [];
@@ -107,8 +118,10 @@ export class Mend implements Machine {
   }
 
   /** Repairs under way or in force, for x0ctl. */
-  busy(): readonly { fault: Fault; action: Action; state: string }[] {
-    return [...this.#jobs.values()].map(({ plan, action, state }) => ({ fault: plan.fault, action, state }));
+  busy(): readonly { fault: Fault; action: Action; state: string; holds: readonly string[] }[] {
+    return [...this.#jobs.values()].map(({ plan, action, state, applied }) => {
+      return { fault: plan.fault, action, state, holds: applied.map(({ step }) => step.holds) };
+    });
   }
 
   #begin(plan: Plan, now: Nanos): Effect[] {
@@ -145,6 +158,7 @@ export class Mend implements Machine {
       waiting: null,
       lost: [],
       tries: 0,
+      rehearsals: 0,
       over: null,
       ends: [],
     };
@@ -157,7 +171,7 @@ export class Mend implements Machine {
       case 'waiting':
         return this.#proceed(job, now);
       case 'rehearsing':
-        return this.#apply(job, now);
+        return this.#unseen(job, 'the rehearsal did not end', now);
       case 'changing':
         return this.#fail(job, NO_ANSWER, now);
       case 'verifying':
@@ -176,31 +190,54 @@ export class Mend implements Machine {
       job.until = now + SECOND;
       return [];
     }
-    if (job.plan.radius === 'link') return this.#apply(job, now);
+    const changes = this.#changesOf(job, now);
+    if (job.plan.radius === 'link' || changes.length === 0) return this.#apply(job, now);
     job.state = 'rehearsing';
-    job.until = now + REHEARSAL;
-    return [{ type: 'rehearse', id: `mend-${job.plan.fault.id}`, plan: job.plan, deadline: job.until }];
+    job.until = now + (isWide(job.plan) ? WIDE_REHEARSAL : REHEARSAL);
+    return [{ type: 'rehearse', id: `mend-${job.plan.fault.id}`, plan: job.plan, changes, deadline: job.until }];
+  }
+
+  /** What it would change now; nothing where it would be refused. */
+  #changesOf({ plan: { fault }, action, mending }: Job, now: Nanos): Change[] {
+    const scene = this.#scene(now);
+    if (repairOf(action).refusal(fault, scene) !== null) return [];
+    return mending.steps(fault, scene).map(({ change }) => change);
   }
 
   /** Another repair is at work on what this one would touch. */
   #isTaken(job: Job, now: Nanos): boolean {
     const { fault } = job.plan;
     if (fault.interface !== null && this.#knowledge.isOurs(fault.interface, now)) return true;
-    const of = resourceOf(job.plan);
-    if (of === null) return false;
     // What is in force for the whole router, perhaps for days, holds a setting of its own.
-    const isIdle = (state: Job['state']) =>
-      state === 'waiting' || (of === 'router' && (state === 'holding' || state === 'parting'));
-    const busy = ({ state, plan }: Job) => !isIdle(state) && resourceOf(plan) === of;
-    return [...this.#jobs.values()].some((other) => other !== job && busy(other));
+    const isIdle = (state: Job['state'], of: string) =>
+      state === 'waiting' || (of === ROUTER && (state === 'holding' || state === 'parting'));
+    const isHeld =
+      (of: string) =>
+      ({ state, plan }: Job) =>
+        !isIdle(state, of) && resourcesOf(plan).includes(of);
+    const others = [...this.#jobs.values()].filter((other) => other !== job);
+    return resourcesOf(job.plan).some((of) => others.some(isHeld(of)));
   }
 
   #rehearsed(id: string, verdict: string, detail: string, now: Nanos): Effect[] {
     const job = [...this.#jobs.values()].find(({ plan }) => id === `mend-${plan.fault.id}`);
     if (job?.state !== 'rehearsing') return [];
+    if (verdict === 'unknown') return this.#unseen(job, detail, now);
     if (verdict !== 'worse') return this.#apply(job, now);
-    this.#jobs.delete(job.plan.fault.id);
-    return [write(job.plan, 'dropped', job.action, now, `rehearsed, it made things worse: ${detail}`)];
+    return this.#end(job, write(job.plan, 'dropped', job.action, now, `rehearsed, it made things worse: ${detail}`));
+  }
+
+  /** Nobody knows what it would do to others. */
+  #unseen(job: Job, why: string, now: Nanos): Effect[] {
+    if (!isWide(job.plan)) return this.#apply(job, now);
+    job.rehearsals += 1;
+    if (job.rehearsals >= MOST_REHEARSALS) {
+      const words = `it reaches beyond this router, and could not be rehearsed ${MOST_REHEARSALS} times: ${why}`;
+      return this.#end(job, write(job.plan, 'dropped', job.action, now, words));
+    }
+    job.state = 'waiting';
+    job.until = now + REHEARSE_AGAIN;
+    return [];
   }
 
   #apply(job: Job, now: Nanos): Effect[] {
@@ -371,28 +408,33 @@ export class Mend implements Machine {
     job.steps = [];
     job.waiting = null;
     job.tries += 1;
-    if (job.tries > MOST_TRIES) return this.#giveUp(job, now);
-    job.until = now + STEP_TIMEOUT + Math.min(LONGEST_PAUSE, SECOND * 2 ** job.tries);
-    return job.applied
+    job.until = now + STEP_TIMEOUT + pauseAfter(job.tries);
+    const back = job.applied
       .toReversed()
       .map(({ id, step }): Effect => ({ type: 'change', id: `${id}-back`, change: step.undo, undo: null }));
+    if (job.tries !== MOST_TRIES + 1) return back;
+    const words = 'what it changed cannot be put back: its undo stays armed, and it is tried again every ten minutes';
+    return [...back, write(job.plan, 'failed', job.action, now, words)];
   }
 
   #returned(job: Job, one: Applied, error: string | null, now: Nanos): Effect[] {
     if (error !== null) {
-      job.until = Math.min(job.until, now + Math.min(LONGEST_PAUSE, SECOND * 2 ** job.tries));
-      return [];
+      job.until = Math.min(job.until, now + pauseAfter(job.tries));
+      if (this.#isThere(one.step.undo)) return [];
     }
     const effects = this.#release(job, one);
     if (job.applied.length > 0) return effects;
     const isSaid = job.ends.length > 0;
-    const over = write(job.plan, 'over', job.action, now, 'what it changed is as it was');
-    return [...effects, ...this.#end(job, ...(isSaid ? [] : [over]))];
+    const words = error === null ? 'what it changed is as it was' : 'what it changed is no longer there';
+    return [...effects, ...this.#end(job, ...(isSaid ? [] : [write(job.plan, 'over', job.action, now, words)]))];
   }
 
-  #giveUp(job: Job, now: Nanos): Effect[] {
-    const failed = write(job.plan, 'failed', job.action, now, 'what it changed could not be put back: it is left so');
-    return this.#end(job, failed);
+  /** Is there still what a change is about? */
+  #isThere(change: Change): boolean {
+    const { mesh, links } = this.#around;
+    const name = 'interface' in change ? change.interface : null;
+    if (name === null) return mesh !== null;
+    return [...links.values()].some((link) => link.name === name);
   }
 
   /** Nothing of this change is ours any more. */
@@ -451,10 +493,31 @@ export class Mend implements Machine {
   }
 }
 
-/** What a repair touches: what two of them must not at one time. null: nothing. */
-function resourceOf({ fault, radius, actions }: Plan): string | null {
-  if (actions.at(-1) === 'tell' || actions.at(-1) === 'ease') return null;
-  return radius === 'link' ? fault.interface : 'router';
+/** What it could not put back it can now. */
+function isBackFor({ state, tries, applied }: Job, name: string): boolean {
+  const isIts = ({ step: { undo } }: Applied) => 'interface' in undo && undo.interface === name;
+  return state === 'returning' && tries > 1 && applied.some(isIts);
+}
+
+const ROUTER = 'router';
+
+/** What a repair touches: what two of them must not at one time. */
+function resourcesOf({ fault, radius, actions }: Plan): readonly string[] {
+  const action = actions.at(-1);
+  if (action === 'tell' || action === 'ease') return [];
+  const own = fault.interface === null ? [] : [`interface ${fault.interface}`];
+  if (radius === 'link') return own;
+  return action === 'restart-radio' ? [ROUTER, ...own] : [ROUTER];
+}
+
+/** Does it reach beyond this router? */
+function isWide({ radius }: Plan): boolean {
+  return radius === 'neighbourhood' || radius === 'mesh';
+}
+
+/** After a return that was refused. */
+function pauseAfter(tries: number): Nanos {
+  return tries > MOST_TRIES ? SLOWLY : Math.min(LONGEST_PAUSE, SECOND * 2 ** tries);
 }
 
 function aboutOf({ class: kind, interface: name, peer }: Fault): string {

@@ -130,6 +130,7 @@ export const status = object({
     algorithm: text('BATMAN_IV or BATMAN_V'),
     batmanVersion: orNull(text('of the kernel module')),
     originatorIntervalMs: orNull(integer('time between two OGMs')),
+    hopPenalty: orNull(integer('what each hop takes off the quality, of 255')),
     peers: integer('routers heard of, joined or registered'),
     gateways: integer('gateways on offer'),
   }),

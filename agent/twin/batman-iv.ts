@@ -597,6 +597,10 @@ export class BatmanIv implements Protocol {
     return rows;
   }
 
+  reselect(): void {
+    this.#gateway = null;
+  }
+
   /** Where the mode is client, the one chosen is marked (gateway_client.c, for the selection classes above 1). */
   gateways(): Gateway[] {
     const { book, settings } = this.#ground;

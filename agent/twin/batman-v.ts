@@ -283,6 +283,9 @@ export class BatmanV implements Protocol {
     );
   }
 
+  /** None is chosen here. */
+  reselect(): void {}
+
   gateways(): Gateway[] {
     const { book } = this.#ground;
     return [...this.#originators.values()].flatMap(({ address, gateway, router }) =>

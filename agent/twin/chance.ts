@@ -1,4 +1,5 @@
 /** Scenarios by chance: a small mesh of some shape and what may befall it, everything from one seed. */
+import { CATALOGUE } from '../heal/faults/catalogue.ts';
 import { Random } from './random.ts';
 
 /** A scenario as people write it; parseScenario has the last word. */
@@ -23,7 +24,7 @@ export function scenarioOf(seed: number): Document {
   const mixed = random.is(0.2);
   const agents = mixed ? names.filter(() => random.is(0.7)) : names;
   const lossy = random.is(0.2);
-  return {
+  const plain: Document = {
     format: 1,
     name: `seed ${seed}`,
     seed,
@@ -34,6 +35,33 @@ export function scenarioOf(seed: number): Document {
     settle_s: 0,
     timeline: timeline(random, links, names, medium),
     duration_s: LENGTH + LONGEST,
+  };
+  return daring(plain, names, new Random(seed, 'daring'));
+}
+
+/** In some every class of faults is repaired, also what has to be rehearsed before; and in some of those routers go out by gateways that lose their upstream. */
+function daring(plain: Document, names: readonly string[], random: Random): Document {
+  if (!random.is(0.3)) return plain;
+  const modes = Object.fromEntries(CATALOGUE.filter(({ safe }) => !safe).map((spec) => [spec.class, 'act']));
+  const node = random.pick(names);
+  const at_s = Math.round(random.between(LENGTH / 5, LENGTH) * 1000) / 1000;
+  const drift = { fault: 'setting-changed', node, setting: 'hop_penalty', value: random.pick([5, 90]), for_s: LONGEST };
+  // The same thing twice at once is no scenario.
+  const isMeddledWith = plain.timeline.some((entry) => entry.fault === drift.fault && entry.node === node);
+  const agent = { ...(plain.agent as object | undefined), modes };
+  const document = { ...plain, agent, timeline: [...plain.timeline, ...(isMeddledWith ? [] : [{ at_s, ...drift }])] };
+  if (!random.is(0.4)) return document;
+  const gateways = names.filter(() => random.is(0.4)).slice(0, 2);
+  const entries = gateways.flatMap((node): Entry[] => {
+    const at_s = Math.round(random.between(0, LENGTH) * 1000) / 1000;
+    const gone: Entry = { at_s, fault: 'upstream-gone', node, for_s: LONGEST };
+    return random.is(0.7) ? [gone] : [];
+  });
+  return {
+    ...document,
+    kernel: { ...(plain.kernel as object | undefined), gw_mode: 'client' },
+    nodes: Object.fromEntries(gateways.map((name) => [name, { gateway: {} }])),
+    timeline: [...document.timeline, ...entries],
   };
 }
 

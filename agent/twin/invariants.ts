@@ -10,9 +10,11 @@ import type { Change, MeshSettings } from '../core/kernel.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
 import type { Decision, FaultClass } from '../core/words.ts';
 import { ETH_P_BATMAN, parseOgms, seqnoAhead } from '../heal/ogm.ts';
-import { MESH, PRIMARY } from './kernel.ts';
+import { explains, lossExplains } from './causes.ts';
+import { MESH, MTU, PRIMARY } from './kernel.ts';
 import type { Device } from './protocol.ts';
 import type { Router, Simulation } from './simulation.ts';
+import type { Fault } from './story.ts';
 import type { TwinWorld, Watcher } from './world.ts';
 
 /** What is promised, in words; the keys name what was broken. */
@@ -55,7 +57,7 @@ const MOST_CHANGES = 120;
 const MOST_OPEN = 64;
 /** An order of magnitude above what any of the meshes here need. */
 const MOST_KEPT = 2000;
-const LENDABLE = ['origInterval', 'aggregatedOgms'] as const satisfies readonly (keyof MeshSettings)[];
+const ANEW: ReadonlySet<Fault['kind']> = new Set(['router-off', 'router-on', 'mesh-deleted']);
 /** Silence that loss alone may bring about is no invention. */
 const LOSSY = 0.03;
 
@@ -70,6 +72,8 @@ interface Record {
   /** The kernel's own newest number by originator, as it was on the air. */
   readonly numbers: Map<Mac, number>;
   readonly taken: Set<Device>;
+  /** It has put back what somebody had changed. */
+  restored: boolean;
 }
 
 export class Invariants implements Watcher {
@@ -163,9 +167,18 @@ export class Invariants implements Watcher {
     for (const router of this.#simulation.routers) {
       const { world } = router;
       if (world.agent !== null) this.#checkAgent(router);
-      if (world.armed().length > 0) this.#break('armed', world, `${world.armed().join()} is armed`);
+      this.#checkArmed(world);
     }
     this.#checkWhole();
+  }
+
+  /** What is in force has its undo armed for as long. */
+  #checkArmed(world: TwinWorld): void {
+    const inForce = (world.agent?.room.mend.busy() ?? []).filter(isInForce).flatMap(({ holds }) => holds);
+    const armed = world.armed().filter((id) => !id.startsWith('mend-'));
+    const mending = world.armed().filter((id) => id.startsWith('mend-'));
+    if (mending.length > inForce.length) armed.push(...mending);
+    if (armed.length > 0) this.#break('armed', world, `${armed.join()} is armed`);
   }
 
   #checkAgent(router: Router): void {
@@ -174,9 +187,7 @@ export class Invariants implements Watcher {
     const record = this.#of(world);
     const owed = [...room.knowledge.detached.keys()];
     if (owed.length > 0) this.#break('owed', world, `${owed.join()} is owed`);
-    // What is in force stays so for as long as its fault, and for a while after it.
-    const isBusy = ({ state }: { state: string }) => state !== 'holding' && state !== 'parting';
-    const busy = [...room.execute.busy(), ...room.mend.busy().filter(isBusy)];
+    const busy = [...room.execute.busy(), ...room.mend.busy().filter((one) => !isInForce(one))];
     if (busy.length > 0) this.#break('busy', world, `${busy[0]!.action} for ${busy[0]!.fault.class} is under way`);
     for (const { decision } of record.pending.values())
       this.#break('outcome', world, `${decision.fault.id} ${decision.fault.class} ${decision.action} has no outcome`);
@@ -185,9 +196,7 @@ export class Invariants implements Watcher {
       this.#break('members', world, `there is no ${MESH}`);
       return;
     }
-    for (const name of LENDABLE)
-      if (!this.#wanted(router, name).has(mesh.settings[name]))
-        this.#break('settings', world, `${name} is left at ${mesh.settings[name]}`);
+    this.#checkSettings(router, mesh);
     for (const device of kernel.devices)
       if (device.kind !== 'bridge' && kernel.hasCarrier(device) && device.master === 0)
         this.#break('members', world, `${device.name} is not under ${MESH}`);
@@ -196,14 +205,36 @@ export class Invariants implements Watcher {
         this.#break('open', world, `${fault.class} ${fault.interface ?? ''} ${fault.peer ?? ''} is open`);
   }
 
-  /** What a setting may be: as somebody set it last, or as the story began. A mesh made anew has what was known of it. */
-  #wanted({ number }: Router, name: (typeof LENDABLE)[number]): Set<unknown> {
-    const { story, happened } = this.#simulation;
-    const first = { origInterval: 1000, aggregatedOgms: true, ...story.mesh, ...story.special.get(number) }[name];
+  /** What a repair holds while its fault lasts, or for a while after it, is not left behind. */
+  #checkSettings(router: Router, mesh: NonNullable<Router['kernel']['mesh']>): void {
+    const { world, kernel } = router;
+    const held = new Set(world.agent!.room.mend.busy().flatMap(({ holds }) => holds));
+    const left = (what: string, value: unknown) => {
+      if (!held.has(what)) this.#break('settings', world, `${what} is left at ${value}`);
+    };
+    for (const name of Object.keys(mesh.settings) as (keyof MeshSettings)[])
+      if (!this.#wanted(router, name).has(mesh.settings[name])) left(`${MESH} ${name}`, mesh.settings[name]);
+    if (!mesh.up) left(`${MESH} up`, false);
+    if (mesh.master !== 0) left(`${MESH} master`, mesh.master);
+    for (const { name, mtu, settings } of kernel.devices) {
+      if (mtu !== MTU) left(`${name} set-mtu`, mtu);
+      for (const [key, value] of Object.entries(settings)) if (value !== 0) left(`${name} ${key}`, value);
+    }
+  }
+
+  /**
+   * What a setting may be: as somebody set it last, or as the story began. A mesh made anew has what was known of it; an
+   * agent that puts back what drifts has taken one of the values before for what is meant.
+   */
+  #wanted({ number, world }: Router, name: keyof MeshSettings): Set<unknown> {
+    const { restored } = this.#of(world);
+    const { happened } = this.#simulation;
+    const first = this.#simulation.settingsOf(number)[name];
     let wanted = new Set<unknown>([first]);
     for (const { fault } of happened) {
       if (!('router' in fault) || fault.router !== number) continue;
-      if (fault.kind === 'setting' && fault.settings[name] !== undefined) wanted = new Set([fault.settings[name]]);
+      if (fault.kind === 'setting' && fault.settings[name] !== undefined)
+        wanted = new Set([fault.settings[name], ...(restored ? wanted : [])]);
       else if (fault.kind === 'router-on') wanted = new Set([first]);
       else if (fault.kind === 'mesh-deleted') wanted.add(first);
     }
@@ -228,12 +259,15 @@ export class Invariants implements Watcher {
   }
 
   #checkWhole(): void {
-    const { routers, story } = this.#simulation;
+    const { routers, story, happened } = this.#simulation;
     // BATMAN_V may ignore a router begun anew, to which it has lost all ways, until it forgets it after 400 s.
-    if (story.algorithm === 'BATMAN_V') return;
+    const begunAnew = new Set(
+      happened.flatMap(({ fault }) => (ANEW.has(fault.kind) && 'router' in fault ? [fault.router] : [])),
+    );
     for (const from of routers)
       for (const to of routers) {
         if (from === to || !from.on || !to.on) continue;
+        if (story.algorithm === 'BATMAN_V' && begunAnew.has(to.number)) continue;
         const way = this.#simulation.route(from.number, to.number);
         if (way.length === 0) this.#break('whole', from.world, `it does not reach ${to.world.node}`);
       }
@@ -265,6 +299,7 @@ export class Invariants implements Watcher {
         record.pending.set(fault.id, { decision, at: now });
       }
     } else if (CLOSED.has(step)) record.pending.delete(fault.id);
+    if (step === 'verified' && decision.action === 'restore') record.restored = true;
   }
 
   /** What happened in the last minute. */
@@ -275,12 +310,15 @@ export class Invariants implements Watcher {
 
   /** What the agent says was wrong: was it, ever? */
   #hasHappened(world: TwinWorld, { fault }: Decision): boolean {
-    const { happened } = this.#simulation;
-    if (happened.length === 0 && !this.#isLossy) return false;
+    const { happened, routers, now } = this.#simulation;
+    // A person asks when that person likes.
+    if (fault.class === 'asked' || (this.#isLossy && lossExplains(fault))) return true;
     const device = world.kernel.devices.find(({ name }) => name === fault.interface);
+    const router = routers.find((one) => one.world === world)!;
+    if (!happened.some((one) => explains(one.fault, fault, router, device))) return false;
     if (fault.class !== 'link-down' || device === undefined || device.port === null) return true;
     // Carrier is not a matter of opinion; it may be back already.
-    return !world.kernel.hasCarrier(device) || happened.some(({ at }) => at > this.#simulation.now - 5 * SECOND);
+    return !world.kernel.hasCarrier(device) || happened.some(({ at }) => at > now - 5 * SECOND);
   }
 
   #sentOgm(world: TwinWorld, frame: string): void {
@@ -302,6 +340,7 @@ export class Invariants implements Watcher {
         pending: new Map(),
         numbers: new Map(),
         taken: new Set(),
+        restored: false,
       };
       this.#records.set(world, record);
     }
@@ -312,6 +351,11 @@ export class Invariants implements Watcher {
     if (this.breaches.some((breach) => breach.invariant === invariant)) return;
     this.breaches.push({ invariant, at: this.#simulation.now, what: `${world.node}: ${what}` });
   }
+}
+
+/** For as long as its fault, and for a while after it. */
+function isInForce({ state }: { state: string }): boolean {
+  return state === 'holding' || state === 'parting';
 }
 
 /** Notes one more, and counts those of the last minute. */

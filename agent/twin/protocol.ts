@@ -52,6 +52,8 @@ export interface Protocol {
   originators(): OriginatorPath[];
   neighbours(): Neighbour[];
   gateways(): Gateway[];
+  /** The gateway is to be chosen anew. */
+  reselect(): void;
   /** The mesh interface is deleted. */
   stop(): void;
   /** Entries kept, for a bound on memory. */

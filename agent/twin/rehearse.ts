@@ -1,63 +1,55 @@
 /**
- * A rehearsal: a plan carried out in the twin of the mesh that this router knows, beside the same mesh without it. Pure:
- * the same state and plan give the same verdict. What it cannot know is in sketch.ts.
+ * A rehearsal: what a plan would change, carried out in the twin of the mesh that this router knows, beside the same mesh
+ * without it. Pure: the same state, plan and changes give the same verdict. What it cannot know is in sketch.ts.
  */
-import type { HealSettings, Tables } from '../core/event.ts';
-import type { Mac } from '../core/ids.ts';
-import type { Change, Link as KernelLink } from '../core/kernel.ts';
+import type { Change } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import type { Plan } from '../core/words.ts';
+import { isShown, Stand } from './enact.ts';
 import { MESH } from './kernel.ts';
+import type { Probe } from './outage.ts';
+import type { RehearsalState, Verdict } from './rehearsal.ts';
 import { Simulation, WARM } from './simulation.ts';
 import { type Sketch, sketch } from './sketch.ts';
-import { type Story, story } from './story.ts';
-
-/** The mesh as the agent knows it. Plain JSON: it may come from another thread. */
-export interface RehearsalState {
-  readonly self: Mac;
-  readonly settings: HealSettings;
-  readonly tables: Tables;
-  readonly links: readonly KernelLink[];
-  /** Which router a neighbour's address belongs to, where that is known. */
-  readonly owners: Readonly<Record<Mac, Mac>>;
-  /** Routers that run the agent. */
-  readonly agents: readonly Mac[];
-}
+import { story } from './story.ts';
+import { type Users, users } from './users.ts';
 
 export interface RehearsalOptions {
-  /** What the plan's actions come to; where it is missing they are derived from the actions. */
-  readonly changes?: readonly Change[];
   readonly seed?: number;
   /** How long each of both is watched. */
   readonly watchNs?: Nanos;
 }
 
-export interface Verdict {
-  readonly verdict: 'better' | 'same' | 'worse';
-  /** Probes lost to all routers, and routers that are out of reach at the end, with the plan and without. */
-  readonly lost: { readonly with: number; readonly without: number };
-  readonly unreached: { readonly with: number; readonly without: number };
-  /** What a rehearsal would have to show, and this cannot: steps left out, a mesh cut down. */
-  readonly left: readonly string[];
-  readonly virtualNs: Nanos;
-  readonly routers: number;
-}
-
 const WATCH: Nanos = 10 * SECOND;
+/** What takes an interface away for a moment is to win over what it cures, and that lasts. */
+const LONG_WATCH: Nanos = 30 * SECOND;
 const FAULT: Nanos = WARM + 3 * SECOND;
 const PLAN_AFTER: Nanos = 5 * MS;
 const PROBE: Nanos = 50 * MS;
 const MOST_TARGETS = 24;
+/** Who waits longer for an answer notices. */
+const LATE: Nanos = 100 * MS;
 /** A difference of this share, or of fewer probes than these, is none. */
 const SHARE = 0.1;
 const FEW = 5;
 
-export function rehearse(state: RehearsalState, plan: Plan, options: RehearsalOptions = {}): Verdict {
-  const { watchNs = WATCH, seed = 1 } = options;
+export function rehearse(
+  state: RehearsalState,
+  plan: Plan,
+  changes: readonly Change[],
+  options: RehearsalOptions = {},
+): Verdict {
+  const isMoment = changes.some((change) => change.kind === 'set-up' && !change.up);
+  const { watchNs = isMoment ? LONG_WATCH : WATCH, seed = 1 } = options;
   const drawn = draw(state);
   const left: string[] = [];
-  const steps = (options.changes ?? changesOf(plan, state.settings, left)).filter((change) => isKnown(change, left));
-  const watched = (mine: readonly Change[]) => watch(state, drawn, mine, watchNs, seed);
+  const steps = changes.filter((change) => isShown(change, left));
+  const routers = drawn.names.length;
+  const none = { with: 0, without: 0 };
+  // A router under a storm has no time to play the same twice.
+  if (steps.length === 0) return { verdict: 'same', lost: none, unreached: none, left, virtualNs: 0, routers };
+  const by = users(state, plan, steps, drawn);
+  const watched = (mine: readonly Change[]) => watch({ state, plan, drawn, by, watchNs, seed }, mine);
   const [without, planned] = [watched([]), watched(steps)];
   return {
     verdict: judge(planned, without),
@@ -65,7 +57,7 @@ export function rehearse(state: RehearsalState, plan: Plan, options: RehearsalOp
     unreached: { with: planned.unreached, without: without.unreached },
     left,
     virtualNs: 2 * (FAULT + watchNs),
-    routers: drawn.names.length,
+    routers,
   };
 }
 
@@ -107,63 +99,48 @@ function draw({ self, tables, owners }: RehearsalState): Sketch {
   });
 }
 
-function watch(state: RehearsalState, drawn: Sketch, steps: readonly Change[], watchNs: Nanos, seed: number): Watched {
+interface Scene {
+  readonly state: RehearsalState;
+  readonly plan: Plan;
+  readonly drawn: Sketch;
+  readonly by: Users;
+  readonly watchNs: Nanos;
+  readonly seed: number;
+}
+
+function watch({ state, plan, drawn, by, watchNs, seed }: Scene, steps: readonly Change[]): Watched {
   const targets = drawn.names.slice(1, 1 + MOST_TARGETS).map((_, n) => n + 1);
-  const algorithm = state.tables.mesh?.algorithm ?? 'BATMAN_IV';
-  const { origInterval = 1000 } = state.tables.mesh?.settings ?? {};
-  const played: Story = story({
-    seed,
-    routers: drawn.names.length,
-    algorithm,
-    links: drawn.links,
-    mesh: { origInterval },
-    settings: { key: state.settings.key === '' ? '' : '00'.repeat(32), meshInterface: MESH },
-    // This router's own agent would do what is to be judged.
-    agents: drawn.names.flatMap((name, n) => (n > 0 && state.agents.includes(name) ? [n] : [])),
-    probes: targets.map((to) => ({ from: 0, to, everyNs: PROBE, fromNs: FAULT })),
-    lengthNs: FAULT + watchNs,
-  });
-  const simulation = new Simulation(played);
+  const { mesh } = state.tables;
+  const { origInterval = 1000 } = mesh?.settings ?? {};
+  const simulation = new Simulation(
+    story({
+      seed,
+      routers: drawn.names.length,
+      algorithm: mesh?.algorithm ?? 'BATMAN_IV',
+      links: drawn.links,
+      mesh: { origInterval },
+      special: by.special,
+      settings: { key: state.settings.key === '' ? '' : '00'.repeat(32), meshInterface: MESH },
+      // This router's own agent would do what is to be judged.
+      agents: drawn.names.flatMap((name, n) => (n > 0 && state.agents.includes(name) ? [n] : [])),
+      probes: targets.map((to) => ({ from: 0, to, everyNs: PROBE, fromNs: FAULT })),
+      lengthNs: FAULT + watchNs,
+    }),
+  );
+  simulation.run(FAULT - SECOND);
+  const stand = new Stand(simulation, drawn, state, plan);
   simulation.run(FAULT);
-  for (const { name, up, carrier } of state.links)
-    if (!up || !carrier)
-      for (const other of drawn.interfaces.get(name) ?? [])
-        simulation.inject({ kind: 'cut', a: 0, b: other, silent: false });
-  simulation.run(FAULT + PLAN_AFTER);
-  for (const change of steps) carryOut(simulation, drawn, change);
+  stand.befall();
+  const sent: Probe[] = [];
+  for (let at = FAULT; at < FAULT + watchNs; at += PROBE)
+    simulation.scheduler.at(at, () => by.send(simulation, targets, sent));
+  let at = FAULT + PLAN_AFTER;
+  for (const change of steps) {
+    simulation.run(at);
+    at += stand.carryOut(change);
+  }
   simulation.run();
-  const lost = simulation.probes.reduce((sum, all) => sum + all.filter(({ received }) => received === 0).length, 0);
+  const isLost = ({ sent, received }: Probe) => received === 0 || received - sent > LATE;
+  const lost = [...simulation.probes, sent].reduce((sum, all) => sum + all.filter(isLost).length, 0);
   return { lost, unreached: targets.filter((to) => simulation.route(0, to).length === 0).length };
-}
-
-/** One interface here may be several cables there. */
-function carryOut(simulation: Simulation, drawn: Sketch, change: Change): void {
-  const { kernel, towards } = simulation.routers[0]!;
-  if (change.kind === 'set-mesh') {
-    kernel.apply(change);
-    return;
-  }
-  if (change.kind !== 'set-master' && change.kind !== 'set-up') return;
-  for (const other of drawn.interfaces.get(change.interface) ?? []) {
-    const device = towards.get(other)!;
-    if (change.kind === 'set-up') kernel.setUp(device, change.up);
-    else kernel.setMaster(device, change.master === null ? 0 : (kernel.mesh?.index ?? 0));
-  }
-}
-
-function isKnown(change: Change, left: string[]): boolean {
-  if (change.kind === 'set-master' || change.kind === 'set-up' || change.kind === 'set-mesh') return true;
-  left.push(change.kind);
-  return false;
-}
-
-function changesOf({ actions, fault }: Plan, settings: HealSettings, left: string[]): Change[] {
-  return actions.flatMap((action): Change[] => {
-    const name = fault.interface ?? '';
-    if (action === 'detach') return [{ kind: 'set-master', interface: name, master: null }];
-    if (action === 'reattach') return [{ kind: 'set-master', interface: name, master: settings.meshInterface }];
-    // A kick only hastens what comes anyway.
-    if (action !== 'none' && action !== 'kick' && action !== 'clear-way') left.push(action);
-    return [];
-  });
 }

@@ -3,13 +3,13 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Effect } from '../core/effect.ts';
 import { invariant } from '../core/errors.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
-import { type Change, STOCK_SETTINGS } from '../core/kernel.ts';
+import { type Change, type MeshSettings, STOCK_SETTINGS } from '../core/kernel.ts';
 import { type Nanos, SECOND, US } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
 import { type Address, AddressBook } from './frames.ts';
-import { Kernel, MESH, MTU, PRIMARY } from './kernel.ts';
+import { type Cpu, Kernel, MESH, MTU, PRIMARY } from './kernel.ts';
 import { Medium, type Port, type Way } from './medium.ts';
 import type { Probe } from './outage.ts';
 import type { Device } from './protocol.ts';
@@ -17,7 +17,7 @@ import { Air } from './radio.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Fault, Link, ProbePair, Routes, Story } from './story.ts';
-import { type Cpu, TwinWorld, type Watcher } from './world.ts';
+import { type Rehearsing, TwinWorld, type Watcher } from './world.ts';
 
 /** Until then windows are born full, and what the mesh does is no behaviour yet. */
 export const WARM: Nanos = 4 * SECOND;
@@ -32,6 +32,9 @@ const CABLE_RATE = 1_000_000;
 const AIR_RATE = 54_000;
 const HUB_RATE = 100_000;
 const RETRIES = 6;
+
+/** A twin in a twin has none. */
+const NOBODY: Rehearsing = () => ({ verdict: 'unknown', detail: 'there is no twin here', afterNs: 0 });
 
 export interface Router {
   readonly number: number;
@@ -67,14 +70,20 @@ export class Simulation implements Watcher, Routes {
   readonly #warm = { on: true };
   readonly #random: Random;
   /** Of the machine that all routers are, where they are one. */
-  readonly #cpu: Cpu = { freeAt: 0 };
+  readonly #cpu: Cpu = { freeAt: 0, framesUntil: 0 };
   readonly #hash: Hash = createHash('sha256');
   readonly #watchers: readonly Watcher[];
+  readonly #rehearsing: Rehearsing;
   readonly #flying = new Map<number, Probe>();
   #packets = 0;
 
-  constructor(story: Story, watchers: (simulation: Simulation) => readonly Watcher[] = () => []) {
+  constructor(
+    story: Story,
+    watchers: (simulation: Simulation) => readonly Watcher[] = () => [],
+    rehearsing: Rehearsing = NOBODY,
+  ) {
     this.story = story;
+    this.#rehearsing = rehearsing;
     this.#random = new Random(story.seed, 'twin');
     this.#watchers = watchers(this);
     for (let number = 0; number < story.routers; number++) this.routers.push(this.#router(number));
@@ -108,6 +117,12 @@ export class Simulation implements Watcher, Routes {
   /** Of all decisions so far, byte for byte. */
   digest(): string {
     return this.#hash.copy().digest('hex');
+  }
+
+  /** With which a router's mesh begins. */
+  settingsOf(number: number): MeshSettings {
+    const { mesh, special } = this.story;
+    return { ...STOCK_SETTINGS, bridgeLoopAvoidance: false, ...mesh, ...special.get(number) };
   }
 
   medium(a: number, b: number): Medium {
@@ -151,6 +166,7 @@ export class Simulation implements Watcher, Routes {
       clock,
       warm: this.#warm,
       jiffyMs: story.jiffyMs ?? 10,
+      ...(story.together === true && { cpu: this.#cpu }),
     });
     const settings: HealSettings = {
       ...NO_SETTINGS,
@@ -167,10 +183,11 @@ export class Simulation implements Watcher, Routes {
       scheduler,
       random: random.split('world'),
       clock,
-      cpu: story.together === true ? this.#cpu : { freeAt: 0 },
+      cpu: story.together === true ? this.#cpu : { freeAt: 0, framesUntil: 0 },
       settings,
       modes: story.modes,
       watcher: this,
+      rehearsing: this.#rehearsing,
     });
     kernel.addDevice(PRIMARY, 'bridge', null);
     kernel.onPacket = ({ id }) => this.#arrived(id);
@@ -248,13 +265,7 @@ export class Simulation implements Watcher, Routes {
 
   #makeMesh(router: Router): void {
     const { kernel } = router;
-    const settings = {
-      ...STOCK_SETTINGS,
-      bridgeLoopAvoidance: false,
-      ...this.story.mesh,
-      ...this.story.special.get(router.number),
-    };
-    const { index } = kernel.createMesh(this.story.algorithm, null, settings);
+    const { index } = kernel.createMesh(this.story.algorithm, null, this.settingsOf(router.number));
     for (const device of kernel.devices) kernel.setMaster(device, index);
     kernel.apply({ kind: 'set-up', interface: MESH, up: true });
     router.name = kernel.name;
@@ -299,6 +310,8 @@ export class Simulation implements Watcher, Routes {
   // --- faults ------------------------------------------------------------------------------------------------------
 
   inject(fault: Fault): void {
+    // Where there is no mesh to set, nothing is.
+    if (fault.kind === 'setting' && this.#at(fault.router).kernel.mesh === null) return;
     this.happened.push({ at: this.now, fault });
     switch (fault.kind) {
       case 'cut':

@@ -11,6 +11,8 @@ import { FREE_KIB } from './world.ts';
 /** The mesh is warm, and every agent runs and knows its neighbours. */
 const READY: Nanos = WARM + 2 * SECOND;
 const KBIT_PER_UNIT = 100;
+/** batman-v.ts probes at the kernel's own pace. */
+const ELP_MS = 500;
 
 type Optional<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
@@ -30,6 +32,11 @@ const CONFIG: Readonly<Record<string, (value: string | number | boolean) => Part
   'heal.flap_damping': (value) => ({ flapDampingNs: Number(value) * SECOND }),
   'heal.echo_interval': (value) => ({ echoNs: Number(value) * SECOND }),
   'heal.dead_after': (value) => ({ deadAfterNs: Number(value) * SECOND }),
+  'heal.restart': (value) => ({ restart: isOn(value) }),
+  'heal.earn_right': (value) => ({ earnRight: Number(value) / 100 }),
+  'heal.earn_false': (value) => ({ earnFalse: Number(value) / 100 }),
+  'heal.earn_cases': (value) => ({ earnCases: Number(value) }),
+  'heal.explore': (value) => ({ explore: Number(value) }),
   'mesh.orig_interval': (value) => ({ origIntervalMs: Number(value) }),
   'mesh.key': (value) => (value === '' ? { key: '' } : {}),
 };
@@ -83,6 +90,25 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     })),
     lengthNs: begin + duration_s * SECOND,
   });
+}
+
+/** What a scenario says and the twin has nothing for, by its path: it plays on without. */
+export function unplayed({ agent, kernel, nodes, link, links, timeline }: Scenario): string[] {
+  const found: string[] = [];
+  for (const [section, options] of Object.entries(agent.config))
+    for (const [name, value] of Object.entries(options))
+      if (!Object.hasOwn(CONFIG, `${section}.${name}`) || Array.isArray(value))
+        found.push(`$.agent.config.${section}.${name}`);
+  if (kernel.elp_interval_ms !== ELP_MS) found.push('$.kernel.elp_interval_ms');
+  for (const [name, { kernel: own }] of Object.entries(nodes))
+    if (own?.elp_interval_ms !== undefined) found.push(`$.nodes.${name}.kernel.elp_interval_ms`);
+  if (link.jitter_ms !== undefined) found.push('$.link.jitter_ms');
+  for (const [n, one] of links.entries()) if (one.jitter_ms !== undefined) found.push(`$.links[${n}].jitter_ms`);
+  for (const [n, entry] of timeline.entries()) {
+    if (entry.fault === 'clock-stepped') found.push(`$.timeline[${n}]`);
+    if ('jitter_ms' in entry && entry.jitter_ms !== undefined) found.push(`$.timeline[${n}].jitter_ms`);
+  }
+  return found;
 }
 
 function linksOf({ graph, link, links }: Scenario, number: (name: string) => number): Link[] {

@@ -1,27 +1,55 @@
 /** A scenario played to its end, made whole from outside, and left alone for a while: what was broken on the way? */
 import { AgentError } from '../core/errors.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
 import type { Document } from './chance.ts';
 import { type Breach, Invariants, QUIET } from './invariants.ts';
+import { wordsOf } from './rehearsal.ts';
+import { rehearse } from './rehearse.ts';
 import { parseScenario, type Scenario } from './scenario.ts';
 import { Simulation } from './simulation.ts';
 import { stage } from './stage.ts';
+import type { Rehearsing } from './world.ts';
 
 export interface Trial {
   readonly breaches: readonly Breach[];
   readonly simulation: Simulation;
 }
 
-/** `mended` false: it ends as the scenario does, and what holds only after a quiet time is not asked. */
+/** What a rehearsal takes on a thread of its own. */
+const TAKES: Nanos = 400 * MS;
+/** It may come late, too. */
+const LONGEST: Nanos = 12 * SECOND;
+
+/** Played for real; what is rehearsed in it rehearses nothing. */
+const played: Rehearsing = ({ plan, changes }, known) => {
+  if (known === null || changes.length === 0) return { verdict: 'unknown', detail: 'nothing to show', afterNs: 0 };
+  const verdict = rehearse(known, plan, changes);
+  return { verdict: verdict.verdict, detail: wordsOf(verdict), afterNs: TAKES };
+};
+
+/** Any verdict, at any time, or none: an agent has to bear each. */
+const drawn: Rehearsing = (_effect, _known, random) => {
+  if (random.is(0.1)) return null;
+  const verdict = random.pick(['better', 'same', 'worse', 'unknown'] as const);
+  return { verdict, detail: 'by chance', afterNs: Math.round(random.unit() * random.unit() * LONGEST) };
+};
+
+/** `mended` false: it ends as the scenario does, and what holds only after a quiet time is not asked. `verdicts`: of rehearsals. */
 export function play(
   scenario: Scenario,
-  options: { readonly agents?: 'on' | 'off'; readonly mended?: boolean } = {},
+  options: {
+    readonly agents?: 'on' | 'off';
+    readonly mended?: boolean;
+    readonly verdicts?: 'played' | 'drawn';
+  } = {},
 ): Trial {
-  const { agents = 'on', mended = true } = options;
+  const { agents = 'on', mended = true, verdicts = 'played' } = options;
   let invariants!: Invariants;
-  const simulation = new Simulation(stage(scenario, agents), (of) => {
+  const watchers = (of: Simulation) => {
     invariants = new Invariants(of);
     return [invariants];
-  });
+  };
+  const simulation = new Simulation(stage(scenario, agents), watchers, verdicts === 'played' ? played : drawn);
   const isOver = () => invariants.isBroken;
   simulation.run(simulation.story.lengthNs, isOver);
   invariants.checkMemory();

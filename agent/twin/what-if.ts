@@ -1,7 +1,7 @@
 /** What would happen if: a link of the mesh that a router knows is cut, or a router dies. Seen from that router. */
 import { AgentError } from '../core/errors.ts';
 import type { Mac } from '../core/ids.ts';
-import type { RoutingAlgorithm } from '../core/kernel.ts';
+import { type MeshSettings, type RoutingAlgorithm, STOCK_SETTINGS } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { outage } from './outage.ts';
 import { Simulation, WARM } from './simulation.ts';
@@ -16,7 +16,12 @@ export type Question =
 export interface View {
   readonly status: {
     readonly originator: Mac | null;
-    readonly mesh: { readonly algorithm: string; readonly originatorIntervalMs: number | null };
+    readonly mesh: {
+      readonly algorithm: string;
+      readonly originatorIntervalMs: number | null;
+      /** An agent of an earlier version does not say. */
+      readonly hopPenalty?: number | null;
+    };
   };
   readonly links: readonly {
     readonly interface: string;
@@ -59,9 +64,10 @@ const SEED = 1;
 export function askWhatIf(view: View, question: Question): Answer {
   const { status } = view;
   if (status.originator === null) throw new AgentError('E_NOT_FOUND', 'this router has no originator address yet');
+  const hopPenalty = status.mesh.hopPenalty ?? STOCK_SETTINGS.hopPenalty;
   const drawn = sketch({
     self: status.originator,
-    hopPenalty: 30,
+    hopPenalty,
     links: view.links
       .filter(({ carrier }) => carrier)
       .map(({ tq, throughput, ...link }) => ({ ...link, worth: tq ?? throughput ?? 0 })),
@@ -69,8 +75,8 @@ export function askWhatIf(view: View, question: Question): Answer {
   });
   const fault = faultOf(question, drawn);
   const algorithm: RoutingAlgorithm = status.mesh.algorithm === 'BATMAN_V' ? 'BATMAN_V' : 'BATMAN_IV';
-  const interval = status.mesh.originatorIntervalMs ?? 1000;
-  const [on, off] = [true, false].map((agents) => played(drawn, fault, agents, algorithm, interval));
+  const mesh = { origInterval: status.mesh.originatorIntervalMs ?? 1000, hopPenalty };
+  const [on, off] = [true, false].map((agents) => played(drawn, fault, agents, algorithm, mesh));
   const asMacs = (way: readonly number[]) => way.map((n) => drawn.names[n]!);
   const rows = drawn.names.flatMap((router, n) => {
     const [before, after] = [on!.before[n]!, on!.after[n]!];
@@ -95,7 +101,7 @@ function played(
   fault: Fault,
   agents: boolean,
   algorithm: RoutingAlgorithm,
-  origInterval: number,
+  mesh: Partial<MeshSettings>,
 ): Played {
   const all = drawn.names.map((_, n) => n);
   const simulation = new Simulation(
@@ -104,7 +110,7 @@ function played(
       routers: drawn.names.length,
       algorithm,
       links: drawn.links,
-      mesh: { origInterval },
+      mesh,
       agents: agents ? all : [],
       probes: all.slice(1).map((to) => ({ from: 0, to, everyNs: PROBE, fromNs: FAULT - SECOND / 10 })),
       lengthNs: FAULT + WATCH,

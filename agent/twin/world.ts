@@ -14,8 +14,9 @@ import { type Heal, heal } from '../heal/heal.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { Clock } from './clock.ts';
 import { type AddressBook, frameOf } from './frames.ts';
-import { type Kernel, type Listener, MESH } from './kernel.ts';
+import { type Cpu, type Kernel, type Listener, MESH } from './kernel.ts';
 import type { Random } from './random.ts';
+import { type RehearsalState, rehearsalState } from './rehearsal.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Story } from './story.ts';
 
@@ -58,6 +59,18 @@ export interface Watcher {
   onChange?(world: TwinWorld, change: Change, isUndo: boolean): void;
 }
 
+type RehearseEffect = Extract<Effect, { type: 'rehearse' }>;
+type Rehearsed = Extract<WorldEvent, { type: 'rehearsed' }>;
+
+/**
+ * What comes of a rehearsal that an agent asks for, by what it knows of its mesh, and after how long; null: nothing ever.
+ */
+export type Rehearsing = (
+  effect: RehearseEffect,
+  known: RehearsalState | null,
+  random: Random,
+) => (Pick<Rehearsed, 'verdict' | 'detail'> & { readonly afterNs: Nanos }) | null;
+
 export interface WorldOptions {
   readonly node: string;
   readonly kernel: Kernel;
@@ -69,11 +82,7 @@ export interface WorldOptions {
   readonly settings: HealSettings;
   readonly modes: Story['modes'];
   readonly watcher: Watcher;
-}
-
-/** What runs turns one after the other: a router's own, or that of a lab in which all routers are one machine. */
-export interface Cpu {
-  freeAt: Nanos;
+  readonly rehearsing: Rehearsing;
 }
 
 /** The agent itself, from a start to its end. */
@@ -101,6 +110,7 @@ export class TwinWorld implements World, Listener {
   #stopped = false;
   #held: WorldEvent[] = [];
   #told: Nanos = 0;
+  #changed: Nanos = 0;
   #tickAt: Nanos = Number.POSITIVE_INFINITY;
   #polling = false;
   #pollAgain = false;
@@ -257,6 +267,9 @@ export class TwinWorld implements World, Listener {
           if (effect.of.includes('upstream')) this.#turn({ type: 'upstream', upstream: this.#upstream() });
         });
         return;
+      case 'rehearse':
+        this.#rehearse(effect);
+        return;
       case 'remember-mark': {
         const { sender, epoch, counter } = effect;
         this.#marks.set(sender, { sender, epoch, counter });
@@ -264,6 +277,16 @@ export class TwinWorld implements World, Listener {
       }
       default:
     }
+  }
+
+  #rehearse(effect: RehearseEffect): void {
+    const { rehearsing, random } = this.#options;
+    const { room, mesh } = this.agent!;
+    const known = rehearsalState(room, mesh);
+    const came = rehearsing(effect, known, random.split(`rehearsal ${effect.id} ${this.now}`));
+    if (came === null) return;
+    const { afterNs, ...verdict } = came;
+    this.#later(afterNs, () => this.#turn({ type: 'rehearsed', id: effect.id, ...verdict }));
   }
 
   #vitals(): Vitals {
@@ -297,8 +320,10 @@ export class TwinWorld implements World, Listener {
       this.#armed.delete(id);
       this.#armed.set(id, undo);
     }
-    // Killed between asking and doing: what went out is done all the same.
-    this.#options.scheduler.after(this.#span(ACT), () => {
+    // One after the other, as they were asked for. Killed between asking and doing: what went out is done all the same.
+    const { scheduler } = this.#options;
+    this.#changed = Math.max(this.#changed, scheduler.now + this.#span(ACT));
+    scheduler.at(this.#changed, () => {
       this.#options.watcher.onChange?.(this, change, false);
       const error = this.kernel.apply(change);
       if (error !== null && undo !== null && isFirst && this.#armedBy.get(id) === effect) {

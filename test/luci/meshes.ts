@@ -199,6 +199,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
         algorithm: 'BATMAN_IV',
         batmanVersion: '2025.4',
         originatorIntervalMs: 1000,
+        hopPenalty: 30,
         peers: 9,
         gateways: 2,
       },

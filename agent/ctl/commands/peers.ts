@@ -7,6 +7,7 @@ import { type Command, showing, usage, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
 import { plainJson } from '../terminal.ts';
 
+const QUESTIONS: ReadonlySet<string> = new Set(['status', 'topology', 'log']);
 const LOOK_MS = 50;
 const LONGEST_MS = 20_000;
 
@@ -28,7 +29,7 @@ the session beside it where a TLS library lacks it.`,
         return showing<Of<typeof shapes.peers>>('/peers', async (answer, to) => (await views()).peersText(answer, to))(
           context,
         );
-      if (what === undefined) throw usage('QUESTION: expected status, topology or log');
+      if (what === undefined || !QUESTIONS.has(what)) throw usage('QUESTION: expected status, topology or log');
       const agent = await context.agent();
       const { ticket } = (await agent.post('/peers/ask', { whom, what })) as Of<typeof shapes.peerTicket>;
       for (const end = performance.now() + LONGEST_MS; performance.now() < end; await sleep(LOOK_MS)) {

@@ -104,6 +104,8 @@ export const SETTINGS: readonly Repair[] = [
     cost: 2,
     radius: 'router',
     refusal: ({ affected }) => (affected.length > 1 ? null : 'no other gateway is on offer'),
+    helps: ({ affected }, { around }) =>
+      (around.tables?.gateways ?? []).some(({ originator }) => affected.indexOf(originator) > 0),
     mend: {
       keeps: 'moment',
       cooldownNs: 2 * MINUTE,
@@ -167,6 +169,7 @@ export const SETTINGS: readonly Repair[] = [
     does: 'set the interface down and up again',
     cost: 7,
     radius: 'router',
+    shownBy: 'deed',
     refusal: (fault, scene) => {
       if (!scene.around.settings.restart) return 'heal.restart is off';
       const link = linkByName(scene.around, fault.interface ?? '');

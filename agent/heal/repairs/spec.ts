@@ -16,6 +16,10 @@ export interface Repair {
   readonly radius: Radius;
   /** Why it must not be done now, or null. */
   refusal(fault: Fault, scene: Scene): string | null;
+  /** Of one that is only observed: would it help now? Where it is missing, whenever it is not refused. */
+  helps?(fault: Fault, scene: Scene): boolean;
+  /** Nothing but the deed shows whether it helps. */
+  readonly shownBy?: 'deed';
   /** Where mend.ts carries it out; the others are execute.ts's. */
   readonly mend?: Mending;
 }

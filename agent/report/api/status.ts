@@ -104,6 +104,7 @@ function statusOf(sources: Sources): Unversioned<Of<typeof shapes.status>> {
       algorithm: mesh.algorithm,
       batmanVersion: mesh.mesh?.version ?? null,
       originatorIntervalMs: mesh.mesh?.settings.origInterval ?? null,
+      hopPenalty: mesh.mesh?.settings.hopPenalty ?? null,
       peers: mesh.nodes.filter(({ state }) => state === 'joined' || state === 'registered').length,
       gateways: mesh.gateways,
     },

@@ -176,3 +176,22 @@ test('any line at all', async (t) => {
   );
   assert.deepEqual(readdirSync('.'), before, 'no file was written');
 });
+
+test('wrong words are refused before anybody is asked', async () => {
+  const asked: readonly string[][] = [
+    ['heal', 'mode', 'nonsense'],
+    ['heal', 'mode', 'nonsense', 'act'],
+    ['heal', 'mode', 'link-lossy', 'nonsense'],
+    ['heal', 'kick', 'nonsense'],
+    ['heal', 'explain', 'e1 f1'],
+    ['heal', 'log', '--limit', '0'],
+    ['peers', 'attic', 'nonsense'],
+    ['twin', 'what-if', 'burn', 'attic'],
+    ['record', 'export', '-', '--id', 'x'],
+    ['topology', '--from', 'attic'],
+  ];
+  for (const words of asked) {
+    const { status, err } = await run([...words, '--socket', '/nowhere/at/all']);
+    assert.equal(status, 2, `${words.join(' ')}: ${err}`);
+  }
+});

@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Effect } from '../../../agent/core/effect.ts';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import type { Machine } from '../../../agent/core/machine.ts';
 import { NEVER, SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
-import { ANY, decodeFrame, type Echo, ETH_P_X0, encodeAlarm, encodeEcho, macKey } from '../../../agent/heal/wire.ts';
+import {
+  ANY,
+  decodeFrame,
+  type Echo,
+  ETH_P_X0,
+  encodeAlarm,
+  encodeEcho,
+  type Frame,
+  macKey,
+  peekAlarm,
+} from '../../../agent/heal/wire.ts';
 import { bat0, KEY, milliseconds, ORIGINATOR, ownOgm, port, primary0, Router, TWO_WAYS, tables } from './harness.ts';
 
 const key = macKey(fromHex(KEY));
@@ -454,6 +465,58 @@ test('a replayed alarm is refused, also after a restart', () => {
       `${epoch}/${counter}`,
     );
   }
+});
+
+test('an epoch that no router can be in poisons nobody', () => {
+  const router = new Router();
+  const reasons = (effects: readonly Effect[]) =>
+    effects.flatMap((one) => (one.type === 'metric' && one.labels.reason !== undefined ? [one.labels.reason] : []));
+  const from = (counter: number, epoch: number) =>
+    router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:aa', counter, epoch) });
+  assert.deepEqual(reasons(from(1, 2 ** 32 - 1)), ['epoch']);
+  assert.ok(
+    from(1, 1).some((effect) => effect.type === 'remember-mark'),
+    'the router itself is heard',
+  );
+});
+
+test('who finds its name used by another who has the key goes on above that', () => {
+  const router = new Router();
+  const raised = () => {
+    const alarm = { kind: 'kick', near: ANY, far: ANY, affected: [], hops: 2 } as const;
+    const [sent] = router.room.alarm.on({ type: 'raise-alarm', alarm, avoid: [] }, router.now);
+    return peekAlarm(fromHex((sent as Extract<Effect, { type: 'send' }>).frames[0]!.frame))!;
+  };
+  const before = raised();
+  assert.equal(before.epoch, 3);
+  const own = alarmFrom(ORIGINATOR, before.counter, 3);
+  router.feed({ type: 'frame', interface: 21, frame: own });
+  assert.equal(raised().epoch, 3, 'its own, relayed back to it, is no reason');
+  router.feed({ type: 'frame', interface: 21, frame: alarmFrom(ORIGINATOR, 77, 900) });
+  assert.equal(raised().epoch, 901);
+});
+
+test('a new neighbour counts as one that answers, however many did before it', () => {
+  const router = new Router({ echoNs: 10e9 });
+  const { alarm } = router.room;
+  const answers = (n: number): void => {
+    const neighbour = `02:00:00:01:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
+    const [asked] = alarm.on({ type: 'ask', neighbour, interface: 21 }, router.now);
+    const { frame } = (asked as Extract<Effect, { type: 'send' }>).frames[0]!;
+    const { echo } = decodeFrame(fromHex(frame), macKey(fromHex(KEY))) as Extract<Frame, { kind: 'echo' }>;
+    const reply = encodeEcho({ ...echo, reply: true }, port(1).mac, neighbour, macKey(fromHex(KEY)));
+    alarm.on({ type: 'frame', interface: 21, frame: toHex(reply) }, router.now);
+  };
+  for (let n = 0; n < 1100; n++) answers(n);
+  const last = '02:00:00:01:04:4b';
+  router.feed({ type: 'tables', tables: tables([[last, 1, true]], [[last, 1]]) });
+  let lost = 0;
+  for (let second = 0; second < 25; second++) {
+    router.now += 1e9;
+    for (const effect of alarm.on({ type: 'tick' }, router.now))
+      if (effect.type === 'emit' && effect.event.type === 'echo-lost' && effect.event.neighbour === last) lost += 1;
+  }
+  assert.ok(lost > 0, 'its silence is told');
 });
 
 test('budgets: a sender, all senders, and all kicks are bounded', () => {

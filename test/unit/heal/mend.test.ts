@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Memory } from '../../../agent/core/event.ts';
 import { SECOND } from '../../../agent/core/time.ts';
+import type { Action, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { Router } from './harness.ts';
 import { N1, Story, X } from './story.ts';
 
@@ -119,6 +120,22 @@ test('with fragmentation comes back the MTU that batman-adv made smaller without
   assert.deepEqual(meant.steps('config-drift'), ['observed restore'], 'one thing, told once');
 });
 
+test('what is rehearsed is what would be changed, and a repair that changes nothing is not', () => {
+  const rehearsed = (story: Story) =>
+    story.asked.flatMap((effect) => (effect.type === 'rehearse' ? [effect.changes] : []));
+  const settings = new Story().settle();
+  settings.act('config-drift');
+  drift(settings);
+  settings.run(20);
+  assert.deepEqual(rehearsed(settings), [[{ kind: 'set-mesh', mesh: 'bat0', settings: { hopPenalty: 30 } }]]);
+  const tight = new Story({ restart: true }).settle();
+  tight.act('overload');
+  tight.kernel.vitals = { ...tight.kernel.vitals, availableKib: 1000, rssKib: 200_000 };
+  tight.run(600);
+  assert.ok(tight.steps('overload').includes('done restart-service'), tight.steps('overload').join());
+  assert.deepEqual(rehearsed(tight), []);
+});
+
 test('repairs of one link wait for no rehearsal', () => {
   const story = new Story({}, { verdict: null }).settle();
   story.act('link-one-way');
@@ -149,6 +166,70 @@ test('what is only observed changes nothing, and is held against what then happe
   assert.match(story.decisions[0]!.result!, /only observed/);
   const view = story.router.room.earned.view().find((one) => one.class === 'link-one-way')!;
   assert.deepEqual([view.right, view.wrong, view.acts], [1, 0, false]);
+});
+
+test('what lasted counts for a class only if its repair would have helped by then', () => {
+  const casesOf = (story: Story, kind: FaultClass) => {
+    const { right, wrong } = story.router.room.earned.view().find((one) => one.class === kind)!;
+    return [right, wrong];
+  };
+  const whole = (story: Story) => {
+    story.kernel.ports[0]!.tq = 255;
+    story.run(60);
+    assert.deepEqual(story.steps('link-one-way'), ['observed link-cost']);
+    return casesOf(story, 'link-one-way');
+  };
+  const helped = new Story().settle();
+  oneWay(helped, 40);
+  assert.deepEqual(whole(helped), [1, 0]);
+  const alone = new Story().settle();
+  oneWay(alone, 16);
+  alone.kernel.ports[1]!.silent = true;
+  alone.kernel.far.set(X, alone.now);
+  alone.kernel.ports[1]!.link = { ...alone.kernel.ports[1]!.link, master: 0 };
+  for (let i = 16; i < 40; i++) {
+    alone.kernel.ports[0]!.tq = Math.max(0, 255 - 4 * i);
+    alone.run(1);
+  }
+  alone.kernel.ports[0]!.tq = 255;
+  alone.run(60);
+  assert.deepEqual(casesOf(alone, 'link-one-way'), [0, 1], 'the other way had gone: it would have led nowhere');
+  const moved = new Story().settle();
+  oneWay(moved, 15);
+  moved.kernel.ports[1]!.beyond = 1;
+  for (let i = 15; i < 40; i++) {
+    moved.kernel.ports[0]!.tq = Math.max(0, 255 - 4 * i);
+    moved.run(1);
+  }
+  assert.deepEqual(whole(moved), [0, 1], 'batman-adv had moved its routes by itself: nothing would have been won');
+});
+
+test('a restart of a radio counts as right only where somebody did it and that helped', () => {
+  const cases = (deed: boolean) => {
+    const story = new Story({ restart: true }).settle();
+    const { earned } = story.router.room;
+    const fault: Fault = {
+      id: 'f1',
+      class: 'link-slow',
+      at: story.now,
+      interface: 'eth1',
+      interfaceIndex: 21,
+      peer: null,
+      confidence: 1,
+      evidence: [],
+      affected: [],
+    };
+    const decision = { fault, step: 'observed', at: story.now, action: 'restart-radio', alternatives: [] } as const;
+    earned.on({ type: 'decision', decision: { ...decision, why: '', result: null } }, story.now);
+    story.run(60);
+    if (deed) for (const up of [false, true]) story.tell(1, { up });
+    story.run(20);
+    earned.on({ type: 'fault-over', fault: 'f1', how: '' }, story.now);
+    const { right, wrong } = earned.view().find((one) => one.class === 'link-slow')!;
+    return [right, wrong];
+  };
+  assert.deepEqual(cases(true), [1, 0]);
+  assert.deepEqual(cases(false), [0, 1]);
 });
 
 test('a class acts once enough of its cases were right, and no longer when they are not', () => {
@@ -399,6 +480,113 @@ test('a change that the kernel refuses is taken back, and the next repair is tri
   story.run(200);
   assert.equal(story.armed.size, 0);
   assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+});
+
+test('what cannot be put back keeps its undo armed, a person is told once, and it is tried until it can', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  oneWay(story, 20);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+  story.refuse = (change) => (change.kind === 'set-hard' ? 'Device or resource busy' : null);
+  story.kernel.ports[0]!.tq = 255;
+  story.run(900);
+  const failed = story.decisions.filter(({ step, action }) => step === 'failed' && action === 'link-cost');
+  assert.equal(failed.length, 1);
+  assert.match(failed[0]!.result!, /undo stays armed/);
+  assert.equal(story.armed.size, 1);
+  assert.equal(story.router.room.mend.busy()[0]!.state, 'returning');
+  const asked = story.changed.length;
+  story.run(3000);
+  assert.ok(story.changed.length - asked <= 6, 'and no more often than that');
+  story.refuse = () => null;
+  story.run(620);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+  assert.deepEqual([story.armed.size, story.router.room.mend.busy().length], [0, 0]);
+});
+
+test('what cannot be put back outside the mesh is put back as soon as the interface is in it again', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  oneWay(story, 20);
+  story.kernel.ports[0]!.tq = 255;
+  story.refuse = (change) =>
+    change.kind === 'set-hard' && story.kernel.ports[0]!.link.master === 12 ? 'No such device' : null;
+  story.tell(1, { master: 12 });
+  story.run(1200);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+  story.tell(1, { master: 10 });
+  story.run(2);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+  assert.equal(story.armed.size, 0);
+});
+
+test('what nobody could rehearse is not done to others: it waits, and then a person is told', () => {
+  const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
+  for (const verdict of ['unknown', null] as const) {
+    const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
+    const story = new Story({}, { settings, gateways: [other], verdict }).settle();
+    story.act('gateway-no-upstream');
+    story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+    story.run(300);
+    assert.deepEqual(story.changed, []);
+    const steps = story.steps('gateway-no-upstream');
+    assert.deepEqual(steps.slice(0, 4), [
+      'planned gateway-stand-down',
+      'dropped gateway-stand-down',
+      'planned tell',
+      'done tell',
+    ]);
+    assert.equal(story.asked.length, 3);
+    const late = new Story({}, { settings, gateways: [other], verdict }).settle();
+    late.act('gateway-no-upstream');
+    late.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+    while (late.asked.length === 0) late.run(1);
+    late.kernel.verdict = 'same';
+    late.run(60);
+    assert.equal(late.kernel.settings.gwMode, 'off', 'the next rehearsal told');
+  }
+});
+
+test('a radio is not restarted while its interface is made dear, nor the other way round', () => {
+  const story = new Story({ restart: true }).settle();
+  const { mend } = story.router.room;
+  const plan = (id: string, kind: FaultClass, action: Action): Plan => ({
+    fault: {
+      id,
+      class: kind,
+      at: story.now,
+      interface: 'eth1',
+      interfaceIndex: 21,
+      peer: null,
+      confidence: 1,
+      evidence: [],
+      affected: [],
+    },
+    actions: [action],
+    alternatives: [],
+    why: '',
+    detachLate: false,
+    delayNs: 0,
+    radius: action === 'link-cost' ? 'link' : 'router',
+    act: true,
+  });
+  story.kernel.ports[1]!.beyond = 0.5;
+  story.run(2);
+  const states = () => mend.busy().map(({ action, state }) => `${action} ${state}`);
+  for (const kind of ['link-lossy', 'link-slow'] as const) story.act(kind);
+  mend.on({ type: 'plan', plan: plan('f1', 'link-lossy', 'link-cost') }, story.now);
+  mend.on({ type: 'plan', plan: plan('f2', 'link-slow', 'restart-radio') }, story.now);
+  assert.deepEqual(states(), ['link-cost changing', 'restart-radio waiting']);
+  const other = new Story({ restart: true }).settle();
+  other.kernel.ports[1]!.beyond = 0.5;
+  other.run(2);
+  const room = other.router.room;
+  room.mend.on({ type: 'plan', plan: plan('f2', 'link-slow', 'restart-radio') }, other.now);
+  room.mend.on({ type: 'plan', plan: plan('f1', 'link-lossy', 'link-cost') }, other.now);
+  assert.deepEqual(
+    room.mend.busy().map(({ action, state }) => `${action} ${state}`),
+    ['restart-radio rehearsing', 'link-cost waiting'],
+  );
 });
 
 test('a class that is told to act repairs what is open already; what was left to a person is looked at again', () => {

@@ -62,6 +62,8 @@ export class Story {
   readonly router: Router;
   readonly changed: Change[] = [];
   readonly decisions: Decision[] = [];
+  /** Rehearsals that were asked for. */
+  readonly asked: Effect[] = [];
   readonly log: string[] = [];
   readonly armed = new Map<string, Change>();
   readonly surveys = new Map<string, number>();
@@ -103,7 +105,7 @@ export class Story {
       stations: { local: 2, remote: 4, disputed: [], tables: [] },
       upstream: { interface: 'wan', carrier: true, answers: true },
       overheard: [],
-      verdict: 'unknown',
+      verdict: 'same',
       ...over,
     };
     const br: Link = { ...bat0, index: BR_LAN, name: 'br-lan', kind: 'bridge', mac: '02:00:00:00:00:b1' };
@@ -183,6 +185,7 @@ export class Story {
         this.log.push(effect.message);
         return;
       case 'rehearse':
+        this.asked.push(effect);
         if (this.kernel.verdict !== null)
           runtime.feed({ type: 'rehearsed', id: effect.id, verdict: this.kernel.verdict, detail: 'so it went' }, now);
         return;

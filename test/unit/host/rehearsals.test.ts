@@ -6,7 +6,7 @@ import { MS, type Nanos, SECOND } from '../../../agent/core/time.ts';
 import type { Action } from '../../../agent/core/words.ts';
 import { rehearsals } from '../../../agent/daemon/rehearsals.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
-import type { RehearsalState } from '../../../agent/twin/rehearse.ts';
+import type { RehearsalState } from '../../../agent/twin/rehearsal.ts';
 import { Simulation } from '../../../agent/twin/simulation.ts';
 import { story } from '../../../agent/twin/story.ts';
 
@@ -38,7 +38,15 @@ function asked(action: Action, ms: number): Extract<Effect, { type: 'rehearse' }
     affected: [],
   } as const;
   const weighed = { alternatives: [], why: '', detachLate: false, delayNs: 0, radius: 'router', act: true } as const;
-  return { type: 'rehearse', id: 'r', plan: { fault, actions: [action], ...weighed }, deadline: now() + ms * MS };
+  const out = { kind: 'set-master', interface: 'eth0', master: null } as const;
+  const changes = action === 'detach' ? [out] : [];
+  return {
+    type: 'rehearse',
+    id: 'r',
+    plan: { fault, actions: [action], ...weighed },
+    changes,
+    deadline: now() + ms * MS,
+  };
 }
 
 function scene(state: RehearsalState | null) {
@@ -73,7 +81,7 @@ test('late, beside another, before the mesh is known, or of no use: nobody knows
   const verdicts = heard.map((event) => (event.type === 'rehearsed' ? `${event.verdict}: ${event.detail}` : ''));
   assert.deepEqual(verdicts.sort(), [
     'unknown: another rehearsal is under way',
-    'unknown: bat0 is made anew whatever the twin says',
+    'unknown: it changes nothing that a rehearsal could show',
     'unknown: the rehearsal took too long',
   ]);
   const blind = scene(null);

@@ -66,6 +66,27 @@ test('a tape replays, plain and as gzip members, and is nobody else to read', as
   assert.deepEqual([json.version, json.difference, json.agent], [1, null, 'test']);
 });
 
+test('of a file whose end is missing the whole lines are played, and it says so', async (t) => {
+  const file = recorded(t);
+  const text = readFileSync(file, 'utf8');
+  const whole = /(\d+) events/.exec((await run('replay', file)).out)![1]!;
+  for (const bytes of [
+    gzipSync(text).subarray(0, -400),
+    Buffer.from(text.slice(0, -300)),
+    gzipSync(text).subarray(0, -9),
+  ]) {
+    writeFileSync(file, bytes);
+    const { status, out, err } = await run('replay', file);
+    assert.equal(status, EXIT.ok, err);
+    assert.match(out, /^the end of the file is missing: what is whole of it was played\nrecorded by/);
+    const played = Number(/(\d+) events/.exec(out)![1]);
+    assert.ok(played > 5 && played <= Number(whole), out);
+    assert.equal(JSON.parse((await run('replay', file, '--json')).out).cut, true);
+  }
+  writeFileSync(file, text);
+  assert.equal(JSON.parse((await run('replay', file, '--json')).out).cut, false);
+});
+
 test('a difference is told in words, with exit status 1', async (t) => {
   const file = recorded(t);
   writeFileSync(file, readFileSync(file, 'utf8').replace('"result":null', '"result":"no idea"'));
@@ -100,6 +121,7 @@ test('what cannot be replayed says why', async (t) => {
   assert.match(await refused('[1,{"type":"tick"}]\n'), /tape\.jsonl: a recording from before they had a version/);
   assert.match(await refused(text.replace('"version":1', '"version":9')), /version 9; this agent reads version 1/);
   assert.match(await refused(gzipSync(text).subarray(0, 99)), /no recording of x0tta6bl4/);
+  assert.match(await refused(`${text.split('\n')[0]}\n`), /there is nothing in it to play/);
   assert.match(await refused(Uint8Array.of(0x1f, 0x8b, 1, 2, 3)), /no recording of x0tta6bl4/);
   assert.match(await refused(Uint8Array.of(0xff, 0xfe, 0)), /no recording of x0tta6bl4/);
   assert.equal((await run('replay', `${file}.none`)).status, EXIT.refused);

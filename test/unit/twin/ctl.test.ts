@@ -94,3 +94,46 @@ test('what is wrong with a scenario or a question is named', async () => {
   assert.match(question.err, /'burn r1' is no question/);
   assert.equal((await x0ctl('twin', 'run', RING, '--agents', 'half')).status, 2);
 });
+
+test('a scenario that breaks an invariant is made shorter, also where what is left cannot be played', async () => {
+  const taken = file('taken.json', {
+    format: 1,
+    name: 'taken',
+    topology: { kind: 'ring', nodes: 3 },
+    kernel: { algorithm: 'BATMAN_V' },
+    // Without the line above it is the only one of its kind, which the twin does not play.
+    nodes: { r1: { kernel: { algorithm: 'BATMAN_V' } } },
+    agent: { config: { heal: { reattach: '0' } } },
+    settle_s: 0,
+    timeline: [{ at_s: 1, fault: 'interface-taken', link: ['r0', 'r1'] }],
+    duration_s: 4,
+  });
+  const { status, out, err } = await x0ctl('twin', 'run', taken, '--json');
+  assert.equal(status, 1, err);
+  const { reports, shortest } = JSON.parse(out);
+  assert.equal(reports[0].broken[0].invariant, 'members');
+  assert.equal(shortest.kernel.algorithm, 'BATMAN_V');
+});
+
+test('what a scenario says and the twin has nothing for is named, and not passed over', async () => {
+  const more = {
+    format: 1,
+    name: 'more',
+    topology: { kind: 'ring', nodes: 3 },
+    kernel: { elp_interval_ms: 200 },
+    link: { jitter_ms: 3, delay_ms: 5 },
+    agent: { config: { heal: { restart: '1', mode: 'act' }, beacon: { enabled: '1' } } },
+    settle_s: 0,
+    timeline: [{ at_s: 1, fault: 'clock-stepped', node: 'r0', step_s: 60 }],
+    duration_s: 2,
+  };
+  const paths = ['$.agent.config.beacon.enabled', '$.kernel.elp_interval_ms', '$.link.jitter_ms', '$.timeline[0]'];
+  const told = await x0ctl('twin', 'run', file('more.json', more));
+  assert.equal(told.status, 0, told.err);
+  assert.match(
+    told.err.replaceAll(/\s+/g, ' '),
+    new RegExp(`played without: ${paths.join(', ').replaceAll(/[$.[\]]/g, '\\$&')}`),
+  );
+  assert.deepEqual(JSON.parse((await x0ctl('twin', 'run', join(folder, 'more.json'), '--json')).out).unplayed, paths);
+  assert.equal((await x0ctl('twin', 'run', RING)).err, '');
+});
