@@ -46,6 +46,7 @@ export function trust(started: Config, agent: Agent): Trust {
       const [{ openIdentity }, attestors] = await Promise.all([import('../host/identity.ts'), attestorsOf(config)]);
       const opened = await openIdentity({
         keyFile,
+        airFile: `${directory}/air.key`,
         create,
         settings: settingsOf(config),
         attestors,
@@ -167,8 +168,8 @@ function policyOf({ trust: { allow } }: Config): Policy {
   return new Policy(allow.map(readRule));
 }
 
-function settingsOf({ trust: { life, grace } }: Config): TrustSettings {
-  return { lifeMs: life / MS, graceMs: grace / MS };
+function settingsOf({ trust: { life, grace, rotate, mixed } }: Config): TrustSettings {
+  return { lifeMs: life / MS, graceMs: grace / MS, rotateNs: rotate, isMixed: mixed };
 }
 
 async function attestorsOf({ trust: { ssh_allowed, x509_authority } }: Config): Promise<Attestor[]> {

@@ -16,7 +16,7 @@ export const BEGIN = Date.UTC(2026, 10, 21, 12);
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 export const DOMAIN = 'x0tta6bl4.mesh';
-const SETTINGS: TrustSettings = { lifeMs: 12 * HOUR, graceMs: 3 * DAY };
+const SETTINGS: TrustSettings = { lifeMs: 12 * HOUR, graceMs: 3 * DAY, rotateNs: 6 * HOUR * 1e6, isMixed: true };
 
 export interface Router {
   readonly name: string;
@@ -46,8 +46,8 @@ export class Mesh {
   readonly attestors: Attestor[] = [];
   readonly #settings: TrustSettings;
 
-  constructor(settings = SETTINGS) {
-    this.#settings = settings;
+  constructor(settings: Partial<TrustSettings> = {}) {
+    this.#settings = { ...SETTINGS, ...settings };
   }
 
   get now(): number {
