@@ -387,9 +387,8 @@ export class Beacon implements Machine {
   #entryFor({ version, epoch, meshId }: Omit<BeaconKey, 'mac'>): Entry<BeaconKey> | null {
     if (version === VERSION) return this.#ring.mesh;
     return (
-      this.#ring.accepted.find(
-        ({ key }) => key.version === version && key.epoch === epoch && key.meshId === meshId,
-      ) ?? null
+      this.#ring.accepted.find(({ key }) => key.version === version && key.epoch === epoch && key.meshId === meshId) ??
+      null
     );
   }
 

@@ -15,8 +15,8 @@ import { type Entry, Ring } from './ring.ts';
 import { Shortage } from './shortage.ts';
 import { fallen, originatorAddress, type Surroundings, usable, ways } from './surroundings.ts';
 import {
-  airKey,
   ANY,
+  airKey,
   decodeFrame,
   encodeAlarm,
   encodeEcho,
@@ -95,7 +95,8 @@ export class Alarm implements Machine {
       case 'air-keys':
         this.#ring.take(event);
         for (const { id, marks } of event.keys ?? []) this.#remember(id, marks);
-        this.#nextHello = !event.hello || this.#ring.sending === null ? NEVER : Math.min(this.#nextHello, now + FIRST_HELLO);
+        this.#nextHello =
+          !event.hello || this.#ring.sending === null ? NEVER : Math.min(this.#nextHello, now + FIRST_HELLO);
         return [];
       case 'link':
         // Whoever is behind it may not let us in yet.

@@ -38,7 +38,6 @@ export class Ring<K> {
   #air: readonly Entry<K>[] = [];
   #sending: Entry<K> | null = null;
   #serials = 0;
-  #hasIdentity = false;
   #isMixed = true;
   /** Neighbours without an identity, by interface and address, and when each was heard. */
   readonly #plain = new Map<string, { readonly interface: IfIndex; readonly at: Nanos }>();
@@ -54,7 +53,8 @@ export class Ring<K> {
   }
 
   take({ keys, sending, mixed }: Extract<Event, { type: 'air-keys' }>): void {
-    this.#hasIdentity = keys !== null;
+    // Whoever has the new key proves it anew.
+    if (sending !== (this.#sending?.id ?? null)) this.#said.clear();
     this.#isMixed = keys === null || mixed;
     this.#air = (keys ?? []).map((one: AirKey) => this.#entryOf(one));
     this.#sending = this.#air.find(({ id }) => id === sending) ?? null;
@@ -79,10 +79,6 @@ export class Ring<K> {
   /** Whether anything can be said at all. */
   get canSpeak(): boolean {
     return this.#sending !== null || this.mesh !== null;
-  }
-
-  get hasIdentity(): boolean {
-    return this.#hasIdentity;
   }
 
   /** What a frame to all in reach of an interface is sealed with, one copy each: the mesh key where somebody needs it. */

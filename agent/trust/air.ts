@@ -153,7 +153,16 @@ export class AirKeys {
     if (now >= this.#dueAt()) {
       const epoch = Math.min(LAST_EPOCH, Math.max(0, ...this.#held.map((one) => one.epoch)) + 1);
       const secret = this.#options.random(32);
-      made = { id: idOf(secret), epoch, secret, against: this.#revoked, born: now, held: now, passed: null, soiled: null };
+      made = {
+        id: idOf(secret),
+        epoch,
+        secret,
+        against: this.#revoked,
+        born: now,
+        held: now,
+        passed: null,
+        soiled: null,
+      };
       this.#held.push(made);
     }
     this.#choose(now);

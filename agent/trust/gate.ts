@@ -7,12 +7,16 @@
  * by having named their addresses as its own.
  */
 import type { Mac } from '../core/ids.ts';
-import { type Nanos, SECOND } from '../core/time.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 
-/** An address that sealed a frame is let in for so long; echoes come every ten seconds. */
-const PROVEN_FOR: Nanos = 600 * SECOND;
-/** After a session has ended: its router may come back another way. */
-const SESSION_LINGERS: Nanos = 120 * SECOND;
+/** Since its last session or sealed frame: a mesh goes on for a while where an agent does not. */
+const LET_IN_FOR: Nanos = 12 * 3600 * SECOND;
+/**
+ * A revocation: who was cast out may have proven an address that nobody knows as its own, and can for some seconds more. So
+ * whatever was proven has to be proven anew, under the new key.
+ */
+const PROVES_STILL: Nanos = 6 * SECOND;
+const PROVES_ANEW: Nanos = 60 * SECOND;
 export const MOST_ADDRESSES = 32;
 const MOST_PROVEN = 256;
 const MOST_ROUTERS = 1024;
@@ -43,14 +47,16 @@ export class Gate {
   #own: ReadonlySet<Mac> = new Set();
   /** By fingerprint; who was heard longest ago first. */
   readonly #claims = new Map<string, Claim>();
+  /** And until when that counts. */
   readonly #proven = new Map<Mac, Nanos>();
+  #revokedAt: Nanos = Number.NEGATIVE_INFINITY;
   readonly #outcasts = new Map<string, Outcast>();
   #revoked: ReadonlyMap<string, { readonly node: string; readonly by: string }> = new Map();
 
   /** The addresses of this router. */
   own(addresses: readonly Mac[]): GateNews[] {
     this.#own = new Set(addresses);
-    return this.#free(addresses, 'they are this router’s own');
+    return this.#free(addresses, 'they are of this router itself');
   }
 
   /** A member says over its session which addresses it has. */
@@ -73,14 +79,18 @@ export class Gate {
     if (claim !== undefined) claim.ended = now;
   }
 
-  /** A frame under a key of the air came from this address. True where it was not known to be a member's. */
-  proven(mac: Mac, now: Nanos): boolean {
-    const isNew = !this.#isProven(mac, now);
+  /** A frame under a key of the air came from this address. */
+  proven(mac: Mac, now: Nanos): void {
+    if (isGroup(mac) || this.#isIsolated(mac)) return;
     this.#proven.delete(mac);
-    if (isGroup(mac) || this.#isIsolated(mac)) return false;
-    this.#proven.set(mac, now);
+    const isLate = now >= this.#revokedAt + PROVES_STILL;
+    this.#proven.set(mac, isLate ? now + LET_IN_FOR : this.#revokedAt + PROVES_ANEW);
     if (this.#proven.size > MOST_PROVEN) this.#proven.delete(this.#proven.keys().next().value!);
-    return isNew;
+  }
+
+  /** When the next address is let in no longer. */
+  deadline(): Nanos {
+    return Math.min(NEVER, ...this.#proven.values());
   }
 
   /** What was kept across a restart, of those who are still revoked. */
@@ -89,8 +99,13 @@ export class Gate {
   }
 
   /** Who is revoked now. */
-  revoke(revoked: ReadonlyMap<string, { readonly node: string; readonly by: string }>): GateNews[] {
+  revoke(revoked: ReadonlyMap<string, { readonly node: string; readonly by: string }>, now: Nanos): GateNews[] {
+    const isNew = [...revoked.keys()].some((key) => !this.#revoked.has(key));
     this.#revoked = revoked;
+    if (isNew) {
+      this.#revokedAt = now;
+      for (const [mac, until] of this.#proven) this.#proven.set(mac, Math.min(until, now + PROVES_ANEW));
+    }
     const news: GateNews[] = [];
     for (const [key, { node, by }] of revoked) {
       const claim = this.#claims.get(key);
@@ -122,22 +137,11 @@ export class Gate {
 
   /** Whose frames are let in where only members' are. */
   admitted(now: Nanos): readonly Mac[] {
-    for (const [mac, at] of this.#proven) if (now >= at + PROVEN_FOR) this.#proven.delete(mac);
-    const here = [...this.#claims.values()].filter(({ ended }) => ended === null || now < ended + SESSION_LINGERS);
+    for (const [mac, until] of this.#proven) if (now >= until) this.#proven.delete(mac);
+    const here = [...this.#claims.values()].filter(({ ended }) => ended === null || now < ended + LET_IN_FOR);
     const all = new Set(here.flatMap(({ addresses }) => addresses));
     for (const mac of this.#proven.keys()) all.add(mac);
     return [...all].filter((mac) => !this.#isIsolated(mac)).sort();
-  }
-
-  /** Router of an address, by what members say. */
-  nodeOf(mac: Mac): string | null {
-    for (const { node, addresses } of this.#claims.values()) if (addresses.includes(mac)) return node;
-    return null;
-  }
-
-  #isProven(mac: Mac, now: Nanos): boolean {
-    const at = this.#proven.get(mac);
-    return at !== undefined && now < at + PROVEN_FOR;
   }
 
   #isClaimed(mac: Mac): boolean {

@@ -191,7 +191,8 @@ function read(type: number, from: Reader): Gossip {
     }
     case 13: {
       const bytes = from.take(TAG.octets);
-      if (bytes.length % MAC !== 0 || bytes.length > MAC * MOST_HERE) throw new Malformed('addresses of another length');
+      if (bytes.length % MAC !== 0 || bytes.length > MAC * MOST_HERE)
+        throw new Malformed('addresses of another length');
       const addresses = Array.from({ length: bytes.length / MAC }, (_, i) => macFromBytes(bytes, MAC * i));
       return { type: 'here', addresses };
     }

@@ -187,7 +187,7 @@ export class Membership {
   deadline(): Nanos {
     const { next = NEVER } = this.#joining ?? {};
     const own = Math.min(this.#renewAt, this.#renewal?.until ?? NEVER, next, this.#warnAt, this.#pruneAt);
-    return Math.min(own, this.#air.deadline());
+    return Math.min(own, this.#air.deadline(), this.#gate.deadline());
   }
 
   /** Whom a chain proves, as far as this router can know the time. Never throws. */
@@ -966,7 +966,10 @@ export class Membership {
     this.#air.settle(isMember, this.#revokedKeys(), this.#now);
     this.#journal(
       this.#gate.revoke(
-        new Map(revoked.map(({ key, node, by, isByOwner }) => [key, { node, by: isByOwner ? 'the owner' : by.slice(0, 16) }])),
+        new Map(
+          revoked.map(({ key, node, by, isByOwner }) => [key, { node, by: isByOwner ? 'the owner' : by.slice(0, 16) }]),
+        ),
+        this.#now,
       ),
     );
     const isOut = this.#ledger.has(this.#key);
@@ -976,7 +979,11 @@ export class Membership {
     const told = isMember || isOut ? [sending, isMixed, ...keys.map(({ id }) => id)].join() : '';
     if (told !== this.#airTold) {
       this.#airTold = told;
-      this.#effect({ type: 'air', state: told === '' ? null : { keys: keys.map(({ id, epoch, secret }) => ({ id, epoch, secret })), sending, isMixed } });
+      this.#effect({
+        type: 'air',
+        state:
+          told === '' ? null : { keys: keys.map(({ id, epoch, secret }) => ({ id, epoch, secret })), sending, isMixed },
+      });
     }
     const kept = keys.map(({ id }) => id).join();
     if (kept !== this.#airKept) {

@@ -95,7 +95,15 @@ export type TrustEffect =
   /** What was decided about somebody else, for the journal. */
   | {
       readonly type: 'decided';
-      readonly what: 'admitted' | 'not-admitted' | 'not-renewed' | 'revoked' | 'allowed' | 'not-allowed' | 'isolated' | 'let-in';
+      readonly what:
+        | 'admitted'
+        | 'not-admitted'
+        | 'not-renewed'
+        | 'revoked'
+        | 'allowed'
+        | 'not-allowed'
+        | 'isolated'
+        | 'let-in';
       readonly who: string;
       readonly why: string;
     }
@@ -131,7 +139,12 @@ export interface TrustView {
   readonly sessions: number;
   readonly openInvitations: number;
   /** The key of the air that is sent under, null for none; how many are accepted; whether the mesh key counts beside them. */
-  readonly air: { readonly epoch: number | null; readonly keys: number; readonly ageNs: Nanos; readonly isMixed: boolean };
+  readonly air: {
+    readonly epoch: number | null;
+    readonly keys: number;
+    readonly ageNs: Nanos;
+    readonly isMixed: boolean;
+  };
   readonly outcasts: readonly Outcast[];
   readonly admitted: readonly Mac[];
   /** In words; '' where all is well. */

@@ -26,7 +26,14 @@ const STRANGER = '02:00:00:00:00:5a';
 
 type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
 
-const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], stamped: [0x88b5], generic: true, epsilon: 1 };
+const SETTINGS: XdpSettings = {
+  deadlineNs: 0,
+  admitted: [],
+  stamped: [0x88b5],
+  port: 17447,
+  generic: true,
+  epsilon: 1,
+};
 
 /** A veth pair, and what measures its end b0, which a mesh is said to have. */
 async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = {}) {
