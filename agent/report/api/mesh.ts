@@ -3,6 +3,7 @@ import type { RadioStation } from '../../core/kernel.ts';
 import { toMs } from '../../core/time.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
+import { isolatedOf } from './trust.ts';
 import { type Call, call, seconds } from './call.ts';
 import type { NeighbourXdp } from './xdp.ts';
 
@@ -50,7 +51,7 @@ export const meshCalls: readonly Call[] = [
         radio: link.radio === null ? null : radioOf(link.radio),
         incoming: incomingOf(seen.get(`${link.interface} ${link.neighbour}`)),
       }));
-      return { links };
+      return { links, isolated: isolatedOf(sources.trust) };
     },
   }),
 ];
