@@ -24,7 +24,7 @@ import { KEY, ORIGINATOR, Router } from './harness.ts';
 
 const NEIGHBOUR = '02:00:00:00:01:01';
 const SENDER = '02:00:00:00:00:77';
-const [OLD, NEW] = [1, 2].map((n) => ({ id: `k${n}`, epoch: n, key: `0${n}`.repeat(32), marks: [] })) as [AirKey, AirKey];
+const [OLD, NEW] = [1, 2].map((n) => ({ id: `k${n}`, epoch: n, key: `0${n}`.repeat(32), marks: [] })) as readonly AirKey[] as [AirKey, AirKey];
 const sealOf = ({ key, epoch }: AirKey) => airKey(fromHex(key), epoch);
 const MESH = macKey(fromHex(KEY));
 /** As a member that was told of keys of the air seals with the mesh key. */
