@@ -109,7 +109,9 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
 }
 
 export function linksText({ links, isolated }: Of<typeof shapes.links>, to: Screen): string {
-  const dropped = isolated.map(({ node, addresses }) => `Isolated: ${addresses.join(' ')} (${clean(node)}, revoked)\n`).join('');
+  const dropped = isolated
+    .map(({ node, addresses }) => `Isolated: ${addresses.join(' ')} (${clean(node)}, revoked)\n`)
+    .join('');
   if (links.length === 0) return `No neighbour is heard on any hard interface.\n${dropped}`;
   // Where no link is a radio's, nobody looks for what radios say; and there is not room for it everywhere.
   const hasRadio = links.some(({ radio }) => radio !== null);

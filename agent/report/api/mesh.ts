@@ -3,8 +3,8 @@ import type { RadioStation } from '../../core/kernel.ts';
 import { toMs } from '../../core/time.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
-import { isolatedOf } from './trust.ts';
 import { type Call, call, seconds } from './call.ts';
+import { isolatedOf } from './trust.ts';
 import type { NeighbourXdp } from './xdp.ts';
 
 export const meshCalls: readonly Call[] = [

@@ -11,7 +11,12 @@ import { MS, SECOND } from '../../../agent/core/time.ts';
 import { BeaconAir } from '../../../tools/bench/beacon-air.ts';
 import { seeded } from '../../../tools/bench/seeded.ts';
 
-const [OLD, NEW] = [1, 2].map((n) => ({ id: `k${n}`, epoch: n, key: `0${n}`.repeat(32), marks: [] })) as readonly AirKey[] as [AirKey, AirKey];
+const [OLD, NEW] = [1, 2].map((n) => ({
+  id: `k${n}`,
+  epoch: n,
+  key: `0${n}`.repeat(32),
+  marks: [],
+})) as readonly AirKey[] as [AirKey, AirKey];
 
 function air(count: number): BeaconAir {
   const settings = beaconSettings({
@@ -43,8 +48,7 @@ test('a rotation that reaches the routers of a line one after the other: no beac
   one.run(SECOND);
   for (let id = 0; id < 5; id++) tell(one, id, [OLD]);
   one.run(20 * SECOND);
-  for (let id = 0; id < 5; id++)
-    one.at(one.t + id * 300 * MS, () => tell(one, id, [NEW, OLD], OLD.id));
+  for (let id = 0; id < 5; id++) one.at(one.t + id * 300 * MS, () => tell(one, id, [NEW, OLD], OLD.id));
   one.run(one.t + 5 * SECOND);
   for (let id = 0; id < 5; id++) one.at(one.t + (5 - id) * 700 * MS, () => tell(one, id, [NEW, OLD]));
   one.run(one.t + 10 * SECOND);
@@ -70,7 +74,11 @@ test('routers that get an identity one after the other hear each other all the w
 });
 
 test('frames of either version: what is read was sealed with that very key, whatever else the bytes say', () => {
-  const keys = [airBeaconKey(fromHex(NEW.key), 258), airBeaconKey(fromHex(OLD.key), 1), beaconKey('5e'.repeat(32), 0, true)];
+  const keys = [
+    airBeaconKey(fromHex(NEW.key), 258),
+    airBeaconKey(fromHex(OLD.key), 1),
+    beaconKey('5e'.repeat(32), 0, true),
+  ];
   const probe = { asker: '02:00:00:00:00:0a', epoch: 3, counter: 9 };
   const good = keys.map((key) => encodeProbe(probe, false, '02:00:00:00:00:0b', '02:00:00:00:01:0a', 0x88b5, key));
   for (const [i, frame] of good.entries()) {

@@ -231,9 +231,26 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     afar.set([0x20, 0x01], 8);
     const elsewhere = local(6, 17447, 5);
     elsewhere.set([0x20, 0x01], 24);
-    const let_in = [local(6, 17447, 5), local(6, 5, 17447), local(17, 17447, 17447), local(58, 135 << 8, 0), local(58, 136 << 8, 0)];
-    const kept_out = [local(6, 22, 5), local(17, 53, 53), local(58, 128 << 8, 0), local(50, 17447, 0), afar, elsewhere, local(6, 17447, 5).subarray(0, 43)];
-    assert.deepEqual(await lengths(...let_in.map(from)), let_in.map(() => 78));
+    const let_in = [
+      local(6, 17447, 5),
+      local(6, 5, 17447),
+      local(17, 17447, 17447),
+      local(58, 135 << 8, 0),
+      local(58, 136 << 8, 0),
+    ];
+    const kept_out = [
+      local(6, 22, 5),
+      local(17, 53, 53),
+      local(58, 128 << 8, 0),
+      local(50, 17447, 0),
+      afar,
+      elsewhere,
+      local(6, 17447, 5).subarray(0, 43),
+    ];
+    assert.deepEqual(
+      await lengths(...let_in.map(from)),
+      let_in.map(() => 78),
+    );
     assert.deepEqual(await lengths(...kept_out.map(from)), []);
     close();
   },

@@ -24,13 +24,21 @@ import { KEY, ORIGINATOR, Router } from './harness.ts';
 
 const NEIGHBOUR = '02:00:00:00:01:01';
 const SENDER = '02:00:00:00:00:77';
-const [OLD, NEW] = [1, 2].map((n) => ({ id: `k${n}`, epoch: n, key: `0${n}`.repeat(32), marks: [] })) as readonly AirKey[] as [AirKey, AirKey];
+const [OLD, NEW] = [1, 2].map((n) => ({
+  id: `k${n}`,
+  epoch: n,
+  key: `0${n}`.repeat(32),
+  marks: [],
+})) as readonly AirKey[] as [AirKey, AirKey];
 const sealOf = ({ key, epoch }: AirKey) => airKey(fromHex(key), epoch);
 const MESH = macKey(fromHex(KEY));
 /** As a member that was told of keys of the air seals with the mesh key. */
 const MEMBERS_MESH = macKey(fromHex(KEY), VERSION, FOR_MEMBERS);
 
-const keys = (given: readonly AirKey[] | null, more: Partial<Extract<WorldEvent, { type: 'air-keys' }>> = {}): WorldEvent => ({
+const keys = (
+  given: readonly AirKey[] | null,
+  more: Partial<Extract<WorldEvent, { type: 'air-keys' }>> = {},
+): WorldEvent => ({
   type: 'air-keys',
   keys: given,
   sending: given?.[0]?.id ?? null,
@@ -51,7 +59,9 @@ const word = (counter: number, over: Partial<Alarm> = {}): Alarm => ({
 });
 const frame = (bytes: Uint8Array, index = 21): WorldEvent => ({ type: 'frame', interface: index, frame: toHex(bytes) });
 const frames = (effects: readonly Effect[]) =>
-  effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : [])).map(({ interface: index, frame: hex }) => ({ index, bytes: fromHex(hex) }));
+  effects
+    .flatMap((effect) => (effect.type === 'send' ? effect.frames : []))
+    .map(({ interface: index, frame: hex }) => ({ index, bytes: fromHex(hex) }));
 const refusals = (effects: readonly Effect[]) =>
   effects.flatMap((effect) =>
     effect.type === 'metric' && effect.name === 'alarms_refused_total' ? [effect.labels.reason] : [],
@@ -93,14 +103,19 @@ test('a router takes any bytes of either version, and what it takes it has verif
   router.feed(keys([NEW, OLD]));
   const good = [sealOf(NEW), sealOf(OLD), MESH].map((key, i) => encodeAlarm(word(i + 1), NEIGHBOUR, key));
   fc.assert(
-    fc.property(fc.constantFrom(...good), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 6 }), fc.nat(90), (from, changes, cut) => {
-      const bytes = Uint8Array.from(from.subarray(0, from.length - (cut < 60 ? cut : 0)));
-      for (const [at, value] of changes) if (bytes.length > 0) bytes[at % bytes.length] = value;
-      const said = router.feed(frame(bytes));
-      if (taken(said) === 0) return;
-      const name = keyOf(bytes);
-      assert.ok([sealOf(NEW), sealOf(OLD), MESH].some((key) => key.version === name?.version && decodes(bytes, key)));
-    }),
+    fc.property(
+      fc.constantFrom(...good),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 6 }),
+      fc.nat(90),
+      (from, changes, cut) => {
+        const bytes = Uint8Array.from(from.subarray(0, from.length - (cut < 60 ? cut : 0)));
+        for (const [at, value] of changes) if (bytes.length > 0) bytes[at % bytes.length] = value;
+        const said = router.feed(frame(bytes));
+        if (taken(said) === 0) return;
+        const name = keyOf(bytes);
+        assert.ok([sealOf(NEW), sealOf(OLD), MESH].some((key) => key.version === name?.version && decodes(bytes, key)));
+      },
+    ),
     { numRuns: 1500 },
   );
   fc.assert(fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => void router.feed(frame(bytes))));
@@ -116,20 +131,52 @@ function decodes(bytes: Uint8Array, key: ReturnType<typeof macKey>): boolean {
 
 test('a member seals with the key of the air alone, and beside it with the mesh key where somebody needs that', () => {
   const router = new Router();
-  assert.deepEqual(raise(router).map(({ bytes }) => bytes[16]), [1, 1], 'without an identity as ever');
+  assert.deepEqual(
+    raise(router).map(({ bytes }) => bytes[16]),
+    [1, 1],
+    'without an identity as ever',
+  );
   router.feed(keys([NEW]));
-  assert.deepEqual(raise(router).map(({ index, bytes }) => [index, bytes[16]]), [[21, 2], [22, 2]]);
+  assert.deepEqual(
+    raise(router).map(({ index, bytes }) => [index, bytes[16]]),
+    [
+      [21, 2],
+      [22, 2],
+    ],
+  );
   // A router without an identity is heard on one interface.
-  router.feed(frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 1 }, '02:00:00:00:00:01', NEIGHBOUR, MESH)));
+  router.feed(
+    frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 1 }, '02:00:00:00:00:01', NEIGHBOUR, MESH)),
+  );
   const both = raise(router);
-  assert.deepEqual(both.map(({ index, bytes }) => [index, bytes[16]]), [[21, 2], [21, 1], [22, 2]]);
+  assert.deepEqual(
+    both.map(({ index, bytes }) => [index, bytes[16]]),
+    [
+      [21, 2],
+      [21, 1],
+      [22, 2],
+    ],
+  );
   assert.equal(keyOf(both[1]!.bytes)?.name, FOR_MEMBERS, 'who would have understood version 2 says so');
   // One that knows the air as well needs nothing of it.
-  router.feed(frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 2 }, '02:00:00:00:00:01', NEIGHBOUR, MEMBERS_MESH)));
-  assert.deepEqual(raise(router).map(({ bytes }) => bytes[16]), [2, 2]);
-  router.feed(frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 3 }, '02:00:00:00:00:01', NEIGHBOUR, MESH)));
+  router.feed(
+    frame(
+      encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 2 }, '02:00:00:00:00:01', NEIGHBOUR, MEMBERS_MESH),
+    ),
+  );
+  assert.deepEqual(
+    raise(router).map(({ bytes }) => bytes[16]),
+    [2, 2],
+  );
+  router.feed(
+    frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 3 }, '02:00:00:00:00:01', NEIGHBOUR, MESH)),
+  );
   router.pass(301e9);
-  assert.deepEqual(raise(router).map(({ bytes }) => bytes[16]), [2, 2], 'forgotten after five minutes');
+  assert.deepEqual(
+    raise(router).map(({ bytes }) => bytes[16]),
+    [2, 2],
+    'forgotten after five minutes',
+  );
 });
 
 test('once somebody is revoked the mesh key says nothing, in either direction; without a key of the air neither does anything', () => {
@@ -151,9 +198,15 @@ test('an alarm counts once, under however many keys it comes', () => {
   const router = new Router();
   router.feed(keys([NEW, OLD]));
   const copies = [sealOf(OLD), sealOf(NEW), MESH].map((key) => encodeAlarm(word(7), NEIGHBOUR, key));
-  assert.equal(copies.reduce((sum, copy) => sum + taken(router.feed(frame(copy))), 0), 1);
+  assert.equal(
+    copies.reduce((sum, copy) => sum + taken(router.feed(frame(copy))), 0),
+    1,
+  );
   const later = [sealOf(NEW), sealOf(OLD)].map((key) => encodeAlarm(word(8), NEIGHBOUR, key));
-  assert.equal(later.reduce((sum, copy) => sum + taken(router.feed(frame(copy))), 0), 1);
+  assert.equal(
+    later.reduce((sum, copy) => sum + taken(router.feed(frame(copy))), 0),
+    1,
+  );
   assert.equal(taken(router.feed(frame(encodeAlarm(word(7), NEIGHBOUR, sealOf(NEW))))), 0, 'late by another way');
 });
 
@@ -182,7 +235,9 @@ test('an echo is answered under the key that it was asked under, and its address
   const router = new Router();
   router.feed(keys([NEW, OLD]));
   const ask = (key: ReturnType<typeof macKey>, counter: number) =>
-    router.feed(frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter }, '02:00:00:00:00:01', NEIGHBOUR, key)));
+    router.feed(
+      frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter }, '02:00:00:00:00:01', NEIGHBOUR, key)),
+    );
   const first = ask(sealOf(OLD), 1);
   assert.deepEqual(keyOf(frames(first)[0]!.bytes), { version: 2, name: sealOf(OLD).name });
   const proven = (effects: readonly Effect[]) => effects.filter((effect) => effect.type === 'proven');
@@ -207,7 +262,10 @@ test('hellos go out where they are asked for: soon after a key and a link, then 
   const listener = new Router();
   listener.feed(keys([NEW]));
   const heard = listener.feed(frame(first!.bytes));
-  assert.deepEqual(heard.map(({ type }) => type), ['proven']);
+  assert.deepEqual(
+    heard.map(({ type }) => type),
+    ['proven'],
+  );
 });
 
 test('a rotation under traffic: of a stream of alarms none is lost and none counts twice', () => {

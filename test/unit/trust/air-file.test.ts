@@ -1,6 +1,15 @@
 /** The keys of the air across a restart: whole, nobody else's to read, and whatever is damaged is as if there were none. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -25,7 +34,13 @@ test('what was written is read again, mode 0600; damaged or open to others it is
     writeFileSync(file, whole.subarray(0, length));
     assert.deepEqual(readAirFile(file), [], `${length} bytes`);
   }
-  for (const text of ['null', '[]', '{"version":2,"keys":[]}', '{"version":1,"keys":[null,{"epoch":"1"}]}', '{"version":1,"keys":7}']) {
+  for (const text of [
+    'null',
+    '[]',
+    '{"version":2,"keys":[]}',
+    '{"version":1,"keys":[null,{"epoch":"1"}]}',
+    '{"version":1,"keys":7}',
+  ]) {
     writeFileSync(file, text);
     assert.deepEqual(readAirFile(file), [], text);
   }

@@ -107,7 +107,9 @@ test('the keys are in nothing that is kept or logged, and nothing of them passes
 
 test('gossip of keys and addresses is read as it was written; whatever else it is, is refused or taken within bounds', () => {
   const name = fc.integer({ min: 0, max: 0xffff_ffff }).map((n) => n.toString(16).padStart(16, '0'));
-  const mac = fc.integer({ min: 0, max: 0xffff }).map((n) => `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`);
+  const mac = fc
+    .integer({ min: 0, max: 0xffff })
+    .map((n) => `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`);
   const key = fc.record(
     {
       type: fc.constant('air-key' as const),
@@ -118,7 +120,10 @@ test('gossip of keys and addresses is read as it was written; whatever else it i
     },
     { noNullPrototype: true },
   );
-  const here = fc.record({ type: fc.constant('here' as const), addresses: fc.array(mac, { maxLength: 32 }) }, { noNullPrototype: true });
+  const here = fc.record(
+    { type: fc.constant('here' as const), addresses: fc.array(mac, { maxLength: 32 }) },
+    { noNullPrototype: true },
+  );
   fc.assert(fc.property(fc.oneof(key, here), (said) => assert.deepEqual(readGossip(writeGossip(said)), said)));
   const { mesh, founder, others } = meshOf('hall');
   const hallKey = mesh.keyOf(others[0]!);
@@ -131,7 +136,13 @@ test('gossip of keys and addresses is read as it was written; whatever else it i
     { numRuns: 600 },
   );
   assert.ok(idsOf(founder).length <= 8 && founder.gate.admitted.length <= 64);
-  const many = writeGossip({ type: 'air-key', epoch: 1, secret: new Uint8Array(32), ageMs: 0, against: Array(5000).fill('ab'.repeat(8)) });
+  const many = writeGossip({
+    type: 'air-key',
+    epoch: 1,
+    secret: new Uint8Array(32),
+    ageMs: 0,
+    against: Array(5000).fill('ab'.repeat(8)),
+  });
   assert.ok(many.length < MOST_GOSSIP);
   assert.equal(readGossip(many), null);
 });

@@ -45,7 +45,15 @@ class Mesh {
       isSteward: () => isSteward,
       random: (length) => Uint8Array.from({ length }, () => Math.floor(this.random.unit() * 256)),
     });
-    const member = { name, key, air, revoked: new Set<string>(), sessions: new Set<Member>(), had: new Set<string>(), isMember: true };
+    const member = {
+      name,
+      key,
+      air,
+      revoked: new Set<string>(),
+      sessions: new Set<Member>(),
+      had: new Set<string>(),
+      isMember: true,
+    };
     this.all.push(member);
     this.#settle(member);
     return member;
@@ -238,7 +246,8 @@ test('revoked: within six seconds nobody accepts a key that it had, it never get
     const after = mesh.agreed('after');
     assert.ok(after.epoch > before.epoch && after.against.includes(out.key.slice(0, 16)));
     for (const { air, name } of mesh.members)
-      for (const { id } of air.keys()) assert.ok(!out.had.has(id), `${name} still accepts a key of ${out.name}, seed ${seed}`);
+      for (const { id } of air.keys())
+        assert.ok(!out.had.has(id), `${name} still accepts a key of ${out.name}, seed ${seed}`);
     mesh.pass(60 * SECOND);
     assert.equal(mesh.agreed('later').id, after.id);
   }
@@ -265,7 +274,9 @@ test('partitions, losses and revocations in any order: who has met agrees, and n
   for (let seed = 1; seed <= 40; seed++) {
     const mesh = new Mesh(seed);
     const { random } = mesh;
-    const all = Array.from({ length: 3 + Math.floor(random.unit() * 7) }, (_, i) => mesh.add(`s${seed} r${i}`, random.unit() < 0.3));
+    const all = Array.from({ length: 3 + Math.floor(random.unit() * 7) }, (_, i) =>
+      mesh.add(`s${seed} r${i}`, random.unit() < 0.3),
+    );
     for (let step = 0; step < 40; step++) {
       const [a, b] = [random.pick(all), random.pick(all)];
       const roll = random.unit();
@@ -286,7 +297,8 @@ test('partitions, losses and revocations in any order: who has met agrees, and n
       assert.deepEqual([...one.revoked].sort(), [...revoked].sort(), `seed ${seed}`);
       for (const key of one.air.keys())
         for (const out of mesh.all)
-          if (revoked.has(out.key)) assert.ok(!out.had.has(key.id), `seed ${seed}: ${out.name} had what ${one.name} accepts`);
+          if (revoked.has(out.key))
+            assert.ok(!out.had.has(key.id), `seed ${seed}: ${out.name} had what ${one.name} accepts`);
     }
     mesh.watch = nothingLost(mesh);
     mesh.pass(2 * PERIOD);
@@ -305,7 +317,12 @@ test('the same keys and revocations in whatever order give the same choice', () 
     }));
     keys.push({ epoch: 1, secret: new Uint8Array(32).fill(99), against: names.map((key) => key.slice(0, 16)) });
     const chosen = [1, 2, 3].map(() => {
-      const air = new AirKeys({ self: 'ff'.repeat(32), rotate: () => PERIOD, isSteward: () => false, random: () => assert.fail() });
+      const air = new AirKeys({
+        self: 'ff'.repeat(32),
+        rotate: () => PERIOD,
+        isSteward: () => false,
+        random: () => assert.fail(),
+      });
       const steps = [
         ...keys.map((key) => () => air.take(key.epoch, key.secret, 0, key.against, 1)),
         ...names.slice(0, 2).map((_, i) => () => air.settle(true, names.slice(0, i + 1), 1)),

@@ -57,7 +57,11 @@ test('the addresses of others, and our own, are not isolated with whoever named 
   gate.revoke(out(shed), 0);
   assert.deepEqual(gate.isolated(), [C]);
   const [news] = gate.claimed(attic, 'attic', [C]);
-  assert.deepEqual([news?.what, gate.isolated(), gate.admitted(1)], ['let-in', [], [B, C]], 'who is admitted anew has it now');
+  assert.deepEqual(
+    [news?.what, gate.isolated(), gate.admitted(1)],
+    ['let-in', [], [B, C]],
+    'who is admitted anew has it now',
+  );
 });
 
 test('a router that was let in anew under other keys, and is revoked again, is isolated again', () => {
@@ -85,7 +89,10 @@ test('what is kept comes back, and addresses are bounded and never a group’s',
   gate.restore([{ key: shed, node: 'shed', addresses: [A] }]);
   assert.deepEqual(gate.revoke(out(shed), 0), []);
   assert.deepEqual(gate.isolated(), [A]);
-  const many = Array.from({ length: 300 }, (_, i) => `02:00:00:00:${(i >> 8).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`);
+  const many = Array.from(
+    { length: 300 },
+    (_, i) => `02:00:00:00:${(i >> 8).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`,
+  );
   gate.claimed(hall, 'hall', ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '00:00:00:00:00:00', ...many]);
   assert.equal(gate.admitted(1).length, MOST_ADDRESSES);
   for (const mac of many) gate.proven(mac, 2);
