@@ -108,7 +108,7 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
   );
 }
 
-export function linksText({ links, isolated }: Of<typeof shapes.links>, to: Screen): string {
+export function linksText({ links, isolated = [] }: Of<typeof shapes.links>, to: Screen): string {
   const dropped = isolated
     .map(({ node, addresses }) => `Isolated: ${addresses.join(' ')} (${clean(node)}, revoked)\n`)
     .join('');

@@ -135,13 +135,14 @@ export class Gate {
     return this.outcasts().flatMap(({ addresses }) => addresses);
   }
 
-  /** Whose frames are let in where only members' are. */
+  /** Whose frames are let in where only members' are; those that were heard here come first. */
   admitted(now: Nanos): readonly Mac[] {
     for (const [mac, until] of this.#proven) if (now >= until) this.#proven.delete(mac);
     const here = [...this.#claims.values()].filter(({ ended }) => ended === null || now < ended + LET_IN_FOR);
-    const all = new Set(here.flatMap(({ addresses }) => addresses));
-    for (const mac of this.#proven.keys()) all.add(mac);
-    return [...all].filter((mac) => !this.#isIsolated(mac)).sort();
+    const named = new Set(here.flatMap(({ addresses }) => addresses));
+    const heard = [...this.#proven.keys()].sort();
+    const rest = [...named].filter((mac) => !this.#proven.has(mac)).sort();
+    return [...heard, ...rest].filter((mac) => !this.#isIsolated(mac));
   }
 
   #isClaimed(mac: Mac): boolean {

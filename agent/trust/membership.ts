@@ -461,6 +461,7 @@ export class Membership {
       const [by, node, steward] = value.split(' ');
       if (steward !== undefined) this.#stewardship.remember({ id: key.slice(6), key: by!, node: node!, by: steward });
     }
+    for (const { key } of of('void ')) this.#voidKeys.add(key.slice(5));
     this.#gate.restore(of('outcast ').flatMap(({ key, value }) => outcastOf(key.slice(8), value)));
     this.#becomeSteward();
     const own = of('own')[0];
@@ -945,9 +946,10 @@ export class Membership {
     return this.#ledger.revoked().map(({ key }) => key);
   }
 
-  /** Who was revoked knows the mesh key: it says nothing any more. */
+  /** Who was revoked knows the mesh key: it says nothing any more, also when the revocation itself is forgotten. */
   #isMixed(): boolean {
-    return this.#settings.isMixed && this.#ledger.revoked().length === 0;
+    const { isMixed, meshKey } = this.#settings;
+    return isMixed && this.#ledger.revoked().length === 0 && !this.#voidKeys.has(meshKey);
   }
 
   #handOn(key: AirKey, from: string | null): void {
@@ -964,6 +966,11 @@ export class Membership {
     const isMember = this.#credential !== null;
     const revoked = this.#ledger.revoked();
     this.#air.settle(isMember, this.#revokedKeys(), this.#now);
+    const { meshKey } = this.#settings;
+    if (revoked.length > 0 && meshKey !== '' && !this.#voidKeys.has(meshKey)) {
+      this.#voidKeys.add(meshKey);
+      this.#keep(`void ${meshKey}`, '1', true);
+    }
     this.#journal(
       this.#gate.revoke(
         new Map(
@@ -1007,6 +1014,8 @@ export class Membership {
     this.#keptOutcasts = now;
   }
 
+  /** Mesh keys that somebody knows who was revoked. */
+  readonly #voidKeys = new Set<string>();
   #keptOutcasts: ReadonlySet<string> = new Set();
 
   // Small things.

@@ -16,6 +16,8 @@ export interface TrustSettings {
   readonly rotateNs: Nanos;
   /** Speak with routers without an identity under the mesh key too, until somebody is revoked. */
   readonly isMixed: boolean;
+  /** Names the mesh key without giving it away, '' for none. */
+  readonly meshKey: string;
 }
 
 /** A key of the air (air.ts) as it is kept, in a file that nobody else can read. */

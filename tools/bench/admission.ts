@@ -60,6 +60,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
       graceMs: 604_800_000,
       rotateNs: 21_600e9,
       isMixed: true,
+      meshKey: '',
     });
     const { key } = machine.view(0);
     byKey.set(key, index);

@@ -204,10 +204,13 @@ export class Xdp {
         lastSeenMs: heard.find((one) => one.neighbour === neighbour && one.index === index)?.lastSeenMs ?? UNHEARD_MS,
       })),
     );
+    const mayStay = (admitted === null ? heard : early).filter(
+      ({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour),
+    );
+    // Where not all have room who is heard goes first, even where somebody else has a place.
+    const isCrowded = admitted !== null && mayStay.length > NEIGHBOURS_MOST;
     this.#settleRoster(
-      (admitted === null ? heard : early).filter(
-        ({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour),
-      ),
+      isCrowded ? mayStay.sort((a, b) => a.lastSeenMs - b.lastSeenMs).slice(0, NEIGHBOURS_MOST) : mayStay,
     );
   }
 

@@ -69,6 +69,19 @@ test('a revocation: another key within two seconds, the old one dropped within s
   assert.ok(founder.decided.some((said) => said.startsWith(`let-in ${B}: anew, a member, has them now`)));
 });
 
+test('a mesh key that an outcast knows stays worthless when the revocation itself is forgotten', () => {
+  const { mesh, founder } = meshOf('bad');
+  mesh.do(founder, (machine) => machine.revoke('bad', mesh.now));
+  founder.offMs = 70 * 24 * 3_600_000;
+  mesh.pass(60 * SECOND);
+  mesh.pass(2 * 3_600_000);
+  assert.deepEqual(founder.machine.view(mesh.now).revoked, []);
+  assert.equal(founder.air?.isMixed, false);
+  assert.ok(founder.kept.has('void fa'));
+  mesh.reboot(founder);
+  assert.equal(founder.air?.isMixed, false);
+});
+
 test('two halves that were apart, with a revocation on one side, agree when they meet', () => {
   const { mesh, founder, others } = meshOf('a', 'b', 'c', 'bad');
   const [a, b, c, bad] = others as [Router, Router, Router, Router];

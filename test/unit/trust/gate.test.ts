@@ -15,9 +15,9 @@ test('admitted is who says so over a session, and who seals a frame; both for ha
   const gate = new Gate();
   gate.claimed(hall, 'hall', [A, B]);
   gate.proven(C, 0);
-  assert.deepEqual(gate.admitted(HOUR), [A, B, C]);
+  assert.deepEqual(gate.admitted(HOUR), [C, A, B], 'who was heard here comes first');
   gate.left(hall, HOUR);
-  assert.deepEqual(gate.admitted(11 * HOUR), [A, B, C]);
+  assert.deepEqual(gate.admitted(11 * HOUR), [C, A, B]);
   assert.equal(gate.deadline(), 12 * HOUR);
   assert.deepEqual(gate.admitted(12 * HOUR), [A, B], 'an agent that died lets its batman-adv go on for as long');
   assert.deepEqual(gate.admitted(13 * HOUR), []);
