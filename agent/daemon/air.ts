@@ -8,6 +8,7 @@ import type { Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Identity } from '../host/identity.ts';
+import type { Degraded } from '../report/sources.ts';
 import type { GateState } from '../trust/words.ts';
 import type { Agent, Part } from './part.ts';
 
@@ -20,7 +21,7 @@ export interface Air extends Part {
 }
 
 export function air(started: Config, agent: Agent, identity: Identity): Air {
-  const { host, state, now, room, log } = agent;
+  const { host, state, now, room } = agent;
   const { admission } = started.bpf;
   let gate: GateState = { admitted: [], isolated: [] };
   let isMember = false;
@@ -81,20 +82,27 @@ export function air(started: Config, agent: Agent, identity: Identity): Air {
   };
   agent.machines.push(witness);
   look();
-  if (admission && !started.bpf.enabled) log.warning('bpf.admission does not count: bpf.enabled is 0');
 
   return {
     proven: (neighbour) => setImmediate(() => identity.feed({ type: 'proven', address: neighbour })),
     degraded() {
       const { air: keys, revoked, state: standing } = identity.machine.view(now());
       if (standing === 'none' || standing === 'joining') return [];
-      if (keys.epoch === null)
-        return [
-          { part: 'alarms', level: 'none', why: 'no key of the air has come yet: it comes with the first session' },
-        ];
-      return hasMeshKey && revoked.length > 0
-        ? [{ part: 'alarms', level: 'members', why: 'somebody who knew the mesh key was revoked: it counts no more' }]
-        : [];
+      const found: Degraded[] = [];
+      if (keys.epoch === null) {
+        const why = 'no key of the air has come yet: it comes with the first session';
+        found.push({ part: 'alarms', level: keys.isMixed && hasMeshKey ? 'mesh key' : 'none', why });
+      } else if (hasMeshKey && revoked.length > 0) {
+        const why = 'somebody who knew the mesh key was revoked: it counts no more';
+        found.push({ part: 'alarms', level: 'members', why });
+      }
+      const level = host.xdp?.standing().level ?? 'off';
+      const isOpen = level === 'off' || level === 'packet-socket';
+      if (isOpen && gate.isolated.length > 0)
+        found.push({ part: 'isolation', level: 'none', why: 'no XDP program drops what revoked routers send' });
+      if (isOpen && admission && isMember)
+        found.push({ part: 'admission', level: 'none', why: 'no XDP program drops what others than members send' });
+      return found;
     },
     settle(config) {
       hasMeshKey = config.mesh.key !== undefined;

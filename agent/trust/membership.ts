@@ -971,10 +971,14 @@ export class Membership {
       this.#voidKeys.add(meshKey);
       this.#keep(`void ${meshKey}`, '1', true);
     }
+    const names = new Map(this.#ledger.stewards().map(({ fingerprint: key, node }) => [key, node]));
     this.#journal(
       this.#gate.revoke(
         new Map(
-          revoked.map(({ key, node, by, isByOwner }) => [key, { node, by: isByOwner ? 'the owner' : by.slice(0, 16) }]),
+          revoked.map(({ key, node, by, isByOwner }) => [
+            key,
+            { node, by: isByOwner ? 'the owner' : (names.get(by) ?? by.slice(0, 16)) },
+          ]),
         ),
         this.#now,
       ),

@@ -24,7 +24,13 @@ export const BEGIN = Date.UTC(2026, 10, 21, 12);
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 export const DOMAIN = 'x0tta6bl4.mesh';
-const SETTINGS: TrustSettings = { lifeMs: 12 * HOUR, graceMs: 3 * DAY, rotateNs: 6 * HOUR * 1e6, isMixed: true, meshKey: 'fa' };
+const SETTINGS: TrustSettings = {
+  lifeMs: 12 * HOUR,
+  graceMs: 3 * DAY,
+  rotateNs: 6 * HOUR * 1e6,
+  isMixed: true,
+  meshKey: 'fa',
+};
 
 export interface Router {
   readonly name: string;
