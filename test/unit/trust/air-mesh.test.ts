@@ -99,6 +99,21 @@ test('two halves that were apart, with a revocation on one side, agree when they
   for (const one of [founder, a, b, c]) assert.ok(idsOf(bad).every((id) => !idsOf(one).includes(id)));
 });
 
+test('one that hands on ever new keys is heard sixteen times a minute', () => {
+  const { mesh, founder, others } = meshOf('hall', 'mad');
+  const [hall, mad] = others as [Router, Router];
+  mesh.pass(5 * SECOND);
+  const before = mesh.sent;
+  for (let i = 0; i < 500; i++) {
+    const key = { type: 'air-key' as const, epoch: 100 + i, secret: Buffer.alloc(32, `${i}`), ageMs: 0, against: [] };
+    mesh.tell(founder, { type: 'message', key: mesh.keyOf(mad), bytes: writeGossip(key) });
+  }
+  assert.ok(mesh.sent - before < 60, `${mesh.sent - before} messages`);
+  assert.ok(founder.log.filter((line) => line.includes('a key of the air has come')).length <= 20);
+  mesh.pass(120 * SECOND);
+  assert.equal(sendingOf(hall), sendingOf(founder), 'all agree on what it made them agree on');
+});
+
 test('the keys are in nothing that is kept or logged, and nothing of them passes to who is not in', () => {
   const { mesh, founder, others } = meshOf('hall', 'bad');
   const [hall, bad] = others as [Router, Router];
