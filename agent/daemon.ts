@@ -289,6 +289,8 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       import('./daemon/workload.ts')
         .then(({ workload }) => join(workload(config, agent, identity)))
         .catch((thrown) => log.error(`no identities for programs: ${asAgentError(thrown).message}`));
+    // Without sessions nobody hands on keys, and the mesh key goes on.
+    if (!started.peer.enabled) return;
     // The machines have to be there before they are told of keys.
     Promise.all([import('./daemon/air.ts'), underWay.promise])
       .then(([{ air: begin }]) => {
@@ -296,7 +298,6 @@ async function main(file: string, tape: string | undefined): Promise<void> {
         join(air);
       })
       .catch((thrown) => log.error(`no keys for the air: ${asAgentError(thrown).message}`));
-    if (!started.peer.enabled) return;
     const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
       sessions(started, agent, identity, identities.permits),
     );

@@ -364,14 +364,18 @@ export class Beacon implements Machine {
     if (!this.#ring.canSpeak) return [refused('no-key')];
     const said = keyIn(bytes);
     const entry = said === null ? null : this.#entryFor(said);
-    if (said === null || entry === null) return [refused(said === null ? 'short' : 'key')];
+    if (said === null || entry === null) {
+      if (said !== null && said.version !== VERSION) this.#ring.heardStrange(index, now);
+      return [refused(said === null ? 'short' : 'key')];
+    }
     let frame: ReturnType<typeof decodeFrame>;
     try {
       frame = decodeFrame(bytes, entry.key);
     } catch (thrown) {
       return [refused(String(asAgentError(thrown).detail.field ?? 'malformed'))];
     }
-    this.#ring.heard(index, frame.source, said.hasAir, now);
+    if (!entry.isMesh) this.#ring.heard(index, frame.source, 'air', now);
+    else if (!said.hasAir) this.#ring.heard(index, frame.source, 'mesh', now);
     const key = keyOf(index, frame.source);
     const proven: Effect[] =
       !entry.isMesh && this.#ring.isNews(index, frame.source, now)

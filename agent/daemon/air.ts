@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts';
 import { toHex } from '../core/hex.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
-import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Identity } from '../host/identity.ts';
 import type { Degraded } from '../report/sources.ts';
 import type { GateState } from '../trust/words.ts';
@@ -53,7 +53,7 @@ export function air(started: Config, agent: Agent, identity: Identity): Air {
       isMember = told !== null && told.sending !== null;
       if (admission && isMember && strictAt === NEVER) {
         strictAt = now() + GRACE;
-        setTimeout(settleGate, GRACE / 1e6).unref();
+        setTimeout(settleGate, GRACE / MS + 100).unref();
       }
       settleGate();
     },

@@ -183,7 +183,10 @@ export class Alarm implements Machine {
     const said = keyOf(bytes);
     if (said === null) return [refused(bytes.length < SHORTEST ? 'short' : 'version')];
     const entry = this.#entryFor(said);
-    if (entry === null) return [refused(said.version === VERSION ? 'mesh-key' : 'key')];
+    if (entry === null) {
+      if (said.version !== VERSION) this.#ring.heardStrange(index, now);
+      return [refused(said.version === VERSION ? 'mesh-key' : 'key')];
+    }
     // A flood brings every alarm as often as there are ways here: copies are dropped before any cryptography.
     const claimed = peekAlarm(bytes);
     const old = claimed === null ? null : this.#old(claimed, entry);
@@ -194,7 +197,8 @@ export class Alarm implements Machine {
     } catch (thrown) {
       return [refused(String(asAgentError(thrown).detail.field ?? 'malformed'))];
     }
-    this.#ring.heard(index, frame.source, !entry.isMesh || said.name === FOR_MEMBERS, now);
+    if (!entry.isMesh) this.#ring.heard(index, frame.source, 'air', now);
+    else if (said.name !== FOR_MEMBERS) this.#ring.heard(index, frame.source, 'mesh', now);
     if (frame.kind === 'alarm') return this.#alarm(frame.alarm, entry, index, now);
     // The address is in the tag, so whoever has it is a member.
     const proven: Effect[] =

@@ -39,6 +39,10 @@ export class Ring<K> {
   #sending: Entry<K> | null = null;
   #serials = 0;
   #isMixed = true;
+  /** When frames under a key of the air that is not known here came last, by interface. Anybody can send such. */
+  readonly #strange = new Map<IfIndex, Nanos>();
+  /** Neighbours whose frames under a key of the air held, and when. */
+  readonly #members = new Map<string, Nanos>();
   /** Neighbours without an identity, by interface and address, and when each was heard. */
   readonly #plain = new Map<string, { readonly interface: IfIndex; readonly at: Nanos }>();
   readonly #said = new Map<string, Nanos>();
@@ -92,25 +96,43 @@ export class Ring<K> {
   towards(index: IfIndex, neighbour: Mac, now: Nanos): Entry<K> | null {
     const mesh = this.mesh;
     if (this.#sending === null) return mesh;
-    return mesh !== null && this.#isHeard(`${index} ${neighbour}`, now) ? mesh : this.#sending;
+    const name = `${index} ${neighbour}`;
+    const isPlain =
+      isRecent(this.#plain.get(name)?.at, now) ||
+      (isRecent(this.#strange.get(index), now) && !isRecent(this.#members.get(name), now));
+    return mesh !== null && isPlain ? mesh : this.#sending;
   }
 
-  /** Somebody without an identity was heard on this interface lately. */
+  /** Somebody who understands the mesh key only, as far as is known, was heard on this interface lately. */
   isPlain(index: IfIndex, now: Nanos): boolean {
+    if (isRecent(this.#strange.get(index), now)) return true;
     for (const [name, one] of this.#plain) {
-      if (now >= one.at + FORGOTTEN) this.#plain.delete(name);
+      if (!isRecent(one.at, now)) this.#plain.delete(name);
       else if (one.interface === index) return true;
     }
     return false;
   }
 
-  /** A frame that holds came from this neighbour; `knowsAir`: it has keys of the air, whatever this one was sealed with. */
-  heard(index: IfIndex, neighbour: Mac, knowsAir: boolean, now: Nanos): void {
+  /**
+   * A frame that holds came from this neighbour: under a key of the air, or under the mesh key, from somebody who has none of the
+   * air. One under the mesh key from somebody who has says nothing of what it understands.
+   */
+  heard(index: IfIndex, neighbour: Mac, under: 'air' | 'mesh', now: Nanos): void {
     const name = `${index} ${neighbour}`;
     this.#plain.delete(name);
-    if (knowsAir) return;
+    this.#members.delete(name);
+    if (under === 'air') {
+      this.#members.set(name, now);
+      if (this.#members.size > MOST_SAID) this.#members.delete(this.#members.keys().next().value!);
+      return;
+    }
     this.#plain.set(name, { interface: index, at: now });
     if (this.#plain.size > MOST_PLAIN) this.#plain.delete(this.#plain.keys().next().value!);
+  }
+
+  /** A frame came under a key of the air that is not known here: its sender, if it is one of ours, has not met who has ours. */
+  heardStrange(index: IfIndex, now: Nanos): void {
+    if (this.mesh !== null) this.#strange.set(index, now);
   }
 
   /** Whether it is to be said (anew) that a neighbour is a member. */
@@ -121,11 +143,6 @@ export class Ring<K> {
     this.#said.set(name, now);
     if (this.#said.size > MOST_SAID) this.#said.delete(this.#said.keys().next().value!);
     return true;
-  }
-
-  #isHeard(name: string, now: Nanos): boolean {
-    const one = this.#plain.get(name);
-    return one !== undefined && now < one.at + FORGOTTEN;
   }
 
   #entryOf({ id, epoch, key }: AirKey): Entry<K> {
@@ -140,4 +157,8 @@ export class Ring<K> {
     this.#mesh =
       key === '' ? null : { key: this.#options.mesh(key, this.#sending !== null), isMesh: true, id: key, serial: 0 };
   }
+}
+
+function isRecent(at: Nanos | undefined, now: Nanos): boolean {
+  return at !== undefined && now < at + FORGOTTEN;
 }

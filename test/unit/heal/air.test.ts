@@ -158,7 +158,7 @@ test('a member seals with the key of the air alone, and beside it with the mesh 
     ],
   );
   assert.equal(keyOf(both[1]!.bytes)?.name, FOR_MEMBERS, 'who would have understood version 2 says so');
-  // One that knows the air as well needs nothing of it.
+  // What one that knows the air seals with the mesh key says nothing; what it seals with that of the air does.
   router.feed(
     frame(
       encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 2 }, '02:00:00:00:00:01', NEIGHBOUR, MEMBERS_MESH),
@@ -166,16 +166,49 @@ test('a member seals with the key of the air alone, and beside it with the mesh 
   );
   assert.deepEqual(
     raise(router).map(({ bytes }) => bytes[16]),
+    [2, 1, 2],
+  );
+  const ask = (counter: number, key: typeof MESH) =>
+    router.feed(
+      frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter }, '02:00:00:00:00:01', NEIGHBOUR, key)),
+    );
+  ask(3, sealOf(NEW));
+  assert.deepEqual(
+    raise(router).map(({ bytes }) => bytes[16]),
     [2, 2],
   );
-  router.feed(
-    frame(encodeEcho({ reply: false, asker: SENDER, epoch: 1, counter: 3 }, '02:00:00:00:00:01', NEIGHBOUR, MESH)),
-  );
+  ask(4, MESH);
   router.pass(301e9);
   assert.deepEqual(
     raise(router).map(({ bytes }) => bytes[16]),
     [2, 2],
     'forgotten after five minutes',
+  );
+});
+
+test('members that have not met, each with a key of its own, understand each other by the mesh key meanwhile', () => {
+  const [one, other] = [new Router(), new Router()];
+  one.feed(keys([OLD]));
+  other.feed(keys([NEW]));
+  const [first] = raise(other);
+  assert.deepEqual(refusals(one.feed(frame(first!.bytes))), ['key']);
+  const said = raise(one);
+  assert.deepEqual(
+    said.map(({ index, bytes }) => [index, bytes[16]]),
+    [
+      [21, 2],
+      [21, 1],
+      [22, 2],
+    ],
+  );
+  const asked = frames(one.room.alarm.on({ type: 'ask', neighbour: NEIGHBOUR, interface: 21 }, one.now));
+  assert.equal(asked[0]!.bytes[16], 1);
+  // Where the mesh key counts no more nobody can have that by sending whatever it likes.
+  one.feed(keys([OLD], { mixed: false }));
+  one.feed(frame(first!.bytes));
+  assert.deepEqual(
+    raise(one).map(({ bytes }) => bytes[16]),
+    [2, 2],
   );
 });
 
