@@ -86,9 +86,10 @@ async function ring(): Promise<void> {
   });
 
   await check('a rotation under a stream of alarms loses none', async () => {
+    // Whoever is short of time on this one CPU may seem silent to another one, which tells of that as well.
     const counted = async () => ({
-      sent: await attic.metric('alarms_sent_total'),
-      heard: await Promise.all([hall, shed].map((one) => one.metric('alarms_received_total'))),
+      sent: await Promise.all(watched.map((one) => one.metric('alarms_sent_total'))),
+      heard: await Promise.all(watched.map((one) => one.metric('alarms_received_total'))),
     });
     const before = await counted();
     const epoch = (await identity(attic)).air.epoch!;
@@ -100,10 +101,11 @@ async function ring(): Promise<void> {
     await sleep(3000);
     const after = await counted();
     const rotated = (await identity(attic)).air.epoch! - epoch;
-    const sent = after.sent - before.sent;
-    const heard = after.heard.map((count, i) => count - before.heard[i]!);
-    const said = `${rotated} rotations, ${sent} alarms sent, ${heard.join(' and ')} heard`;
-    if (rotated < 1 || sent < 15 || heard.some((count) => count !== sent)) throw new Error(said);
+    const sent = after.sent.map((count, n) => count - before.sent[n]!);
+    const heard = after.heard.map((count, n) => count - before.heard[n]!);
+    const all = sent.reduce((sum, count) => sum + count, 0);
+    const said = `${rotated} rotations, ${sent.join(', ')} alarms sent, ${heard.join(', ')} heard`;
+    if (rotated < 1 || sent[0]! < 15 || heard.some((count, n) => count !== all - sent[n]!)) throw new Error(said);
     return said;
   });
 
