@@ -11,6 +11,7 @@ import type { Machine } from './core/machine.ts';
 import { Runtime } from './core/runtime.ts';
 import { type Nanos, SECOND } from './core/time.ts';
 import type { Decision } from './core/words.ts';
+import type { Air } from './daemon/air.ts';
 import { alerting } from './daemon/alerts.ts';
 import { beacons } from './daemon/beacons.ts';
 import { keep } from './daemon/books.ts';
@@ -142,9 +143,18 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   const repairing = () => room.execute.busy().length > 0;
   const outcomes = new Outcomes(() => room.analyse.open());
   const alerts = alerting(node, log);
-  const beacon = beacons({ config, native: shim, log, now, onTime: () => host.onTime(), stamping: () => host });
+  const beacon = beacons({
+    config,
+    native: shim,
+    log,
+    now,
+    onTime: () => host.onTime(),
+    canSpeak: () => room.monitor.canSpeak,
+    stamping: () => host,
+  });
   const served = serving({ report: config.report, metrics, native: shim, log });
   const parts: Part[] = [];
+  let air: Air | null = null;
   const trial = trials({ file, log, mesh, now, reload: () => reload([]), restart });
   const host = new Host({
     native: shim,
@@ -156,6 +166,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
       feed: (event) => host.feed(event),
     }),
     onRestart: restart,
+    onProven: (neighbour) => air?.proven(neighbour),
     ...(started.beacon.enabled && { beat: beacon.beat }),
     onBook: (book) => keep(book, { log, metrics, state, outcomes, flusher, alerts }),
     onCount: (name, labels) => metrics.take(name, labels, 1),
@@ -275,13 +286,22 @@ async function main(file: string, tape: string | undefined): Promise<void> {
   }
 
   const talking = Promise.withResolvers<Sessions>();
+  const underWay = Promise.withResolvers<void>();
   const identities = trust(config, agent);
   identities.onLoaded((identity) => {
     if (started.workload.enabled)
       import('./daemon/workload.ts')
         .then(({ workload }) => join(workload(config, agent, identity)))
         .catch((thrown) => log.error(`no identities for programs: ${asAgentError(thrown).message}`));
+    // Without sessions nobody hands on keys, and the mesh key goes on.
     if (!started.peer.enabled) return;
+    // The machines have to be there before they are told of keys.
+    Promise.all([import('./daemon/air.ts'), underWay.promise])
+      .then(([{ air: begin }]) => {
+        air = begin(started, agent, identity);
+        join(air);
+      })
+      .catch((thrown) => log.error(`no keys for the air: ${asAgentError(thrown).message}`));
     const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
       sessions(started, agent, identity, identities.permits),
     );
@@ -312,6 +332,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     log.error(missing, { code: lost.code });
   }
   host.feed({ type: 'started', node, epoch: state.epoch, marks: state.marks(), memories: state.memories() });
+  underWay.resolve();
   advise(room.monitor, config, log);
   await http;
 

@@ -59,7 +59,10 @@ struct {
   __type(value, struct neighbour);
 } neighbours SEC(".maps");
 
-/* Routers that the mesh has cast out, by address, whichever interface they are heard on. Userland removes them from neighbours. */
+/*
+ * Routers that the mesh has cast out, by address, whichever interface they are heard on. Userland removes them from
+ * neighbours.
+ */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, OUTCASTS);
@@ -77,6 +80,7 @@ struct settings {
   __u32 flags;
   __u16 beacon; /* ethertypes of beacons and of alarms, big-endian; 0 for none */
   __u16 alarm;
+  __u16 port; /* of sessions, big-endian: what an outcast may still reach, to join anew */
 };
 
 struct {

@@ -113,7 +113,22 @@ static __always_inline struct key sender(struct xdp_md *ctx, void *data) {
   return (struct key){*(__u32 *)(data + 6), *(__u16 *)(data + 10), 0, ctx->ingress_ifindex};
 }
 
-static __always_inline int stranger(struct xdp_md *ctx, void *data, __u16 type, struct totals *t,
+/*
+ * What an outcast needs to join anew, with new keys and an invitation, by the interface's own link-local address: neighbour
+ * discovery, and the port of sessions. Nothing of batman-adv's, so nothing of it goes further than to us.
+ */
+static __always_inline int may_join(void *data, void *end, __u16 type, const struct settings *now_set) {
+  const __u8 *ip = data + ETH_HLEN;
+  if (type != bpf_htons(ETH_P_IPV6) || now_set->port == 0 || (void *)(ip + 44) > end) return 0;
+  /* From fe80::/10 alone; ff02::/16 and fe80::/10 are where it goes. */
+  if (ip[8] != 0xfe || (ip[9] & 0xc0) != 0x80) return 0;
+  if (!(ip[24] == 0xfe && (ip[25] & 0xc0) == 0x80) && !(ip[24] == 0xff && (ip[25] & 0x0f) == 2)) return 0;
+  if (ip[6] == 58) return ip[40] == 135 || ip[40] == 136; /* neighbour solicitation and advertisement */
+  if (ip[6] != 6 && ip[6] != 17) return 0;
+  return *(__u16 *)(ip + 40) == now_set->port || *(__u16 *)(ip + 42) == now_set->port;
+}
+
+static __always_inline int stranger(struct xdp_md *ctx, void *data, void *end, __u16 type, struct totals *t,
                                     const struct settings *now_set) {
   struct key who = sender(ctx, data);
   __u32 flags = now_set->flags;
@@ -122,7 +137,7 @@ static __always_inline int stranger(struct xdp_md *ctx, void *data, __u16 type, 
     __u64 mac = 0;
     ((__u32 *)&mac)[0] = who.mac_a;
     ((__u16 *)&mac)[2] = who.mac_b;
-    if (bpf_map_lookup_elem(&outcasts, &mac)) {
+    if (bpf_map_lookup_elem(&outcasts, &mac) && !may_join(data, end, type, now_set)) {
       t->isolated++;
       return XDP_DROP;
     }
@@ -170,7 +185,7 @@ int entry(struct xdp_md *ctx) {
   __u16 type = *(__u16 *)(data + 12);
   struct key who = sender(ctx, data);
   struct neighbour *n = bpf_map_lookup_elem(&neighbours, &who);
-  if (!n) return stranger(ctx, data, type, t, now_set);
+  if (!n) return stranger(ctx, data, end, type, t, now_set);
 
   __u64 now = bpf_ktime_get_ns(), last = n->last;
   n->last = now;

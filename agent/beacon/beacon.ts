@@ -11,15 +11,18 @@ import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
-import { isBeacon } from '../heal/wire.ts';
+import { type Entry, Ring } from '../heal/ring.ts';
+import { isBeacon, VERSION } from '../heal/wire.ts';
 import { Clock } from './clock.ts';
 import {
+  airBeaconKey,
   type BeaconKey,
   type Beacon as BeaconWord,
   beaconKey,
   decodeFrame,
   encodeBeacon,
   encodeProbe,
+  keyOf as keyIn,
   MOST_REPORTED,
   type Probe,
   shortName,
@@ -53,6 +56,8 @@ interface Neighbour {
   readonly name: number;
   epoch: number;
   seq: number;
+  /** Of the youngest key that it has sealed with: under a younger one it may count anew. */
+  serial: number;
   stride: number;
   slot: number;
   /** When its last two beacons arrived. */
@@ -111,7 +116,7 @@ export class Beacon implements Machine {
   readonly #ports: Ports;
   readonly #liveness: Liveness;
   #isOff: boolean;
-  #key: BeaconKey | null;
+  readonly #ring = new Ring<BeaconKey>({ mesh: (key, hasAir) => beaconKey(key, 0, hasAir), air: airBeaconKey });
   #epoch: number | null = null;
   #self: Mac | null = null;
   #clock: Clock | null = null;
@@ -135,14 +140,17 @@ export class Beacon implements Machine {
     this.#ports = new Ports(heal.meshInterface);
     this.#liveness = new Liveness(settings);
     this.#isOff = heal.mode === 'off';
-    this.#key = heal.key === '' ? null : beaconKey(heal.key);
+    this.#ring.settle(heal.key);
   }
 
   on(event: Event, now: Nanos): Effect[] {
     switch (event.type) {
       case 'settings':
-        this.#key = event.settings.key === '' ? null : beaconKey(event.settings.key);
+        this.#ring.settle(event.settings.key);
         this.#isOff = event.settings.mode === 'off';
+        return [];
+      case 'air-keys':
+        this.#ring.take(event);
         return [];
       case 'mode-asked':
         this.#isOff = event.mode === 'off';
@@ -175,7 +183,7 @@ export class Beacon implements Machine {
   }
 
   deadline(): Nanos {
-    if (this.#clock === null || this.#isOff || this.#key === null) return NEVER;
+    if (this.#clock === null || this.#isOff || !this.#ring.canSpeak) return NEVER;
     const make = this.#waiting === null ? NEVER : this.#waiting.at - this.#settings.leadNs;
     return Math.min(this.#planAt, make, this.#liveness.deadline());
   }
@@ -223,7 +231,7 @@ export class Beacon implements Machine {
   /** The last beacon: the neighbours take the slot back at once, and do not wonder about the silence. */
   farewell(now: Nanos): Effect[] {
     const [clock, place] = [this.#clock, this.#slots?.place];
-    if (clock === null || clock.root === null || !place || this.#isOff || this.#key === null) return [];
+    if (clock === null || clock.root === null || !place || this.#isOff || !this.#ring.canSpeak) return [];
     const superframe = this.#superframeAt(now);
     const frames = this.#make({ superframe, next: 0, at: now, mesh: clock.mesh(now) });
     this.#waiting = null;
@@ -247,7 +255,7 @@ export class Beacon implements Machine {
   }
 
   #tick(now: Nanos): Effect[] {
-    if (this.#clock === null || this.#isOff || this.#key === null) return [];
+    if (this.#clock === null || this.#isOff || !this.#ring.canSpeak) return [];
     const effects: Effect[] = [];
     if (now >= this.#planAt) this.#plan(now);
     if (this.#waiting !== null && now >= this.#waiting.at - this.#settings.leadNs) {
@@ -295,12 +303,15 @@ export class Beacon implements Machine {
   }
 
   #make(what: Planned): { readonly interface: IfIndex; readonly frame: string }[] {
-    const [clock, slots, self, key] = [this.#clock!, this.#slots!, this.#self!, this.#key!];
+    const [clock, slots, self] = [this.#clock!, this.#slots!, this.#self!];
     const { slot, stride, phase } = slots.place!;
     this.#seq += 1;
     slots.sent(this.#seq, what.superframe);
     const told = slots.reports(what.superframe, MOST_NEIGHBOURS);
-    return this.#ports.all().map(({ index, mac }) => {
+    return this.#ports.all().flatMap(({ index, mac }) => {
+      // One beacon has room in a slot: where somebody knows the mesh key only, all do with that.
+      const key = this.#ring.towardsAll(index, what.at).at(-1)?.key;
+      if (key === undefined) return [];
       const near = told.filter((report) => this.#neighbours.get(report.key)?.interface === index);
       const first = near.length > MOST_REPORTED ? (what.superframe * MOST_REPORTED) % near.length : 0;
       const chosen = [...near.slice(first), ...near.slice(0, first)].slice(0, MOST_REPORTED);
@@ -328,7 +339,7 @@ export class Beacon implements Machine {
           heard: share(this.#neighbours.get(report.key)!.heard),
         })),
       };
-      return { interface: index, frame: toHex(encodeBeacon(beacon, mac, this.#settings.ethertype, key)) };
+      return [{ interface: index, frame: toHex(encodeBeacon(beacon, mac, this.#settings.ethertype, key)) }];
     });
   }
 
@@ -350,20 +361,50 @@ export class Beacon implements Machine {
     if (!isBeacon(bytes) || this.#isOff || this.#clock === null) return [];
     const link = this.#ports.usable(index);
     if (link === null) return [refused('not-a-member')];
-    if (this.#key === null) return [refused('no-key')];
+    if (!this.#ring.canSpeak) return [refused('no-key')];
+    const said = keyIn(bytes);
+    const entry = said === null ? null : this.#entryFor(said);
+    if (said === null || entry === null) {
+      if (said !== null && said.version !== VERSION) this.#ring.heardStrange(index, now);
+      return [refused(said === null ? 'short' : 'key')];
+    }
     let frame: ReturnType<typeof decodeFrame>;
     try {
-      frame = decodeFrame(bytes, this.#key);
+      frame = decodeFrame(bytes, entry.key);
     } catch (thrown) {
       return [refused(String(asAgentError(thrown).detail.field ?? 'malformed'))];
     }
+    if (!entry.isMesh) this.#ring.heard(index, frame.source, 'air', now);
+    else if (!said.hasAir) this.#ring.heard(index, frame.source, 'mesh', now);
     const key = keyOf(index, frame.source);
-    if (frame.kind === 'beacon') return this.#heard(key, index, frame.source, frame.beacon, at, now);
-    if (frame.kind === 'answer') return this.#answered(key, frame.probe, at);
-    return this.#answer(key, index, frame.source, link.mac, frame.probe, at, now);
+    const proven: Effect[] =
+      !entry.isMesh && this.#ring.isNews(index, frame.source, now)
+        ? [{ type: 'proven', neighbour: frame.source, interface: index }]
+        : [];
+    if (frame.kind === 'beacon')
+      return [...proven, ...this.#heard(key, entry.serial, index, frame.source, frame.beacon, at, now)];
+    if (frame.kind === 'answer') return [...proven, ...this.#answered(key, frame.probe, at)];
+    return [...proven, ...this.#answer(key, entry.key, index, frame.source, link.mac, frame.probe, at, now)];
   }
 
-  #heard(key: string, index: IfIndex, address: Mac, beacon: BeaconWord, at: Nanos, now: Nanos): Effect[] {
+  /** Of the mesh key there is one, whatever the frame calls it: what differs is refused by name. */
+  #entryFor({ version, epoch, meshId }: Omit<BeaconKey, 'mac'>): Entry<BeaconKey> | null {
+    if (version === VERSION) return this.#ring.mesh;
+    return (
+      this.#ring.accepted.find(({ key }) => key.version === version && key.epoch === epoch && key.meshId === meshId) ??
+      null
+    );
+  }
+
+  #heard(
+    key: string,
+    serial: number,
+    index: IfIndex,
+    address: Mac,
+    beacon: BeaconWord,
+    at: Nanos,
+    now: Nanos,
+  ): Effect[] {
     const [clock, slots] = [this.#clock!, this.#slots!];
     if (beacon.node === this.#self) return [];
     const { superframeNs } = this.#settings;
@@ -373,6 +414,7 @@ export class Beacon implements Machine {
     const isNewer =
       before === undefined ||
       before.node !== beacon.node ||
+      serial > before.serial ||
       beacon.epoch > before.epoch ||
       (beacon.epoch === before.epoch && beacon.seq > before.seq);
     if (!isNewer) return [refused('replay')];
@@ -383,7 +425,7 @@ export class Beacon implements Machine {
       this.#forget(key, now);
       return [metric('beacons_received_total', {})];
     }
-    const neighbour = this.#remember(key, index, address, beacon, at);
+    const neighbour = this.#remember(key, serial, index, address, beacon, at);
     const name = shortName(this.#self!);
     const mine = beacon.reports.find((report) => report.name === name);
     const left = mine === undefined ? undefined : this.#left.get(index)?.get(mine.seq);
@@ -414,10 +456,11 @@ export class Beacon implements Machine {
     return effects;
   }
 
-  #remember(key: string, index: IfIndex, address: Mac, beacon: BeaconWord, at: Nanos): Neighbour {
+  #remember(key: string, serial: number, index: IfIndex, address: Mac, beacon: BeaconWord, at: Nanos): Neighbour {
     const { node, epoch, seq, stride, slot } = beacon;
     const before = this.#neighbours.get(key);
-    if (before === undefined || before.node !== node || before.epoch !== epoch) {
+    const isFresh = before === undefined || before.node !== node || before.epoch !== epoch || seq <= before.seq;
+    if (isFresh) {
       const asked = { epoch: 0, counter: 0 };
       const arrivals = [{ seq, at }];
       const name = shortName(node);
@@ -428,6 +471,7 @@ export class Beacon implements Machine {
         name,
         epoch,
         seq,
+        serial: Math.max(serial, before?.node === node ? before.serial : 0),
         stride,
         slot,
         arrivals,
@@ -440,7 +484,7 @@ export class Beacon implements Machine {
       return fresh;
     }
     before.heard = ((before.heard << Math.min(16, seq - before.seq)) | 1) & 0xffff;
-    Object.assign(before, { seq, stride, slot });
+    Object.assign(before, { seq, stride, slot, serial: Math.max(serial, before.serial) });
     before.arrivals = [...before.arrivals.slice(-1), { seq, at }];
     return before;
   }
@@ -452,7 +496,16 @@ export class Beacon implements Machine {
     return this.#sign(key, at);
   }
 
-  #answer(key: string, index: IfIndex, to: Mac, from: Mac, probe: Probe, at: Nanos, now: Nanos): Effect[] {
+  #answer(
+    key: string,
+    sealing: BeaconKey,
+    index: IfIndex,
+    to: Mac,
+    from: Mac,
+    probe: Probe,
+    at: Nanos,
+    now: Nanos,
+  ): Effect[] {
     const second = Math.floor(now / SECOND);
     if (second !== this.#answers.second) this.#answers = { second, count: 0 };
     this.#answers.count += 1;
@@ -466,7 +519,7 @@ export class Beacon implements Machine {
       neighbour.asked = { epoch: probe.epoch, counter: probe.counter };
       effects.push(...this.#sign(key, at));
     }
-    const frame = toHex(encodeProbe(probe, true, to, from, this.#settings.ethertype, this.#key!));
+    const frame = toHex(encodeProbe(probe, true, to, from, this.#settings.ethertype, sealing));
     effects.push({ type: 'send', frames: [{ interface: index, frame }] });
     return effects;
   }
@@ -490,13 +543,14 @@ export class Beacon implements Machine {
     for (const key of ask) {
       const neighbour = this.#neighbours.get(key);
       const link = neighbour === undefined ? null : this.#ports.usable(neighbour.interface);
-      if (neighbour === undefined || link === null) continue;
+      const entry = neighbour === undefined ? null : this.#ring.towards(neighbour.interface, neighbour.address, now);
+      if (neighbour === undefined || link === null || entry === null) continue;
       this.#counter += 1;
       this.#questions.set(this.#counter, key);
       if (this.#questions.size > QUESTIONS) this.#questions.delete(this.#questions.keys().next().value!);
       const probe = { asker: this.#self!, epoch: this.#epoch!, counter: this.#counter };
       const { ethertype } = this.#settings;
-      const frame = encodeProbe(probe, false, neighbour.address, link.mac, ethertype, this.#key!);
+      const frame = encodeProbe(probe, false, neighbour.address, link.mac, ethertype, entry.key);
       frames.push({ interface: link.index, frame: toHex(frame) });
     }
     if (frames.length > 0) {

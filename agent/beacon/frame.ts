@@ -1,12 +1,12 @@
 /**
  * Beacons and probes on the air; WIRE.md in this folder draws the layout. Authenticated with a key derived from the mesh
- * key: HMAC-SHA-256 (RFC 2104) cut to 16 bytes, over the Ethernet source address and the whole payload.
+ * key (version 1) or from a key of the air that identities have agreed on (version 2): HMAC-SHA-256 (RFC 2104) cut to 16 bytes, over the Ethernet source address and the whole payload.
  */
 import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { AgentError } from '../core/errors.ts';
 import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
 import type { Nanos } from '../core/time.ts';
-import { MAGIC, type MacKey, macKey, VERSION } from '../heal/wire.ts';
+import { AIR_VERSION, MAGIC, type MacKey, macKey, VERSION } from '../heal/wire.ts';
 
 const ETHER = 14;
 const TAG = 16;
@@ -17,6 +17,8 @@ const KIND_BEACON = 32;
 const KIND_PROBE = 33;
 const KIND_ANSWER = 34;
 const FLAG_PARTIAL = 1;
+/** Version 1: its sender would have understood version 2. */
+const FLAG_AIR = 2;
 const BROADCAST: Mac = 'ff:ff:ff:ff:ff:ff';
 const NOBODY: Mac = '00:00:00:00:00:00';
 
@@ -89,15 +91,36 @@ export type Frame =
 
 export interface BeaconKey {
   readonly mac: MacKey;
-  /** Tells meshes apart before any cryptography. */
+  readonly version: MacKey['version'];
+  /** Tells meshes, and keys of the air, apart before any cryptography. */
   readonly meshId: number;
   readonly epoch: number;
+  /** The sender has keys of the air. */
+  readonly hasAir: boolean;
 }
 
 /** The beacon key of a mesh key (64 hex digits). */
-export function beaconKey(meshKey: string, epoch = 0): BeaconKey {
-  const derive = (label: string) => createHmac('sha256', Buffer.from(meshKey, 'hex')).update(label).digest();
-  return { mac: macKey(derive('x0tta6bl4 beacon v1')), meshId: derive('x0tta6bl4 mesh id v1').readUInt32BE(0), epoch };
+export function beaconKey(meshKey: string, epoch = 0, hasAir = false): BeaconKey {
+  return derived(Buffer.from(meshKey, 'hex'), VERSION, epoch, hasAir);
+}
+
+/** The beacon key of a key of the air. */
+export function airBeaconKey(secret: Uint8Array, epoch: number): BeaconKey {
+  return derived(secret, AIR_VERSION, epoch & 0xff, true);
+}
+
+function derived(secret: Uint8Array, version: MacKey['version'], epoch: number, hasAir: boolean): BeaconKey {
+  const derive = (label: string) => createHmac('sha256', secret).update(`x0tta6bl4 ${label} v${version}`).digest();
+  return { mac: macKey(derive('beacon')), version, meshId: derive('mesh id').readUInt32BE(0), epoch, hasAir };
+}
+
+/** What a frame says of the key that it is sealed with; null for what is too short, or of another version. */
+export function keyOf(frame: Uint8Array): Omit<BeaconKey, 'mac'> | null {
+  const version = frame[ETHER + 2];
+  if (frame.length < ETHER + COMMON || (version !== VERSION && version !== AIR_VERSION)) return null;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const hasAir = version === AIR_VERSION || (view.getUint16(ETHER + 6) & FLAG_AIR) !== 0;
+  return { version, meshId: view.getUint32(ETHER + 8), epoch: frame[ETHER + 5]!, hasAir };
 }
 
 /** A router in four bytes, for slot maps: FNV-1a over its address. Two of the same name within two hops share a fate. */
@@ -113,7 +136,7 @@ export function encodeBeacon(beacon: Beacon, source: Mac, ethertype: number, key
   const size = BEACON_HEAD + ENTRY * reports.length;
   const { frame, view } = begin(size, BROADCAST, source, ethertype, KIND_BEACON, key, beacon.node, beacon);
   const partial = beacon.partial || reports.length < beacon.reports.length;
-  view.setUint16(ETHER + 6, partial ? FLAG_PARTIAL : 0);
+  view.setUint16(ETHER + 6, (partial ? FLAG_PARTIAL : 0) | flagsOf(key));
   view.setUint32(ETHER + 26, beacon.superframe);
   frame[ETHER + 30] = beacon.slot;
   frame[ETHER + 31] = packed(beacon.stride, beacon.phase);
@@ -159,7 +182,7 @@ export function decodeFrame(frame: Uint8Array, key: BeaconKey): Frame {
   if (frame.length < ETHER + COMMON + TAG) throw bad('short', `${frame.length} bytes`);
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (view.getUint16(ETHER) !== MAGIC) throw bad('magic', `0x${view.getUint16(ETHER).toString(16)}`);
-  if (frame[ETHER + 2] !== VERSION) throw bad('version', String(frame[ETHER + 2]));
+  if (frame[ETHER + 2] !== key.version) throw bad('version', String(frame[ETHER + 2]));
   const kind = frame[ETHER + 3]!;
   if (kind < KIND_BEACON || kind > KIND_ANSWER) throw bad('kind', String(kind));
   if (view.getUint32(ETHER + 8) !== key.meshId) throw bad('mesh', 'it is of another mesh');
@@ -169,7 +192,7 @@ export function decodeFrame(frame: Uint8Array, key: BeaconKey): Frame {
   const end = ETHER + (kind === KIND_BEACON ? BEACON_HEAD + ENTRY * count : COMMON);
   if (frame.length < end + TAG) throw bad('short', `${frame.length} bytes for kind ${kind}`);
   if (!timingSafeEqual(tag(frame, end, key), frame.subarray(end, end + TAG))) {
-    throw bad('tag', 'it was not made with this mesh key');
+    throw bad('tag', 'it was not made with this key');
   }
   const source = macFromBytes(frame, 6);
   const node = macFromBytes(frame, ETHER + 12);
@@ -231,14 +254,19 @@ function begin(
   macToBytes(source, frame, 6);
   view.setUint16(12, ethertype);
   view.setUint16(ETHER, MAGIC);
-  frame[ETHER + 2] = VERSION;
+  frame[ETHER + 2] = key.version;
   frame[ETHER + 3] = kind;
   frame[ETHER + 5] = key.epoch;
+  view.setUint16(ETHER + 6, flagsOf(key));
   view.setUint32(ETHER + 8, key.meshId);
   macToBytes(node, frame, ETHER + 12);
   view.setUint32(ETHER + 18, id.epoch);
   view.setUint32(ETHER + 22, id.seq);
   return { frame, view };
+}
+
+function flagsOf({ version, hasAir }: BeaconKey): number {
+  return version === VERSION && hasAir ? FLAG_AIR : 0;
 }
 
 function seal(frame: Uint8Array, key: BeaconKey): Uint8Array {

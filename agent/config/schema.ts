@@ -536,6 +536,11 @@ export const SECTIONS = {
         'restart',
         'Addresses of neighbours whose batman-adv frames pass, all others being dropped; empty lets all pass.',
       ),
+      admission: bool(
+        false,
+        'restart',
+        'Whether batman-adv frames pass from members of the mesh only, where this router has an identity; all others are dropped.',
+      ),
       epsilon: int(
         100,
         [0, 1000],
@@ -690,6 +695,18 @@ export const SECTIONS = {
         [0, 2592000],
         'live',
         'The time that certificates are still believed after their end while no steward can be reached.',
+      ),
+      rotate: duration(
+        21600,
+        's',
+        [60, 604800],
+        'live',
+        'How long alarms and beacons are sealed with the same key of the air; a revocation changes it at once.',
+      ),
+      mixed: bool(
+        true,
+        'live',
+        'Whether routers without an identity are spoken with and believed under the mesh key too, until somebody is revoked.',
       ),
       allow: list(
         ['spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults'],

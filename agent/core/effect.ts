@@ -78,7 +78,16 @@ export type Effect =
   /** Something learned, kept across restarts; it comes back with 'started'. null forgets it. */
   | { readonly type: 'remember'; readonly kind: Memory['kind']; readonly key: string; readonly value: string | null }
   /** The newest alarm accepted from a sender, kept across restarts against replay. */
-  | { readonly type: 'remember-mark'; readonly sender: Mac; readonly epoch: number; readonly counter: number }
+  | {
+      readonly type: 'remember-mark';
+      readonly sender: Mac;
+      readonly epoch: number;
+      readonly counter: number;
+      /** The id of the key of the air; absent for the mesh key. */
+      readonly key?: string;
+    }
+  /** A frame that this neighbour sealed with a key of the air: it is a member. Said again every so often. */
+  | { readonly type: 'proven'; readonly neighbour: Mac; readonly interface: IfIndex }
   | {
       readonly type: 'metric';
       readonly name: string;

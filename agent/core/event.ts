@@ -81,6 +81,17 @@ export interface Mark {
   readonly counter: number;
 }
 
+/** A key that the identities of the mesh have agreed on for frames on the air. */
+export interface AirKey {
+  /** Names it among those of this router; says nothing of it. */
+  readonly id: string;
+  readonly epoch: number;
+  /** 64 hex digits. */
+  readonly key: string;
+  /** As in 'started', under this key. */
+  readonly marks: readonly Mark[];
+}
+
 /** Something learned that outlasts a restart; the value is its machine's own JSON. */
 export interface Memory {
   readonly kind: 'repair' | 'earned' | 'class-mode' | 'restarted' | 'trust';
@@ -133,6 +144,18 @@ export type WorldEvent =
       readonly settings: HealSettings;
       readonly marks?: readonly Mark[];
       readonly epoch?: number;
+    }
+  /**
+   * With which keys frames on the air are sealed from now on: all that are accepted, the best first; null on a router without
+   * an identity, where the mesh key alone counts. `sending`: the id of one of them, null for none. `mixed`: the mesh key counts
+   * beside them. `hello`: whether neighbours are told that this router is a member.
+   */
+  | {
+      readonly type: 'air-keys';
+      readonly keys: readonly AirKey[] | null;
+      readonly sending: string | null;
+      readonly mixed: boolean;
+      readonly hello: boolean;
     }
   /** An interface appeared or changed (RTM_NEWLINK). `cause` is 'resync' when read from a dump. */
   | { readonly type: 'link'; readonly link: Link; readonly cause: 'event' | 'resync' }

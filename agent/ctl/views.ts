@@ -108,8 +108,11 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
   );
 }
 
-export function linksText({ links }: Of<typeof shapes.links>, to: Screen): string {
-  if (links.length === 0) return 'No neighbour is heard on any hard interface.\n';
+export function linksText({ links, isolated = [] }: Of<typeof shapes.links>, to: Screen): string {
+  const dropped = isolated
+    .map(({ node, addresses }) => `Isolated: ${addresses.join(' ')} (${clean(node)}, revoked)\n`)
+    .join('');
+  if (links.length === 0) return `No neighbour is heard on any hard interface.\n${dropped}`;
   // Where no link is a radio's, nobody looks for what radios say; and there is not room for it everywhere.
   const hasRadio = links.some(({ radio }) => radio !== null);
   const isNarrow = to.columns < WITH_RADIO;
@@ -139,7 +142,8 @@ export function linksText({ links }: Of<typeof shapes.links>, to: Screen): strin
   const heard = links.flatMap(({ interface: via, neighbour, incoming }) =>
     incoming === null ? [] : [{ via, neighbour, ...incoming }],
   );
-  return heard.length === 0 ? text : `${text}\nWhat came in:\n${incomingText(heard, to)}`;
+  if (heard.length > 0) text += `\nWhat came in:\n${incomingText(heard, to)}`;
+  return dropped === '' ? text : `${text}\n${dropped}`;
 }
 
 type Incoming = NonNullable<Of<typeof shapes.links>['links'][number]['incoming']>;
@@ -465,6 +469,8 @@ function identityRows({
   stewards,
   clock,
   trouble,
+  air,
+  isolated,
   cryptography,
 }: IdentityStatus): string[] {
   const own = cryptography.filter(({ provider }) => provider === 'noble').map(({ algorithm }) => algorithm);
@@ -474,6 +480,12 @@ function identityRows({
     `${id ?? 'none yet'}: ${state}${isSteward ? ', steward' : ''}`,
     ...(trouble === '' ? [] : [trouble]),
     ...(notAfter === null ? [] : [`until ${localTime(notAfter)}; ${reached} of ${stewards.length} stewards reached`]),
+    ...(air.epoch === null
+      ? ['no key of the air yet']
+      : [
+          `key of the air ${air.epoch}, ${age(air.ageSeconds)} old, ${air.keys} accepted${air.mixed ? '; routers without an identity by the mesh key' : ''}`,
+        ]),
+    ...isolated.map(({ node, addresses }) => `isolated: ${node}, ${addresses.join(' ')}`),
     ...(clock === 'behind' ? ['the wall clock is behind what stewards have signed: theirs counts'] : []),
     `cryptography: ${by}`,
   ];

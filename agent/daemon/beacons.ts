@@ -26,11 +26,13 @@ interface Options {
   now(): Nanos;
   /** false: frames cannot be sent on time. */
   onTime(): boolean | null;
+  /** There is a key to seal with, the mesh key or one that identities have agreed on. */
+  canSpeak(): boolean;
   /** Where arrivals are stamped. */
   stamping(): Pick<Host, 'stampOf' | 'stamps'>;
 }
 
-export function beacons({ config: started, native, log, now, onTime, stamping }: Options): Beacons {
+export function beacons({ config: started, native, log, now, onTime, canSpeak, stamping }: Options): Beacons {
   let beacon: Beacon | null = null;
   let openBeat: typeof import('../host/beat.ts').openBeat | null = null;
   return {
@@ -47,7 +49,7 @@ export function beacons({ config: started, native, log, now, onTime, stamping }:
     shows: { beacon: () => beacon?.view(now()) ?? null, stamps: () => stamping().stamps },
     degraded(config) {
       const found: Degraded[] = [];
-      if (config.beacon.enabled && config.mesh.key === undefined)
+      if (config.beacon.enabled && config.mesh.key === undefined && !canSpeak())
         found.push({ part: 'beacons', level: 'none', why: 'mesh.key is not set' });
       if (onTime() === false)
         found.push({ part: 'beacons', level: 'none', why: 'frames cannot be sent on time: the log says why' });

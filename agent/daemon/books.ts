@@ -33,7 +33,7 @@ export function keep(book: Book, into: Into): void {
       into.state.remember(book.kind, book.key, book.value);
       break;
     case 'remember-mark':
-      into.state.rememberMark(book.sender, book.epoch, book.counter);
+      into.state.rememberMark(book.sender, book.epoch, book.counter, book.key);
       break;
   }
   into.flusher.settle();

@@ -32,7 +32,7 @@ export function degraded(
   now: {
     readonly state: State;
     readonly host: Host;
-    readonly around: { mesh: unknown; lastMesh: MeshInfo | null };
+    readonly around: { mesh: unknown; lastMesh: MeshInfo | null; canSpeak: boolean };
     readonly serving: Serving;
     readonly parts: readonly Part[];
     /** What is wrong with the configuration file, and what the kernel lacks. */
@@ -49,7 +49,8 @@ export function degraded(
     const why = `${config.state.directory} lies on a ${volatile}: lost at a reboot`;
     found.push({ part: 'state', level: 'memory', why });
   }
-  if (config.mesh.key === undefined) found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
+  if (config.mesh.key === undefined && !around.canSpeak)
+    found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   for (const part of parts) found.push(...(part.degraded?.(config) ?? []));
   if (kernel === null && !host.undoAlive())
     found.push({ part: 'undo', level: 'none', why: 'the undo helper does not run' });

@@ -11,7 +11,7 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Event, LinkFigures } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
-import { NEVER } from '../core/time.ts';
+import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
 import { type Discovery, openDiscovery } from '../host/peer/discovery.ts';
 import { type Address, Peers } from '../host/peer/peers.ts';
@@ -35,6 +35,8 @@ const SUSPICIOUS: ReadonlySet<Symptom['what']> = new Set([
 /** An interface that comes has its address a moment later: the kernel looks whether it is anybody else's first. */
 const SETTLES_MS = 2500;
 const LOOKS_MS = 10_000;
+/** Without a session for so long, or none yet, the mesh is looked for beside bat0 too. */
+const LONELY: Nanos = 60 * SECOND;
 const MOST_TICKETS = 16;
 const TICKET_MS = 60_000;
 const MOST_ANSWER = 1024 * 1024;
@@ -83,22 +85,33 @@ export function peering(options: PeeringOptions): Peering {
   }
 
   let discovery: Discovery | null = null;
-  /** Interface, its index and its link-local address, as they are listened on. */
+  /** Interfaces, their indexes and link-local addresses, as they are listened on. */
   let place = '';
   let name = config.mesh.interface;
+  /** When a session stood last; the mesh itself may not let this router in. */
+  let metAt = Number.NEGATIVE_INFINITY;
   const look = (): void => {
     name = interfaceOf(config.mesh.interface);
-    const local = networkInterfaces()[name]?.find(({ family, address }) => family === 'IPv6' && isLinkLocal(address));
-    const found = local === undefined ? '' : `${name} ${'scopeid' in local ? local.scopeid : 0} ${local.address}`;
+    if (peers.sessions().length > 0) metAt = now();
+    const isLonely = now() >= metAt + LONELY;
+    // Where only members' frames come in, who is none yet has no other way than the wire itself.
+    const wires = config.bpf.admission || isLonely ? (agent.room.monitor.tables?.hardInterfaces ?? []) : [];
+    const names = [...new Set([name, ...wires.map((hard) => hard.name)])];
+    const interfaces = networkInterfaces();
+    const local = names.flatMap((on) => {
+      const one = interfaces[on]?.find(({ family, address }) => family === 'IPv6' && isLinkLocal(address));
+      return one === undefined ? [] : [{ on, address: one.address, scope: 'scopeid' in one ? one.scopeid : 0 }];
+    });
+    const found = local.map(({ on, address, scope }) => `${on} ${scope} ${address}`).join();
     if (found === place) return;
     place = found;
     discovery?.close();
     discovery = null;
-    const own: Address[] = local === undefined ? [] : [{ address: `${local.address}%${name}`, port }];
+    const own: Address[] = local.map(({ on, address }) => ({ address: `${address}%${on}`, port }));
     peers.listen([...own, ...config.peer.listen.map((address) => ({ address, port }))]);
-    if (local === undefined || !config.peer.announce) return;
+    if (local.length === 0 || !config.peer.announce) return;
     discovery = openDiscovery({
-      interface: name,
+      interfaces: local.map(({ on }) => on),
       port,
       key,
       aead,
@@ -116,7 +129,7 @@ export function peering(options: PeeringOptions): Peering {
       },
       onAnnounced(said, address) {
         metrics.take('peer_announcements_total', {}, 1);
-        peers.announced(said, address);
+        peers.announced(said, address, !address.endsWith(`%${name}`));
       },
     });
   };

@@ -37,7 +37,7 @@ export function sourcesOf({ version, startedAt, degraded, recorder, ask, now, co
       known: room.knowledge.records(),
       budgets: [{ name: 'kicks', left: room.kick.left(now()), capacity: room.monitor.settings.kickBudget }],
       undoArmed: host.armed(),
-      authenticated: room.monitor.settings.key !== '',
+      authenticated: room.monitor.canSpeak,
     }),
     journal: state,
     outcome: (fault) => outcomes.of(fault),

@@ -13,6 +13,7 @@ import type { Attestor } from '../trust/attest.ts';
 import { Policy, type Power, readRule } from '../trust/policy.ts';
 import type { TrustEffect, TrustSettings } from '../trust/words.ts';
 import type { Agent, Part } from './part.ts';
+import { fingerprint, healSettings } from './settings.ts';
 
 /** Of what others decide how often it comes, one entry of the journal in so long. */
 const REFUSALS_EVERY = 60 * SECOND;
@@ -46,6 +47,7 @@ export function trust(started: Config, agent: Agent): Trust {
       const [{ openIdentity }, attestors] = await Promise.all([import('../host/identity.ts'), attestorsOf(config)]);
       const opened = await openIdentity({
         keyFile,
+        airFile: `${directory}/air.key`,
         create,
         settings: settingsOf(config),
         attestors,
@@ -158,6 +160,7 @@ export function trust(started: Config, agent: Agent): Trust {
       config = next;
       policy = policyOf(next);
       identity?.machine.settle(settingsOf(next));
+      identity?.feed({ type: 'clock', wallMs: Date.now() });
     },
     close: () => identity?.close(),
   };
@@ -167,8 +170,10 @@ function policyOf({ trust: { allow } }: Config): Policy {
   return new Policy(allow.map(readRule));
 }
 
-function settingsOf({ trust: { life, grace } }: Config): TrustSettings {
-  return { lifeMs: life / MS, graceMs: grace / MS };
+function settingsOf(config: Config): TrustSettings {
+  const { life, grace, rotate, mixed } = config.trust;
+  const meshKey = fingerprint(healSettings(config).key);
+  return { lifeMs: life / MS, graceMs: grace / MS, rotateNs: rotate, isMixed: mixed, meshKey };
 }
 
 async function attestorsOf({ trust: { ssh_allowed, x509_authority } }: Config): Promise<Attestor[]> {

@@ -14,6 +14,7 @@ export async function xdp(config: Config, { native, log, host }: Agent): Promise
       admitted: bpf.admitted,
       stamped: [...new Set([ETH_P_X0, beaconOf(config).ethertype])],
       generic: bpf.generic,
+      port: config.peer.port,
       epsilon: bpf.epsilon / 100,
     },
     feed: (event) => host.feed(event),

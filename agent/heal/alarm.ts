@@ -11,18 +11,25 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
 import { Budget } from './budget.ts';
+import { type Entry, Ring } from './ring.ts';
 import { Shortage } from './shortage.ts';
-import { fallen, originatorAddress, type Surroundings, ways } from './surroundings.ts';
+import { fallen, originatorAddress, type Surroundings, usable, ways } from './surroundings.ts';
 import {
   ANY,
+  airKey,
   decodeFrame,
   encodeAlarm,
   encodeEcho,
+  encodeHello,
+  FOR_MEMBERS,
   fromInterface,
   isBeacon,
+  keyOf,
   type MacKey,
   macKey,
   peekAlarm,
+  SHORTEST,
+  VERSION,
 } from './wire.ts';
 
 /** Senders remembered; who was silent longest is forgotten first. */
@@ -34,6 +41,9 @@ const MOST_ASKED = 4096;
 const ECHO_BUDGET = 60;
 /** Who among the neighbours runs the agent is worth knowing soon. */
 const FIRST_ECHO: Nanos = 1000 * MS;
+/** Neighbours that admit members only are told so often that this is one; and soon after there is a key or a link. */
+const HELLO: Nanos = 10_000 * MS;
+const FIRST_HELLO: Nanos = 50 * MS;
 /** All alarms taken in a minute, from whoever, as a multiple of what one sender may. */
 const ALL_SENDERS = 8;
 
@@ -50,16 +60,19 @@ interface Mark {
 /** A router short of time asks so many times less often. */
 const EASED = 4;
 /** Keys whose marks are remembered: one that comes back must find its old alarms still taken for old. */
-const KEYS = 4;
+const KEYS = 16;
 
 export class Alarm implements Machine {
   readonly name = 'alarm';
   readonly #around: Surroundings;
-  #key: MacKey | null = null;
+  readonly #ring = new Ring<MacKey>({
+    mesh: (key, hasAir) => macKey(fromHex(key), VERSION, hasAir ? FOR_MEMBERS : 0),
+    air: airKey,
+  });
   #counter = 0;
-  /** By key, as hex; the youngest last. */
+  /** By the id of the key, the youngest last. */
   readonly #marksOf = new Map<string, Map<Mac, Mark>>();
-  #marks = new Map<Mac, Mark>();
+  #nextHello: Nanos = NEVER;
   readonly #askers = new Map<string, Mark>();
   #all: Budget | null = null;
   /** Of our own alarms, where somebody else has used those below. */
@@ -83,10 +96,20 @@ export class Alarm implements Machine {
     switch (event.type) {
       case 'settings':
         this.#settle(event.settings, now);
-        this.#remember(event.marks ?? []);
+        this.#remember(event.settings.key, event.marks ?? []);
+        return [];
+      case 'air-keys':
+        this.#ring.take(event);
+        for (const { id, marks } of event.keys ?? []) this.#remember(id, marks);
+        this.#nextHello =
+          !event.hello || this.#ring.sending === null ? NEVER : Math.min(this.#nextHello, now + FIRST_HELLO);
+        return [];
+      case 'link':
+        // Whoever is behind it may not let us in yet.
+        if (this.#nextHello !== NEVER) this.#nextHello = Math.min(this.#nextHello, now + FIRST_HELLO);
         return [];
       case 'started':
-        this.#remember(event.marks);
+        this.#remember(this.#around.settings.key, event.marks);
         if (this.#around.settings.echoNs > 0) this.#nextEcho = now + FIRST_ECHO;
         return [];
       case 'raise-alarm':
@@ -99,40 +122,47 @@ export class Alarm implements Machine {
         this.#slower = event.on ? EASED : 1;
         return [];
       case 'tick':
-        return this.#echo(now);
+        return [...this.#hello(now), ...this.#echo(now)];
       default:
         return [];
     }
   }
 
   deadline(): Nanos {
-    return this.#key === null ? NEVER : this.#nextEcho;
+    return this.#ring.canSpeak ? Math.min(this.#nextEcho, this.#nextHello) : NEVER;
   }
 
   /** What the state still knows, of a sender that has not spoken since. */
-  #remember(marks: readonly StoredMark[]): void {
-    for (const { sender, epoch, counter } of marks) {
-      const known = this.#marks.get(sender);
+  #remember(id: string, stored: readonly StoredMark[]): void {
+    const marks = this.#marks(id);
+    for (const { sender, epoch, counter } of stored) {
+      const known = marks.get(sender);
       if (known === undefined || isNewer({ epoch, counter }, known))
-        renew(this.#marks, sender, { epoch, counter, budget: known?.budget ?? null });
+        renew(marks, sender, { epoch, counter, budget: known?.budget ?? null });
     }
   }
 
-  #settle(settings: HealSettings, now: Nanos): void {
-    this.#key = settings.key === '' ? null : macKey(fromHex(settings.key));
-    this.#marks = this.#marksOf.get(settings.key) ?? new Map();
-    this.#marksOf.delete(settings.key);
-    this.#marksOf.set(settings.key, this.#marks);
+  /** What was accepted under one key says nothing under another, or who had the old one could silence a sender for good. */
+  #marks(id: string): Map<Mac, Mark> {
+    const marks = this.#marksOf.get(id) ?? new Map<Mac, Mark>();
+    this.#marksOf.delete(id);
+    this.#marksOf.set(id, marks);
     if (this.#marksOf.size > KEYS) this.#marksOf.delete(this.#marksOf.keys().next().value!);
+    return marks;
+  }
+
+  #settle(settings: HealSettings, now: Nanos): void {
+    this.#ring.settle(settings.key);
     this.#nextEcho = settings.echoNs > 0 && this.#around.started ? now + settings.echoNs : this.#nextEcho;
     if (settings.echoNs === 0) this.#nextEcho = NEVER;
     if (this.#all !== null) this.#all.perMinute = settings.senderBudget * ALL_SENDERS;
-    for (const mark of this.#marks.values()) if (mark.budget !== null) mark.budget.perMinute = settings.senderBudget;
+    for (const marks of this.#marksOf.values())
+      for (const mark of marks.values()) if (mark.budget !== null) mark.budget.perMinute = settings.senderBudget;
   }
 
   #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[], now: Nanos): Effect[] {
     const sender = originatorAddress(this.#around);
-    if (this.#key === null || sender === null) return [];
+    if (!this.#ring.canSpeak || sender === null) return [];
     // More than others take from one sender is not sent; a silence, which strangers can feign, may use half of it.
     const { senderBudget } = this.#around.settings;
     this.#raised ??= new Budget(senderBudget);
@@ -142,7 +172,7 @@ export class Alarm implements Machine {
     this.#counter += 1;
     const alarm: AlarmWord = { ...word, sender, epoch: this.#epoch, counter: this.#counter };
     return [
-      this.#spread(alarm, avoid, [...ways(this.#around), ...fallen(this.#around)]),
+      this.#spread(alarm, avoid, now, [...ways(this.#around), ...fallen(this.#around)]),
       metric('alarms_sent_total', {}, 1),
     ];
   }
@@ -153,48 +183,77 @@ export class Alarm implements Machine {
     // Not from bat0 or a client's bridge: only from what is, or belongs, under the mesh.
     if (link.master !== this.#around.mesh?.index && !this.#around.members.has(link.name))
       return [refused('not-a-member')];
-    const key = this.#key;
-    if (key === null) return [refused('no-key')];
+    if (!this.#ring.canSpeak) return [refused('no-key')];
     const bytes = fromHex(hex);
     if (isBeacon(bytes)) return [];
+    const said = keyOf(bytes);
+    if (said === null) return [refused(bytes.length < SHORTEST ? 'short' : 'version')];
+    const entry = this.#entryFor(said);
+    if (entry === null) {
+      if (said.version !== VERSION) this.#ring.heardStrange(index, now);
+      return [refused(said.version === VERSION ? 'mesh-key' : 'key')];
+    }
     // A flood brings every alarm as often as there are ways here: copies are dropped before any cryptography.
     const claimed = peekAlarm(bytes);
-    const mark = claimed === null ? undefined : this.#marks.get(claimed.sender);
-    if (claimed !== null && mark !== undefined && !isNewer(claimed, mark)) {
-      return [refused(mark.counter === claimed.counter && mark.epoch === claimed.epoch ? 'seen' : 'replay')];
-    }
+    const old = claimed === null ? null : this.#old(claimed, entry);
+    if (old !== null) return [refused(old)];
     let frame: ReturnType<typeof decodeFrame>;
     try {
-      frame = decodeFrame(bytes, key);
+      frame = decodeFrame(bytes, entry.key);
     } catch (thrown) {
       return [refused(String(asAgentError(thrown).detail.field ?? 'malformed'))];
     }
-    return frame.kind === 'alarm'
-      ? this.#alarm(frame.alarm, index, now)
-      : this.#answer(frame.echo, frame.source, index, at, now);
+    if (!entry.isMesh) this.#ring.heard(index, frame.source, 'air', now);
+    else if (said.name !== FOR_MEMBERS) this.#ring.heard(index, frame.source, 'mesh', now);
+    if (frame.kind === 'alarm') return this.#alarm(frame.alarm, entry, index, now);
+    // The address is in the tag, so whoever has it is a member.
+    const proven: Effect[] =
+      !entry.isMesh && this.#ring.isNews(index, frame.source, now)
+        ? [{ type: 'proven', neighbour: frame.source, interface: index }]
+        : [];
+    if (frame.kind === 'hello') return proven;
+    return [...proven, ...this.#answer(frame.echo, entry, frame.source, index, at, now)];
   }
 
-  #alarm(alarm: AlarmWord, index: IfIndex, now: Nanos): Effect[] {
+  #entryFor({ version, name }: Pick<MacKey, 'version' | 'name'>): Entry<MacKey> | null {
+    if (version === VERSION) return this.#ring.mesh;
+    return this.#ring.accepted.find(({ key }) => key.version === version && key.name === name) ?? null;
+  }
+
+  /** Why an alarm is not new: under its own key, or since its copy came under another one while that counts as well. */
+  #old({ sender, epoch, counter }: { sender: Mac; epoch: number; counter: number }, of: Entry<MacKey>): string | null {
+    for (const { id } of this.#ring.accepted) {
+      const mark = this.#marksOf.get(id)?.get(sender);
+      if (mark === undefined) continue;
+      if (id !== of.id && (mark.epoch !== epoch || counter > mark.counter)) continue;
+      if (isNewer({ epoch, counter }, mark)) continue;
+      return mark.counter === counter && mark.epoch === epoch ? 'seen' : 'replay';
+    }
+    return null;
+  }
+
+  #alarm(alarm: AlarmWord, entry: Entry<MacKey>, index: IfIndex, now: Nanos): Effect[] {
     const { settings } = this.#around;
     if (alarm.epoch > LAST_EPOCH) return [refused('epoch')];
     if (alarm.sender === originatorAddress(this.#around)) return this.#overtake(alarm, now);
-    const mark = this.#marks.get(alarm.sender);
-    const budget = mark?.budget ?? new Budget(settings.senderBudget);
+    const marks = this.#marks(entry.id);
+    const budget = this.#budgetOf(alarm.sender) ?? new Budget(settings.senderBudget);
     // Its copies are old from here on, whether it is taken or not.
-    renew(this.#marks, alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
+    renew(marks, alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
     this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS);
     const remember: Effect = {
       type: 'remember-mark',
       sender: alarm.sender,
       epoch: alarm.epoch,
       counter: alarm.counter,
+      ...(!entry.isMesh && { key: entry.id }),
     };
     if (!budget.take(now)) return [remember, refused('sender-budget')];
     if (!this.#all.take(now)) return [remember, refused('budget')];
 
     const hops = Math.min(alarm.hops, settings.alarmHops);
     const effects: Effect[] = [];
-    if (hops > 1) effects.push(this.#spread({ ...alarm, hops: hops - 1 }, [index]));
+    if (hops > 1) effects.push(this.#spread({ ...alarm, hops: hops - 1 }, [index], now));
     effects.push(
       { type: 'emit', event: { type: 'alarm', alarm, interface: index } },
       remember,
@@ -222,12 +281,29 @@ export class Alarm implements Machine {
     return Math.max(this.#around.epoch, this.#above);
   }
 
+  /** What a sender may still say does not begin anew with another key. */
+  #budgetOf(sender: Mac): Budget | null {
+    for (const { id } of this.#ring.accepted) {
+      const budget = this.#marksOf.get(id)?.get(sender)?.budget ?? null;
+      if (budget !== null) return budget;
+    }
+    return null;
+  }
+
   /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
-  #spread(alarm: AlarmWord, avoid: readonly IfIndex[], by = ways(this.#around)): Effect {
-    const signed = encodeAlarm(alarm, ANY, this.#key!);
-    const frames = by
-      .filter((link) => !avoid.includes(link.index) || this.#isShared(link.index))
-      .map((link) => ({ interface: link.index, frame: toHex(fromInterface(signed, link.mac)) }));
+  #spread(alarm: AlarmWord, avoid: readonly IfIndex[], now: Nanos, by = ways(this.#around)): Effect {
+    const signed = new Map<Entry<MacKey>, Uint8Array>();
+    const under = (entry: Entry<MacKey>): Uint8Array => {
+      const frame = signed.get(entry) ?? encodeAlarm(alarm, ANY, entry.key);
+      signed.set(entry, frame);
+      return frame;
+    };
+    const links = by.filter((link) => !avoid.includes(link.index) || this.#isShared(link.index));
+    const frames = links.flatMap((link) =>
+      this.#ring
+        .towardsAll(link.index, now)
+        .map((entry) => ({ interface: link.index, frame: toHex(fromInterface(under(entry), link.mac)) })),
+    );
     return { type: 'send', frames };
   }
 
@@ -240,6 +316,7 @@ export class Alarm implements Machine {
 
   #answer(
     echo: { reply: boolean; asker: Mac; epoch: number; counter: number },
+    entry: Entry<MacKey>,
     source: Mac,
     index: IfIndex,
     at: Nanos,
@@ -265,12 +342,12 @@ export class Alarm implements Machine {
     renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, budget });
     const link = this.#around.links.get(index)!;
     if (!budget.take(now)) return [refused('echo-budget')];
-    const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, this.#key!));
+    const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, entry.key));
     return [{ type: 'send', frames: [{ interface: index, frame }] }];
   }
 
   #echo(now: Nanos): Effect[] {
-    if (now < this.#nextEcho || this.#key === null) return [];
+    if (now < this.#nextEcho || !this.#ring.canSpeak) return [];
     const effects: Effect[] = [];
     for (const [counter, asked] of this.#asked) {
       if (now - asked.at < ECHO_TIMEOUT) continue;
@@ -287,18 +364,34 @@ export class Alarm implements Machine {
     return [...effects, ...this.#ask(this.#around.tables?.neighbours ?? [], true, now)];
   }
 
+  /** A neighbour that lets in members only has to hear of this one before batman-adv can. */
+  #hello(now: Nanos): Effect[] {
+    const sender = originatorAddress(this.#around);
+    const entry = this.#ring.sending;
+    if (now < this.#nextHello) return [];
+    this.#nextHello = now + HELLO;
+    if (entry === null || sender === null || !this.#around.started || this.#around.settings.mode === 'off') return [];
+    const frames = usable(this.#around).map((link) => {
+      this.#counter += 1;
+      const id = { sender, epoch: this.#around.epoch, counter: this.#counter };
+      return { interface: link.index, frame: toHex(encodeHello(id, link.mac, entry.key)) };
+    });
+    return frames.length === 0 ? [] : [{ type: 'send', frames }];
+  }
+
   #ask(whom: readonly { neighbour: Mac; interface: IfIndex }[], usual: boolean, now: Nanos): Effect[] {
     const asker = originatorAddress(this.#around);
-    if (this.#key === null || asker === null || this.#around.settings.mode === 'off') return [];
+    if (!this.#ring.canSpeak || asker === null || this.#around.settings.mode === 'off') return [];
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const { neighbour, interface: index } of whom) {
       const link = this.#around.links.get(index);
-      if (link === undefined || !link.carrier) continue;
+      const entry = this.#ring.towards(index, neighbour, now);
+      if (link === undefined || !link.carrier || entry === null) continue;
       this.#counter += 1;
       this.#asked.set(this.#counter, { neighbour, interface: index, at: now, usual });
       if (this.#asked.size > MOST_ASKED) this.#asked.delete(this.#asked.keys().next().value!);
       const echo = { reply: false, asker, epoch: this.#around.epoch, counter: this.#counter };
-      frames.push({ interface: index, frame: toHex(encodeEcho(echo, neighbour, link.mac, this.#key)) });
+      frames.push({ interface: index, frame: toHex(encodeEcho(echo, neighbour, link.mac, entry.key)) });
     }
     return frames.length === 0 ? [] : [{ type: 'send', frames }];
   }

@@ -28,6 +28,7 @@ export class Monitor implements Machine, Surroundings {
   node = '';
   epoch = 0;
   settings: HealSettings = NO_SETTINGS;
+  #air: Extract<Event, { type: 'air-keys' }> | null = null;
   readonly links = new Map<IfIndex, Link>();
   mesh: Link | null = null;
   readonly members = new Set<string>();
@@ -57,6 +58,9 @@ export class Monitor implements Machine, Surroundings {
       case 'settings':
         this.epoch = event.epoch ?? this.epoch;
         return this.#settle(event.settings, now);
+      case 'air-keys':
+        this.#air = event;
+        return [];
       case 'started':
         this.node = event.node;
         this.epoch = event.epoch;
@@ -318,9 +322,15 @@ export class Monitor implements Machine, Surroundings {
     return [...said, ...this.#ask(now)];
   }
 
+  /** There is a key under which routers believe each other. */
+  get canSpeak(): boolean {
+    const { keys = null, sending = null, mixed = true } = this.#air ?? {};
+    return (keys !== null && sending !== null) || ((keys === null || mixed) && this.settings.key !== '');
+  }
+
   /** Whoever has no key, or is short of time, cannot tell an answer that is late from none. */
   #mayAsk(now: Nanos): boolean {
-    return this.settings.key !== '' && this.settings.mode !== 'off' && !this.#shortage.isOn(now);
+    return this.canSpeak && this.settings.mode !== 'off' && !this.#shortage.isOn(now);
   }
 
   /** Those in doubt whose turn it is; when one has left all questions unanswered the tables have the last word. */

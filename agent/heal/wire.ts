@@ -1,9 +1,10 @@
 /**
  * Word of a fault on the air: frames of our own over the hard interfaces, beside bat0, never through it.
- * WIRE.md in this folder draws the layout. Authenticated with the mesh key: HMAC-SHA-256 (RFC 2104) cut to 16 bytes,
- * over the whole payload with the hop count set to zero (it is the one field that relays change).
+ * WIRE.md in this folder draws the layout. Authenticated with the mesh key (version 1) or a key of the air that identities have
+ * agreed on (version 2): HMAC-SHA-256 (RFC 2104) cut to 16 bytes, over the whole payload with the hop count set to zero (it is
+ * the one field that relays change).
  */
-import { hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { AgentError } from '../core/errors.ts';
 import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
 import type { Alarm } from '../core/words.ts';
@@ -12,14 +13,21 @@ import type { Alarm } from '../core/words.ts';
 export const ETH_P_X0 = 0x88b5;
 const ETHER = 14;
 export const MAGIC = 0x7830; // 'x0'
+/** Sealed with the mesh key; and with a key of the air. */
 export const VERSION = 1;
+export const AIR_VERSION = 2;
 const TAG = 16;
 const ALARM_HEAD = 14 + 8 + 12 + 1;
 const ECHO_BODY = 14 + 8;
 
+/** Shorter ones bear nothing to find a key by. */
+export const SHORTEST = ETHER + 8;
+
 const KINDS = { 'link-down': 1, 'neighbour-lost': 2, 'interface-gone': 3, kick: 4 } as const;
 const ECHO_REQUEST = 16;
 const ECHO_REPLY = 17;
+/** Only under a key of the air: this address is a member's. */
+const HELLO = 18;
 const KIND_NAMES = new Map<number, Alarm['kind']>(
   Object.entries(KINDS).map(([name, value]) => [value, name as Alarm['kind']]),
 );
@@ -32,9 +40,11 @@ export interface Echo {
   readonly counter: number;
 }
 
-export type Frame =
-  | { readonly kind: 'alarm'; readonly alarm: Alarm; readonly source: Mac }
-  | { readonly kind: 'echo'; readonly echo: Echo; readonly source: Mac };
+export type Frame = (
+  | { readonly kind: 'alarm'; readonly alarm: Alarm }
+  | { readonly kind: 'echo'; readonly echo: Echo }
+  | { readonly kind: 'hello' }
+) & { readonly source: Mac };
 
 /** Originators that one alarm can name: 255 * 6 bytes would not fit an Ethernet frame beside the rest, 200 do. */
 export const MOST_AFFECTED = 200;
@@ -46,14 +56,34 @@ const BROADCAST: Mac = 'ff:ff:ff:ff:ff:ff';
 export interface MacKey {
   readonly inner: Uint8Array;
   readonly outer: Uint8Array;
+  readonly version: typeof VERSION | typeof AIR_VERSION;
+  /** What stands in the frame to find the key by, 24 bits. Version 1: 0, or FOR_MEMBERS where the sender has keys of the air. */
+  readonly name: number;
 }
+
+/** In a frame of version 1: its sender would have understood version 2. */
+export const FOR_MEMBERS = 0x01_0000;
 
 const BLOCK = 64;
 
 /** `key`: at most one block of SHA-256, 64 bytes; ours have 32. */
-export function macKey(key: Uint8Array): MacKey {
+export function macKey(key: Uint8Array, version: MacKey['version'] = VERSION, name = 0): MacKey {
   const pad = (byte: number) => Uint8Array.from({ length: BLOCK }, (_, i) => (key[i] ?? 0) ^ byte);
-  return { inner: pad(0x36), outer: pad(0x5c) };
+  return { inner: pad(0x36), outer: pad(0x5c), version, name };
+}
+
+/** The alarm key of a key of the air: its epoch's low byte and 16 bits of the key are its name. */
+export function airKey(secret: Uint8Array, epoch: number): MacKey {
+  const derive = (label: string) => createHmac('sha256', secret).update(label).digest();
+  const name = ((epoch & 0xff) << 16) | derive('x0tta6bl4 alarm key name v2').readUInt16BE(0);
+  return macKey(derive('x0tta6bl4 alarm v2'), AIR_VERSION, name);
+}
+
+/** Version and name of the key that a frame of ours is sealed with, as it says; null for what is too short. */
+export function keyOf(frame: Uint8Array): Pick<MacKey, 'version' | 'name'> | null {
+  const version = frame[ETHER + 2];
+  if (frame.length < SHORTEST || (version !== VERSION && version !== AIR_VERSION)) return null;
+  return { version, name: (frame[ETHER + 5]! << 16) | (frame[ETHER + 6]! << 8) | frame[ETHER + 7]! };
 }
 
 /** The same frame from another of this router's interfaces: the tag does not cover the Ethernet addresses. */
@@ -67,7 +97,7 @@ export function fromInterface(frame: Uint8Array, source: Mac): Uint8Array {
 export function encodeAlarm(alarm: Alarm, source: Mac, key: MacKey): Uint8Array {
   // More than fit: these at least. The rest finds its way as batman-adv does by itself.
   const affected = alarm.affected.slice(0, MOST_AFFECTED);
-  const frame = begin(ALARM_HEAD + 6 * affected.length, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm);
+  const frame = begin(ALARM_HEAD + 6 * affected.length, BROADCAST, source, KINDS[alarm.kind], alarm.hops, alarm, key);
   macToBytes(alarm.near, frame, ETHER + 22);
   macToBytes(alarm.far, frame, ETHER + 28);
   frame[ETHER + 34] = affected.length;
@@ -78,7 +108,16 @@ export function encodeAlarm(alarm: Alarm, source: Mac, key: MacKey): Uint8Array 
 /** An echo, request or reply, to one neighbour's hard interface. */
 export function encodeEcho(echo: Echo, to: Mac, source: Mac, key: MacKey): Uint8Array {
   const kind = echo.reply ? ECHO_REPLY : ECHO_REQUEST;
-  return seal(begin(ECHO_BODY, to, source, kind, 0, { ...echo, sender: echo.asker }), key);
+  return seal(begin(ECHO_BODY, to, source, kind, 0, { ...echo, sender: echo.asker }, key), key);
+}
+
+/** Says to everybody in reach that this address is a member's. */
+export function encodeHello(
+  id: { readonly sender: Mac; readonly epoch: number; readonly counter: number },
+  source: Mac,
+  key: MacKey,
+): Uint8Array {
+  return seal(begin(ECHO_BODY, BROADCAST, source, HELLO, 0, id, key), key);
 }
 
 /**
@@ -88,7 +127,7 @@ export function encodeEcho(echo: Echo, to: Mac, source: Mac, key: MacKey): Uint8
 export function peekAlarm(frame: Uint8Array): { sender: Mac; epoch: number; counter: number } | null {
   if (frame.length < ETHER + ALARM_HEAD + TAG || !KIND_NAMES.has(frame[ETHER + 3]!)) return null;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  if (view.getUint16(ETHER) !== MAGIC || frame[ETHER + 2] !== VERSION) return null;
+  if (view.getUint16(ETHER) !== MAGIC || keyOf(frame) === null) return null;
   return {
     sender: macFromBytes(frame, ETHER + 8),
     epoch: view.getUint32(ETHER + 14),
@@ -107,22 +146,25 @@ export function decodeFrame(frame: Uint8Array, key: MacKey): Frame {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (view.getUint16(12) !== ETH_P_X0) throw bad('ethertype', `0x${view.getUint16(12).toString(16)}`);
   if (view.getUint16(ETHER) !== MAGIC) throw bad('magic', `0x${view.getUint16(ETHER).toString(16)}`);
-  if (frame[ETHER + 2] !== VERSION) throw bad('version', String(frame[ETHER + 2]));
+  const of = keyOf(frame);
+  if (of?.version !== key.version) throw bad('version', String(frame[ETHER + 2]));
+  if (of.version === AIR_VERSION && of.name !== key.name) throw bad('key', 'it was not made with this key of the air');
   const kind = frame[ETHER + 3]!;
   const alarmKind = KIND_NAMES.get(kind);
-  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY;
+  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY || (kind === HELLO && of.version === AIR_VERSION);
   if (alarmKind === undefined && !isEcho) throw bad('kind', String(kind));
   const count = isEcho ? 0 : (frame[ETHER + ALARM_HEAD - 1] ?? 0);
   const end = ETHER + (isEcho ? ECHO_BODY : ALARM_HEAD + 6 * count);
   if (count > MOST_AFFECTED) throw bad('affected', `${count} originators`);
   if (frame.length < end + TAG) throw bad('short', `${frame.length} bytes for kind ${kind}`);
   if (!timingSafeEqual(tag(frame.subarray(0, end), key), frame.subarray(end, end + TAG))) {
-    throw bad('tag', 'it was not made with this mesh key');
+    throw bad('tag', 'it was not made with this key');
   }
   const source = macFromBytes(frame, 6);
   const sender = macFromBytes(frame, ETHER + 8);
   const epoch = view.getUint32(ETHER + 14);
   const counter = view.getUint32(ETHER + 18);
+  if (kind === HELLO) return { kind: 'hello', source };
   if (alarmKind === undefined) {
     return { kind: 'echo', echo: { reply: kind === ECHO_REPLY, asker: sender, epoch, counter }, source };
   }
@@ -143,6 +185,7 @@ function begin(
   kind: number,
   hops: number,
   id: { sender: Mac; epoch: number; counter: number },
+  key: MacKey,
 ): Uint8Array {
   const frame = new Uint8Array(ETHER + body + TAG);
   const view = new DataView(frame.buffer);
@@ -150,9 +193,11 @@ function begin(
   macToBytes(source, frame, 6);
   view.setUint16(12, ETH_P_X0);
   view.setUint16(ETHER, MAGIC);
-  frame[ETHER + 2] = VERSION;
+  frame[ETHER + 2] = key.version;
   frame[ETHER + 3] = kind;
   frame[ETHER + 4] = hops;
+  frame[ETHER + 5] = key.name >> 16;
+  view.setUint16(ETHER + 6, key.name & 0xffff);
   macToBytes(id.sender, frame, ETHER + 8);
   view.setUint32(ETHER + 14, id.epoch);
   view.setUint32(ETHER + 18, id.counter);
@@ -167,7 +212,8 @@ function seal(frame: Uint8Array, key: MacKey): Uint8Array {
 /** Of a frame without its tag. An echo is between two interfaces: who relays it must not pass for one of them. */
 function tag(frame: Uint8Array, key: MacKey): Buffer {
   const kind = frame[ETHER + 3];
-  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY;
+  // A hello as well: it is of one address.
+  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY || kind === HELLO;
   const signed = Buffer.concat([key.inner, frame.subarray(ETHER), frame.subarray(0, isEcho ? 12 : 0)]);
   signed[BLOCK + 4] = 0; // the hop count
   return hash('sha256', Buffer.concat([key.outer, hash('sha256', signed, 'buffer')]), 'buffer').subarray(0, TAG);

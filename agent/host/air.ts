@@ -9,7 +9,7 @@ import type { IfIndex } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import type { Nanos } from '../core/time.ts';
 import { ETH_P_BATMAN, IV_OGM } from '../heal/ogm.ts';
-import { ETH_P_X0, MAGIC, VERSION } from '../heal/wire.ts';
+import { AIR_VERSION, ETH_P_X0, MAGIC, VERSION } from '../heal/wire.ts';
 import {
   type BpfInstruction,
   ETH_P_ALL,
@@ -59,11 +59,12 @@ const OWN_OGMS: readonly BpfInstruction[] = [
 /** Incoming frames that begin as ours do: what is not so much as meant for us costs nothing but this. */
 export const OUR_FRAMES: readonly BpfInstruction[] = [
   [LDB, 0, 0, PKTTYPE],
-  [JEQ, 5, 0, PACKET_OUTGOING],
+  [JEQ, 6, 0, PACKET_OUTGOING],
   [LDH, 0, 0, 14],
-  [JEQ, 0, 3, MAGIC],
+  [JEQ, 0, 4, MAGIC],
   [LDB, 0, 0, 16],
-  [JEQ, 0, 1, VERSION],
+  [JEQ, 1, 0, VERSION],
+  [JEQ, 0, 1, AIR_VERSION],
   [RET, 0, 0, 0xffff],
   [RET, 0, 0, 0],
 ];

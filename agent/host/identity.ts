@@ -11,7 +11,8 @@ import { newSecrets } from '../trust/keys.ts';
 import { Membership } from '../trust/membership.ts';
 import { standardSuite } from '../trust/suite.ts';
 import type { Credential, Peer, Refused, Tools } from '../trust/svid.ts';
-import type { Kept, TrustEffect, TrustEvent, TrustSettings } from '../trust/words.ts';
+import type { AirState, GateState, Kept, TrustEffect, TrustEvent, TrustSettings } from '../trust/words.ts';
+import { readAirFile, writeAirFile } from './air-file.ts';
 import { createKeyFile, readKeyFile } from './key-file.ts';
 import { type Provider, provider } from './openssl.ts';
 import { p256 } from './p256.ts';
@@ -34,6 +35,8 @@ export interface TrustTransport {
 export interface IdentityOptions {
   /** Where the key file lies, and whether one is made where there is none. */
   readonly keyFile: string;
+  /** Where the keys of the air are kept. */
+  readonly airFile: string;
   readonly create: boolean;
   readonly settings: TrustSettings;
   readonly attestors: readonly Attestor[];
@@ -47,6 +50,12 @@ export interface IdentityOptions {
 
 export function keyFileIn(directory: string): string {
   return join(directory, 'identity.key');
+}
+
+/** Who hears which keys frames on the air are sealed with, and whose frames are let in. */
+export interface AirListener {
+  air(state: AirState | null): void;
+  gate(state: GateState): void;
 }
 
 /** The tools of this Node, and which provider has what of them. */
@@ -83,6 +92,9 @@ export class Identity {
   #transport: TrustTransport | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
+  #air: AirState | null = null;
+  #gate: GateState = { admitted: [], isolated: [] };
+  #listener: AirListener | null = null;
   #vouched: ((effect: TrustEffect & { type: 'vouched' }) => void) | null = null;
 
   constructor(options: IdentityOptions, inUse: Provider['inUse'], tools: Tools, machine: Membership) {
@@ -90,7 +102,8 @@ export class Identity {
     this.inUse = inUse;
     this.tools = tools;
     this.machine = machine;
-    this.feed({ type: 'started', wallMs: options.wall(), kept: options.kept });
+    const air = readAirFile(options.airFile);
+    this.feed({ type: 'started', wallMs: options.wall(), kept: options.kept, air });
   }
 
   /** null while this router has no identity. */
@@ -110,6 +123,13 @@ export class Identity {
   /** Who hears what stewards answer about programs. */
   onVouched(told: (effect: TrustEffect & { type: 'vouched' }) => void): void {
     this.#vouched = told;
+  }
+
+  /** Is told at once how things stand, and of each change. */
+  onAir(listener: AirListener): void {
+    this.#listener = listener;
+    listener.air(this.#air);
+    listener.gate(this.#gate);
   }
 
   feed(event: TrustEvent): void {
@@ -150,6 +170,17 @@ export class Identity {
       case 'credential':
         this.#credential = effect.credential;
         transport?.credential(effect.credential);
+        return;
+      case 'air':
+        this.#air = effect.state;
+        this.#listener?.air(effect.state);
+        return;
+      case 'keep-air':
+        writeAirFile(this.#options.airFile, effect.keys);
+        return;
+      case 'gate':
+        this.#gate = effect.state;
+        this.#listener?.gate(effect.state);
         return;
       case 'keep':
         this.#options.keep(effect.key, effect.value, effect.isUrgent);

@@ -140,10 +140,15 @@ export class State {
     return this.#marks.list();
   }
 
+  /** Of a key of the air, by its id. */
+  marksUnder(key: string): Mark[] {
+    return this.#marks.list(`air ${key}`);
+  }
+
   /** Older than what is known changes nothing. */
-  rememberMark(sender: Mac, epoch: number, counter: number): void {
+  rememberMark(sender: Mac, epoch: number, counter: number, key?: string): void {
     // Others decide how often this comes: their word must not decide how often our flash is written.
-    if (this.#marks.remember(sender, epoch, counter)) this.#want(false);
+    if (this.#marks.remember(sender, epoch, counter, key === undefined ? undefined : `air ${key}`)) this.#want(false);
   }
 
   /** What the machines have learned. */

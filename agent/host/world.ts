@@ -9,7 +9,7 @@ import type { Effect } from '../core/effect.ts';
 import { type AgentError, asAgentError } from '../core/errors.ts';
 import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
-import type { IfIndex } from '../core/ids.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
 import type { HardInterface, Link } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { World } from '../core/machine.ts';
@@ -45,6 +45,8 @@ export interface HostOptions {
   /** Where the state lies; null for nowhere. */
   readonly directory: string | null;
   onBook(book: Book): void;
+  /** An address that is a member's. */
+  onProven?(neighbour: Mac): void;
   /** A machine wants the agent to begin anew. */
   onRestart(why: string): void;
   /** Plays a plan in the twin and feeds 'rehearsed'. Without it nobody knows. */
@@ -86,6 +88,7 @@ export class Host implements World {
   #xdp: Xdp | null = null;
   /** What it was asked to watch for, which may be before it is there. */
   readonly #deadlines = new Map<string, Extract<Effect, { type: 'deadline' }>>();
+  #gate: { readonly admitted: readonly Mac[] | null; readonly isolated: readonly Mac[] } | null = null;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -99,6 +102,13 @@ export class Host implements World {
   set xdp(xdp: Xdp) {
     this.#xdp = xdp;
     for (const effect of this.#deadlines.values()) this.#watchFor(effect);
+    if (this.#gate !== null) xdp.gate(this.#gate.admitted, this.#gate.isolated);
+  }
+
+  /** Whose batman-adv frames alone come in (null: everybody's), and whose frames do not. */
+  gate(admitted: readonly Mac[] | null, isolated: readonly Mac[]): void {
+    this.#gate = { admitted, isolated };
+    this.#xdp?.gate(admitted, isolated);
   }
 
   /** Whose world this is, in which boot epoch, and what it follows at first. Comes before everything else. */
@@ -227,6 +237,9 @@ export class Host implements World {
         if (effect.silenceNs === null) this.#deadlines.delete(`${effect.interface} ${effect.neighbour}`);
         else this.#deadlines.set(`${effect.interface} ${effect.neighbour}`, effect);
         this.#watchFor(effect);
+        return;
+      case 'proven':
+        this.#options.onProven?.(effect.neighbour);
         return;
       case 'poll':
         this.#poll();

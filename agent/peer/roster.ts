@@ -17,6 +17,8 @@ export const MOST_SESSIONS = 128;
 const FEW = 8;
 const FIRST_RETRY: Nanos = 1 * SECOND;
 const LAST_RETRY: Nanos = 60 * SECOND;
+/** What is only of use where the mesh itself does not carry is left so long. */
+const LAST_WAY: Nanos = 6 * SECOND;
 /** The one who sorts second leaves the first so long. */
 const LEAVES_IT: Nanos = 3 * SECOND;
 /** What has not been announced for so long is no longer there. */
@@ -38,6 +40,8 @@ export interface Target {
 
 interface Known extends Target {
   readonly configured: boolean;
+  /** On a hard interface: it ends with the link, where one over the mesh finds another way. */
+  readonly isLast: boolean;
   originator: Mac | '';
   seen: Nanos;
   nextTry: Nanos;
@@ -95,9 +99,10 @@ export class Roster {
     return false;
   }
 
-  /** All of them; those that the configuration names first. */
+  /** All of them; those that the configuration names first, and those beside the mesh last. */
   places(): readonly Target[] {
-    return [...this.#targets.values()].sort((a, b) => Number(b.configured) - Number(a.configured));
+    const rank = ({ configured, isLast }: Known) => (configured ? 0 : isLast ? 2 : 1);
+    return [...this.#targets.values()].sort((a, b) => rank(a) - rank(b));
   }
 
   /** The addresses that the configuration names; those that it no longer names go. */
@@ -111,7 +116,7 @@ export class Roster {
   }
 
   /** A router says where it is; its name is '' where announcements can be read by anybody. */
-  announced({ id, port, originator }: Announcement, address: string, now: Nanos): void {
+  announced({ id, port, originator }: Announcement, address: string, now: Nanos, isLast = false): void {
     if (id !== '' && id === this.#self()) return;
     const at = { address, port };
     const known = this.#targets.get(keyOf(at));
@@ -122,8 +127,9 @@ export class Roster {
     }
     if (this.#targets.size >= MOST_TARGETS && !this.#forgetOne()) return;
     const first = this.#self() < id;
-    const nextTry = now + (first ? 0.5 * SECOND * this.#random() : LEAVES_IT + SECOND * this.#random());
-    this.#targets.set(keyOf(at), { ...this.#fresh(at, now), id: id || null, originator, nextTry });
+    const wait = isLast ? LAST_WAY : 0;
+    const nextTry = now + wait + (first ? 0.5 * SECOND * this.#random() : LEAVES_IT + SECOND * this.#random());
+    this.#targets.set(keyOf(at), { ...this.#fresh(at, now), id: id || null, originator, nextTry, isLast });
   }
 
   /** The originators of the direct neighbours. */
@@ -254,6 +260,7 @@ export class Roster {
       port,
       id: null,
       configured: false,
+      isLast: false,
       originator: '',
       seen: now,
       nextTry: now,

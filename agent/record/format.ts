@@ -7,8 +7,8 @@
  *     [ns,event,[heard],[decided]]
  *
  * `begins` is 'start' where it holds all since the agent's start, else 'later'. Times are CLOCK_MONOTONIC in nanoseconds.
- * Events are those of core/event.ts but for three: tables are told as what changed (tables.ts); settings have a stand-in
- * for the mesh key; a frame is told by what was heard in it, and not at all where that was nothing.
+ * Events are those of core/event.ts but for four: tables are told as what changed (tables.ts); settings have a stand-in
+ * for the mesh key, and so have keys of the air, without what is remembered under them; a frame is told by what was heard in it, and not at all where that was nothing.
  *
  * What version 1 lacks may be added to it as long as an older agent that ignores it replays the same.
  */
@@ -69,6 +69,10 @@ export class Scribe {
       }
       case 'settings':
         return { ...event, settings: { ...event.settings, key: event.settings.key === '' ? '' : STAND_IN } };
+      case 'air-keys': {
+        const keys = event.keys?.map(({ epoch }, i) => ({ id: String(i), epoch, key: STAND_IN, marks: [] })) ?? null;
+        return { ...event, keys, sending: event.sending === null ? null : '0' };
+      }
       case 'frame':
         return { ...event, frame: '' };
       default:
@@ -197,6 +201,7 @@ type Kind = 'string' | 'number' | 'boolean' | 'object' | 'list' | 'any';
 const EVENTS: Readonly<Record<WorldEvent['type'], Readonly<Record<string, Kind>>>> = {
   started: { node: 'string', epoch: 'number', marks: 'list' },
   settings: { settings: 'object' },
+  'air-keys': { keys: 'any', sending: 'any', mixed: 'boolean', hello: 'boolean' },
   link: { link: 'object', cause: 'string' },
   'link-gone': { index: 'number', name: 'string' },
   tables: { tables: 'object' },
@@ -247,6 +252,8 @@ function checkEvent(value: unknown, line: number): WorldEvent {
             : typeof has === kind;
     if (!fits) throw damaged(line, `an event '${value.type}' without ${name}`);
   }
+  if (value.type === 'air-keys' && value.keys !== null && !Array.isArray(value.keys))
+    throw damaged(line, "an event 'air-keys' whose keys are none");
   if (value.type === 'settings') checkSettings(value.settings as Readonly<Record<string, unknown>>, line);
   return value as WorldEvent;
 }

@@ -31,6 +31,7 @@ export class Known {
         this.#newest.delete('mode-asked');
         this.#newest.set(event.type, event);
         return;
+      case 'air-keys':
       case 'tables':
       case 'addresses':
       case 'started':
@@ -45,7 +46,7 @@ export class Known {
     const of = (...types: WorldEvent['type'][]): WorldEvent[] =>
       types.map((type) => this.#newest.get(type)).filter((event) => event !== undefined);
     const events = [
-      ...of('settings'),
+      ...of('settings', 'air-keys'),
       ...this.#links.values(),
       ...of('tables', 'addresses', 'started', 'ogm-sent', 'mode-asked', 'declared'),
     ];

@@ -31,6 +31,11 @@ export const health = object({
 
 const iso = text('ISO 8601');
 
+const isolated = array(
+  object({ node: text('the router that was revoked'), addresses: array(mac, 'its own, by its word') }),
+  'addresses of revoked routers, whose frames XDP drops',
+);
+
 const identityShape = object(
   {
     state: oneOf(
@@ -53,6 +58,17 @@ const identityShape = object(
     revoked: integer('routers that are revoked'),
     sessions: integer('with others'),
     openInvitations: integer('that nobody has used yet'),
+    air: object(
+      {
+        epoch: orNull(integer('of the key that is sent under; null while none has come')),
+        keys: integer('that are accepted'),
+        ageSeconds: number('of the key that is sent under'),
+        mixed: flag('the mesh key counts beside them'),
+      },
+      'the keys of alarms, echoes and beacons',
+    ),
+    admitted: array(mac, 'addresses that are members'),
+    isolated,
     trouble: text('in words; empty where all is well'),
     suite: text('cipher suite in use'),
     cryptography: array(
@@ -232,6 +248,7 @@ export const links = object({
     }),
     'neighbours, one row for each on each hard interface; `incoming` is what XDP saw, or a packet socket',
   ),
+  isolated,
 });
 
 export const paths = object({

@@ -13,11 +13,15 @@
  *     vouch    SEQUENCE { 10, token, path, leaf key, audience, life } for a program on the sender, to a steward: a certificate
  *                                                                    for that key, or where it is empty a JWT-SVID
  *     vouched  SEQUENCE { 11, token, chain, jwt, message }           chain and jwt empty for a refusal
+ *     air-key  SEQUENCE { 12, epoch, secret, age, against OCTET STRING (8 each) }   a key of the air (air.ts)
+ *     here     SEQUENCE { 13, addresses OCTET STRING (6 each) }      of the sender's own hard interfaces
  */
+import { type Mac, macFromBytes, macToBytes } from '../core/ids.ts';
 import type { Given, Wanted } from '../workload/vouch.ts';
 import { der, Malformed, Reader, sequence, TAG } from './der.ts';
 import { item, type Loose, list, octets, readItem } from './join.ts';
 import { key32, number, orNull, readNumber, readText, text } from './statement.ts';
+import type { KeptAirKey } from './words.ts';
 
 export type Gossip =
   | { readonly type: 'have'; readonly hashes: readonly string[] }
@@ -50,6 +54,8 @@ export type Gossip =
   | { readonly type: 'relay'; readonly token: number; readonly bytes: Uint8Array }
   | { readonly type: 'ask-key' }
   | { readonly type: 'key'; readonly spki: Uint8Array }
+  | ({ readonly type: 'air-key' } & KeptAirKey)
+  | { readonly type: 'here'; readonly addresses: readonly Mac[] }
   | ({ readonly type: 'vouch'; readonly token: number } & Wanted)
   | ({
       readonly type: 'vouched';
@@ -60,6 +66,11 @@ export type Gossip =
 /** Of one message, in bytes; what is more goes in several. */
 export const MOST_GOSSIP = 300 * 1024;
 const HASH = 16;
+const NAME = 8;
+const MAC = 6;
+/** More revocations than a mesh may have, and more addresses than a router has. */
+const MOST_AGAINST = 2048;
+const MOST_HERE = 32;
 
 export function writeGossip(said: Gossip): Uint8Array {
   switch (said.type) {
@@ -95,6 +106,19 @@ export function writeGossip(said: Gossip): Uint8Array {
         list(said.chain),
         der(TAG.octets, Buffer.from(said.jwt)),
         text(said.message),
+      );
+    case 'air-key':
+      return sequence(
+        number(12),
+        number(said.epoch),
+        der(TAG.octets, said.secret),
+        number(Math.max(0, Math.round(said.ageMs))),
+        der(TAG.octets, Buffer.from(said.against.join(''), 'hex')),
+      );
+    case 'here':
+      return sequence(
+        number(13),
+        der(TAG.octets, ...said.addresses.slice(0, MOST_HERE).map((address) => macToBytes(address))),
       );
   }
 }
@@ -155,6 +179,22 @@ function read(type: number, from: Reader): Gossip {
       const [token, chain] = [readNumber(from), octets(from)];
       const jwt = from.take(TAG.octets).toString('latin1');
       return { type: 'vouched', token, chain, jwt, message: readText(from) };
+    }
+    case 12: {
+      const epoch = readNumber(from);
+      const secret = Uint8Array.from(bytesOf(from, 32));
+      const ageMs = readNumber(from);
+      const against = from.take(TAG.octets).toString('hex');
+      if (against.length % (2 * NAME) !== 0 || against.length > 2 * NAME * MOST_AGAINST)
+        throw new Malformed('names of another length');
+      return { type: 'air-key', epoch, secret, ageMs, against: against.match(/.{16}/g) ?? [] };
+    }
+    case 13: {
+      const bytes = from.take(TAG.octets);
+      if (bytes.length % MAC !== 0 || bytes.length > MAC * MOST_HERE)
+        throw new Malformed('addresses of another length');
+      const addresses = Array.from({ length: bytes.length / MAC }, (_, i) => macFromBytes(bytes, MAC * i));
+      return { type: 'here', addresses };
     }
     default:
       throw new Malformed('a message of an unknown type');

@@ -7,12 +7,15 @@
 
 import type { Level } from '../core/effect.ts';
 import { AgentError } from '../core/errors.ts';
+import { isMac, type Mac } from '../core/ids.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Wanted } from '../workload/vouch.ts';
+import { type AirKey, AirKeys, idOf } from './air.ts';
 import type { Attestor, Prover } from './attest.ts';
 import { Budgets } from './budget.ts';
 import { Calendar } from './calendar.ts';
 import { readCertificate } from './certificate.ts';
+import { Gate, type GateNews, type Outcast } from './gate.ts';
 import { type Gossip, readGossip, writeGossip } from './gossip.ts';
 import { invitationProver, readInvitation } from './invitation.ts';
 import { type Admission, isJoinMessage, Joiner, type Loose, type Rejection } from './join.ts';
@@ -75,6 +78,9 @@ const PRUNE_EVERY: Nanos = 3600 * SECOND;
 const MOST_SESSIONS = 1024;
 /** Items of one session that did not hold, before no more are looked at. */
 const MOST_REFUSED = 16;
+/** Keys of the air that are taken of one session in a minute: each is told on to all others. */
+const MOST_KEYS = 16;
+const KEYS_FOR: Nanos = 60 * SECOND;
 /** Bytes of items in one message. */
 const ITEMS_AT_ONCE = 128 * 1024;
 
@@ -83,6 +89,9 @@ interface Session {
   refused: number;
   /** When it may ask again for what this router has. */
   answerAt: Nanos;
+  /** Keys of the air that it has handed on in the minute that ends then. */
+  keys: number;
+  keysUntil: Nanos;
 }
 
 interface Renewal {
@@ -116,6 +125,14 @@ export class Membership {
   readonly #stewardship: Stewardship;
   /** Keys with which others would issue, as they said. */
   readonly #candidates = new Map<string, Uint8Array>();
+  readonly #air: AirKeys;
+  readonly #gate = new Gate();
+  /** Of this router's hard interfaces. */
+  #addresses: readonly Mac[] = [];
+  /** What was said of them last. */
+  #airTold = '';
+  #airKept = '';
+  #gateTold = '';
   #settings: TrustSettings;
   #calendar = new Calendar(0, 0);
   #credential: Credential | null = null;
@@ -141,6 +158,12 @@ export class Membership {
     this.#verifier = new Verifier(tools);
     this.#ledger = new Ledger(tools, this.#verifier);
     this.#relay = new Relay(Number.parseInt(this.#key.slice(0, 6), 16));
+    this.#air = new AirKeys({
+      self: this.#key,
+      rotate: () => this.#settings.rotateNs,
+      isSteward: () => this.#stewardship.authority !== null,
+      random: tools.random,
+    });
     this.#stewardship = new Stewardship({
       tools,
       ledger: this.#ledger,
@@ -169,7 +192,8 @@ export class Membership {
 
   deadline(): Nanos {
     const { next = NEVER } = this.#joining ?? {};
-    return Math.min(this.#renewAt, this.#renewal?.until ?? NEVER, next, this.#warnAt, this.#pruneAt);
+    const own = Math.min(this.#renewAt, this.#renewal?.until ?? NEVER, next, this.#warnAt, this.#pruneAt);
+    return Math.min(own, this.#air.deadline(), this.#gate.deadline());
   }
 
   /** Whom a chain proves, as far as this router can know the time. Never throws. */
@@ -347,6 +371,14 @@ export class Membership {
       revoked: this.#ledger.revoked(),
       sessions: this.#sessions.size,
       openInvitations: this.#stewardship.openInvitations(),
+      air: {
+        epoch: this.#air.sending?.epoch ?? null,
+        keys: this.#air.keys().length,
+        ageNs: this.#air.sending === null ? 0 : now - this.#air.sending.born,
+        isMixed: this.#isMixed(),
+      },
+      outcasts: this.#gate.outcasts(),
+      admitted: this.#gate.admitted(now),
       trouble: this.#trouble(state, now),
     };
   }
@@ -355,6 +387,9 @@ export class Membership {
     switch (event.type) {
       case 'started':
         this.#start(event.kept, event.wallMs);
+        this.#airKept = (event.air ?? []).map(({ secret }) => idOf(secret)).join();
+        this.#air.settle(this.#credential !== null, this.#revokedKeys(), this.#now);
+        if (this.#credential !== null) this.#air.restore(event.air ?? [], this.#now);
         return;
       case 'clock':
         this.#calendar.hear(event.wallMs, this.#now);
@@ -374,10 +409,19 @@ export class Membership {
       case 'session-down':
         this.#sessions.delete(event.key);
         this.#candidates.delete(event.key);
+        this.#gate.left(event.key, this.#now);
         if (this.#renewal?.steward === event.key) this.#renewalFailed('the session ended');
         return;
       case 'message':
         this.#heard(event.key, event.bytes);
+        return;
+      case 'addresses':
+        this.#addresses = event.addresses;
+        this.#journal(this.#gate.own(event.addresses));
+        for (const key of this.#sessions.keys()) this.#say(key, { type: 'here', addresses: this.#addresses });
+        return;
+      case 'proven':
+        this.#gate.proven(event.address, this.#now);
         return;
       case 'chance':
         if (this.#joining !== null && this.#now - this.#joining.tried >= LEAST_RETRY) this.#joinAgain();
@@ -392,6 +436,7 @@ export class Membership {
     this.#now = now;
     this.#effects = [];
     const answer = work();
+    this.#settleAir();
     const effects = this.#effects;
     this.#effects = [];
     return { ...(answer as T & object), effects };
@@ -422,6 +467,8 @@ export class Membership {
       const [by, node, steward] = value.split(' ');
       if (steward !== undefined) this.#stewardship.remember({ id: key.slice(6), key: by!, node: node!, by: steward });
     }
+    for (const { key } of of('void ')) this.#voidKeys.add(key.slice(5));
+    this.#gate.restore(of('outcast ').flatMap(({ key, value }) => outcastOf(key.slice(8), value)));
     this.#becomeSteward();
     const own = of('own')[0];
     if (own !== undefined && this.#ledger.bundle !== null && !this.#ledger.has(this.#key)) {
@@ -466,6 +513,11 @@ export class Membership {
   }
 
   #tick(): void {
+    const made = this.#air.tick(this.#now);
+    if (made !== null) {
+      this.#log('info', 'a new key of the air is made here', { epoch: made.epoch });
+      this.#handOn(made, null);
+    }
     if (this.#now >= this.#pruneAt) this.#prune();
     if (this.#now >= (this.#renewal?.until ?? NEVER)) this.#renewalFailed('the steward did not answer');
     if (this.#now >= this.#renewAt) this.#renew();
@@ -755,8 +807,17 @@ export class Membership {
 
   #sessionUp(peer: Peer): void {
     if (this.#sessions.size >= MOST_SESSIONS && !this.#sessions.has(peer.fingerprint)) return;
-    this.#sessions.set(peer.fingerprint, { peer, refused: 0, answerAt: this.#now });
+    this.#sessions.set(peer.fingerprint, {
+      peer,
+      refused: 0,
+      answerAt: this.#now,
+      keys: 0,
+      keysUntil: this.#now + KEYS_FOR,
+    });
     this.#say(peer.fingerprint, { type: 'have', hashes: this.#ledger.items().map(({ hash }) => hash) });
+    for (const key of this.#air.keys())
+      if (this.#air.isFor(key, peer.fingerprint)) this.#say(peer.fingerprint, this.#airSaid(key));
+    if (this.#addresses.length > 0) this.#say(peer.fingerprint, { type: 'here', addresses: this.#addresses });
     if (!this.#ledger.isSteward(peer.fingerprint)) return;
     this.#stewardship.meet(peer.fingerprint);
     for (const { conversation, bytes } of this.#relay.unpark(this.#now)) this.#joinAsked(conversation, AIR, bytes);
@@ -816,6 +877,21 @@ export class Membership {
         return;
       case 'key':
         this.#candidates.set(key, said.spki);
+        return;
+      case 'air-key': {
+        if (this.#now >= session.keysUntil) Object.assign(session, { keys: 0, keysUntil: this.#now + KEYS_FOR });
+        session.keys += 1;
+        if (session.keys > MOST_KEYS) return;
+        const { epoch, secret, ageMs, against } = said;
+        if (!this.#air.take(epoch, secret, ageMs, against, this.#now)) return;
+        this.#log('info', 'a key of the air has come', { epoch, from: session.peer.node });
+        const fresh = this.#air.keys().find((one) => Buffer.compare(one.secret, secret) === 0);
+        if (fresh !== undefined) this.#handOn(fresh, key);
+        return;
+      }
+      case 'here':
+        if (this.#budgets.take(`${key} here`, this.#now))
+          this.#journal(this.#gate.claimed(key, session.peer.node, said.addresses));
         return;
       case 'vouch':
         if (this.#budgets.take(key, this.#now)) this.#stewardship.vouch(session.peer, said);
@@ -877,6 +953,88 @@ export class Membership {
       this.#renewAt = this.#now;
     }
   }
+
+  // The keys of the air, and whose frames come in.
+
+  #revokedKeys(): string[] {
+    return this.#ledger.revoked().map(({ key }) => key);
+  }
+
+  /** Who was revoked knows the mesh key: it says nothing any more, also when the revocation itself is forgotten. */
+  #isMixed(): boolean {
+    const { isMixed, meshKey } = this.#settings;
+    return isMixed && this.#ledger.revoked().length === 0 && !this.#voidKeys.has(meshKey);
+  }
+
+  #handOn(key: AirKey, from: string | null): void {
+    const said = this.#airSaid(key);
+    for (const to of this.#sessions.keys()) if (to !== from && this.#air.isFor(key, to)) this.#say(to, said);
+  }
+
+  #airSaid({ epoch, secret, born, against }: AirKey): Gossip & { type: 'air-key' } {
+    return { type: 'air-key', epoch, secret, ageMs: (this.#now - born) / MS, against };
+  }
+
+  /** At the end of each turn: whatever happened in it may have changed them. */
+  #settleAir(): void {
+    const isMember = this.#credential !== null;
+    const revoked = this.#ledger.revoked();
+    this.#air.settle(isMember, this.#revokedKeys(), this.#now);
+    const { meshKey } = this.#settings;
+    if (revoked.length > 0 && meshKey !== '' && !this.#voidKeys.has(meshKey)) {
+      this.#voidKeys.add(meshKey);
+      this.#keep(`void ${meshKey}`, '1', true);
+    }
+    const names = new Map(this.#ledger.stewards().map(({ fingerprint: key, node }) => [key, node]));
+    this.#journal(
+      this.#gate.revoke(
+        new Map(
+          revoked.map(({ key, node, by, isByOwner }) => [
+            key,
+            { node, by: isByOwner ? 'the owner' : (names.get(by) ?? by.slice(0, 16)) },
+          ]),
+        ),
+        this.#now,
+      ),
+    );
+    const isOut = this.#ledger.has(this.#key);
+    const keys = this.#air.keys();
+    const sending = this.#air.sending?.id ?? null;
+    const isMixed = this.#isMixed();
+    const told = isMember || isOut ? [sending, isMixed, ...keys.map(({ id }) => id)].join() : '';
+    if (told !== this.#airTold) {
+      this.#airTold = told;
+      this.#effect({
+        type: 'air',
+        state:
+          told === '' ? null : { keys: keys.map(({ id, epoch, secret }) => ({ id, epoch, secret })), sending, isMixed },
+      });
+    }
+    const kept = keys.map(({ id }) => id).join();
+    if (kept !== this.#airKept) {
+      this.#airKept = kept;
+      this.#effect({ type: 'keep-air', keys: keys.map((key) => this.#airSaid(key)) });
+    }
+    const state = { admitted: this.#gate.admitted(this.#now), isolated: this.#gate.isolated() };
+    const gate = JSON.stringify(state);
+    if (gate === this.#gateTold) return;
+    this.#gateTold = gate;
+    this.#effect({ type: 'gate', state });
+  }
+
+  #journal(news: readonly GateNews[]): void {
+    for (const { what, who, why } of news) this.#effect({ type: 'decided', what, who, why });
+    if (news.length === 0) return;
+    const now = new Set(this.#gate.outcasts().map(({ key }) => key));
+    for (const { key, node, addresses } of this.#gate.outcasts())
+      this.#keep(`outcast ${key}`, [node, ...addresses].join(' '), false);
+    for (const key of this.#keptOutcasts) if (!now.has(key)) this.#keep(`outcast ${key}`, null, false);
+    this.#keptOutcasts = now;
+  }
+
+  /** Mesh keys that somebody knows who was revoked. */
+  readonly #voidKeys = new Set<string>();
+  #keptOutcasts: ReadonlySet<string> = new Set();
 
   // Small things.
 
@@ -956,4 +1114,9 @@ function looseOf(value: string): Loose | null {
   const [kind = '', base64 = ''] = value.split(' ');
   if (kind !== 'bundle' && kind !== 'steward' && kind !== 'revocation') return null;
   return { kind, bytes: Buffer.from(base64, 'base64') };
+}
+
+function outcastOf(key: string, value: string): Outcast[] {
+  const [node = '', ...addresses] = value.split(' ');
+  return addresses.every(isMac) ? [{ key, node, addresses }] : [];
 }

@@ -1,6 +1,9 @@
 /** What the membership machine is told, what it answers, and what it shows of itself. */
 import type { Level } from '../core/effect.ts';
+import type { Mac } from '../core/ids.ts';
+import type { Nanos } from '../core/time.ts';
 import type { Given } from '../workload/vouch.ts';
+import type { Outcast } from './gate.ts';
 import type { Revoked, Steward } from './ledger.ts';
 import type { Authority, Credential, Peer } from './svid.ts';
 
@@ -9,6 +12,34 @@ export interface TrustSettings {
   readonly lifeMs: number;
   /** How long past its end one is believed while no steward can be reached. */
   readonly graceMs: number;
+  /** How long a key of the air is in use. */
+  readonly rotateNs: Nanos;
+  /** Speak with routers without an identity under the mesh key too, until somebody is revoked. */
+  readonly isMixed: boolean;
+  /** Names the mesh key without giving it away, '' for none. */
+  readonly meshKey: string;
+}
+
+/** A key of the air (air.ts) as it is kept, in a file that nobody else can read. */
+export interface KeptAirKey {
+  readonly epoch: number;
+  readonly secret: Uint8Array;
+  readonly ageMs: number;
+  readonly against: readonly string[];
+}
+
+/** What frames on the air are sealed with: all keys that are accepted, the best first, and the one to send under. */
+export interface AirState {
+  readonly keys: readonly { readonly id: string; readonly epoch: number; readonly secret: Uint8Array }[];
+  readonly sending: string | null;
+  /** Whether the mesh key counts beside them. */
+  readonly isMixed: boolean;
+}
+
+/** Whose addresses are admitted, and whose are isolated. */
+export interface GateState {
+  readonly admitted: readonly Mac[];
+  readonly isolated: readonly Mac[];
 }
 
 /** Something that is kept across restarts. Plain text; none of it is secret. */
@@ -19,7 +50,12 @@ export interface Kept {
 
 export type TrustEvent =
   /** First of all: what was kept. */
-  | { readonly type: 'started'; readonly wallMs: number; readonly kept: readonly Kept[] }
+  | {
+      readonly type: 'started';
+      readonly wallMs: number;
+      readonly kept: readonly Kept[];
+      readonly air?: readonly KeptAirKey[];
+    }
   /** What the wall clock reads; once a minute, and when it was set. */
   | { readonly type: 'clock'; readonly wallMs: number }
   | { readonly type: 'tick' }
@@ -29,6 +65,10 @@ export type TrustEvent =
   | { readonly type: 'session-renewed'; readonly peer: Peer }
   | { readonly type: 'session-down'; readonly key: string }
   | { readonly type: 'message'; readonly key: string; readonly bytes: Uint8Array }
+  /** The addresses of this router's hard interfaces. */
+  | { readonly type: 'addresses'; readonly addresses: readonly Mac[] }
+  /** A frame that was sealed with a key of the air came from this address. */
+  | { readonly type: 'proven'; readonly address: Mac }
   /** Somebody who is in is heard now, and may not have been before: a joining need not wait for its next attempt. */
   | { readonly type: 'chance' }
   /** Bytes of a joining. OWN is this router's; others name whoever speaks, for the answer. */
@@ -43,6 +83,11 @@ export type TrustEffect =
   | { readonly type: 'keep'; readonly key: string; readonly value: string | null; readonly isUrgent: boolean }
   /** What this router shows from now on; sessions that are open stay. null: it has nothing to show any more. */
   | { readonly type: 'credential'; readonly credential: Credential | null }
+  /** From now on; null where this router has no identity. */
+  | { readonly type: 'air'; readonly state: AirState | null }
+  /** What is to be there after a restart, and nothing else. */
+  | { readonly type: 'keep-air'; readonly keys: readonly KeptAirKey[] }
+  | { readonly type: 'gate'; readonly state: GateState }
   /** End the sessions with these keys. */
   | { readonly type: 'distrust'; readonly keys: readonly string[] }
   /** A session with one of these is wanted: fingerprints and names of stewards. */
@@ -52,7 +97,15 @@ export type TrustEffect =
   /** What was decided about somebody else, for the journal. */
   | {
       readonly type: 'decided';
-      readonly what: 'admitted' | 'not-admitted' | 'not-renewed' | 'revoked' | 'allowed' | 'not-allowed';
+      readonly what:
+        | 'admitted'
+        | 'not-admitted'
+        | 'not-renewed'
+        | 'revoked'
+        | 'allowed'
+        | 'not-allowed'
+        | 'isolated'
+        | 'let-in';
       readonly who: string;
       readonly why: string;
     }
@@ -87,6 +140,15 @@ export interface TrustView {
   readonly revoked: readonly Revoked[];
   readonly sessions: number;
   readonly openInvitations: number;
+  /** The key of the air that is sent under, null for none; how many are accepted; whether the mesh key counts beside them. */
+  readonly air: {
+    readonly epoch: number | null;
+    readonly keys: number;
+    readonly ageNs: Nanos;
+    readonly isMixed: boolean;
+  };
+  readonly outcasts: readonly Outcast[];
+  readonly admitted: readonly Mac[];
   /** In words; '' where all is well. */
   readonly trouble: string;
 }

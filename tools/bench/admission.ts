@@ -55,7 +55,13 @@ export async function run(progress: Progress): Promise<BenchResult> {
   let bytesSent = 0;
 
   const nodes: Node[] = Array.from({ length: ROUTERS }, (_, index) => {
-    const machine = new Membership(tools, newSecrets(tools.suite), { lifeMs: 43_200_000, graceMs: 604_800_000 });
+    const machine = new Membership(tools, newSecrets(tools.suite), {
+      lifeMs: 43_200_000,
+      graceMs: 604_800_000,
+      rotateNs: 21_600e9,
+      isMixed: true,
+      meshKey: '',
+    });
     const { key } = machine.view(0);
     byKey.set(key, index);
     return { index, machine, key, credential: null, sessions: new Set(), waiting: [], admittedAt: null };

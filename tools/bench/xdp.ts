@@ -66,7 +66,13 @@ export async function run(progress: Progress): Promise<BenchResult> {
   const { folder, manifest } = findObjects();
   const empty = native().openBpf(readValid(folder, entryOf(manifest, 'pass', 'timer')).image);
   progress(`variant ${loaded.variant}, JIT ${loaded.features.jit}, ${loaded.lockedBytes} bytes locked`);
-  const settings = { secret: new Uint8Array(16).fill(7), outcasts: true, admittedOnly: true, stamped: [0x88b5] };
+  const settings = {
+    secret: new Uint8Array(16).fill(7),
+    outcasts: true,
+    admittedOnly: true,
+    stamped: [0x88b5],
+    port: 17447,
+  };
   object.update('settings', layout.encodeU32(0), layout.encodeSettings(settings));
   object.update('outcasts', layout.encodeOutcast('02:00:00:00:99:99'), layout.encodeU32(1));
   const ring = object.openRing('stamps', { onRecords() {} });

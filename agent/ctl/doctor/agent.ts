@@ -162,8 +162,10 @@ const replaced: Check = {
 const key: Check = {
   name: 'mesh-key',
   looksFor: 'the key of the mesh',
-  look: ({ config }) =>
-    config.hasKey
+  // Routers with an identity agree on keys of their own.
+  look: ({ config, answer }) =>
+    config.hasKey ||
+    (answer !== null && !answer.degraded.some(({ part, level }) => part === 'alarms' && level === 'none'))
       ? []
       : [
           advice(

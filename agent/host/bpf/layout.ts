@@ -219,14 +219,17 @@ export interface Settings {
   readonly admittedOnly: boolean;
   /** Ethertypes whose frames are stamped on arrival, two at most. */
   readonly stamped: readonly number[];
+  /** Of sessions: over it who was cast out may join anew. */
+  readonly port: number;
 }
 
-export function encodeSettings({ secret, outcasts, admittedOnly, stamped }: Settings): Uint8Array {
-  const value = new Uint8Array(24);
+export function encodeSettings({ secret, outcasts, admittedOnly, stamped, port }: Settings): Uint8Array {
+  const value = new Uint8Array(32);
   value.set(secret.subarray(0, 16));
   const v = view(value);
   v.setUint32(16, (outcasts ? WITH_OUTCASTS : 0) | (admittedOnly ? ADMITTED_ONLY : 0), LITTLE);
   for (const [i, ethertype] of stamped.slice(0, 2).entries()) v.setUint16(20 + 2 * i, ethertype);
+  v.setUint16(24, port);
   return value;
 }
 

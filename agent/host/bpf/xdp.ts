@@ -46,6 +46,8 @@ const AGAIN: Nanos = 30 * SECOND;
  * drivers restart a card to attach one.
  */
 const LINGER: Nanos = 600 * SECOND;
+/** Who was never heard gives way to who was, where there is no room for all. */
+const UNHEARD_MS = 3_600_000;
 /** Without the kernel's timer: no look sooner than this after the one before. */
 const LOOK_MS = 5;
 
@@ -54,8 +56,10 @@ const LEVELS = ['off', 'packet-socket', 'generic', 'native'] as const;
 export interface XdpSettings {
   /** The silence after which a neighbour counts as silent, unless a machine says otherwise for it; 0 for never. */
   readonly deadlineNs: Nanos;
-  /** Only batman-adv frames from these pass; empty: from all. */
+  /** Only batman-adv frames from these pass, and from members where that is asked for (`gate`); empty: from all. */
   readonly admitted: readonly Mac[];
+  /** The port of sessions: over it who was cast out may join anew. */
+  readonly port: number;
   /** Ethertypes whose frames are stamped on arrival, two at most. */
   readonly stamped: readonly number[];
   /** Also where the driver has no XDP of its own. */
@@ -96,6 +100,10 @@ export class Xdp {
   #roster: Who[] = [];
   readonly #deadlines = new Map<string, Nanos>();
   #outcasts: ReadonlySet<Mac> = new Set();
+  /** Members, where only they are let in; null: the configuration alone says who. */
+  #members: readonly Mac[] | null = null;
+  /** The tables as they were read last. */
+  #tables: Tables | null = null;
   readonly #secret = randomBytes(16);
   #ledger: Ledger | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -148,18 +156,20 @@ export class Xdp {
   }
 
   #writeSettings({ object }: Loaded): void {
-    const { admitted, stamped } = this.#options.settings;
+    const { stamped, port } = this.#options.settings;
     const value = encodeSettings({
       secret: this.#secret,
       outcasts: this.#outcasts.size > 0,
-      admittedOnly: admitted.length > 0,
+      admittedOnly: this.#admitted() !== null,
       stamped,
+      port,
     });
     object.update('settings', encodeU32(0), value);
   }
 
   /** batman-adv's tables were read. Does not throw: what measures must not keep others from healing. */
   tables(tables: Tables): void {
+    this.#tables = tables;
     try {
       this.#follow(tables);
     } catch (thrown) {
@@ -184,13 +194,23 @@ export class Xdp {
       if (post.attached === null && now >= post.triedAt + AGAIN) this.#attach(index, post, now);
     }
     this.#settleTally();
-    const { admitted } = this.#options.settings;
+    const admitted = this.#admitted();
     const heard = neighbours.map(({ neighbour, interface: index, lastSeenMs }) => ({ neighbour, index, lastSeenMs }));
     // Who was admitted has to be heard before batman-adv can know it.
-    const early = wanted.flatMap(({ index }) => admitted.map((neighbour) => ({ neighbour, index, lastSeenMs: 0 })));
-    const known = admitted.length > 0 ? early : heard;
+    const early = wanted.flatMap(({ index }) =>
+      (admitted ?? []).map((neighbour) => ({
+        neighbour,
+        index,
+        lastSeenMs: heard.find((one) => one.neighbour === neighbour && one.index === index)?.lastSeenMs ?? UNHEARD_MS,
+      })),
+    );
+    const mayStay = (admitted === null ? heard : early).filter(
+      ({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour),
+    );
+    // Where not all have room who is heard goes first, even where somebody else has a place.
+    const isCrowded = admitted !== null && mayStay.length > NEIGHBOURS_MOST;
     this.#settleRoster(
-      known.filter(({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour)),
+      isCrowded ? mayStay.sort((a, b) => a.lastSeenMs - b.lastSeenMs).slice(0, NEIGHBOURS_MOST) : mayStay,
     );
   }
 
@@ -295,6 +315,25 @@ export class Xdp {
     }
     const last = this.#rows().find((row) => keyOf(row) === keyOf(who))?.last ?? 0;
     if (last > 0) this.#tell(who, 'heard', last);
+  }
+
+  /** Whose batman-adv frames alone pass; null: everybody's. */
+  #admitted(): readonly Mac[] | null {
+    const { admitted } = this.#options.settings;
+    if (this.#members === null) return admitted.length > 0 ? admitted : null;
+    return [...new Set([...admitted, ...this.#members])];
+  }
+
+  /** Members, where only they are let in (null: the configuration alone says who), and who is not. Does not throw. */
+  gate(members: readonly Mac[] | null, isolated: readonly Mac[]): void {
+    this.#members = members;
+    try {
+      this.isolate(isolated);
+    } catch (thrown) {
+      this.#options.log.warning('XDP cannot isolate', { why: asAgentError(thrown).message });
+    }
+    // Before anybody else's frames are dropped, who is let in has to be known to the program.
+    if (this.#tables !== null) this.tables(this.#tables);
   }
 
   /** Frames from these addresses are dropped from now on, from no others. Where no program is attached nothing is. */

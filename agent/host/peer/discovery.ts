@@ -25,8 +25,8 @@ const ANSWER_WITHIN_MS = 1000;
 const MOST_ANSWERS = 64;
 
 export interface DiscoveryOptions {
-  /** The interface: bat0, or the bridge that has it. */
-  readonly interface: string;
+  /** bat0, or the bridge that has it, and whatever else there is to be heard on. */
+  readonly interfaces: readonly string[];
   /** Of the group; the sessions' own port is in the announcement. */
   readonly port: number;
   readonly key: SecretBytes;
@@ -47,9 +47,10 @@ export interface Discovery {
 
 /** Goes on without a word where the interface cannot be used; whoever opened it opens it anew when that has changed. */
 export function openDiscovery(options: DiscoveryOptions): Discovery {
-  const { interface: name, port, key, aead, random, log, now } = options;
+  const { interfaces, port, key, aead, random, log, now } = options;
   const heard = new Announcements(now());
-  const own = new Set(networkInterfaces()[name]?.map(({ address }) => `${address}%${name}`));
+  const local = networkInterfaces();
+  const own = new Set(interfaces.flatMap((name) => local[name]?.map(({ address }) => `${address}%${name}`) ?? []));
   let counter = Math.floor(toMs(now()));
   let closed = false;
   let answers = 0;
@@ -72,13 +73,13 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
     });
   });
   socket.bind({ port, address: '::' }, () => {
-    try {
-      socket.addMembership(GROUP, `::%${name}`);
-      socket.setMulticastInterface(`::%${name}`);
-      socket.setMulticastTTL(1);
-    } catch (thrown) {
-      log.debug('discovery is not heard', { interface: name, errno: (thrown as NodeJS.ErrnoException).code });
-      return;
+    socket.setMulticastTTL(1);
+    for (const name of interfaces) {
+      try {
+        socket.addMembership(GROUP, `::%${name}`);
+      } catch (thrown) {
+        log.debug('discovery is not heard', { interface: name, errno: (thrown as NodeJS.ErrnoException).code });
+      }
     }
     for (const ms of START_MS) later(ms * (0.5 + chance()), announce);
     again();
@@ -89,9 +90,9 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
     return id === '' ? own.has(address) : id === options.self().id;
   }
 
-  /** Link-local, and of our interface: nobody from afar. */
+  /** Link-local, and of an interface of ours: nobody from afar. */
   function isHere(address: string): boolean {
-    return address.startsWith('fe80:') && address.endsWith(`%${name}`);
+    return address.startsWith('fe80:') && interfaces.some((name) => address.endsWith(`%${name}`));
   }
 
   function chance(): number {
@@ -116,7 +117,7 @@ export function openDiscovery(options: DiscoveryOptions): Discovery {
   }
 
   function announce(): void {
-    send(`${GROUP}%${name}`);
+    for (const name of interfaces) send(`${GROUP}%${name}`);
   }
 
   function send(to: string): void {

@@ -138,8 +138,9 @@ export class Peers {
     this.#turn();
   }
 
-  announced(announcement: Announcement, address: string): void {
-    this.#roster.announced(announcement, address, this.#options.now());
+  /** `isLast`: by a way that is left to when the mesh does not carry. */
+  announced(announcement: Announcement, address: string, isLast = false): void {
+    this.#roster.announced(announcement, address, this.#options.now(), isLast);
     this.#turn();
   }
 

@@ -51,16 +51,16 @@ export class Marks {
     return changed;
   }
 
-  /** Of the key in use. */
-  list(): Mark[] {
+  /** Of the key in use, or of another one. */
+  list(of = this.#key): Mark[] {
     return [...this.#marks.values()]
-      .filter(({ key }) => key === this.#key)
+      .filter(({ key }) => key === of)
       .map(({ sender, epoch, counter }) => ({ sender, epoch, counter }));
   }
 
   /** Older than what is known changes nothing. Answers whether it was newer. */
-  remember(sender: Mac, epoch: number, counter: number): boolean {
-    const mark = { key: this.#key, sender, epoch, counter };
+  remember(sender: Mac, epoch: number, counter: number, key = this.#key): boolean {
+    const mark = { key, sender, epoch, counter };
     const known = this.#marks.get(idOf(mark));
     if (known !== undefined && (epoch < known.epoch || (epoch === known.epoch && counter <= known.counter)))
       return false;

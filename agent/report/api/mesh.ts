@@ -4,6 +4,7 @@ import { toMs } from '../../core/time.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
 import { type Call, call, seconds } from './call.ts';
+import { isolatedOf } from './trust.ts';
 import type { NeighbourXdp } from './xdp.ts';
 
 export const meshCalls: readonly Call[] = [
@@ -50,7 +51,7 @@ export const meshCalls: readonly Call[] = [
         radio: link.radio === null ? null : radioOf(link.radio),
         incoming: incomingOf(seen.get(`${link.interface} ${link.neighbour}`)),
       }));
-      return { links };
+      return { links, isolated: isolatedOf(sources.trust) };
     },
   }),
 ];

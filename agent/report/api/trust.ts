@@ -3,7 +3,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
 import type { Sources, TrustDesk } from '../sources.ts';
-import { type Call, call, type Unversioned, usage } from './call.ts';
+import { type Call, call, seconds, type Unversioned, usage } from './call.ts';
 
 const LONGEST_INVITATION_MS = 30 * 24 * 3_600_000;
 /** Of what the owner installs at once. */
@@ -136,7 +136,7 @@ export const trustCalls: readonly Call[] = [
 export function identityOf({ trust }: Sources): Of<typeof shapes.identity>['identity'] {
   const view = trust?.view() ?? null;
   if (view === null) return null;
-  const { providers, nowMs, notBefore, notAfter, stewards, revoked, ...rest } = view;
+  const { providers, nowMs, notBefore, notAfter, stewards, revoked, air, admitted, outcasts: _, ...rest } = view;
   const time = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return {
     ...rest,
@@ -145,8 +145,19 @@ export function identityOf({ trust }: Sources): Of<typeof shapes.identity>['iden
     notAfter: time(notAfter),
     stewards: stewards.map(({ node, notAfter: ends, isReached }) => ({ node, isReached, notAfter: time(ends)! })),
     revoked: revoked.length,
+    air: { epoch: air.epoch, keys: air.keys, ageSeconds: seconds(air.ageNs), mixed: air.isMixed },
+    admitted: [...admitted],
+    isolated: isolatedOf(trust),
     cryptography: Object.entries(providers).map(([algorithm, provider]) => ({ algorithm, provider })),
   };
+}
+
+/** Whose frames XDP drops. */
+export function isolatedOf(trust: TrustDesk | undefined): Of<typeof shapes.links>['isolated'] {
+  const outcasts = trust?.view()?.outcasts ?? [];
+  return outcasts.flatMap(({ node, addresses }) =>
+    addresses.length === 0 ? [] : [{ node, addresses: [...addresses] }],
+  );
 }
 
 function membersOf(desk: TrustDesk): Unversioned<Of<typeof shapes.members>> {

@@ -26,7 +26,14 @@ const STRANGER = '02:00:00:00:00:5a';
 
 type Evidence = Extract<WorldEvent, { type: 'neighbour-evidence' }>;
 
-const SETTINGS: XdpSettings = { deadlineNs: 0, admitted: [], stamped: [0x88b5], generic: true, epsilon: 1 };
+const SETTINGS: XdpSettings = {
+  deadlineNs: 0,
+  admitted: [],
+  stamped: [0x88b5],
+  port: 17447,
+  generic: true,
+  epsilon: 1,
+};
 
 /** A veth pair, and what measures its end b0, which a mesh is said to have. */
 async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = {}) {
@@ -185,6 +192,66 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
       [64, 60],
     );
     assert.equal(xdp.view().totals.unadmitted, 1);
+    close();
+  },
+
+  async 'members are let in as they become known; an outcast may still ask for its neighbour and for the port of sessions'(
+    variant,
+  ) {
+    const { xdp, tables, send, passed, close } = await setUp(variant);
+    const lengths = async (...frames: readonly Buffer[]) => {
+      const before = passed.length;
+      send(...frames, ether(A, 0x9999, Buffer.alloc(1000)));
+      await until('the last one', () => passed.slice(before).includes(1014));
+      return passed.slice(before, -1);
+    };
+    xdp.tables(tables(A, STRANGER));
+    xdp.gate([], []);
+    assert.deepEqual(await lengths(ogm(A, 1), ogm(STRANGER, 1), ether(STRANGER, 0x88b5, Buffer.alloc(80))), [94]);
+    // Before batman-adv can know it.
+    xdp.tables(tables());
+    xdp.gate([A], []);
+    assert.deepEqual(await lengths(ogm(A, 2), ogm(STRANGER, 2)), [60]);
+    xdp.gate([A, STRANGER], []);
+    assert.deepEqual(await lengths(ogm(A, 3), ogm(STRANGER, 3)), [60, 60]);
+    xdp.gate(null, [STRANGER]);
+    assert.deepEqual(await lengths(ogm(A, 4), ogm(STRANGER, 4), ether(STRANGER, 0x88b5, Buffer.alloc(80))), [60]);
+    const local = (next: number, ...ports: readonly [number, number]) => {
+      const ip = Buffer.alloc(64);
+      ip[0] = 0x60;
+      ip[6] = next;
+      ip.set([0xfe, 0x80], 8);
+      ip.set([0xff, 0x12], 24);
+      ip.writeUInt16BE(ports[0], 40);
+      ip.writeUInt16BE(ports[1], 42);
+      return ip;
+    };
+    const from = (ip: Buffer) => ether(STRANGER, 0x86dd, ip);
+    const afar = local(6, 17447, 5);
+    afar.set([0x20, 0x01], 8);
+    const elsewhere = local(6, 17447, 5);
+    elsewhere.set([0x20, 0x01], 24);
+    const let_in = [
+      local(6, 17447, 5),
+      local(6, 5, 17447),
+      local(17, 17447, 17447),
+      local(58, 135 << 8, 0),
+      local(58, 136 << 8, 0),
+    ];
+    const kept_out = [
+      local(6, 22, 5),
+      local(17, 53, 53),
+      local(58, 128 << 8, 0),
+      local(50, 17447, 0),
+      afar,
+      elsewhere,
+      local(6, 17447, 5).subarray(0, 43),
+    ];
+    assert.deepEqual(
+      await lengths(...let_in.map(from)),
+      let_in.map(() => 78),
+    );
+    assert.deepEqual(await lengths(...kept_out.map(from)), []);
     close();
   },
 

@@ -300,7 +300,16 @@ const CASES: readonly (readonly [
   ['root needs none', agents({ uid: 0, capabilities: 0n }), [], /./, /./],
   ['old agent', { answer: { version: '0.0.9' } }, ['old-agent!'], /version 0\.0\.9, this x0ctl 0\.1\.0/, /restart/],
   ['replaced', agents({ replaced: true }), ['old-agent'], /was replaced/, /restart/],
-  ['no key', { config: { hasKey: false, mode: 0o644 } }, ['mesh-key'], /not set/, /mesh\.key=/],
+  [
+    'no key',
+    {
+      config: { hasKey: false, mode: 0o644 },
+      answer: { degraded: [{ part: 'alarms', level: 'none', why: 'mesh.key is not set' }] },
+    },
+    ['mesh-key'],
+    /not set/,
+    /mesh\.key=/,
+  ],
   ['observe', { answer: { mode: 'observe' } }, ['heal-mode'], /'observe'/, /heal mode act/],
   [
     'XDP',

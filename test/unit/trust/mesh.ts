@@ -7,7 +7,15 @@ import { Membership } from '../../../agent/trust/membership.ts';
 import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner } from '../../../agent/trust/owner.ts';
 import { standardSuite } from '../../../agent/trust/suite.ts';
 import type { Credential, Tools } from '../../../agent/trust/svid.ts';
-import { OWN, type TrustEffect, type TrustEvent, type TrustSettings } from '../../../agent/trust/words.ts';
+import {
+  type AirState,
+  type GateState,
+  type KeptAirKey,
+  OWN,
+  type TrustEffect,
+  type TrustEvent,
+  type TrustSettings,
+} from '../../../agent/trust/words.ts';
 import { PROVIDERS } from './help.ts';
 
 const { suite, random } = { suite: standardSuite(PROVIDERS[0]![1]), random: PROVIDERS[0]![1].random };
@@ -16,7 +24,13 @@ export const BEGIN = Date.UTC(2026, 10, 21, 12);
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 export const DOMAIN = 'x0tta6bl4.mesh';
-const SETTINGS: TrustSettings = { lifeMs: 12 * HOUR, graceMs: 3 * DAY };
+const SETTINGS: TrustSettings = {
+  lifeMs: 12 * HOUR,
+  graceMs: 3 * DAY,
+  rotateNs: 6 * HOUR * 1e6,
+  isMixed: true,
+  meshKey: 'fa',
+};
 
 export interface Router {
   readonly name: string;
@@ -28,6 +42,10 @@ export interface Router {
   readonly sessions: Set<Router>;
   readonly log: string[];
   readonly decided: string[];
+  /** What frames on the air are sealed with, by ids and secrets; and whose come in. */
+  air: AirState | null;
+  airKept: readonly KeptAirKey[];
+  gate: GateState;
   readonly vouched: (TrustEffect & { type: 'vouched' })[];
   /** What its wall clock is off by, milliseconds. */
   offMs: number;
@@ -46,8 +64,8 @@ export class Mesh {
   readonly attestors: Attestor[] = [];
   readonly #settings: TrustSettings;
 
-  constructor(settings = SETTINGS) {
-    this.#settings = settings;
+  constructor(settings: Partial<TrustSettings> = {}) {
+    this.#settings = { ...SETTINGS, ...settings };
   }
 
   get now(): number {
@@ -69,6 +87,9 @@ export class Mesh {
       sessions: new Set(),
       log: [],
       decided: [],
+      air: null,
+      airKept: [],
+      gate: { admitted: [], isolated: [] },
       vouched: [],
       offMs,
       isOn: true,
@@ -80,7 +101,7 @@ export class Mesh {
 
   #begin(router: Router): void {
     const kept = [...router.kept].map(([key, value]) => ({ key, value }));
-    this.tell(router, { type: 'started', wallMs: this.wallMs + router.offMs, kept });
+    this.tell(router, { type: 'started', wallMs: this.wallMs + router.offMs, kept, air: router.airKept });
   }
 
   /** A cable between two, or of one with many. */
@@ -112,6 +133,11 @@ export class Mesh {
     router.machine = new Membership(tools, router.secrets, this.#settings, this.attestors);
     this.#begin(router);
     this.meet();
+  }
+
+  /** Fingerprint. */
+  keyOf(router: Router): string {
+    return router.machine.view(this.now).key;
   }
 
   /** Makes this router the first steward of a mesh. */
@@ -240,7 +266,11 @@ export class Mesh {
       } else if (effect.type === 'keep') {
         if (effect.value === null) router.kept.delete(effect.key);
         else router.kept.set(effect.key, effect.value);
-      } else if (effect.type === 'credential') router.credential = effect.credential;
+      } else if (effect.type === 'air') router.air = effect.state;
+      else if (effect.type === 'gate') router.gate = effect.state;
+      else if (effect.type === 'keep-air')
+        router.airKept = effect.keys.map((key) => ({ ...key, secret: Uint8Array.from(key.secret) }));
+      else if (effect.type === 'credential') router.credential = effect.credential;
       else if (effect.type === 'distrust') {
         for (const other of [...router.sessions])
           if (effect.keys.includes(other.machine.view(this.now).key)) this.#part(router, other);

@@ -45,6 +45,7 @@ return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), he
 	late('generic', 'bool', _('Generic'), _('Also where the driver has no XDP of its own, as with most radios: then the kernel may copy each frame first.'), { value: '1' }),
 	late('deadline', 'duration', _('Deadline'), _('The silence after which a neighbour is reported as silent, where no schedule says otherwise; 0 is never.'), { value: '5000', min: 0, max: 60000, unit: 'ms' }),
 	late('admitted', 'list', _('Admitted'), _('Addresses of neighbours whose batman-adv frames pass, all others being dropped; empty lets all pass.')),
+	late('admission', 'bool', _('Admission'), _('Whether batman-adv frames pass from members of the mesh only, where this router has an identity; all others are dropped.'), { value: '0' }),
 	late('epsilon', 'int', _('Epsilon'), _('How much the shared TCP figures may give away of a connection in a day, in hundredths of an epsilon; 0 shares none.'), { value: '100', min: 0, max: 1000 })
 ] }, { name: 'probe', title: _('Probe'), help: _('Round-trip times over the mesh by ICMP and ICMPv6 echo; needs the optional package raw-socket.'), options: [
 	late('targets', 'list', _('Targets'), _('The addresses to ask, IPv4 or IPv6, 64 at most; empty asks nobody.')),
@@ -83,6 +84,8 @@ return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), he
 	late('domain', 'string', _('Domain'), _('The SPIFFE trust domain of a mesh that x0ctl mesh init makes.'), { value: 'x0tta6bl4.mesh' }),
 	live('life', 'duration', _('Life'), _('The time that the certificates are good for which this router issues as a steward; they are renewed at half of it.'), { value: '43200', min: 600, max: 604800, unit: 's' }),
 	live('grace', 'duration', _('Grace'), _('The time that certificates are still believed after their end while no steward can be reached.'), { value: '604800', min: 0, max: 2592000, unit: 's' }),
+	live('rotate', 'duration', _('Rotate'), _('How long alarms and beacons are sealed with the same key of the air; a revocation changes it at once.'), { value: '21600', min: 60, max: 604800, unit: 's' }),
+	live('mixed', 'bool', _('Mixed'), _('Whether routers without an identity are spoken with and believed under the mesh key too, until somebody is revoked.'), { value: '1' }),
 	live('allow', 'list', _('Allow'), _('Who may do what on this router over a session: a SPIFFE ID, or one that ends in /*, and what it may; the rest is denied.'), { value: ["spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults"] }),
 	late('ssh_allowed', 'list', _('Ssh allowed'), _('The SSH host keys whose routers this steward admits: ssh-ed25519, the key, and a name where the router has one.')),
 	late('x509_authority', 'list', _('X509 authority'), _('The files of the CA certificates whose routers this steward admits, in PEM.')),
