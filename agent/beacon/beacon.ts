@@ -27,7 +27,7 @@ import {
 import { Liveness } from './liveness.ts';
 import { Ports } from './ports.ts';
 import type { BeaconSettings } from './profile.ts';
-import { MOST_NEIGHBOURS, Slots } from './slots.ts';
+import { hash, MOST_NEIGHBOURS, Slots } from './slots.ts';
 
 /** Beacons planned for another time than this around their arrival are replayed, where both follow the same root. */
 const REPLAY_WINDOW: Nanos = 10 * SECOND;
@@ -61,6 +61,8 @@ interface Neighbour {
   heard: number;
   /** Its last OGM, by the tables. */
   ogmAt: Nanos;
+  /** It has named a beacon of ours that left lately: until then it may be a recording, or deaf, and its silence says nothing. */
+  hearsUs: boolean;
   /** What the kernel watches it with; null until it was told. */
   patience: Nanos | null;
   /** The last of its questions that was answered. */
@@ -123,6 +125,8 @@ export class Beacon implements Machine {
   #planAt: Nanos = NEVER;
   #waiting: Planned | null = null;
   readonly #neighbours = new Map<string, Neighbour>();
+  /** Who said farewell a moment ago: what it sent before could be played again. */
+  readonly #parted = new Map<string, Pick<Neighbour, 'node' | 'epoch' | 'seq'> & { readonly until: Nanos }>();
   /** When own beacons left, by interface and number. */
   readonly #left = new Map<IfIndex, Map<number, Nanos>>();
   readonly #due = new Map<string, { readonly interface: IfIndex; readonly seq: number; readonly at: Nanos }>();
@@ -238,6 +242,8 @@ export class Beacon implements Machine {
     this.#self = this.#ports.node;
     this.#clock = new Clock(this.#self, { superframeNs, slowestNs: superframeNs * ease }, now);
     this.#slots = new Slots(shortName(this.#self), { slots, ease, lead: Math.ceil(leadNs / slotNs) });
+    // What others recorded in an earlier life of ours names no beacon of this one.
+    this.#seq = hash(shortName(this.#self), this.#epoch) >>> 1;
     this.#planAt = now + superframeNs;
     return [];
   }
@@ -370,23 +376,28 @@ export class Beacon implements Machine {
     if (Math.abs(beacon.planned / superframeNs - beacon.superframe - 0.5) > 1 || beacon.slot >= this.#settings.slots)
       return [refused('profile')];
     const before = this.#neighbours.get(key);
+    const last = before ?? this.#partedFrom(key, now);
     const isNewer =
-      before === undefined ||
-      before.node !== beacon.node ||
-      beacon.epoch > before.epoch ||
-      (beacon.epoch === before.epoch && beacon.seq > before.seq);
+      last === undefined ||
+      last.node !== beacon.node ||
+      beacon.epoch > last.epoch ||
+      (beacon.epoch === last.epoch && beacon.seq > last.seq);
     if (!isNewer) return [refused('replay')];
     if (beacon.root === clock.root && Math.abs(beacon.planned - clock.mesh(at)) > REPLAY_WINDOW)
       return [refused('replay')];
     if (before === undefined && this.#neighbours.size >= MOST_NEIGHBOURS) return [refused('too-many')];
     if (beacon.next === 0) {
       this.#forget(key, now);
+      const { node, epoch, seq } = beacon;
+      this.#parted.set(key, { node, epoch, seq, until: now + REPLAY_WINDOW });
+      if (this.#parted.size > MOST_NEIGHBOURS) this.#parted.delete(this.#parted.keys().next().value!);
       return [metric('beacons_received_total', {})];
     }
     const neighbour = this.#remember(key, index, address, beacon, at);
     const name = shortName(this.#self!);
     const mine = beacon.reports.find((report) => report.name === name);
     const left = mine === undefined ? undefined : this.#left.get(index)?.get(mine.seq);
+    neighbour.hearsUs ||= left !== undefined;
     const arrival = neighbour.arrivals.find(({ seq }) => seq === beacon.sent.seq);
     const stepped = clock.heard(
       key,
@@ -407,11 +418,19 @@ export class Beacon implements Machine {
     slots.heard(key, { ...beacon, name: neighbour.name }, this.#superframeAt(at));
     // A pause in which it listens is so rare that a question costs less than waiting.
     const gap = beacon.stride === 1 ? 1 : beacon.next;
-    const again = this.#liveness.beacon(key, at, at + gap * superframeNs);
-    const effects = [metric('beacons_received_total', {}), ...(again ? this.#heardAgain(key) : [])];
+    const effects = [metric('beacons_received_total', {})];
+    if (!neighbour.hearsUs && this.#liveness.state(key) === null) return effects;
+    if (this.#liveness.beacon(key, at, at + gap * superframeNs)) effects.push(...this.#heardAgain(key));
     const patience = this.#liveness.patience(gap * superframeNs);
     if (patience !== neighbour.patience) effects.push(this.#deadline(neighbour, patience));
     return effects;
+  }
+
+  #partedFrom(key: string, now: Nanos) {
+    const parted = this.#parted.get(key);
+    if (parted === undefined || now < parted.until) return parted;
+    this.#parted.delete(key);
+    return undefined;
   }
 
   #remember(key: string, index: IfIndex, address: Mac, beacon: BeaconWord, at: Nanos): Neighbour {
@@ -433,6 +452,7 @@ export class Beacon implements Machine {
         arrivals,
         heard: 0xffff,
         ogmAt: before?.ogmAt ?? 0,
+        hearsUs: false,
         patience: before?.patience ?? null,
         asked: before?.node === node ? before.asked : asked,
       };
@@ -559,6 +579,7 @@ export class Beacon implements Machine {
     const effects: Effect[] = [];
     for (const [key, { interface: index }] of this.#neighbours)
       if (this.#ports.usable(index) === null) effects.push(...this.#forget(key, now));
+    for (const index of this.#left.keys()) if (this.#ports.usable(index) === null) this.#left.delete(index);
     return effects;
   }
 
