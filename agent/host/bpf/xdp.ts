@@ -190,7 +190,9 @@ export class Xdp {
     const early = wanted.flatMap(({ index }) => admitted.map((neighbour) => ({ neighbour, index, lastSeenMs: 0 })));
     const known = admitted.length > 0 ? early : heard;
     this.#settleRoster(
-      known.filter(({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour)),
+      known
+        .filter(({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour))
+        .map((one) => ({ ...one, vouched: this.#deadlines.has(keyOf(one)) })),
     );
   }
 

@@ -116,6 +116,7 @@ describe('the roster', () => {
     neighbour: `02:00:00:00:00:${i.toString(16).padStart(2, '0')}`,
     index: 1,
     lastSeenMs,
+    vouched: false,
   });
 
   test('who is there stays; the newest word first among newcomers; who is gone makes room', () => {
@@ -133,6 +134,23 @@ describe('the roster', () => {
     });
     assert.deepEqual(roster([a, b], [a, b, c, d], 2), { add: [], remove: [] });
     assert.deepEqual(roster([], [], 2), { add: [], remove: [] });
+  });
+
+  test('invented neighbours that were there first give way to those who know the mesh key, and to no others', () => {
+    const invented = Array.from({ length: 4 }, (_, i) => candidate(i));
+    const [real, other] = [{ ...candidate(10, 800), vouched: true }, candidate(11)];
+    const names = ({ add, remove }: ReturnType<typeof roster>) =>
+      [add, remove].map((list) => list.map(({ neighbour }) => Number.parseInt(neighbour.slice(-2), 16)));
+    assert.deepEqual(names(roster(invented, [...invented, other, real], 4)), [[10], [3]]);
+    const settled = [...invented.slice(0, 3), real];
+    assert.deepEqual(names(roster(settled, [...invented, other, real], 4)), [[], []], 'and stays');
+    const many = Array.from({ length: 6 }, (_, i) => ({ ...candidate(20 + i, i), vouched: true }));
+    assert.deepEqual(names(roster(settled, [...settled, ...many], 4)), [
+      [20, 21, 22],
+      [0, 1, 2],
+    ]);
+    assert.deepEqual(names(roster(many.slice(0, 4), many, 4)), [[], []]);
+    assert.deepEqual(names(roster(invented, [...invented.slice(1), other, real], 4)), [[10], [0]]);
   });
 });
 
