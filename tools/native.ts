@@ -21,7 +21,7 @@ const ROOT = join(import.meta.dirname, '..');
 const NATIVE = join(ROOT, 'native');
 const TESTS = join(ROOT, 'test/unit/netlink/kernel.test.ts');
 /** Of the tests, those whose paths no other one takes: valgrind makes each some twenty times slower. */
-const UNDER_VALGRIND = 'veth pair|leaks|another kind|transmitter|no room|bpf:';
+const UNDER_VALGRIND = 'veth pair|leaks|another kind|another type|transmitter|no room|bpf:';
 
 interface Compiler {
   readonly cc: string;
