@@ -19,6 +19,7 @@ import {
 } from '../native.ts';
 import { type BpfObject, IMAGE_MOST } from './elf.ts';
 import { CHAIN, encodeU32 } from './layout.ts';
+import { INSTALLED, manifestOf } from './place.ts';
 import { type Entry, type Manifest, readManifest, type Variant, validate } from './validator.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -27,8 +28,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 function folders(): string[] {
   const named = process.env.X0_BPF;
   if (named) return [named];
-  const installed = '/lib/bpf/x0tta6bl4';
-  return [installed, join(HERE, 'bpf'), join(HERE, '../bpf/build'), join(HERE, '../../../bpf/build')];
+  return [INSTALLED, join(HERE, 'bpf'), join(HERE, '../bpf/build'), join(HERE, '../../../bpf/build')];
 }
 
 /**
@@ -56,7 +56,7 @@ function readBounded(folder: string, file: string): Buffer {
 /** The folder of the objects and what lies in it. Throws E_BPF_MANIFEST. */
 export function findObjects(): { readonly folder: string; readonly manifest: Manifest } {
   const places = folders();
-  const folder = places.find((place) => existsSync(join(place, 'manifest.json')));
+  const folder = places.find((place) => existsSync(manifestOf(place)));
   if (folder === undefined)
     throw new AgentError(
       'E_BPF_MANIFEST',
