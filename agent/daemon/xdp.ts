@@ -21,7 +21,7 @@ const OFF: XdpView = {
   medianHandshakeNs: null,
   programs: [],
   lockedBytes: 0,
-  shared: { opened: 0, established: 0 },
+  shared: { opened: 0, established: 0, spent: 0 },
 };
 
 export async function xdp(config: Config, { native, log, host }: Agent): Promise<Part> {

@@ -430,7 +430,11 @@ export class Xdp {
         return { name, verified: count('verified_insns'), runs: count('run_cnt'), ns: count('run_time_ns') };
       }),
       lockedBytes: loaded?.lockedBytes ?? 0,
-      shared: { opened: this.#ledger?.shared.opened ?? 0, established: this.#ledger?.shared.established ?? 0 },
+      shared: {
+        opened: this.#ledger?.shared.opened ?? 0,
+        established: this.#ledger?.shared.established ?? 0,
+        spent: this.#ledger?.spent ?? 0,
+      },
     };
   }
 
