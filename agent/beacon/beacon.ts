@@ -33,8 +33,8 @@ import { hash, MOST_NEIGHBOURS, Slots } from './slots.ts';
 const REPLAY_WINDOW: Nanos = 10 * SECOND;
 /** Own beacons whose time of leaving is remembered, by interface. */
 const REMEMBERED = 8;
-/** Questions answered in a second, whoever asks. */
-const ANSWERS = 200;
+/** Questions answered in a second. Those of who sends no beacons may be recordings: they leave the others theirs. */
+const MOST_ANSWERS = { known: 200, strangers: 50 };
 /** Questions that are open; the oldest are forgotten first. */
 const QUESTIONS = 1024;
 /** Beacons that a neighbour may miss, heard in other ways, until its agent counts as gone. */
@@ -131,7 +131,7 @@ export class Beacon implements Machine {
   readonly #left = new Map<IfIndex, Map<number, Nanos>>();
   readonly #due = new Map<string, { readonly interface: IfIndex; readonly seq: number; readonly at: Nanos }>();
   readonly #questions = new Map<number, string>();
-  #answers = { second: 0, count: 0 };
+  #answers = { second: 0, known: 0, strangers: 0 };
   readonly #late: Nanos[] = [];
 
   constructor(settings: BeaconSettings, heal: HealSettings) {
@@ -473,10 +473,6 @@ export class Beacon implements Machine {
   }
 
   #answer(key: string, index: IfIndex, to: Mac, from: Mac, probe: Probe, at: Nanos, now: Nanos): Effect[] {
-    const second = Math.floor(now / SECOND);
-    if (second !== this.#answers.second) this.#answers = { second, count: 0 };
-    this.#answers.count += 1;
-    if (this.#answers.count > ANSWERS) return [refused('budget')];
     const neighbour = this.#neighbours.get(key);
     const effects: Effect[] = [];
     if (neighbour !== undefined) {
@@ -486,6 +482,11 @@ export class Beacon implements Machine {
       neighbour.asked = { epoch: probe.epoch, counter: probe.counter };
       effects.push(...this.#sign(key, at));
     }
+    const second = Math.floor(now / SECOND);
+    if (second !== this.#answers.second) this.#answers = { second, known: 0, strangers: 0 };
+    const who = neighbour === undefined ? 'strangers' : 'known';
+    this.#answers[who] += 1;
+    if (this.#answers[who] > MOST_ANSWERS[who]) return [...effects, refused('budget')];
     const frame = toHex(encodeProbe(probe, true, to, from, this.#settings.ethertype, this.#key!));
     effects.push({ type: 'send', frames: [{ interface: index, frame }] });
     return effects;

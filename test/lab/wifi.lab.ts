@@ -1,7 +1,7 @@
 /**
  * A mesh over real Wi-Fi: four emulated radios in a ring, each hearing its two neighbours only, with batman-adv and an agent
- * on top, and a medium that this suite controls; once as mesh points, once as an IBSS. Stations and signal are seen; a
- * radio that falls silent is found and routed around; a station that the driver drops is missed at once.
+ * on top, and a medium that this suite controls; once as mesh points, once as an IBSS. Stations, signal and beacons are seen,
+ * XDP counts what the radios bring in; a radio that falls silent is found and routed around; a station that the driver drops is missed at once.
  *
  * mac80211 tells of lost packets when fifty frames in a row to a station were not acknowledged and none was for a second
  * (ieee80211_lost_packet), of mesh points as in an IBSS. That word has to reach the agent; whether it comes before the tables
@@ -9,6 +9,8 @@
  */
 import { globSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Of } from '../../agent/report/shape.ts';
+import type * as shapes from '../../agent/report/shapes.ts';
 import { run as command, Mesh, macOf, monotonicNs, nsOf } from '../../tools/lab/mesh.ts';
 import type { RadioType } from '../../tools/lab/radio.ts';
 import { Probe, startAgents } from '../../tools/lab/scenario.ts';
@@ -33,6 +35,8 @@ const WORD_MS = 20_000;
 /** Traffic flows again when so many of the last packets, and so large a part of them, came through. */
 const LAST_NS = 5e9;
 const FLOWS = 0.8;
+/** Profile brief: of what the tables and the driver tell, beacons that come every 5 s tell nothing sooner. */
+const CONFIG = { beacon: { enabled: '1', profile: 'brief' }, bpf: { enabled: '1' } };
 /** A probe each 10 ms: each frame of it passes through emulated radios and our medium twice. */
 const PACE_US = 10_000;
 
@@ -44,6 +48,8 @@ interface LinkRow {
     readonly peerLink: string | null;
   };
 }
+
+type Beacons = Of<typeof shapes.beacon>['beacon'];
 
 const radioOf = (router: number): string => macOf(router, 1);
 
@@ -113,7 +119,7 @@ async function inside(radioType: RadioType): Promise<void> {
     if (interfaces !== 1 || stations !== 2) throw new Error(`${interfaces} radios, ${stations} stations`);
   });
 
-  const agents = await startAgents([0, 1, 2, 3], { readyMs: PATIENCE_MS });
+  const agents = await startAgents([0, 1, 2, 3], { readyMs: PATIENCE_MS, config: CONFIG });
   const watched = agents.map((agent) => new Watched(agent));
   say('four agents are ready');
 
@@ -126,6 +132,31 @@ async function inside(radioType: RadioType): Promise<void> {
       if (radioType === 'mesh' && left.peerLink !== 'established') return undefined;
       const shown = await watched[0]!.metric('mesh_link_signal_dbm', { interface: 'radio0', neighbour: radioOf(1) });
       return shown < -40 && `r1 at ${left.signalDbm} dBm and ${left.bitrateKbits} kbit/s`;
+    }),
+  );
+
+  await check('beacons are heard by both neighbours and by nobody out of reach, and all have one time', () =>
+    eventually('four schedules', PATIENCE_MS, async () => {
+      const views: Beacons[] = [];
+      for (const one of watched) views.push((await one.control.get<Of<typeof shapes.beacon>>('/mesh/beacon')).beacon);
+      const heard = views.map((view) => view?.neighbours.map(({ node }) => node) ?? []);
+      const near = [1, 3].map((router) => macOf(router, 0));
+      const isRing = heard.every((nodes) => nodes.length === 2) && near.every((node) => heard[0]!.includes(node));
+      const bounds = views.map((view) => view?.errorBoundUs ?? Number.POSITIVE_INFINITY);
+      if (!isRing || new Set(views.map((view) => view?.root)).size !== 1 || Math.max(...bounds) > 1e6) return undefined;
+      const stamped = views[0]!.stampedByXdp;
+      return (
+        stamped > 0 && `within ${(Math.max(...bounds) / 1e3).toFixed(1)} ms by its own word; ${stamped} stamped by XDP`
+      );
+    }),
+  );
+
+  await check('a radio has no XDP of its own: the generic one counts what both neighbours send', () =>
+    eventually('both are counted', PATIENCE_MS, async () => {
+      const { level } = await watched[0]!.control.get<Of<typeof shapes.xdp>>('/mesh/xdp');
+      const { links: rows } = await watched[0]!.control.get<Of<typeof shapes.links>>('/mesh/links');
+      const frames = rows.map(({ incoming }) => incoming?.frames ?? 0);
+      return level === 'generic' && frames.length === 2 && Math.min(...frames) > 10 && `${frames.join(' and ')} frames`;
     }),
   );
 

@@ -146,6 +146,25 @@ test('what a router sent before its farewell brings it back for nobody', () => {
   assert.equal(victim.machine.view(one.local(victim))!.neighbours.length, 2);
 });
 
+test('recorded questions, played again without end, leave the neighbours their answers', () => {
+  const one = line(2, 'default');
+  one.run(20 * SECOND);
+  const [asked, asking] = one.stations as [Station, Station];
+  const question = (asker: string, source: string, counter: number) => {
+    const frame = encodeProbe({ asker, epoch: 1, counter }, false, asked.port, source, 0x88b5, KEY);
+    const effects = asked.machine.on({ type: 'frame', interface: PORT, frame: toHex(frame) }, one.local(asked));
+    return effects.filter(({ type }) => type === 'send').length;
+  };
+  assert.equal(question(asking.node, asking.port, 2 ** 30), 1);
+  let answered = 0;
+  for (let i = 0; i < 1000; i++) {
+    answered += question(LIAR, '02:66:66:66:66:67', 7);
+    assert.equal(question(asking.node, asking.port, 2 ** 30), 0, 'a replay');
+  }
+  assert.ok(answered > 0 && answered <= 50, `${answered}`);
+  assert.equal(question(asking.node, asking.port, 2 ** 30 + 1), 1);
+});
+
 test('a neighbour that never hears us is not called silent for what it cannot answer', () => {
   const conditions = {
     settings: settingsOf('default'),
