@@ -184,9 +184,9 @@ export class Watched {
   readonly agent: Agent;
   readonly control: Control;
 
-  constructor(agent: Agent) {
+  constructor(agent: Agent, patienceMs?: number) {
     this.agent = agent;
-    this.control = new Control(agent.socket);
+    this.control = new Control(agent.socket, patienceMs);
   }
 
   journal = async (since = 0): Promise<Entry[]> =>

@@ -120,7 +120,7 @@ async function inside(radioType: RadioType): Promise<void> {
   });
 
   const agents = await startAgents([0, 1, 2, 3], { readyMs: PATIENCE_MS, config: CONFIG });
-  const watched = agents.map((agent) => new Watched(agent));
+  const watched = agents.map((agent) => new Watched(agent, PATIENCE_MS));
   say('four agents are ready');
 
   await check('stations with signal, bitrate and peer link are in links and metrics, those out of reach are not', () =>

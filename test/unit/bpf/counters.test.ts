@@ -24,7 +24,7 @@ function randomness(seed: number): () => number {
 
 describe('layout', () => {
   test('a fresh neighbour is read as it was written', () => {
-    for (const size of [152, 168]) {
+    for (const size of [216, 232]) {
       const keys = layout.encodeKey(WHO);
       const values = layout.encodeNeighbour(5e9, size);
       assert.equal(values.length, size);
@@ -36,12 +36,21 @@ describe('layout', () => {
     }
   });
 
+  test('frames are counted beyond what 32 bits hold: a busy link has as many within weeks', () => {
+    const values = layout.encodeNeighbour(0, 216);
+    const view = new DataView(values.buffer);
+    const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+    for (const [bucket, count] of [3n * 2n ** 32n, 5n].entries()) view.setBigUint64(88 + 8 * bucket, count, little);
+    const [row] = layout.decodeNeighbours(layout.encodeKey(WHO), values, 216);
+    assert.equal(row!.frames, 3 * 2 ** 32 + 5);
+  });
+
   test('bytes that are too few or of other records give nothing, and throw nothing', () => {
     for (let length = 0; length < 200; length++) {
       const bytes = new Uint8Array(length).fill(255);
       assert.equal(layout.decodeStamp(bytes) === null, length !== 64);
       layout.decodeEvent(bytes);
-      layout.decodeNeighbours(bytes, bytes, 168);
+      layout.decodeNeighbours(bytes, bytes, 232);
       layout.decodeNeighbours(bytes, bytes, 8);
       layout.decodeTotals(bytes);
       layout.decodeStrangers(bytes);
