@@ -355,7 +355,7 @@ async function main(file: string, tape: string | undefined): Promise<void> {
     join(part);
     void talking.promise.then((over) => part.attach(over.channel('tunnel/key')));
   }
-  if (config.bpf.enabled) join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
+  if (config.bpf.enabled !== '0') join(await (await import('./daemon/xdp.ts')).xdp(config, agent));
 }
 
 function fail(thrown: unknown): never {

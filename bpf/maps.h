@@ -46,7 +46,7 @@ struct neighbour {
   struct stream streams[STREAMS];
   __u32 window; /* the stamps that it may still cause: see may_stamp() */
   __u32 stamps;
-  __u32 between[BUCKETS]; /* time between two frames: bucket 0 below 32.768 us, each twice the one before; their sum is the frames */
+  __u64 between[BUCKETS]; /* time between two frames: bucket 0 below 32.768 us, each twice the one before; their sum is the frames */
 #ifndef NO_TIMER
   struct bpf_timer timer;
 #endif

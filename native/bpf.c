@@ -37,8 +37,7 @@ struct bpf_object *object_this(napi_env env, napi_callback_info info, size_t *ar
 
 static bool name_of(napi_env env, napi_value value, char name[NAME_SIZE]) {
   size_t length;
-  return napi_get_value_string_utf8(env, value, NULL, 0, &length) == napi_ok && length < NAME_SIZE &&
-         napi_get_value_string_utf8(env, value, name, NAME_SIZE, &length) == napi_ok;
+  return text_of(env, value, name, NAME_SIZE, &length);
 }
 
 struct bpf_map *map_of(napi_env env, struct bpf_object *object, napi_value value) {
@@ -58,7 +57,7 @@ static napi_value attach(napi_env env, napi_callback_info info) {
   bool generic;
   struct bpf_object *object = object_this(env, info, &argc, argv);
   if (!object) return NULL;
-  if (argc < 3 || !name_of(env, argv[0], name) || napi_get_value_uint32(env, argv[1], &ifindex) != napi_ok ||
+  if (argc < 3 || !name_of(env, argv[0], name) || !u32_of(env, argv[1], &ifindex) ||
       ifindex == 0 || ifindex > INT32_MAX || napi_get_value_bool(env, argv[2], &generic) != napi_ok)
     return throw_type(env, "attachXdp takes a program's name, an interface index and whether generic");
   struct bpf_program *program = libbpf.bpf_object__find_program_by_name(object, name);
@@ -89,7 +88,7 @@ static napi_value test_run(napi_env env, napi_callback_info info) {
   struct bpf_object *object = object_this(env, info, &argc, argv);
   if (!object) return NULL;
   if (argc < 3 || !name_of(env, argv[0], name) || !bytes_of(env, argv[1], &frame, &length) || length > FRAME_MAX ||
-      napi_get_value_uint32(env, argv[2], &repeat) != napi_ok || repeat > INT32_MAX)
+      !u32_of(env, argv[2], &repeat) || repeat > INT32_MAX)
     return throw_type(env, "testRun takes a program's name, a frame and how often");
   struct bpf_program *program = libbpf.bpf_object__find_program_by_name(object, name);
   if (!program) return throw_errno(env, "program", ENOENT);

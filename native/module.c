@@ -57,26 +57,65 @@ napi_value throw_type(napi_env env, const char *message) {
   return NULL;
 }
 
-static bool option(napi_env env, napi_value object, const char *name, napi_valuetype wanted, napi_value *out) {
+bool u32_of(napi_env env, napi_value value, uint32_t *out) {
+  double number; /* napi_get_value_uint32 would make 5 of 4294967301, and 0 of NaN */
+  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= 0 && number <= UINT32_MAX)) return false;
+  *out = (uint32_t)number;
+  return *out == number;
+}
+
+/* False where there is no such property; with a NULL `out` and an exception pending where it cannot be read. */
+static bool option(napi_env env, napi_value object, const char *name, napi_value *out) {
   napi_valuetype type;
-  if (napi_typeof(env, object, &type) != napi_ok || type != napi_object) return false;
-  if (napi_get_named_property(env, object, name, out) != napi_ok) return false;
-  return napi_typeof(env, *out, &type) == napi_ok && type == wanted;
+  *out = NULL;
+  if (napi_typeof(env, object, &type) != napi_ok || type != napi_object) {
+    throw_type(env, "the options have to be an object");
+    return false;
+  }
+  if (napi_get_named_property(env, object, name, out) == napi_ok && napi_typeof(env, *out, &type) == napi_ok)
+    return type != napi_undefined;
+  *out = NULL;
+  return false;
+}
+
+static bool option_wrong(napi_env env, const char *name, const char *wanted) {
+  char text[64];
+  snprintf(text, sizeof text, "%s has to be %s", name, wanted);
+  throw_type(env, text);
+  return false;
 }
 
 bool option_u32(napi_env env, napi_value object, const char *name, uint32_t *out) {
   napi_value value;
-  return option(env, object, name, napi_number, &value) && napi_get_value_uint32(env, value, out) == napi_ok;
+  if (!option(env, object, name, &value)) return value != NULL;
+  return u32_of(env, value, out) || option_wrong(env, name, "a whole number, 0 to 4294967295");
 }
 
-bool option_bool(napi_env env, napi_value object, const char *name) {
+bool option_bool(napi_env env, napi_value object, const char *name, bool *out) {
   napi_value value;
-  bool out = false;
-  return option(env, object, name, napi_boolean, &value) && napi_get_value_bool(env, value, &out) == napi_ok && out;
+  if (!option(env, object, name, &value)) return value != NULL;
+  return napi_get_value_bool(env, value, out) == napi_ok || option_wrong(env, name, "true or false");
+}
+
+bool option_array(napi_env env, napi_value object, const char *name, napi_value *out) {
+  bool array = false;
+  if (!option(env, object, name, out)) {
+    bool absent = *out != NULL;
+    *out = NULL;
+    return absent;
+  }
+  return (napi_is_array(env, *out, &array) == napi_ok && array) || option_wrong(env, name, "an array");
 }
 
 bool option_function(napi_env env, napi_value object, const char *name, napi_value *out) {
-  return option(env, object, name, napi_function, out);
+  napi_valuetype type;
+  if (option(env, object, name, out) && napi_typeof(env, *out, &type) == napi_ok && type == napi_function) return true;
+  return *out != NULL && option_wrong(env, name, "a function");
+}
+
+bool text_of(napi_env env, napi_value value, char *text, size_t size, size_t *length) {
+  return napi_get_value_string_utf8(env, value, NULL, 0, length) == napi_ok && *length < size &&
+         napi_get_value_string_utf8(env, value, text, size, length) == napi_ok && strlen(text) == *length;
 }
 
 bool bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length) {
@@ -248,12 +287,7 @@ napi_value watch_open(napi_env env, watch *w, int fd, napi_value options, const 
   w->holders = 1; /* this function, then the object's finalizer */
 
   for (int i = 0; i < CALLBACKS && names[i]; i++) {
-    if (!option_function(env, options, names[i], &function)) {
-      char text[64];
-      snprintf(text, sizeof text, "%s has to be a function", names[i]);
-      throw_type(env, text);
-      goto fail;
-    }
+    if (!option_function(env, options, names[i], &function)) goto fail;
     if (napi_create_reference(env, function, 1, &w->callbacks[i]) != napi_ok) goto fail;
   }
   if (napi_create_object(env, &object) != napi_ok ||

@@ -88,7 +88,7 @@ static napi_value membership(napi_env env, napi_callback_info info, int which) {
   uint32_t group;
   watch *w = watch_this(env, info, netlink_readable, &argc, argv);
   if (!w) return NULL;
-  if (argc < 1 || napi_get_value_uint32(env, argv[0], &group) != napi_ok || group == 0)
+  if (argc < 1 || !u32_of(env, argv[0], &group) || group == 0)
     return throw_type(env, "a multicast group is a number above 0");
   if (setsockopt(w->fd, SOL_NETLINK, which, &group, sizeof group) != 0) return throw_errno(env, "setsockopt", errno);
   return NULL;
@@ -108,10 +108,11 @@ napi_value netlink_open(napi_env env, napi_callback_info info) {
       METHOD("send", netlink_send), METHOD("addMembership", netlink_add), METHOD("dropMembership", netlink_drop)};
   size_t argc = 1;
   napi_value argv[1], object, port;
-  uint32_t protocol, receive;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
-      !option_u32(env, argv[0], "protocol", &protocol))
-    return throw_type(env, "openNetlink takes { protocol, onMessages, onOverrun, onError }");
+  uint32_t protocol = UINT32_MAX, receive = 0;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok ||
+      !option_u32(env, argv[0], "protocol", &protocol) || !option_u32(env, argv[0], "rcvbuf", &receive))
+    return NULL;
+  if (protocol > INT32_MAX) return throw_type(env, "openNetlink takes { protocol, onMessages, onOverrun, onError }");
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)protocol);
   if (fd < 0) return throw_errno(env, "socket", errno);
   /* Each of these is a comfort that an older kernel may lack. */
@@ -121,7 +122,7 @@ napi_value netlink_open(napi_env env, napi_callback_info info) {
 #ifdef NETLINK_GET_STRICT_CHK
   setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
 #endif
-  if (option_u32(env, argv[0], "rcvbuf", &receive)) {
+  if (receive > 0) {
     int size = receive > (64U << 20) ? (int)(64U << 20) : (int)receive;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
       setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);

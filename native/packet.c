@@ -86,7 +86,7 @@ static bool outgoing(napi_env env, napi_value bytes, napi_value index, struct io
   size_t length;
   uint32_t ifindex;
   if (!bytes_of(env, bytes, &data, &length) || length < ETH_HLEN || length > SNAP_MAX ||
-      napi_get_value_uint32(env, index, &ifindex) != napi_ok || ifindex == 0)
+      !u32_of(env, index, &ifindex) || ifindex == 0 || ifindex > INT32_MAX)
     return false;
   *part = (struct iovec){data, length};
   *to = (struct sockaddr_ll){.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex, .sll_halen = ETH_ALEN};
@@ -198,7 +198,7 @@ static int read_filter(napi_env env, napi_value list, struct sock_filter *out) {
       return -1;
     for (uint32_t j = 0; j < 4; j++)
       if (napi_get_element(env, row, j, &cell) != napi_ok ||
-          napi_get_value_uint32(env, cell, &cells[j]) != napi_ok || cells[j] > limits[j])
+          !u32_of(env, cell, &cells[j]) || cells[j] > limits[j])
         return -1;
     out[i] = (struct sock_filter){(uint16_t)cells[0], (uint8_t)cells[1], (uint8_t)cells[2], cells[3]};
   }
@@ -212,22 +212,22 @@ napi_value packet_open(napi_env env, napi_callback_info info) {
                                                      METHOD("statistics", packet_statistics)};
   size_t argc = 1;
   napi_value argv[1], filter;
-  uint32_t ifindex = 0, ethertype, receive;
-  bool filtered = false;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
-      !option_u32(env, argv[0], "ethertype", &ethertype) || ethertype == 0 || ethertype > 0xffff)
+  uint32_t ifindex = 0, ethertype = 0, receive = 0, snap = SNAP_DEFAULT;
+  bool stamped = false;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok ||
+      !option_u32(env, argv[0], "ethertype", &ethertype) || !option_u32(env, argv[0], "ifindex", &ifindex) ||
+      !option_u32(env, argv[0], "snap", &snap) || !option_u32(env, argv[0], "rcvbuf", &receive) ||
+      !option_bool(env, argv[0], "timestamps", &stamped) || !option_array(env, argv[0], "filter", &filter))
+    return NULL;
+  if (ethertype == 0 || ethertype > 0xffff || ifindex > INT32_MAX)
     return throw_type(env, "openPacket takes { ethertype, ifindex, filter, onFrame, onError }");
-  option_u32(env, argv[0], "ifindex", &ifindex);
 
   packet *p = calloc(1, sizeof *p);
   if (!p) return throw_errno(env, "calloc", ENOMEM);
   p->watch.readable = packet_readable;
   p->watch.closing = packet_closing;
-  p->stamped = option_bool(env, argv[0], "timestamps");
-  p->snap = SNAP_DEFAULT;
-  option_u32(env, argv[0], "snap", &p->snap);
-  if (p->snap < 64) p->snap = 64;
-  if (p->snap > SNAP_MAX) p->snap = SNAP_MAX;
+  p->stamped = stamped;
+  p->snap = snap < 64 ? 64 : snap > SNAP_MAX ? SNAP_MAX : snap;
   p->frames = malloc((size_t)p->snap * AT_ONCE);
   struct sock_filter *program = NULL;
   const char *call = "malloc";
@@ -237,8 +237,7 @@ napi_value packet_open(napi_env env, napi_callback_info info) {
   call = "socket";
   fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* protocol 0 hears nothing yet */
   if (fd < 0) goto fail_errno;
-  if (napi_get_named_property(env, argv[0], "filter", &filter) == napi_ok &&
-      napi_is_array(env, filter, &filtered) == napi_ok && filtered) {
+  if (filter) {
     call = "malloc";
     program = malloc(FILTER_MAX * sizeof *program);
     if (!program) goto fail_errno;
@@ -250,7 +249,7 @@ napi_value packet_open(napi_env env, napi_callback_info info) {
     call = "setsockopt";
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &attached, sizeof attached) != 0) goto fail_errno;
   }
-  if (option_u32(env, argv[0], "rcvbuf", &receive)) {
+  if (receive > 0) {
     int size = receive > (64U << 20) ? (int)(64U << 20) : (int)receive;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
       setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);

@@ -42,10 +42,19 @@ napi_value throw_errno(napi_env env, const char *syscall, int error);
 napi_value throw_type(napi_env env, const char *message);
 const char *errno_name(int error);
 
-/* Reads an object's property. False when it is absent or undefined, or of another type. */
+/*
+ * Reads an object's property into `*out`, which keeps its value (of an array: NULL) where that is undefined. False with an
+ * exception pending for anything of another type or range: a slip of the caller's must not open another socket than it wants.
+ */
 bool option_u32(napi_env env, napi_value object, const char *name, uint32_t *out);
-bool option_bool(napi_env env, napi_value object, const char *name);
+bool option_bool(napi_env env, napi_value object, const char *name, bool *out);
+bool option_array(napi_env env, napi_value object, const char *name, napi_value *out);
+/* Mandatory: false where it is no function. */
 bool option_function(napi_env env, napi_value object, const char *name, napi_value *out);
+/* A whole number that fits, nothing rounded or wrapped. */
+bool u32_of(napi_env env, napi_value value, uint32_t *out);
+/* A string that fits, with its end, and holds no zero before it: C would take less than what was said. */
+bool text_of(napi_env env, napi_value value, char *text, size_t size, size_t *length);
 bool bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length);
 
 /*

@@ -227,6 +227,7 @@ static void transmitter_closing(watch *w) {
   pthread_cond_destroy(&t->changed);
   pthread_mutex_destroy(&t->mutex);
   close(t->socket);
+  munlock(t, sizeof *t);
 }
 
 /* A time as JavaScript has it: nanoseconds, a double. */
@@ -248,7 +249,7 @@ static napi_value transmitter_send(napi_env env, napi_callback_info info) {
   if (!w) return NULL;
   transmitter *t = (transmitter *)w;
   if (argc < 3 || !bytes_of(env, argv[0], &data, &length) || length < ETH_HLEN || length > FRAME_MAX ||
-      napi_get_value_uint32(env, argv[1], &ifindex) != napi_ok || ifindex == 0 || ifindex > INT32_MAX ||
+      !u32_of(env, argv[1], &ifindex) || ifindex == 0 || ifindex > INT32_MAX ||
       !nanos(env, argv[2], &at) ||
       (argc > 3 && (napi_typeof(env, argv[3], &type) != napi_ok ||
                     (type != napi_undefined && !nanos(env, argv[3], &latest)))))
@@ -284,7 +285,7 @@ static napi_value transmitter_cancel(napi_env env, napi_callback_info info) {
   watch *w = watch_this(env, info, transmitter_readable, &argc, argv);
   if (!w) return NULL;
   transmitter *t = (transmitter *)w;
-  if (argc < 1 || napi_get_value_uint32(env, argv[0], &ticket) != napi_ok)
+  if (argc < 1 || !u32_of(env, argv[0], &ticket))
     return throw_type(env, "cancel takes what send answered");
   bool found = false;
   pthread_mutex_lock(&t->mutex);
@@ -342,9 +343,8 @@ napi_value transmitter_open(napi_env env, napi_callback_info info) {
   size_t argc = 1;
   napi_value argv[1], object, realtime;
   uint32_t priority = 0;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1)
-    return throw_type(env, "openTransmitter takes { priority, onSent, onFailed }");
-  option_u32(env, argv[0], "priority", &priority);
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || !option_u32(env, argv[0], "priority", &priority))
+    return NULL;
   if (priority > 99) return throw_type(env, "a real-time priority is 1 to 99, or 0 for none");
 
   transmitter *t = calloc(1, sizeof *t);

@@ -102,8 +102,9 @@ napi_value unix_listen(napi_env env, napi_callback_info info) {
       napi_get_value_string_utf8(env, path, NULL, 0, &length) != napi_ok || length == 0)
     return throw_type(env, "listenUnix takes { path, mode, onConnection, onError }");
   if (length >= sizeof at.sun_path) return throw_errno(env, "bind", ENAMETOOLONG);
-  napi_get_value_string_utf8(env, path, at.sun_path, sizeof at.sun_path, &length);
-  option_u32(env, argv[0], "mode", &mode);
+  if (!text_of(env, path, at.sun_path, sizeof at.sun_path, &length))
+    return throw_type(env, "a path holds no zero");
+  if (!option_u32(env, argv[0], "mode", &mode)) return NULL;
   mode &= 0777;
 
   int error = remove_stale(&at);

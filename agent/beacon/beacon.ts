@@ -30,14 +30,14 @@ import {
 import { Liveness } from './liveness.ts';
 import { Ports } from './ports.ts';
 import type { BeaconSettings } from './profile.ts';
-import { MOST_NEIGHBOURS, Slots } from './slots.ts';
+import { hash, MOST_NEIGHBOURS, Slots } from './slots.ts';
 
 /** Beacons planned for another time than this around their arrival are replayed, where both follow the same root. */
 const REPLAY_WINDOW: Nanos = 10 * SECOND;
 /** Own beacons whose time of leaving is remembered, by interface. */
 const REMEMBERED = 8;
-/** Questions answered in a second, whoever asks. */
-const ANSWERS = 200;
+/** Questions answered in a second. Those of who sends no beacons may be recordings: they leave the others theirs. */
+const MOST_ANSWERS = { known: 200, strangers: 50 };
 /** Questions that are open; the oldest are forgotten first. */
 const QUESTIONS = 1024;
 /** Beacons that a neighbour may miss, heard in other ways, until its agent counts as gone. */
@@ -66,6 +66,8 @@ interface Neighbour {
   heard: number;
   /** Its last OGM, by the tables. */
   ogmAt: Nanos;
+  /** It has named a beacon of ours that left lately: until then it may be a recording, or deaf, and its silence says nothing. */
+  hearsUs: boolean;
   /** What the kernel watches it with; null until it was told. */
   patience: Nanos | null;
   /** The last of its questions that was answered. */
@@ -128,11 +130,16 @@ export class Beacon implements Machine {
   #planAt: Nanos = NEVER;
   #waiting: Planned | null = null;
   readonly #neighbours = new Map<string, Neighbour>();
+  /** Who said farewell a moment ago: what it sent before could be played again. */
+  readonly #parted = new Map<
+    string,
+    Pick<Neighbour, 'node' | 'epoch' | 'seq' | 'serial'> & { readonly until: Nanos }
+  >();
   /** When own beacons left, by interface and number. */
   readonly #left = new Map<IfIndex, Map<number, Nanos>>();
   readonly #due = new Map<string, { readonly interface: IfIndex; readonly seq: number; readonly at: Nanos }>();
   readonly #questions = new Map<number, string>();
-  #answers = { second: 0, count: 0 };
+  #answers = { second: 0, known: 0, strangers: 0 };
   readonly #late: Nanos[] = [];
 
   constructor(settings: BeaconSettings, heal: HealSettings) {
@@ -246,6 +253,8 @@ export class Beacon implements Machine {
     this.#self = this.#ports.node;
     this.#clock = new Clock(this.#self, { superframeNs, slowestNs: superframeNs * ease }, now);
     this.#slots = new Slots(shortName(this.#self), { slots, ease, lead: Math.ceil(leadNs / slotNs) });
+    // What others recorded in an earlier life of ours names no beacon of this one.
+    this.#seq = hash(shortName(this.#self), this.#epoch) >>> 1;
     this.#planAt = now + superframeNs;
     return [];
   }
@@ -411,24 +420,29 @@ export class Beacon implements Machine {
     if (Math.abs(beacon.planned / superframeNs - beacon.superframe - 0.5) > 1 || beacon.slot >= this.#settings.slots)
       return [refused('profile')];
     const before = this.#neighbours.get(key);
+    const last = before ?? this.#partedFrom(key, now);
     const isNewer =
-      before === undefined ||
-      before.node !== beacon.node ||
-      serial > before.serial ||
-      beacon.epoch > before.epoch ||
-      (beacon.epoch === before.epoch && beacon.seq > before.seq);
+      last === undefined ||
+      last.node !== beacon.node ||
+      serial > last.serial ||
+      beacon.epoch > last.epoch ||
+      (beacon.epoch === last.epoch && beacon.seq > last.seq);
     if (!isNewer) return [refused('replay')];
     if (beacon.root === clock.root && Math.abs(beacon.planned - clock.mesh(at)) > REPLAY_WINDOW)
       return [refused('replay')];
     if (before === undefined && this.#neighbours.size >= MOST_NEIGHBOURS) return [refused('too-many')];
     if (beacon.next === 0) {
       this.#forget(key, now);
+      const { node, epoch, seq } = beacon;
+      this.#parted.set(key, { node, epoch, seq, serial, until: now + REPLAY_WINDOW });
+      if (this.#parted.size > MOST_NEIGHBOURS) this.#parted.delete(this.#parted.keys().next().value!);
       return [metric('beacons_received_total', {})];
     }
     const neighbour = this.#remember(key, serial, index, address, beacon, at);
     const name = shortName(this.#self!);
     const mine = beacon.reports.find((report) => report.name === name);
     const left = mine === undefined ? undefined : this.#left.get(index)?.get(mine.seq);
+    neighbour.hearsUs ||= left !== undefined;
     const arrival = neighbour.arrivals.find(({ seq }) => seq === beacon.sent.seq);
     const stepped = clock.heard(
       key,
@@ -449,11 +463,19 @@ export class Beacon implements Machine {
     slots.heard(key, { ...beacon, name: neighbour.name }, this.#superframeAt(at));
     // A pause in which it listens is so rare that a question costs less than waiting.
     const gap = beacon.stride === 1 ? 1 : beacon.next;
-    const again = this.#liveness.beacon(key, at, at + gap * superframeNs);
-    const effects = [metric('beacons_received_total', {}), ...(again ? this.#heardAgain(key) : [])];
+    const effects = [metric('beacons_received_total', {})];
+    if (!neighbour.hearsUs && this.#liveness.state(key) === null) return effects;
+    if (this.#liveness.beacon(key, at, at + gap * superframeNs)) effects.push(...this.#heardAgain(key));
     const patience = this.#liveness.patience(gap * superframeNs);
     if (patience !== neighbour.patience) effects.push(this.#deadline(neighbour, patience));
     return effects;
+  }
+
+  #partedFrom(key: string, now: Nanos) {
+    const parted = this.#parted.get(key);
+    if (parted === undefined || now < parted.until) return parted;
+    this.#parted.delete(key);
+    return undefined;
   }
 
   #remember(key: string, serial: number, index: IfIndex, address: Mac, beacon: BeaconWord, at: Nanos): Neighbour {
@@ -477,6 +499,7 @@ export class Beacon implements Machine {
         arrivals,
         heard: 0xffff,
         ogmAt: before?.ogmAt ?? 0,
+        hearsUs: false,
         patience: before?.patience ?? null,
         asked: before?.node === node ? before.asked : asked,
       };
@@ -506,10 +529,6 @@ export class Beacon implements Machine {
     at: Nanos,
     now: Nanos,
   ): Effect[] {
-    const second = Math.floor(now / SECOND);
-    if (second !== this.#answers.second) this.#answers = { second, count: 0 };
-    this.#answers.count += 1;
-    if (this.#answers.count > ANSWERS) return [refused('budget')];
     const neighbour = this.#neighbours.get(key);
     const effects: Effect[] = [];
     if (neighbour !== undefined) {
@@ -519,6 +538,11 @@ export class Beacon implements Machine {
       neighbour.asked = { epoch: probe.epoch, counter: probe.counter };
       effects.push(...this.#sign(key, at));
     }
+    const second = Math.floor(now / SECOND);
+    if (second !== this.#answers.second) this.#answers = { second, known: 0, strangers: 0 };
+    const who = neighbour === undefined ? 'strangers' : 'known';
+    this.#answers[who] += 1;
+    if (this.#answers[who] > MOST_ANSWERS[who]) return [...effects, refused('budget')];
     const frame = toHex(encodeProbe(probe, true, to, from, this.#settings.ethertype, sealing));
     effects.push({ type: 'send', frames: [{ interface: index, frame }] });
     return effects;
@@ -613,6 +637,7 @@ export class Beacon implements Machine {
     const effects: Effect[] = [];
     for (const [key, { interface: index }] of this.#neighbours)
       if (this.#ports.usable(index) === null) effects.push(...this.#forget(key, now));
+    for (const index of this.#left.keys()) if (this.#ports.usable(index) === null) this.#left.delete(index);
     return effects;
   }
 

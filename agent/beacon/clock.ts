@@ -13,11 +13,12 @@
  *
  * The root is whoever was first. When it falls silent the routers nearest to it take over one after the other, and carry
  * their estimate on. Where two meshes meet the later time wins, so that time never runs backwards; where the times agree,
- * the lower address.
+ * the lower address. A time that comes near the end of what beacons can tell wins nothing: one frame with it would
+ * otherwise end the beacons of a whole mesh for good.
  */
 import type { Mac } from '../core/ids.ts';
 import { MS, type Nanos, NEVER, US } from '../core/time.ts';
-import { UNKNOWN_BOUND } from './frame.ts';
+import { latestTime, UNKNOWN_BOUND } from './frame.ts';
 import { median, slopes, theilSen } from './regression.ts';
 
 /** Two crystals of +-50 ppm each, and as much again for heat and age. */
@@ -38,6 +39,14 @@ const SAME: Nanos = 20 * MS;
 const LISTEN = 6;
 const ROOT_GONE = 8;
 const NEIGHBOUR_GONE = 8;
+/**
+ * Of the time that beacons can tell, so much is left to go on in, whatever another mesh's time is: half of it where ours
+ * has begun, a little less with each hop, so that all follow whom one follows; a quarter for a newcomer, who can then
+ * still join them.
+ */
+const KEEP = 1 / 2;
+const KEEP_LESS = 1 / 256;
+const KEEP_NEW = 1 / 4;
 /** Silent roots that are remembered, so that what others still say of them revives nobody. */
 const GHOSTS = 16;
 export const DEEPEST = 30;
@@ -316,9 +325,12 @@ export class Clock {
     if (source.root === this.#root) return;
     const ghost = this.#ghosts.get(source.root);
     if (ghost !== undefined && !newer(word.rootSeq, ghost)) return;
+    const left = 1 - word.planned / latestTime(this.#superframe);
+    if (this.#root === null && left < KEEP_NEW) return;
     if (this.#root !== null) {
       const ahead = word.arrived + source.coarse - this.mesh(word.arrived);
       const isSame = Math.abs(ahead) <= SAME;
+      if (!isSame && left < KEEP - KEEP_LESS * word.depth) return;
       if (isSame ? source.root > this.#root : ahead < 0) return;
       this.#settled &&= isSame;
     }

@@ -34,8 +34,9 @@ export const LONGEST_BEACON = ETHER + BEACON_HEAD + ENTRY * MOST_REPORTED + TAG;
 /** Times of receipt travel in this unit: 68 s fit in 32 bits. */
 const RECEIPT_UNIT: Nanos = 16;
 const NOT_KNOWN = 0xffff_ffff;
-/** Beyond these 36 years it is no time. */
+/** Beyond these 36 years it is no time; nor is what has more superframes than their number holds. */
 const LATEST: Nanos = 2 ** 60;
+export const latestTime = (superframeNs: Nanos): Nanos => Math.min(LATEST, 2 ** 32 * superframeNs);
 
 /** What a beacon says of one neighbour. */
 export interface Report {

@@ -339,7 +339,11 @@ export class Slots {
     for (const at of free) {
       const claim = hash(this.#name, at);
       let better = 0;
-      for (const name of others) if (hash(name, at) > claim) better += 1;
+      for (const name of others) {
+        if (hash(name, at) > claim) better += 1;
+        // Neighbours that invent others must not make this long.
+        if (better > fewest) break;
+      }
       if (better > fewest || (better === fewest && claim < hash(this.#name, best))) continue;
       best = at;
       fewest = better;

@@ -83,6 +83,20 @@ function bool(value: boolean, apply: Apply, help: string): Option<boolean> {
   };
 }
 
+/** A switch with a third position: on where that is possible without asking anybody. The words of bool() are taken as well. */
+function autoBool(apply: Apply, help: string): Option<'auto' | '0' | '1'> {
+  return {
+    kind: 'enum',
+    default: 'auto',
+    apply,
+    help,
+    choices: ['auto', '0', '1'],
+    expected: 'auto, 0 or 1',
+    read: (text) => (text === 'auto' ? text : TRUE.includes(text) ? '1' : FALSE.includes(text) ? '0' : undefined),
+    write: (v) => v,
+  };
+}
+
 function readInt(text: string, [min, max]: readonly [number, number]): number | undefined {
   if (!/^-?\d{1,15}$/.test(text)) return undefined;
   const n = Number(text);
@@ -513,10 +527,9 @@ export const SECTIONS = {
   bpf: {
     help: 'What comes in from the neighbours, measured in the kernel (XDP); only incoming frames are seen.',
     options: {
-      enabled: bool(
-        false,
+      enabled: autoBool(
         'restart',
-        'Measure with XDP programs where the kernel takes them, else with a packet socket; takes some 3 MiB of memory.',
+        'Measure with XDP programs where the kernel takes them, else with a packet socket; takes some 3 MiB of memory; auto is on where the package x0tta6bl4-bpf is installed.',
       ),
       generic: bool(
         true,

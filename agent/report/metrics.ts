@@ -101,6 +101,10 @@ export const FAMILIES = {
     help: 'TCP connections of forwarded traffic, incoming side: an hourly sum with noise (differential privacy).',
     labels: ['step'],
   },
+  mesh_privacy_budget_spent: {
+    type: 'gauge',
+    help: 'Of the epsilon of a day (bpf.epsilon / 100), what those sums have cost since it began.',
+  },
   mesh_link_quality_changes_total: { type: 'counter', help: 'Changes of link quality classes.', labels: ['to'] },
   mesh_interface_up: { type: 'gauge', help: '1 while the mesh interface is there.' },
   mesh_hard_interface_up: { type: 'gauge', help: '1 while a hard interface has a carrier.', labels: ['interface'] },
@@ -469,6 +473,7 @@ export function collect(metrics: Metrics, sources: Sources): void {
           [{ step: 'established' }, xdp.shared.established],
         ],
   );
+  metrics.replace('mesh_privacy_budget_spent', xdp?.variant == null ? [] : [[{}, xdp.shared.spent]]);
   one('mesh_interface_up', Number(mesh.mesh !== null));
   metrics.replace(
     'mesh_hard_interface_up',

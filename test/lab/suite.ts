@@ -90,6 +90,9 @@ const tell = (line: Line): void => void process.stdout.write(`${JSON.stringify(l
 export const say = (text: string): void => tell({ say: text });
 export const skip = (what: string, why: string): void => tell({ skip: what, why });
 
+/** Thrown by what is checked where the machine, not the mesh, decided how it ended: it is skipped with that reason. */
+export class Undecided extends Error {}
+
 /** One thing that has to hold; what `work` answers is told beside the name (never part of it: it may hold figures). */
 export async function check(name: string, work: () => Promise<unknown> | unknown): Promise<void> {
   try {
@@ -97,7 +100,8 @@ export async function check(name: string, work: () => Promise<unknown> | unknown
     tell({ pass: name });
     if (typeof figures === 'string') say(`    ${figures}`);
   } catch (thrown) {
-    tell({ fail: name, why: thrown instanceof Error ? thrown.message : String(thrown) });
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    tell(thrown instanceof Undecided ? { skip: name, why } : { fail: name, why });
   }
 }
 
@@ -184,9 +188,9 @@ export class Watched {
   readonly agent: Agent;
   readonly control: Control;
 
-  constructor(agent: Agent) {
+  constructor(agent: Agent, patienceMs?: number) {
     this.agent = agent;
-    this.control = new Control(agent.socket);
+    this.control = new Control(agent.socket, patienceMs);
   }
 
   journal = async (since = 0): Promise<Entry[]> =>

@@ -8,10 +8,13 @@ export interface Answered {
 
 export class Control {
   readonly #socketPath: string;
+  readonly #patienceMs: number;
   readonly #connections = new Connections({ keepAlive: true, maxSockets: 1 });
 
-  constructor(socketPath: string) {
+  /** `patienceMs`: an answer may take so long; in an emulated machine everything takes ten times as long and more. */
+  constructor(socketPath: string, patienceMs = 5000) {
     this.#socketPath = socketPath;
+    this.#patienceMs = patienceMs;
   }
 
   /** Whatever the agent answers, refusals too. Rejects where nobody listens. */
@@ -30,7 +33,7 @@ export class Control {
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
         },
-        timeout: 5000,
+        timeout: this.#patienceMs,
       },
       (answer) => {
         let said = '';
@@ -46,7 +49,8 @@ export class Control {
         });
       },
     );
-    asked.on('timeout', () => asked.destroy(new Error(`no answer to ${method} ${path} within 5 s`)));
+    const late = `no answer to ${method} ${path} within ${this.#patienceMs / 1000} s`;
+    asked.on('timeout', () => asked.destroy(new Error(late)));
     asked.on('error', (error: NodeJS.ErrnoException) => {
       // The agent closes a connection that was silent for ten seconds: it may do so as we write.
       const stale = asked.reusedSocket && (error.code === 'EPIPE' || error.code === 'ECONNRESET');

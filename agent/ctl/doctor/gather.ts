@@ -5,6 +5,7 @@ import { settle } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
 import { UciDocument, type UciValue } from '../../config/uci.ts';
 import { asAgentError } from '../../core/errors.ts';
+import { INSTALLED, manifestOf } from '../../host/bpf/place.ts';
 import { volatileMedium } from '../../host/state/medium.ts';
 import { defaultRoute } from '../../host/survey.ts';
 import type { Of } from '../../report/shape.ts';
@@ -56,7 +57,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
       mesh: { interface: mesh.interface, own: mesh.own, hard: hardOf(config, edge.read('/etc/config/network')) },
       nodeName: mesh.node_name,
       hasKey: mesh.key !== undefined,
-      bpf: config.bpf.enabled,
+      bpf: config.bpf.enabled === '1' || (config.bpf.enabled === 'auto' && edge.look(manifestOf(INSTALLED)) !== null),
       sizeLimitKib: state.size_limit,
       socket: report.socket,
     },

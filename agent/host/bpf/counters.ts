@@ -11,7 +11,7 @@ function bestStream({ elp, ogm, ogm2 }: NeighbourFigures): Stream {
   return elp.got > 0 ? elp : ogm.got > 0 ? ogm : ogm2;
 }
 
-/** The lower bound of the bucket in which the p-th part of all frames lies: "half of them came within ...". */
+/** The upper bound of the bucket in which the p-th part of all frames lies: "half of them came within ...". */
 export function quantile(buckets: readonly number[], unit: Nanos, p: number): Nanos | null {
   const total = buckets.reduce((sum, n) => sum + n, 0);
   if (total === 0) return null;
@@ -44,11 +44,14 @@ export function figuresOf(row: NeighbourFigures, name: string, now: Nanos): Neig
 /** A neighbour as batman-adv has it. */
 export interface Candidate extends Who {
   readonly lastSeenMs: number;
+  /** It has shown that it knows the mesh key: a machine watches it. */
+  readonly vouched: boolean;
 }
 
 /**
  * Which of the candidates the maps shall hold. Who is there stays for as long as batman-adv knows it: however many invented
- * neighbours come later, none takes a place that is taken. Of the newcomers the one heard last comes first.
+ * neighbours come later, none takes a place that is taken. Of the newcomers the one heard last comes first. Where
+ * the invented ones were there before, those who are vouched for take their places, the youngest first.
  */
 export function roster(
   present: readonly Who[],
@@ -58,9 +61,15 @@ export function roster(
   const key = ({ neighbour, index }: Who): string => `${index} ${neighbour}`;
   const wanted = new Map(candidates.map((one) => [key(one), one]));
   const remove = present.filter((one) => !wanted.has(key(one)));
+  const unvouched = present.filter((one) => wanted.get(key(one))?.vouched === false);
   for (const one of present) wanted.delete(key(one));
+  const newcomers = [...wanted.values()].sort(
+    (a, b) => Number(b.vouched) - Number(a.vouched) || a.lastSeenMs - b.lastSeenMs,
+  );
   const room = most - (present.length - remove.length);
-  const add = [...wanted.values()].sort((a, b) => a.lastSeenMs - b.lastSeenMs).slice(0, Math.max(0, room));
+  const wanting = Math.min(unvouched.length, newcomers.filter(({ vouched }) => vouched).length - room);
+  if (wanting > 0) remove.push(...unvouched.slice(-wanting));
+  const add = newcomers.slice(0, Math.max(0, room) + Math.max(0, wanting));
   return { add: add.map(({ neighbour, index }) => ({ neighbour, index })), remove };
 }
 

@@ -39,6 +39,7 @@ export interface ProgramFacts {
   readonly maps: Readonly<Record<string, readonly string[]>>;
   readonly helpers: readonly string[];
   readonly readsFrame: boolean;
+  /** Also where it could not be told. */
   readonly changesFrame: boolean;
   readonly answers: readonly string[];
 }
@@ -54,7 +55,7 @@ export function factsOf(object: BpfObject, only: string | null): ProgramFacts[] 
       maps: Object.fromEntries([...flow.maps].map(([name, uses]) => [name, [...uses].sort()])),
       helpers: flow.helpers.map((id) => HELPERS[id]?.name ?? `helper ${id}`),
       readsFrame: flow.readsPacket,
-      changesFrame: flow.writesPacket,
+      changesFrame: flow.writesPacket || flow.writesUnknown,
       answers: actionsOf(flow),
     };
   });
@@ -98,9 +99,7 @@ export function sentences(program: Program, flow: Flow): string[] {
         ? `a loop of unknown rounds counted once; the verifier proves that it ends`
         : `with ${rounds.length === 1 ? 'its loop' : 'its loops'} at ${rounds.join(' and ')} rounds`;
   out.push(`worst case: ${flow.longest} instructions; ${loops}`);
-  out.push(
-    `the frame: ${flow.readsPacket ? 'reads it' : 'does not read it'}, ${flow.writesPacket ? 'CHANGES IT' : 'cannot change it'}`,
-  );
+  out.push(`the frame: ${flow.readsPacket ? 'reads it' : 'does not read it'}, ${changing(flow)}`);
   const names = [...flow.maps.keys()].sort();
   if (names.length > 0)
     out.push(`maps: ${names.map((name) => `${name} (${[...flow.maps.get(name)!].sort().join(', ')})`).join('; ')}`);
@@ -116,6 +115,10 @@ export function sentences(program: Program, flow: Flow): string[] {
   if (flow.functions.length > 0) out.push(`functions of its own: ${flow.functions.join(', ')}`);
   if (program.section === 'xdp') out.push(`answers: ${actionsOf(flow).join(', ') || 'nothing'}`);
   return out;
+}
+
+function changing({ writesPacket, writesUnknown }: Flow): string {
+  return writesPacket ? 'CHANGES IT' : writesUnknown ? 'MAY CHANGE IT: that could not be told' : 'cannot change it';
 }
 
 function blockLine({ id, instructions, next }: Block, flow: Flow): string {

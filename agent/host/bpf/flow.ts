@@ -200,11 +200,16 @@ export function analyse(program: Program): Flow {
   const states = new Map<number, State>([[0, entry]]);
   const waiting = [0];
   const rounds = new Map<number, number>();
+  // Too large to be followed: it may do anything.
+  if (blocks.length > BLOCKS_MOST) found.writesUnknown = true;
   while (waiting.length > 0 && blocks.length <= BLOCKS_MOST) {
     const id = waiting.shift()!;
     const passes = (rounds.get(id) ?? 0) + 1;
     rounds.set(id, passes);
-    if (passes > PASSES_MOST) continue;
+    if (passes > PASSES_MOST) {
+      found.writesUnknown = true;
+      continue;
+    }
     const state: State = new Map(states.get(id));
     for (const insn of blocks[id]!.instructions) step(state, insn);
     for (const next of blocks[id]!.next) {

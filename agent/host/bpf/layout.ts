@@ -14,7 +14,7 @@ export const BUCKETS = 16;
 
 const KEY = 12;
 /** With bpf_timer the value is 16 bytes longer: the kernel's own. */
-const NEIGHBOUR = 152;
+const NEIGHBOUR = 216;
 const TOTALS = 176;
 const STRANGER = 16;
 const STAMP = 64;
@@ -140,7 +140,7 @@ export function decodeNeighbours(keys: Uint8Array, values: Uint8Array, size: num
       const [newest, got, lost, late] = u32s(v, at + from, 4) as [number, number, number, number];
       return { newest, got, lost, late };
     };
-    const between = u32s(v, at + 88, BUCKETS);
+    const between = Array.from({ length: BUCKETS }, (_, bucket) => u64(v, at + 88 + 8 * bucket));
     found.push({
       ...whoAt(keys, i * KEY),
       last: u64(v, at),

@@ -3,7 +3,7 @@
  * this kernel takes, chains the programs, and attaches `entry` to interfaces. What a kernel can do is found out by asking
  * it, never by its version.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,8 +17,9 @@ import {
   type NativeBpf,
   type NativeError,
 } from '../native.ts';
-import type { BpfObject } from './elf.ts';
+import { type BpfObject, IMAGE_MOST } from './elf.ts';
 import { CHAIN, encodeU32 } from './layout.ts';
+import { INSTALLED, manifestOf } from './place.ts';
 import { type Entry, type Manifest, readManifest, type Variant, validate } from './validator.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -27,21 +28,42 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 function folders(): string[] {
   const named = process.env.X0_BPF;
   if (named) return [named];
-  const installed = '/lib/bpf/x0tta6bl4';
-  return [installed, join(HERE, 'bpf'), join(HERE, '../bpf/build'), join(HERE, '../../../bpf/build')];
+  return [INSTALLED, join(HERE, 'bpf'), join(HERE, '../bpf/build'), join(HERE, '../../../bpf/build')];
+}
+
+/**
+ * A file of that folder, if it is one of a sane size: a pipe would hold the agent up for ever, and what is too large is
+ * refused before it takes memory. Throws E_BPF_MANIFEST, E_BPF_SIZE.
+ */
+function readBounded(folder: string, file: string): Buffer {
+  let fd: number;
+  try {
+    fd = openSync(join(folder, file), constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw new AgentError('E_BPF_MANIFEST', `${file} of the BPF objects cannot be read`, { folder }, { cause });
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new AgentError('E_BPF_MANIFEST', `${file} of the BPF objects is not a file`, { folder });
+    if (stat.size > IMAGE_MOST)
+      throw new AgentError('E_BPF_SIZE', `${file} has ${stat.size} bytes: ${IMAGE_MOST} at most`, { folder });
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The folder of the objects and what lies in it. Throws E_BPF_MANIFEST. */
 export function findObjects(): { readonly folder: string; readonly manifest: Manifest } {
   const places = folders();
-  const folder = places.find((place) => existsSync(join(place, 'manifest.json')));
+  const folder = places.find((place) => existsSync(manifestOf(place)));
   if (folder === undefined)
     throw new AgentError(
       'E_BPF_MANIFEST',
       'the BPF objects are missing: build them with `make bpf` (it takes clang), or name their folder in X0_BPF',
       { places },
     );
-  return { folder, manifest: readManifest(readFileSync(join(folder, 'manifest.json'), 'utf8')) };
+  return { folder, manifest: readManifest(readBounded(folder, 'manifest.json').toString('utf8')) };
 }
 
 export const HERE_ENDIAN = endianness() === 'LE' ? 'little' : 'big';
@@ -62,12 +84,7 @@ export function entryOf(
 
 /** Reads an object and lets the validator look at it. Throws what that throws, and E_BPF_MANIFEST where there is no file. */
 export function readValid(folder: string, entry: Entry): { readonly image: Buffer; readonly object: BpfObject } {
-  let image: Buffer;
-  try {
-    image = readFileSync(join(folder, entry.file));
-  } catch (cause) {
-    throw new AgentError('E_BPF_MANIFEST', `${entry.file}, which the manifest names, cannot be read`, {}, { cause });
-  }
+  const image = readBounded(folder, entry.file);
   return { image, object: validate(image, entry) };
 }
 

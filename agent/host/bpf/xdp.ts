@@ -210,7 +210,12 @@ export class Xdp {
     // Where not all have room who is heard goes first, even where somebody else has a place.
     const isCrowded = admitted !== null && mayStay.length > NEIGHBOURS_MOST;
     this.#settleRoster(
-      isCrowded ? mayStay.sort((a, b) => a.lastSeenMs - b.lastSeenMs).slice(0, NEIGHBOURS_MOST) : mayStay,
+      (isCrowded ? mayStay.sort((a, b) => a.lastSeenMs - b.lastSeenMs).slice(0, NEIGHBOURS_MOST) : mayStay).map(
+        (one) => ({
+          ...one,
+          vouched: this.#deadlines.has(keyOf(one)),
+        }),
+      ),
     );
   }
 
@@ -467,7 +472,11 @@ export class Xdp {
         return { name, verified: count('verified_insns'), runs: count('run_cnt'), ns: count('run_time_ns') };
       }),
       lockedBytes: loaded?.lockedBytes ?? 0,
-      shared: { opened: this.#ledger?.shared.opened ?? 0, established: this.#ledger?.shared.established ?? 0 },
+      shared: {
+        opened: this.#ledger?.shared.opened ?? 0,
+        established: this.#ledger?.shared.established ?? 0,
+        spent: this.#ledger?.spent ?? 0,
+      },
     };
   }
 

@@ -55,8 +55,8 @@ export interface XdpView {
     readonly ns: number;
   }[];
   readonly lockedBytes: number;
-  /** With noise: what may leave this router. */
-  readonly shared: { readonly opened: number; readonly established: number };
+  /** With noise: what may leave this router, and the epsilon that this has cost since the day of its budget began. */
+  readonly shared: { readonly opened: number; readonly established: number; readonly spent: number };
 }
 
 export const xdpCalls: readonly Call[] = [

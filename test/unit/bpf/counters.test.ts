@@ -24,7 +24,7 @@ function randomness(seed: number): () => number {
 
 describe('layout', () => {
   test('a fresh neighbour is read as it was written', () => {
-    for (const size of [152, 168]) {
+    for (const size of [216, 232]) {
       const keys = layout.encodeKey(WHO);
       const values = layout.encodeNeighbour(5e9, size);
       assert.equal(values.length, size);
@@ -36,12 +36,21 @@ describe('layout', () => {
     }
   });
 
+  test('frames are counted beyond what 32 bits hold: a busy link has as many within weeks', () => {
+    const values = layout.encodeNeighbour(0, 216);
+    const view = new DataView(values.buffer);
+    const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+    for (const [bucket, count] of [3n * 2n ** 32n, 5n].entries()) view.setBigUint64(88 + 8 * bucket, count, little);
+    const [row] = layout.decodeNeighbours(layout.encodeKey(WHO), values, 216);
+    assert.equal(row!.frames, 3 * 2 ** 32 + 5);
+  });
+
   test('bytes that are too few or of other records give nothing, and throw nothing', () => {
     for (let length = 0; length < 200; length++) {
       const bytes = new Uint8Array(length).fill(255);
       assert.equal(layout.decodeStamp(bytes) === null, length !== 64);
       layout.decodeEvent(bytes);
-      layout.decodeNeighbours(bytes, bytes, 168);
+      layout.decodeNeighbours(bytes, bytes, 232);
       layout.decodeNeighbours(bytes, bytes, 8);
       layout.decodeTotals(bytes);
       layout.decodeStrangers(bytes);
@@ -116,6 +125,7 @@ describe('the roster', () => {
     neighbour: `02:00:00:00:00:${i.toString(16).padStart(2, '0')}`,
     index: 1,
     lastSeenMs,
+    vouched: false,
   });
 
   test('who is there stays; the newest word first among newcomers; who is gone makes room', () => {
@@ -133,6 +143,23 @@ describe('the roster', () => {
     });
     assert.deepEqual(roster([a, b], [a, b, c, d], 2), { add: [], remove: [] });
     assert.deepEqual(roster([], [], 2), { add: [], remove: [] });
+  });
+
+  test('invented neighbours that were there first give way to those who know the mesh key, and to no others', () => {
+    const invented = Array.from({ length: 4 }, (_, i) => candidate(i));
+    const [real, other] = [{ ...candidate(10, 800), vouched: true }, candidate(11)];
+    const names = ({ add, remove }: ReturnType<typeof roster>) =>
+      [add, remove].map((list) => list.map(({ neighbour }) => Number.parseInt(neighbour.slice(-2), 16)));
+    assert.deepEqual(names(roster(invented, [...invented, other, real], 4)), [[10], [3]]);
+    const settled = [...invented.slice(0, 3), real];
+    assert.deepEqual(names(roster(settled, [...invented, other, real], 4)), [[], []], 'and stays');
+    const many = Array.from({ length: 6 }, (_, i) => ({ ...candidate(20 + i, i), vouched: true }));
+    assert.deepEqual(names(roster(settled, [...settled, ...many], 4)), [
+      [20, 21, 22],
+      [0, 1, 2],
+    ]);
+    assert.deepEqual(names(roster(many.slice(0, 4), many, 4)), [[], []]);
+    assert.deepEqual(names(roster(invented, [...invented.slice(1), other, real], 4)), [[10], [0]]);
   });
 });
 

@@ -73,6 +73,25 @@ describe('the explainer', () => {
     assert.match(text, /control flow\n {4}B0: 0-6 -> B\d+\n/);
   });
 
+  test('what could not be told is not said to be harmless', () => {
+    const insn = { at: 0, code: 0, dst: 0, src: 0, offset: 0, immediate: 0, upper: null, symbol: null };
+    const program = (...instructions: readonly Partial<typeof insn>[]) => ({
+      name: 'odd',
+      section: 'xdp',
+      instructions: instructions.map((one, at) => ({ ...insn, at, ...one })),
+    });
+    const exit = { code: 0x95 };
+    // A store through what the stack held: nobody knows what that was.
+    const hidden = program({ code: 0x79, dst: 1, src: 10, offset: -8 }, { code: 0x7b, dst: 1, src: 2 }, exit);
+    // More jumps than are followed.
+    const jumps = Array.from({ length: 2100 }, () => ({ code: 0x15, offset: 0 }));
+    for (const odd of [hidden, program(...jumps, exit)]) {
+      const object = { ...little, programs: [odd], functions: [] };
+      assert.equal(factsOf(object, 'odd')[0]!.changesFrame, true);
+      assert.match(explainText(entryFor(seed('little'), 'little'), object, null), /MAY CHANGE IT/);
+    }
+  });
+
   test('both byte orders read alike', () => {
     const big = readObject(seed('big'));
     assert.deepEqual(factsOf(big, null), factsOf(little, null));

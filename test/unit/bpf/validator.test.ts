@@ -1,8 +1,10 @@
 /** What lies between a file and the kernel: each kind of damage has its own code, and no bytes get past or break anything. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { AgentError, type ErrorCode } from '../../../agent/core/errors.ts';
 import { type BpfObject, IMAGE_MOST, readObject } from '../../../agent/host/bpf/elf.ts';
 import { explainDot, explainText } from '../../../agent/host/bpf/explainer.ts';
@@ -187,6 +189,37 @@ describe('the validator', () => {
         'E_BPF_MANIFEST',
         bad,
       );
+  });
+});
+
+describe('files that are none to read', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'x0-objects-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const entry = { ...entryFor(seed('little'), 'little'), file: 'one.o' };
+  const path = join(folder, entry.file);
+  const read = (): string => {
+    const code = codeOf(() => readValid(folder, entry));
+    rmSync(path, { recursive: true, force: true });
+    return code;
+  };
+
+  test('a good one, for comparison; then none', () => {
+    writeFileSync(path, seed('little'));
+    assert.equal(read(), 'passed');
+    assert.equal(read(), 'E_BPF_MANIFEST');
+  });
+
+  test('one of eight GiB is refused for its size, before it is read', () => {
+    writeFileSync(path, '');
+    truncateSync(path, 8 * 2 ** 30);
+    assert.equal(read(), 'E_BPF_SIZE');
+  });
+
+  test('a folder; a pipe that nobody writes to holds nobody up', () => {
+    mkdirSync(path);
+    assert.equal(read(), 'E_BPF_MANIFEST');
+    assert.equal(spawnSync('mkfifo', [path]).status, 0);
+    assert.equal(read(), 'E_BPF_MANIFEST');
   });
 });
 

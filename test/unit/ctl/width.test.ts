@@ -166,7 +166,7 @@ function agentOf({ node, interface: name, words }: Names): Sources {
       medianHandshakeNs: 1e9,
       programs: [],
       lockedBytes: 1e9,
-      shared: { opened: 0, established: 0 },
+      shared: { opened: 0, established: 0, spent: 0.5 },
     }),
   });
 }

@@ -383,6 +383,87 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     await until('the worker left nothing', () => openFds() <= before);
   },
 
+  async 'what is of another type, too large or no whole number is refused, never rounded, cut or taken for absent'() {
+    await pause(50);
+    const before = openFds();
+    const shim = native();
+    const packet = { ethertype: 0x88b5, onFrame() {}, onError() {} };
+    const netlink = { protocol: NETLINK_ROUTE, onMessages() {}, onOverrun() {}, onError() {} };
+    const unix = { path: '/tmp/x0-refused.sock', onConnection() {}, onError() {} };
+    const sent = { onSent() {}, onFailed() {} };
+    const numbers = [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 32, 2 ** 32 + 1, 2 ** 53, '1', null, {}, 1n];
+    const wrong: Record<string, readonly [(options: never) => unknown, object, Record<string, readonly unknown[]>]> = {
+      packet: [
+        (options) => shim.openPacket(options),
+        packet,
+        {
+          ethertype: [undefined, 0, 65536, ...numbers],
+          ifindex: [2 ** 31, ...numbers],
+          snap: numbers,
+          rcvbuf: numbers,
+          timestamps: [1, 'yes', null],
+          filter: [{}, 'ret', 7, null],
+          onFrame: [undefined, null, {}],
+        },
+      ],
+      netlink: [
+        (options) => shim.openNetlink(options),
+        netlink,
+        { protocol: [undefined, ...numbers], rcvbuf: numbers, onError: [undefined, 1] },
+      ],
+      unix: [
+        (options) => shim.listenUnix(options),
+        unix,
+        { mode: numbers, path: ['', 7, undefined, '/tmp/x0-refused\u0000.sock'] },
+      ],
+      transmitter: [(options) => shim.openTransmitter(options), sent, { priority: [100, ...numbers], onSent: [null] }],
+    };
+    for (const [kind, [open, good, bad]] of Object.entries(wrong)) {
+      for (const [name, values] of Object.entries(bad))
+        for (const value of values)
+          assert.throws(
+            () => open({ ...good, [name]: value } as never),
+            TypeError,
+            `${kind}, ${name}: ${String(value)}`,
+          );
+      for (const none of [undefined, null, 5, 'options', []]) assert.throws(() => open(none as never), TypeError, kind);
+      const trap = Object.defineProperty({ ...good }, Object.keys(bad)[0]!, {
+        get() {
+          throw new RangeError('from a getter');
+        },
+      });
+      assert.throws(() => open(trap as never), RangeError, kind);
+      assert.throws(() => (open as () => unknown)(), TypeError);
+    }
+    const [socket, route] = [shim.openPacket(packet), shim.openNetlink(netlink)];
+    const transmitter = shim.openTransmitter(sent);
+    for (const number of [0, ...numbers]) {
+      assert.throws(() => socket.send(frame(1), number as never), TypeError);
+      assert.throws(() => socket.sendMany([[frame(1), number as never]]), TypeError);
+      assert.throws(() => transmitter.send(frame(1), number as never, 0), TypeError);
+      assert.throws(() => route.addMembership(number as never), TypeError);
+    }
+    for (const number of numbers) assert.throws(() => transmitter.cancel(number as never), TypeError);
+    for (const at of [-1, Number.NaN, 9e18, '1', 1n, null])
+      assert.throws(() => transmitter.send(frame(1), 1, at as never), TypeError);
+    const detached = new Uint8Array(60);
+    structuredClone(detached, { transfer: [detached.buffer] });
+    for (const bytes of [
+      Buffer.alloc(13),
+      detached,
+      new Uint16Array(30),
+      new DataView(new ArrayBuffer(60)),
+      'frame',
+      [],
+    ])
+      assert.throws(() => socket.send(bytes as never, 1), TypeError);
+    for (const open of [socket, route, transmitter]) open.close();
+    assert.throws(() => socket.send(frame(1), 1), { code: 'EBADF' });
+    assert.throws(() => transmitter.send(frame(1), 1, 0), { code: 'EBADF' });
+    await until('nothing left open', () => openFds() === before);
+    assert.ok(!existsSync(unix.path));
+  },
+
   async 'a method called on another kind of socket throws, and an exception in a callback is an uncaught one'() {
     const shim = native();
     const netlink = shim.openNetlink({ protocol: NETLINK_ROUTE, onMessages() {}, onOverrun() {}, onError() {} });

@@ -51,7 +51,7 @@ const VIEW: XdpView = {
   medianHandshakeNs: 2 ** 21,
   programs: [{ name: 'entry', verified: 1134, runs: 0, ns: 0 }],
   lockedBytes: 169_048,
-  shared: { opened: 17, established: 15 },
+  shared: { opened: 17, established: 15, spent: 0.25 },
 };
 
 function ask<T>(path: string, caller = ROOT, xdp: XdpView | null = VIEW): T {
@@ -133,6 +133,7 @@ test('the metrics have counters of neighbours, and of connections only the noise
     'mesh_xdp_interface{interface="wlan0",level="generic"} 1',
     'mesh_xdp_frames_total{what="strangers"} 7',
     'mesh_tcp_connections_total{step="opened"} 17',
+    'mesh_privacy_budget_spent 0.25',
   ])
     assert.ok(page.includes(`${line}\n`), line);
   assert.ok(!page.includes('retransmitted'));

@@ -41,7 +41,7 @@ return baseclass.extend({ sections: () => [ { name: 'file', title: _('File'), he
 	live('earn_cases', 'int', _('Earn cases'), _('The observed cases that it takes at least.'), { value: '20', min: 1, max: 10000 }),
 	live('explore', 'int', _('Explore'), _('One repair in so many tries the gentlest way again, though another has worked better here; 0 never.'), { value: '0', min: 0, max: 1000 })
 ] }, { name: 'bpf', title: _('Measuring (XDP)'), help: _('What comes in from the neighbours, measured in the kernel (XDP); only incoming frames are seen.'), options: [
-	late('enabled', 'bool', _('Enabled'), _('Measure with XDP programs where the kernel takes them, else with a packet socket; takes some 3 MiB of memory.'), { value: '0' }),
+	late('enabled', 'enum', _('Enabled'), _('Measure with XDP programs where the kernel takes them, else with a packet socket; takes some 3 MiB of memory; auto is on where the package x0tta6bl4-bpf is installed.'), { value: 'auto', choices: [ 'auto', '0', '1' ] }),
 	late('generic', 'bool', _('Generic'), _('Also where the driver has no XDP of its own, as with most radios: then the kernel may copy each frame first.'), { value: '1' }),
 	late('deadline', 'duration', _('Deadline'), _('The silence after which a neighbour is reported as silent, where no schedule says otherwise; 0 is never.'), { value: '5000', min: 0, max: 60000, unit: 'ms' }),
 	late('admitted', 'list', _('Admitted'), _('Addresses of neighbours whose batman-adv frames pass, all others being dropped; empty lets all pass.')),
