@@ -95,7 +95,7 @@ describe('first boot', { skip: noRouter() }, () => {
   test('a radio that appears later is taken in by the hotplug script, also a second one', () => {
     const r = router([], WITH_KEY);
     assert.equal(r.boot().status, 0);
-    assert.ok(r.has('etc/x0tta6bl4/setup-pending'));
+    assert.ok(r.has('etc/x0tta6bl4-setup-pending'));
     assert.deepEqual(r.config('network'), LAN);
     const hotplug = 'sh /etc/hotplug.d/ieee80211/20-x0tta6bl4';
     r.write('etc/config/wireless', `${radio('radio0', '5g', '36').join('\n')}\n`);
@@ -103,7 +103,7 @@ describe('first boot', { skip: noRouter() }, () => {
     assert.deepEqual(r.config('network'), LAN);
     r.sh(hotplug, { ACTION: 'add' });
     assert.ok(r.config('network').includes("network.x0mesh_5g.master='bat0'"));
-    assert.ok(!r.has('etc/x0tta6bl4/setup-pending'));
+    assert.ok(!r.has('etc/x0tta6bl4-setup-pending'));
     r.write('etc/config/wireless', `${[...r.config('wireless'), ...radio('radio1', '2g', '6')].join('\n')}\n`);
     r.sh(hotplug, { ACTION: 'add' });
     assert.ok(r.config('network').includes("network.x0mesh_2g.master='bat0'"));
@@ -112,6 +112,14 @@ describe('first boot', { skip: noRouter() }, () => {
     const before = r.config('wireless');
     r.sh(hotplug, { ACTION: 'add' });
     assert.deepEqual(r.config('wireless'), before);
+  });
+
+  test('the folder of the agent is nothing that root writes into', () => {
+    const r = router([]);
+    r.sh('mkdir /etc/x0tta6bl4; ln -s /etc/passwd /etc/x0tta6bl4/setup-pending');
+    r.boot();
+    assert.match(r.read('etc/passwd'), /^root:/);
+    assert.ok(!router([]).has('etc/x0tta6bl4'), 'nor one that it makes, as its own');
   });
 
   test('without any radio it says so, and cables are left to people', () => {
@@ -218,6 +226,44 @@ describe('service', { skip: noRouter() }, () => {
     const r = jailed([...OURS, 'x0tta6bl4.state=state', "x0tta6bl4.state.directory='/etc'"]);
     r.service('start');
     assert.equal(r.sh('stat -c %U /etc').out, 'root\n');
+  });
+
+  test('what root left in the place of the state is the agent’s, but for the owner’s key', () => {
+    const r = jailed();
+    r.sh('mkdir /etc/x0tta6bl4; echo 1 >/etc/x0tta6bl4/state.db; echo 2 >/etc/x0tta6bl4/owner.key; ln -s /etc/passwd /etc/x0tta6bl4/link');
+    r.service('start');
+    const owners = r.sh('stat -c "%a %U %n" /etc/x0tta6bl4 /etc/x0tta6bl4/* /etc/passwd').out;
+    assert.match(owners, /^700 x0tta6bl4 \/etc\/x0tta6bl4$/m);
+    assert.match(owners, /x0tta6bl4 .*state\.db$/m);
+    assert.match(owners, /root .*owner\.key$/m);
+    assert.match(owners, /root \/etc\/passwd$/m);
+  });
+
+  test('programs and certificates: folders of sockets, files that the configuration names', () => {
+    const r = jailed([
+      ...OURS,
+      'x0tta6bl4.trust=trust',
+      "x0tta6bl4.trust.x509_authority='/etc/ssl/mesh.pem' '/etc/ssl/gone.pem'",
+      "x0tta6bl4.trust.x509_key='/etc/ssl/own.key'",
+      "x0tta6bl4.trust.workload_socket='/tmp/spire/public/api.sock'",
+      'x0tta6bl4.report=report',
+      "x0tta6bl4.report.socket='/var/run/elsewhere/ctl.sock'",
+    ]);
+    r.write('etc/ssl/mesh.pem', '');
+    r.write('etc/ssl/own.key', '');
+    r.sh('mkdir -p /tmp/spire/public');
+    const { out } = r.service('start');
+    for (const line of [
+      /^add_jail_mount \/etc\/ssl\/mesh\.pem$/m,
+      /^add_jail_mount \/etc\/ssl\/own\.key$/m,
+      /^add_jail_mount \/tmp\/spire\/public$/m,
+      /^add_jail_mount_rw \/var\/run\/x0tta6bl4-workload$/m,
+      /^add_jail_mount_rw \/var\/run\/elsewhere$/m,
+    ])
+      assert.match(out, line);
+    assert.doesNotMatch(out, /gone/);
+    const modes = r.sh('stat -c "%a %U %n" /var/run/x0tta6bl4-workload /var/run/elsewhere').out;
+    assert.equal(modes, '755 x0tta6bl4 /var/run/x0tta6bl4-workload\n755 x0tta6bl4 /var/run/elsewhere\n');
   });
 
   test('an alert handler can be run in there, and what is not in the file system cannot hurt', () => {

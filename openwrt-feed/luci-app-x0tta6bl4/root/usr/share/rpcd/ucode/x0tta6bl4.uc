@@ -8,7 +8,9 @@ import { open, readfile, stat, unlink } from 'fs';
 const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
 const INIT = '/etc/init.d/x0tta6bl4';
 const BAT_HOSTS = '/etc/bat-hosts';
-const ARCHIVE = '/var/run/x0tta6bl4/diag.tar.gz';
+/* Root's own: where the agent may write, root must not. */
+const PLACE = '/var/run/x0tta6bl4-diag';
+const ARCHIVE = PLACE + '/diag.tar.gz';
 const CONNECT_MS = 500;
 const ANSWER_MS = 2500;
 const START_MS = 8000;
@@ -267,7 +269,7 @@ function diag(req) {
 
 	if (step == 'make') {
 		unlink(code);
-		system(`( umask 077; x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
+		system(`umask 077; mkdir -p ${PLACE}; ( x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
 		return { done: true, message: 'an archive is being made' };
 	}
 
