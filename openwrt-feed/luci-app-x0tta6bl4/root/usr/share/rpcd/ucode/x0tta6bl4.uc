@@ -31,6 +31,7 @@ const METHODS = {
 	explain: ["GET","/heal/explain/",["fault","string","path",1]],
 	heal_mode: ["GET","/heal/classes"],
 	config_check: ["POST","/config/check",["text","string","body",1],["file","string","body"]],
+	options: ["GET","/config/options"],
 	identity: ["GET","/mesh/identity"],
 	names: [0,0],
 	set_heal_mode: ["POST","/heal/mode",["mode","string","body",1],["class","string","body"]],
