@@ -16,7 +16,7 @@ const el = lib.el;
 
 /* A form's texts are HTML, so what goes there is escaped. The agent's are in the translations too. */
 const plain = text => '%h'.format(text);
-const told = text => plain(window._(text));
+const told = (text, most) => plain(lib.clean(window._(text), most || 400));
 
 /* What may be entered, and what it is now if nothing is. */
 function note({ kind, unit, range, value, restart, choices }) {
@@ -49,7 +49,7 @@ function addOption(section, row) {
 	const { name, kind, range: [ min, max ], value: [ value ] } = row;
 	const widget = WIDGETS[kind] || form.Value;
 	const extra = note(row);
-	const option = section.option(widget, name, told(row.title),
+	const option = section.option(widget, name, told(row.title, 48),
 		told(row.help) + (extra ? '<br><em class="x0-small">' + plain(extra) + '</em>' : ''));
 
 	if (kind == 'bool' || kind == 'enum') {
@@ -168,8 +168,8 @@ return view.extend({
 
 		map.tabbed = true;
 		this.rows = this.described.map(({ name, type, title, help, repeated, options }) => {
-			const section = repeated ? map.section(form.TypedSection, name, told(title), told(help))
-				: map.section(form.NamedSection, name, type || name, told(title), told(help));
+			const section = repeated ? map.section(form.TypedSection, name, told(title, 48), told(help))
+				: map.section(form.NamedSection, name, type || name, told(title, 48), told(help));
 
 			section.addremove = !!repeated;
 
