@@ -448,6 +448,12 @@ async function hostile(stage: Stage): Promise<void> {
       }
     },
   );
+  await check(report, 'a link to Repairs that is cut off in the middle of a letter opens it', async () => {
+    server.instead = base;
+    const page = await open(stage, 'repairs#%E0%A4%A');
+    assert.equal(await page.locator('.x0-fault').count(), 4);
+    await page.close();
+  });
   await check(report, 'a wrong answer of any type breaks no view for good', async () => {
     for (const answer of [7, {}, { version: 1, nodes: null, links: 3, entries: 'x', edges: {} }]) {
       server.instead = Object.fromEntries(Object.keys(base).map((method) => [method, () => answer]));
