@@ -366,11 +366,14 @@ const CONTRAST = `(() => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = node => { for (let at = node; at; at = at.parentElement) { const c = parse(getComputedStyle(at).backgroundColor); if (c.length < 4 || c[3] > 0.9) return c; } return [255, 255, 255]; };
+  const behind = node => { for (let at = node; at; at = at.parentElement) { const c = parse(getComputedStyle(at).backgroundColor); if (getComputedStyle(at).backgroundImage !== 'none') return null; if (c.length < 4 || c[3] > 0.9) return c; } return [255, 255, 255]; };
   let least = 21;
   for (const node of document.querySelectorAll('.x0 *:not(svg, svg *, button, option)')) {
     if (![...node.childNodes].some(n => n.nodeType === 3 && n.nodeValue.trim()) || !node.checkVisibility()) continue;
-    const a = light(parse(getComputedStyle(node).color)), b = light(behind(node));
+    const under = behind(node);
+    // A theme's own box, of a colour that runs: its text is the theme's too.
+    if (under === null) continue;
+    const a = light(parse(getComputedStyle(node).color)), b = light(under);
     least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
   }
   return least;
