@@ -9,6 +9,8 @@ interface Alias {
   readonly path: Row['path'] | null;
   readonly variable?: string;
   readonly helm?: string;
+  /** Where there is no option, how it is instead; absent where no part of the agent has it. */
+  readonly instead?: string;
   /** From the variable's unit to the option's; a text that is no number is left as it is, and refused by the option. */
   readonly times?: number;
 }
@@ -18,9 +20,18 @@ export const ALIASES: readonly Alias[] = [
   { path: 'mesh.max_neighbours', helm: 'mesh.maxNeighbors' },
   { path: 'beacon.slot', variable: 'MESH_SLOT_DURATION_MS', helm: 'mesh.slotDuration' },
   { path: 'beacon.interval', variable: 'MESH_BEACON_INTERVAL_S', helm: 'mesh.beaconInterval', times: 1000 },
-  { path: null, variable: 'PQ_CRYPTO_ENABLED', helm: 'security.pqCrypto.enabled' },
-  { path: null, helm: 'security.pqCrypto.algorithm' },
-  { path: null, helm: 'security.spiffe.enabled' },
+  {
+    path: null,
+    variable: 'PQ_CRYPTO_ENABLED',
+    helm: 'security.pqCrypto.enabled',
+    instead: 'always on: identities and sessions are hybrid, and tunnels have keys that are agreed over them',
+  },
+  {
+    path: null,
+    helm: 'security.pqCrypto.algorithm',
+    instead: 'X25519 with ML-KEM-768, Ed25519 with ML-DSA-65, both always',
+  },
+  { path: null, helm: 'security.spiffe.enabled', instead: 'on from x0ctl mesh init or x0ctl join' },
   { path: 'trust.domain', helm: 'security.spiffe.trustDomain' },
   { path: null, helm: 'ai.enabled' },
   { path: null, variable: 'AI_FALLBACK_MODE', helm: 'ai.fallbackMode' },
@@ -38,7 +49,7 @@ export interface Override {
 export interface Overrides {
   /** By section.option. */
   readonly by: ReadonlyMap<string, Override>;
-  /** Variables that are set and have nothing to override in this version. */
+  /** Variables that are set and override nothing, and why. */
   readonly idle: readonly string[];
 }
 
@@ -48,11 +59,12 @@ export const NO_OVERRIDES: Overrides = { by: new Map(), idle: [] };
 export function overridesOf(environment: Readonly<Record<string, string | undefined>>): Overrides {
   const by = new Map<string, Override>();
   const idle: string[] = [];
-  for (const { path, variable, times = 1 } of ALIASES) {
+  for (const { path, variable, instead, times = 1 } of ALIASES) {
     if (variable === undefined) continue;
     const raw = environment[variable]?.trim();
     if (!raw) continue;
-    if (path === null) idle.push(variable);
+    if (path === null)
+      idle.push(`${variable} overrides nothing: ${instead ?? 'this version has no part that it is for'}`);
     else by.set(path, { variable, text: scaled(raw, times) });
   }
   return { by, idle };
@@ -66,8 +78,8 @@ function scaled(text: string, times: number): string {
 export function aliasTable(): string {
   const code = (text: string | undefined | null) => (text ? `\`${text}\`` : ' ');
   const rows = ALIASES.map(
-    ({ path, variable, helm, times }) =>
-      `| ${code(variable)} | ${code(helm)} | ${path === null ? 'nothing yet' : `${code(path)}${times ? `, times ${times}` : ''}`} |`,
+    ({ path, variable, helm, instead, times }) =>
+      `| ${code(variable)} | ${code(helm)} | ${path === null ? (instead ?? 'nothing yet') : `${code(path)}${times ? `, times ${times}` : ''}`} |`,
   );
   return ['| Environment variable | Helm value | Overrides, is |', '|---|---|---|', ...rows].join('\n');
 }

@@ -119,8 +119,7 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
     }
   }
 
-  for (const variable of overrides.idle)
-    warn(0, '', `the environment variable ${variable} has nothing to override in this version`);
+  for (const why of overrides.idle) warn(0, '', `the environment variable ${why}`);
 
   const problem = (row: Row, expected: string) => {
     const over = overrides.by.get(row.path);

@@ -1,8 +1,10 @@
 /** What the commands of identities do. The owner's key is used here, in x0ctl, and never handed to the agent. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../core/errors.ts';
 import { trustTools } from '../host/identity.ts';
 import { createKeyFile, readKeyFile } from '../host/key-file.ts';
+import { SSH_HOST_KEYS } from '../host/ssh-key.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import { readCertificate } from '../trust/certificate.ts';
@@ -123,6 +125,17 @@ export async function join(
     if (Date.now() > end || identity?.state === 'none')
       return { id: null, trouble: why === '' ? 'no answer so far; the agent goes on trying' : why };
   }
+}
+
+/** This router's SSH host key for the agent, whose jail does not have it; nothing where there is none that may be read. */
+export function hostKey(): { readonly key?: string } {
+  for (const file of SSH_HOST_KEYS)
+    try {
+      return { key: readFileSync(file).toString('base64') };
+    } catch {
+      // The next, or the agent says what it lacks.
+    }
+  return {};
 }
 
 /** Of the standard input, where the process list does not show it. */

@@ -104,9 +104,9 @@ export function trust(started: Config, agent: Agent): Trust {
       const one = awake();
       one.carryOut(one.machine.join(text, now()));
     },
-    joinBy(method, anchor) {
+    joinBy(method, anchor, key) {
       const one = awake();
-      void joinBy(one, method, anchor, config, now).catch((thrown) => {
+      void joinBy(one, method, anchor, key, config, now).catch((thrown) => {
         trouble = asAgentError(thrown);
         log.error(`the joining could not begin: ${trouble.message}`, { code: trouble.code });
       });
@@ -196,16 +196,18 @@ async function joinBy(
   one: Identity,
   method: 'ssh-host-key' | 'x509-proof',
   anchor: string,
+  key: Buffer | undefined,
   { trust: { x509_certificate, x509_key, workload_socket } }: Config,
   now: Agent['now'],
 ): Promise<void> {
   if (method === 'ssh-host-key') {
-    const [{ sshProver }, { readSshHostKey, SSH_HOST_KEYS }] = await Promise.all([
+    const [{ sshProver }, { parseSshHostKey, readSshHostKey, SSH_HOST_KEYS }] = await Promise.all([
       import('../trust/ssh.ts'),
       import('../host/ssh-key.ts'),
     ]);
     const file = SSH_HOST_KEYS.find((path) => existsSync(path)) ?? SSH_HOST_KEYS[0];
-    one.carryOut(one.machine.joinWith(sshProver(readSshHostKey(file)), anchor, now()));
+    const own = key === undefined ? readSshHostKey(file) : parseSshHostKey(key, 'the host key that was handed over');
+    one.carryOut(one.machine.joinWith(sshProver(own), anchor, now()));
     return;
   }
   const [{ x509Prover }, { openHolder }] = await Promise.all([

@@ -21,6 +21,11 @@ export function readSshHostKey(file: string): SshHostKey {
     const { code } = thrown as NodeJS.ErrnoException;
     throw new AgentError('E_KEY_FILE', `${file} cannot be read: ${code}`, { file, errno: code });
   }
+  return parseSshHostKey(bytes, file);
+}
+
+/** The bytes of a host key file, which are overwritten. Throws E_KEY_FILE, which quotes nothing of them. */
+export function parseSshHostKey(bytes: Buffer, file: string): SshHostKey {
   const pair = bytes.includes('OPENSSH PRIVATE KEY') ? openssh(bytes) : dropbear(bytes);
   if (pair?.length !== 64)
     throw new AgentError('E_KEY_FILE', `${file} is no Ed25519 host key without a passphrase`, { file });

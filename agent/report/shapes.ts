@@ -523,6 +523,33 @@ export const config = object({
   } as Shape<Readonly<Record<string, Readonly<Record<string, unknown>>>>>,
 });
 
+export const options = object({
+  version,
+  sections: array(
+    object({
+      name: text('the type of the section'),
+      title: text('to be read'),
+      help: text('one sentence'),
+      repeated: flag('there may be several of this type, each with a name of its own'),
+      options: array(
+        object({
+          name: text('as the file has it'),
+          title: text('to be read'),
+          help: text('one sentence'),
+          kind: oneOf(['bool', 'int', 'enum', 'string', 'list', 'mac', 'path', 'duration', 'secret'], 'what it is'),
+          restart: flag('it counts from the next start only'),
+          value: array(text('as the file has it'), 'the default; of a list its items'),
+          choices: array(text('one value'), 'none where there is no choice'),
+          range: array(number('in the unit'), 'least and most; none where it is no number'),
+          unit: orNull(text('of the number in the file')),
+        }),
+        'in the order of the file',
+      ),
+    }),
+    'what people look for first, first',
+  ),
+});
+
 const finding = object({
   line: integer('0 where the option is not in the file'),
   option: text('section.option, or the section'),

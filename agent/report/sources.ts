@@ -110,7 +110,8 @@ export interface TrustDesk {
   /** Why there is no view, in words. */
   trouble(): string | null;
   join(invitation: string): void;
-  joinBy(method: 'ssh-host-key' | 'x509-proof', anchor: string): void;
+  /** `key`: the SSH host key's file, where the caller may read it and the agent may not. */
+  joinBy(method: 'ssh-host-key' | 'x509-proof', anchor: string, key?: Buffer): void;
   invite(node: string, lifeMs: number): { readonly text: string; readonly id: string; readonly untilMs: number };
   revoke(whom: string): void;
   install(items: readonly Loose[]): void;

@@ -15,7 +15,8 @@ const CACHE = join(ROOT, '.cache/cross');
 /** What ELF says of the machine (e_machine, elf.h). */
 const MACHINES = { 'aarch64-linux-gnu': 183, 'arm-linux-gnueabihf': 40 } as const;
 /** They start this machine's programs, or have the kernel do what qemu-user cannot. */
-const NOT_THERE = /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage|performance\.now/;
+const NOT_THERE =
+  /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage|performance\.now|gather\(/;
 const FILE_MS = 600_000;
 /** Processes side by side. */
 const WIDTH = 2;

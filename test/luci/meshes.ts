@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { describe } from '../../agent/config/describe.ts';
 import { readMap } from '../../agent/mesh/map.ts';
 import type { Of } from '../../agent/report/shape.ts';
 import type * as shapes from '../../agent/report/shapes.ts';
@@ -253,6 +254,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
         ],
       };
     },
+    options: () => ({ version: 1, sections: describe() }),
     heal_mode: () => ({
       version: 1,
       mode: 'act',

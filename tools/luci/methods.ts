@@ -48,6 +48,7 @@ export const METHODS: readonly Method[] = [
   read('explain', '/heal/explain/', [{ name: 'fault', type: 'string', goes: 'path', required: true }]),
   read('heal_mode', '/heal/classes'),
   { name: 'config_check', ask: ['POST', '/config/check'], args: [body('text', true), body('file')] },
+  read('options', '/config/options'),
   read('identity', '/mesh/identity'),
   // Of /etc/bat-hosts, as batctl shows them.
   { name: 'names', args: [] },

@@ -157,14 +157,16 @@ X.509 certificate, where a steward's configuration has them.`,
       seconds: { type: 'string', value: 'N', help: 'how long to wait for the outcome; 60 without it' },
     },
     run: async ({ to, json, options, arguments: [given], agent }) => {
-      const { join, readText } = await trust();
+      const { hostKey, join, readText } = await trust();
       const seconds = numberOf(options.seconds, 'seconds', 1, 3600) ?? 60;
       const method = options['ssh-host-key'] === true ? 'ssh-host-key' : options.x509 === true ? 'x509-proof' : null;
       if ((method === null) === (given === undefined))
         throw usage('expected TEXT alone; or --ssh-host-key or --x509, with --anchor');
       if (method !== null && options.anchor === undefined) throw usage('--anchor says which mesh to join');
       const body = async () =>
-        method !== null ? { method, anchor: options.anchor } : { invitation: given === '-' ? await readText() : given };
+        method !== null
+          ? { method, anchor: options.anchor, ...(method === 'ssh-host-key' && hostKey()) }
+          : { invitation: given === '-' ? await readText() : given };
       const { id, trouble } = await join(await agent(), body, seconds * 1000);
       if (json) to.out(`${plainJson({ version: 1, id, trouble })}\n`);
       else if (id !== null) to.out(`${wrap(clean(`This router is ${id}.`), to.columns).join('\n')}\n`);

@@ -1,4 +1,5 @@
 /** The configuration that is in use. */
+import { describe } from '../../config/describe.ts';
 import * as shapes from '../shapes.ts';
 import type { Sources } from '../sources.ts';
 import { type Call, call } from './call.ts';
@@ -10,6 +11,13 @@ export const configCalls: readonly Call[] = [
     help: 'The configuration in use, without secrets.',
     shape: shapes.config,
     answer: ({ sources }) => ({ config: sources.config() }),
+  }),
+  call({
+    method: 'GET',
+    path: '/config/options',
+    help: 'Every option that the configuration can have, in words.',
+    shape: shapes.options,
+    answer: () => ({ sections: describe() }),
   }),
   call({
     method: 'GET',

@@ -10,6 +10,8 @@ const LONGEST_INVITATION_MS = 30 * 24 * 3_600_000;
 const MOST_ITEMS = 300;
 const KINDS = ['bundle', 'steward', 'revocation'] as const;
 
+const KEY = /^[A-Za-z0-9+/]{1,5464}={0,2}$/;
+
 export const trustCalls: readonly Call[] = [
   call({
     method: 'GET',
@@ -45,16 +47,23 @@ export const trustCalls: readonly Call[] = [
       { name: 'invitation', type: 'string', help: 'its text; else method and anchor' },
       { name: 'method', type: 'string', help: 'ssh-host-key or x509-proof' },
       { name: 'anchor', type: 'string', help: "16 to 64 digits of the fingerprint of the owner's key" },
+      {
+        name: 'key',
+        type: 'string',
+        help: 'the file of the SSH host key in base64, which the agent itself may not read',
+      },
     ],
     shape: shapes.done,
-    answer: ({ sources, body: { invitation, method, anchor } }) => {
+    answer: ({ sources, body: { invitation, method, anchor, key } }) => {
       if (typeof invitation === 'string') deskOf(sources).join(invitation);
       else if (method === undefined && anchor === undefined)
         throw usage('invitation: expected one, or a method (ssh-host-key, x509-proof) and an anchor');
       else if (method !== 'ssh-host-key' && method !== 'x509-proof')
         throw usage('method: expected ssh-host-key or x509-proof');
       else if (typeof anchor !== 'string') throw usage('anchor: expected 16 to 64 digits of a fingerprint');
-      else deskOf(sources).joinBy(method, anchor);
+      else if (key !== undefined && (typeof key !== 'string' || !KEY.test(key)))
+        throw usage('key: expected a file of at most 4096 bytes in base64');
+      else deskOf(sources).joinBy(method, anchor, key === undefined ? undefined : Buffer.from(key as string, 'base64'));
       return { done: true, message: 'joining' };
     },
   }),

@@ -6,7 +6,8 @@
 X0_CONFIG=x0tta6bl4
 # Whether a radio that appears is still part of the first boot: within that boot, and later where it had found none.
 X0_FIRST_BOOT=/var/run/x0tta6bl4-first-boot
-X0_PENDING=/etc/x0tta6bl4/setup-pending
+# Not in /etc/x0tta6bl4, which is the agent's: root would write through a link that it left there.
+X0_PENDING=/etc/x0tta6bl4-setup-pending
 
 x0_say() {
 	logger -t x0tta6bl4 "$*" 2>/dev/null
@@ -198,7 +199,6 @@ x0_first_boot() {
 	elif [ -n "$x0_radio_2g$x0_radio_5g" ]; then
 		x0_setup ''
 	else
-		mkdir -p "${X0_PENDING%/*}"
 		: >"$X0_PENDING"
 	fi
 }

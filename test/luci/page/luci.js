@@ -180,6 +180,8 @@
         uci.values[config] = await rpc.declare({ object: 'uci', method: 'get', params: ['config'], expect: { values: {} } })(config);
     },
     pending: [],
+    sections: (config, type) =>
+      Object.values(uci.values[config] ?? {}).filter((section) => type === undefined || section['.type'] === type),
     get(config, section, option) {
       const found = uci.values[config]?.[section];
       if (found === undefined) return null;
@@ -269,9 +271,16 @@
       return uci.get(this.map.config, section, this.option);
     },
     validate: () => true,
-    formvalue() {
-      const value = this.read();
+    formvalue(section) {
+      const value = this.at(section).read();
       return value === '' || value?.length === 0 ? null : value;
+    },
+    /* Where there are several sections of its type, it has a widget in each. */
+    at(section) {
+      if (!this.section.repeated) return this;
+      this.copies ??= {};
+      this.copies[section] ??= Object.assign(Object.create(this), { section: {} });
+      return this.copies[section];
     },
     problem(section) {
       const value = this.read();
@@ -379,11 +388,37 @@
       this.children.push(option);
       return option;
     },
+    cfgsections() {
+      return [this.name];
+    },
     render() {
       return E('div', { class: 'cbi-section', 'data-tab': this.type, 'data-tab-title': this.title }, [
         E('h3', {}, this.title),
         E('div', { class: 'cbi-section-descr' }, this.description),
         E('div', { class: 'cbi-section-node' }, this.children.map((option) => option.renderRow(this.name))),
+      ]);
+    },
+  });
+
+  const TypedSection = NamedSection.extend({
+    __init__(map, type, title, description) {
+      Object.assign(this, { map, type, title, description, children: [], repeated: true });
+    },
+    cfgsections() {
+      return uci.sections(this.map.config, this.type).map((section) => section['.name']);
+    },
+    render() {
+      const name = E('input', { class: 'cbi-section-create-name', type: 'text', 'aria-label': _('Name') });
+      const add = () => {
+        uci.add(this.map.config, this.type, name.value);
+        return this.map.render();
+      };
+      return E('div', { class: 'cbi-section', 'data-tab': this.type, 'data-tab-title': this.title }, [
+        E('h3', {}, this.title),
+        E('div', { class: 'cbi-section-descr' }, this.description),
+        ...this.cfgsections().map((section) =>
+          E('div', { class: 'cbi-section-node' }, [E('h3', {}, [section]), ...this.children.map((option) => option.at(section).renderRow(section))])),
+        this.addremove ? E('div', { class: 'cbi-section-create' }, [name, E('button', { class: 'cbi-button', click: add }, [_('Add')])]) : E([]),
       ]);
     },
   });
@@ -422,7 +457,7 @@
     },
     async save() {
       try {
-        for (const section of this.sections) for (const option of section.children) await option.parse(section.name);
+        for (const section of this.sections) for (const name of section.cfgsections()) for (const option of section.children) await option.at(name).parse(name);
       } catch (thrown) {
         ui.showModal(_('Save error'), [E('p', {}, [thrown.message])]);
         throw thrown;
@@ -472,7 +507,7 @@
 
   Object.assign(classes, {
     baseclass: Base, view: View, dom, poll, rpc, uci, ui,
-    form: { Map: FormMap, NamedSection, Value, Flag, ListValue, DynamicList },
+    form: { Map: FormMap, NamedSection, TypedSection, Value, Flag, ListValue, DynamicList },
   });
 
   const L = {

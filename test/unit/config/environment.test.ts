@@ -74,3 +74,8 @@ test('one that has nothing to override is said, and harms nothing', () => {
   assert.deepEqual(config, settle(FILE, 'x').config);
   assert.ok(warnings.some(({ message }) => message.includes('DAO_QUADRATIC_VOTING')));
 });
+
+test('what cannot be switched off is told as such', () => {
+  const { warnings } = settle(FILE, 'x', undefined, overridesOf({ PQ_CRYPTO_ENABLED: 'false' }));
+  assert.match(warnings[0]!.message, /PQ_CRYPTO_ENABLED overrides nothing: always on/);
+});

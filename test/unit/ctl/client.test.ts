@@ -75,7 +75,9 @@ test('what is no answer of an agent is said, within bounds', async (t) => {
   ];
   for (const [what, serve, message] of cases) {
     const path = await server(t, serve);
-    await assert.rejects(client(path, 200).get('/'), { code: 'E_AGENT_UNREACHABLE', message }, what);
+    // Short where nothing comes; what comes, comes late on a busy machine.
+    const patience = String(message).includes('nothing') ? 200 : 30_000;
+    await assert.rejects(client(path, patience).get('/'), { code: 'E_AGENT_UNREACHABLE', message }, what);
   }
 });
 

@@ -5,6 +5,8 @@ import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { COMMANDS as commands } from '../../../agent/ctl/commands.ts';
+import { completion } from '../../../agent/ctl/completion.ts';
 import { NODE_FLAGS } from '../../../agent/node-flags.ts';
 import { vendored } from '../../../tools/release.ts';
 
@@ -75,6 +77,15 @@ test('the packages are built with all that the release brings, and with nothing 
   });
   const brought = vendored().map(({ name }) => name);
   assert.deepEqual([...new Set(named)].sort(), brought.sort());
+});
+
+test('the package has a link for each command, which ash completes', () => {
+  const words = /sed -n '([^']+)' \$\(PKG_BUILD_DIR\)\/dist\/completion\.ash/.exec(read('x0tta6bl4/Makefile'))![1]!;
+  const { stdout } = spawnSync('sed', ['-n', words], { input: completion('ash', commands, {}), encoding: 'utf8' });
+  assert.deepEqual(
+    stdout.trim().split(' '),
+    commands.map(({ name }) => name.replaceAll(' ', '-')),
+  );
 });
 
 describe('need-node.sh', () => {

@@ -30,6 +30,8 @@ const INSTALLED = {
   'x0tta6bl4.defaults': 'etc/uci-defaults/80-x0tta6bl4',
   'x0tta6bl4.hotplug': 'etc/hotplug.d/ieee80211/20-x0tta6bl4',
   'setup.sh': 'usr/lib/x0tta6bl4/setup.sh',
+  '../../x0tta6bl4-yggdrasil/files/yggdrasil.sh': 'usr/lib/x0tta6bl4/yggdrasil.sh',
+  '../../x0tta6bl4-yggdrasil/files/yggdrasil.hotplug': 'etc/hotplug.d/iface/40-x0tta6bl4-yggdrasil',
 } as const;
 
 /** Why there can be no router here, or false. */

@@ -95,7 +95,7 @@ describe('first boot', { skip: noRouter() }, () => {
   test('a radio that appears later is taken in by the hotplug script, also a second one', () => {
     const r = router([], WITH_KEY);
     assert.equal(r.boot().status, 0);
-    assert.ok(r.has('etc/x0tta6bl4/setup-pending'));
+    assert.ok(r.has('etc/x0tta6bl4-setup-pending'));
     assert.deepEqual(r.config('network'), LAN);
     const hotplug = 'sh /etc/hotplug.d/ieee80211/20-x0tta6bl4';
     r.write('etc/config/wireless', `${radio('radio0', '5g', '36').join('\n')}\n`);
@@ -103,7 +103,7 @@ describe('first boot', { skip: noRouter() }, () => {
     assert.deepEqual(r.config('network'), LAN);
     r.sh(hotplug, { ACTION: 'add' });
     assert.ok(r.config('network').includes("network.x0mesh_5g.master='bat0'"));
-    assert.ok(!r.has('etc/x0tta6bl4/setup-pending'));
+    assert.ok(!r.has('etc/x0tta6bl4-setup-pending'));
     r.write('etc/config/wireless', `${[...r.config('wireless'), ...radio('radio1', '2g', '6')].join('\n')}\n`);
     r.sh(hotplug, { ACTION: 'add' });
     assert.ok(r.config('network').includes("network.x0mesh_2g.master='bat0'"));
@@ -112,6 +112,14 @@ describe('first boot', { skip: noRouter() }, () => {
     const before = r.config('wireless');
     r.sh(hotplug, { ACTION: 'add' });
     assert.deepEqual(r.config('wireless'), before);
+  });
+
+  test('the folder of the agent is nothing that root writes into', () => {
+    const r = router([]);
+    r.sh('mkdir /etc/x0tta6bl4; ln -s /etc/passwd /etc/x0tta6bl4/setup-pending');
+    r.boot();
+    assert.match(r.read('etc/passwd'), /^root:/);
+    assert.ok(!router([]).has('etc/x0tta6bl4'), 'nor one that it makes, as its own');
   });
 
   test('without any radio it says so, and cables are left to people', () => {
@@ -220,6 +228,46 @@ describe('service', { skip: noRouter() }, () => {
     assert.equal(r.sh('stat -c %U /etc').out, 'root\n');
   });
 
+  test('what root left in the place of the state is the agent’s, but for the owner’s key', () => {
+    const r = jailed();
+    r.sh(
+      'mkdir /etc/x0tta6bl4; echo 1 >/etc/x0tta6bl4/state.db; echo 2 >/etc/x0tta6bl4/owner.key; ln -s /etc/passwd /etc/x0tta6bl4/link',
+    );
+    r.service('start');
+    const owners = r.sh('stat -c "%a %U %n" /etc/x0tta6bl4 /etc/x0tta6bl4/* /etc/passwd').out;
+    assert.match(owners, /^700 x0tta6bl4 \/etc\/x0tta6bl4$/m);
+    assert.match(owners, /x0tta6bl4 .*state\.db$/m);
+    assert.match(owners, /root .*owner\.key$/m);
+    assert.match(owners, /root \/etc\/passwd$/m);
+  });
+
+  test('programs and certificates: folders of sockets, files that the configuration names', () => {
+    const r = jailed([
+      ...OURS,
+      'x0tta6bl4.trust=trust',
+      "x0tta6bl4.trust.x509_authority='/etc/ssl/mesh.pem' '/etc/ssl/gone.pem'",
+      "x0tta6bl4.trust.x509_key='/etc/ssl/own.key'",
+      "x0tta6bl4.trust.workload_socket='/tmp/spire/public/api.sock'",
+      'x0tta6bl4.report=report',
+      "x0tta6bl4.report.socket='/var/run/elsewhere/ctl.sock'",
+    ]);
+    r.write('etc/ssl/mesh.pem', '');
+    r.write('etc/ssl/own.key', '');
+    r.sh('mkdir -p /tmp/spire/public');
+    const { out } = r.service('start');
+    for (const line of [
+      /^add_jail_mount \/etc\/ssl\/mesh\.pem$/m,
+      /^add_jail_mount \/etc\/ssl\/own\.key$/m,
+      /^add_jail_mount \/tmp\/spire\/public$/m,
+      /^add_jail_mount_rw \/var\/run\/x0tta6bl4-workload$/m,
+      /^add_jail_mount_rw \/var\/run\/elsewhere$/m,
+    ])
+      assert.match(out, line);
+    assert.doesNotMatch(out, /gone/);
+    const modes = r.sh('stat -c "%a %U %n" /var/run/x0tta6bl4-workload /var/run/elsewhere').out;
+    assert.equal(modes, '755 x0tta6bl4 /var/run/x0tta6bl4-workload\n755 x0tta6bl4 /var/run/elsewhere\n');
+  });
+
   test('an alert handler can be run in there, and what is not in the file system cannot hurt', () => {
     const r = jailed([...OURS, 'x0tta6bl4.alert=alert', "x0tta6bl4.alert.command='/usr/bin/tell' 'me'"]);
     r.write('usr/bin/tell', '#!/bin/sh\n', 0o755);
@@ -251,5 +299,79 @@ describe('service', { skip: noRouter() }, () => {
     r.service('reload');
     r.service('reload');
     assert.match(r.read('var/run/x0tta6bl4-config/before/x0tta6bl4'), /bat0/);
+  });
+});
+
+describe('Yggdrasil', { skip: noRouter() }, () => {
+  const PEER = 'tls://ygg.example.net:443?password=a1';
+  const ready = (): Router => {
+    const r = router(TWO, [...OURS, 'x0tta6bl4.peer=peer', "x0tta6bl4.peer.listen='192.0.2.1'"]);
+    r.write('etc/config/firewall', 'firewall.lan=zone\n');
+    r.write(
+      'lib/functions/network.sh',
+      'network_flush_cache() { :; }\nnetwork_get_ipaddr6() { eval "$1=$ADDRESS"; }\n',
+    );
+    r.write('etc/init.d/x0tta6bl4', '#!/bin/sh\necho "$1" >>/tmp/asked\n', 0o755);
+    return r;
+  };
+  const hotplug = (r: Router, ADDRESS: string, INTERFACE = 'x0ygg'): void =>
+    void r.sh('sh /etc/hotplug.d/iface/40-x0tta6bl4-yggdrasil', { ACTION: 'ifup', INTERFACE, ADDRESS });
+
+  test('an interface, its peers, and a zone that lets nothing in but sessions', () => {
+    const r = router(TWO);
+    r.write('etc/config/firewall', 'firewall.lan=zone\n');
+    for (let i = 0; i < 2; i++) assert.equal(r.service(`yggdrasil '${PEER}' 'tcp://[2001:db8::1]:9001'`).status, 0);
+    const network = r.config('network');
+    for (const line of [
+      "network.x0ygg.proto='yggdrasil'",
+      "network.x0ygg.private_key='auto'",
+      "network.x0ygg_mesh.interface='bat0'",
+      `network.x0ygg_peer0.address='${PEER}'`,
+      "network.x0ygg_peer1.address='tcp://[2001:db8::1]:9001'",
+    ])
+      assert.ok(network.includes(line), `${line}\n${network.join('\n')}`);
+    const firewall = r.config('firewall');
+    assert.ok(firewall.includes("firewall.x0ygg.input='REJECT'"));
+    assert.ok(firewall.includes("firewall.x0ygg_sessions.dest_port='17447'"));
+    r.sh('uci set network.x0ygg.private_key=kept');
+    assert.equal(r.service('yggdrasil').status, 0);
+    assert.ok(r.config('network').includes("network.x0ygg.private_key='kept'"), 'it is the address of this router');
+    assert.ok(!r.config('network').join().includes('x0ygg_peer'));
+  });
+
+  test('what is no peer changes nothing', () => {
+    for (const peer of [
+      'ygg.example.net',
+      '-x',
+      'tls://a b',
+      'tls://$(reboot)',
+      "tls://a';x",
+      'file:///etc/passwd',
+      'tls://',
+    ]) {
+      const r = router(TWO);
+      const { status, err } = r.sh('sh /etc/rc.common /etc/init.d/x0tta6bl4 yggdrasil "$PEER"', { PEER: peer });
+      assert.notEqual(status, 0, peer);
+      assert.match(err, /is no peer of Yggdrasil/);
+      assert.deepEqual(r.config('network'), LAN);
+    }
+  });
+
+  test('the agent listens at its address once it is up, and at no earlier one of it', () => {
+    const r = ready();
+    hotplug(r, '201:aa::1');
+    assert.ok(r.config('x0tta6bl4').includes("x0tta6bl4.peer.listen='192.0.2.1' '201:aa::1'"));
+    hotplug(r, '201:aa::1');
+    hotplug(r, '201:bb::1', 'lan');
+    hotplug(r, 'fd00::1');
+    assert.equal(r.read('tmp/asked'), 'running\nrestart\n', 'once');
+    hotplug(r, '3ff:bb::1');
+    assert.ok(r.config('x0tta6bl4').includes("x0tta6bl4.peer.listen='192.0.2.1' '3ff:bb::1'"));
+  });
+
+  test('without its package it is named', () => {
+    const r = router(TWO);
+    r.sh('rm /usr/lib/x0tta6bl4/yggdrasil.sh');
+    assert.match(r.service('yggdrasil').err, /x0tta6bl4-yggdrasil is not installed/);
   });
 });

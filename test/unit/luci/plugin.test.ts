@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { serveControl } from '../../../agent/host/control.ts';
 import { native } from '../../../agent/host/native.ts';
@@ -49,6 +49,23 @@ test('each method asks a call that there is, and what changes something is under
     const known = [...(call.query ?? []), ...(call.body ?? [])].map((one) => one.name);
     for (const { name: arg, goes } of args) assert.ok(goes === 'path' || known.includes(arg), `${name}: ${arg}`);
   }
+});
+
+test('who may look at the mesh cannot read its key, which is in the configuration', () => {
+  const acl = JSON.parse(readFileSync(join(ROOT, APP, 'root/usr/share/rpcd/acl.d/luci-app-x0tta6bl4.json'), 'utf8'));
+  const menu = JSON.parse(readFileSync(join(ROOT, APP, 'root/usr/share/luci/menu.d/luci-app-x0tta6bl4.json'), 'utf8'));
+  const { read, write } = acl['luci-app-x0tta6bl4'];
+  assert.deepEqual([...Object.keys(read), ...Object.keys(write)], ['ubus', 'ubus']);
+  assert.deepEqual(menu['admin/services/x0tta6bl4/settings'].depends.acl, ['luci-app-x0tta6bl4-settings']);
+});
+
+test('the archive is made where only root may write: the shell would follow a link of the agent’s', () => {
+  const source = readFileSync(join(ROOT, APP, 'root/usr/share/rpcd/ucode/x0tta6bl4.uc'), 'utf8');
+  const [, place] = /^const PLACE = '(.*)';$/m.exec(source)!;
+  const [, socket] = /^const SOCKET = '(.*)';$/m.exec(source)!;
+  assert.match(source, /^const ARCHIVE = PLACE \+ /m);
+  assert.notEqual(dirname(socket!), place);
+  assert.match(source, /umask 077; mkdir -p \$\{PLACE\};/);
 });
 
 test('what rpcd refuses before a plugin is called', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { APP, LANGUAGES, texts } from '../../../tools/luci/artefacts.ts';
+import { APP, LANGUAGES, SCHEMA, texts } from '../../../tools/luci/artefacts.ts';
 import { formsOf, merge, messagesOf, readPo, template } from '../../../tools/luci/po.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -65,7 +65,7 @@ for (const language of LANGUAGES)
       if (forms.some((form) => form === '')) {
         // New options of the schema may wait for their translator; the pages themselves do not.
         assert.ok(
-          where.every((place) => place.includes('/options.js')),
+          where.every((place) => place.startsWith(SCHEMA)),
           `${id} is not translated`,
         );
         waiting.push(id);

@@ -312,6 +312,31 @@ test('wrong requests get an error in its shape', () => {
   }
 });
 
+test('the SSH host key that x0ctl hands over is what it reads as root, or is refused unquoted', () => {
+  const given: unknown[] = [];
+  const from = sources();
+  const desk = { ...from.trust!, joinBy: (...all: unknown[]) => void given.push(...all) };
+  const join = (key: unknown) =>
+    answer(
+      { ...from, trust: desk },
+      {
+        method: 'POST',
+        url: '/trust/join',
+        body: JSON.stringify({ method: 'ssh-host-key', anchor: 'ab'.repeat(16), key }),
+        caller: { name: 'root', mayChange: true },
+      },
+    );
+  for (const key of ['', 'no base64!', 'A'.repeat(8000), 7, ['A']]) {
+    const { status, body } = join(key);
+    assert.equal(status, 400, String(key).slice(0, 20));
+    assert.match(body, /key: expected /);
+    assert.ok(body.length < 300);
+  }
+  assert.deepEqual(given, []);
+  assert.equal(join(Buffer.from('secret').toString('base64')).status, 200);
+  assert.equal(String(given[2]), 'secret');
+});
+
 test('a bug behind a call tells nothing of itself', () => {
   const from = sources({
     mesh: () => {

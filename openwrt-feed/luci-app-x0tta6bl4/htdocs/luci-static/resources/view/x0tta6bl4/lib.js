@@ -29,6 +29,7 @@ const calls = {
 	heal_mode: declare('heal_mode'),
 	set_heal_mode: declare('set_heal_mode', [ 'mode', 'class' ]),
 	config_check: declare('config_check', [ 'text' ]),
+	options: declare('options'),
 	identity: declare('identity'),
 	invite: declare('invite', [ 'node', 'seconds' ]),
 	diag: declare('diag', [ 'step' ]),

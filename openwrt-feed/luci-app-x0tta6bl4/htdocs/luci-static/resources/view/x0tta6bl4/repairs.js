@@ -71,7 +71,12 @@ return view.extend({
 	},
 
 	load() {
-		this.text = decodeURIComponent(location.hash.slice(1));
+		try {
+			this.text = decodeURIComponent(location.hash.slice(1));
+		}
+		catch (e) {
+			/* Somebody else's link. */
+		}
 		this.named = this.text;
 
 		return Promise.all([ lib.loadNames(), this.fetch() ]);

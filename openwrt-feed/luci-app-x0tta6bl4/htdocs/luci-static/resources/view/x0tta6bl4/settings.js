@@ -1,28 +1,31 @@
-/* Every option of /etc/config/x0tta6bl4, out of the agent's own schema; the agent judges before anything is saved. */
+/*
+ * Every option of /etc/config/x0tta6bl4, as the agent itself describes them; it judges before anything is saved. Where there is
+ * no agent to ask, what the file has can be changed all the same.
+ */
 'use strict';
 'require view';
 'require form';
 'require uci';
 'require ui';
 'require view.x0tta6bl4.lib as lib';
-'require view.x0tta6bl4.options as options';
 
 const CONFIG = 'x0tta6bl4';
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const DOTS = /\/\.\.?(\/|$)/;
 const el = lib.el;
 
-/* A form's texts are HTML, so what goes there is escaped. */
+/* A form's texts are HTML, so what goes there is escaped. The agent's are in the translations too. */
 const plain = text => '%h'.format(text);
+const told = (text, most) => plain(lib.clean(window._(text), most || 400));
 
 /* What may be entered, and what it is now if nothing is. */
-function note({ kind, unit, min, max, value, restart, choices }) {
-	const parts = [];
+function note({ kind, unit, range, value, restart, choices }) {
+	const [ min, max ] = range, parts = [];
 
 	if (min != null)
 		parts.push(unit ? _('%s to %s %s').format(min, max, unit) : _('%s to %s').format(min, max));
-	if (kind != 'bool' && !choices && value != null && value !== '' && !Array.isArray(value))
-		parts.push(_('default: %s').format(value));
+	if (kind != 'bool' && !choices.length && value.length)
+		parts.push(_('default: %s').format(value.join(', ')));
 	if (restart)
 		parts.push(_('counts after a restart'));
 
@@ -43,34 +46,48 @@ const ALLOWED = {
 const WIDGETS = { bool: form.Flag, 'enum': form.ListValue, list: form.DynamicList };
 
 function addOption(section, row) {
-	const widget = WIDGETS[row.kind] || form.Value;
+	const { name, kind, range: [ min, max ], value: [ value ] } = row;
+	const widget = WIDGETS[kind] || form.Value;
 	const extra = note(row);
-	const option = section.option(widget, row.name, plain(row.title),
-		plain(row.help) + (extra ? '<br><em class="x0-small">' + plain(extra) + '</em>' : ''));
+	const option = section.option(widget, name, told(row.title, 48),
+		told(row.help) + (extra ? '<br><em class="x0-small">' + plain(extra) + '</em>' : ''));
 
-	if (row.kind == 'bool' || row.kind == 'enum') {
-		(row.choices || []).forEach(choice => option.value(choice, choice));
-		option.default = row.value;
+	if (kind == 'bool' || kind == 'enum') {
+		row.choices.forEach(choice => option.value(choice, choice));
+		option.default = value;
 		option.rmempty = false;
 		/* What is not in the file and stays as it is by default need not get into it. */
-		option.write = function (id, value) {
-			return value == row.value && uci.get(CONFIG, id, row.name) == null ? null : widget.prototype.write.apply(this, [ id, value ]);
+		option.write = function (id, now) {
+			return now == value && uci.get(CONFIG, id, name) == null ? null : widget.prototype.write.apply(this, [ id, now ]);
 		};
 
 		return option;
 	}
 
 	option.optional = true;
-	option.placeholder = row.kind == 'list' ? null : row.value;
-	option.password = row.kind == 'secret';
-	if (row.kind == 'mac')
+	option.placeholder = kind == 'list' ? null : value;
+	option.password = kind == 'secret';
+	if (kind == 'mac')
 		option.datatype = 'macaddr';
-	else if (row.min != null)
-		option.datatype = 'and(integer,range(' + row.min + ',' + row.max + '))';
-	if (ALLOWED[row.kind])
-		option.validate = (id, value) => value == null || value === '' || ALLOWED[row.kind](String(value));
+	else if (min != null)
+		option.datatype = 'and(integer,range(' + min + ',' + max + '))';
+	if (ALLOWED[kind])
+		option.validate = (id, text) => text == null || text === '' || ALLOWED[kind](String(text));
 
 	return option;
+}
+
+/* What the file has, without a word about it. */
+function undescribed() {
+	return uci.sections(CONFIG).filter(section => !section['.anonymous']).map(section => ({
+		type: section['.type'], name: section['.name'], title: section['.name'], help: '', options: optionsOf(section).map(([ name, value ]) => ({
+			name, title: name, help: '', kind: Array.isArray(value) ? 'list' : name == 'key' ? 'secret' : 'string', range: [], value: [], choices: []
+		}))
+	}));
+}
+
+function optionsOf(section) {
+	return Object.entries(section).filter(([ name ]) => name[0] != '.');
 }
 
 /* The file as it would be, for the agent to look at. */
@@ -80,25 +97,30 @@ function quote(value) {
 
 return view.extend({
 	load() {
-		return uci.load(CONFIG).then(() => {
-			for (const { name } of options.sections()) {
-				if (uci.get(CONFIG, name) == null)
+		return Promise.all([ lib.ask('options'), uci.load(CONFIG) ].map(asked => asked.catch(trouble => ({ trouble })))).then(([ told, read ]) => {
+			if (read && read.trouble)
+				throw read.trouble;
+			this.trouble = told.trouble;
+			this.described = told.trouble ? undescribed() : told.sections;
+			for (const { name, repeated } of this.described) {
+				if (!repeated && uci.get(CONFIG, name) == null)
 					uci.add(CONFIG, name, name);
 			}
 		});
 	},
 
+	/* Each section of the file with what the form has of it, and what it does not know as it is. */
 	text() {
-		return this.rows.map(({ name, fields }) => 'config ' + name + ' ' + quote(name) + '\n'
-			+ fields.map(({ option, row }) => {
-				const value = option.formvalue(name);
+		return uci.sections(CONFIG).map(section => {
+			const name = section['.name'], row = this.rows.find(({ type, repeated, id }) => repeated ? type == section['.type'] : id == name);
+			const known = row ? row.fields.map(({ option }) => [ option.option, option.formvalue(name) ]) : [];
+			const others = optionsOf(section).filter(([ key ]) => !known.some(([ own ]) => own == key));
 
-				if (value == null || value === '' || value.length === 0)
-					return '';
-
-				return Array.isArray(value) ? value.map(one => '\tlist ' + row.name + ' ' + quote(one) + '\n').join('')
-					: '\toption ' + row.name + ' ' + quote(value) + '\n';
-			}).join('')).join('\n');
+			return 'config ' + section['.type'] + (section['.anonymous'] ? '' : ' ' + quote(name)) + '\n'
+				+ known.concat(others).map(([ key, value ]) => value == null || value === '' ? ''
+					: Array.isArray(value) ? value.map(one => '\tlist ' + key + ' ' + quote(one) + '\n').join('')
+						: '\toption ' + key + ' ' + quote(value) + '\n').join('');
+		}).join('\n');
 	},
 
 	/* Resolves where the agent has nothing against it, or cannot be asked. */
@@ -145,16 +167,17 @@ return view.extend({
 			_('What is kept in /etc/config/x0tta6bl4. An empty field takes the default.'));
 
 		map.tabbed = true;
-		this.rows = options.sections().map(({ name, title, help, options: rows }) => {
-			const section = map.section(form.NamedSection, name, name, plain(title), plain(help));
+		this.rows = this.described.map(({ name, type, title, help, repeated, options }) => {
+			const section = repeated ? map.section(form.TypedSection, name, told(title, 48), told(help))
+				: map.section(form.NamedSection, name, type || name, told(title, 48), told(help));
 
-			section.addremove = false;
+			section.addremove = !!repeated;
 
-			return { name, fields: rows.map(row => ({ row, option: addOption(section, row) })) };
+			return { id: name, type: type || name, repeated, fields: options.map(row => ({ option: addOption(section, row) })) };
 		});
 		this.findings = el('div', { 'aria-live': 'assertive' });
 
-		return map.render().then(node => lib.bare([ this.findings, node, this.restart() ]));
+		return map.render().then(node => lib.bare([ this.trouble ? lib.trouble(this.trouble) : null, this.findings, node, this.restart() ]));
 	}
 });
 

@@ -147,9 +147,9 @@ function neighbours(links) {
 		el('thead', {}, el('tr', { 'class': 'tr table-titles' }, columns.map(title =>
 			el('th', { 'class': 'th', scope: 'col' }, title)))),
 		el('tbody', {}, sorted.map(link => {
+			const name = lib.nameOf(link.originator || link.neighbour);
 			const cells = [
-				[ el('strong', {}, lib.nameOf(link.originator || link.neighbour)), el('br'),
-					el('code', { 'class': 'x0-small' }, link.neighbour) ],
+				[ el('strong', {}, name), name == link.neighbour ? null : [ el('br'), el('code', { 'class': 'x0-small' }, link.neighbour) ] ],
 				[ lib.clean(link.interface, 16), link.carrier ? null
 					: el('span', { 'class': 'x0-problem' }, [ ' ', _('no carrier') ]) ],
 				signal(link.radio),

@@ -8,7 +8,9 @@ import { open, readfile, stat, unlink } from 'fs';
 const SOCKET = '/var/run/x0tta6bl4/ctl.sock';
 const INIT = '/etc/init.d/x0tta6bl4';
 const BAT_HOSTS = '/etc/bat-hosts';
-const ARCHIVE = '/var/run/x0tta6bl4/diag.tar.gz';
+/* Root's own: where the agent may write, root must not. */
+const PLACE = '/var/run/x0tta6bl4-diag';
+const ARCHIVE = PLACE + '/diag.tar.gz';
 const CONNECT_MS = 500;
 const ANSWER_MS = 2500;
 const START_MS = 8000;
@@ -29,6 +31,7 @@ const METHODS = {
 	explain: ["GET","/heal/explain/",["fault","string","path",1]],
 	heal_mode: ["GET","/heal/classes"],
 	config_check: ["POST","/config/check",["text","string","body",1],["file","string","body"]],
+	options: ["GET","/config/options"],
 	identity: ["GET","/mesh/identity"],
 	names: [0,0],
 	set_heal_mode: ["POST","/heal/mode",["mode","string","body",1],["class","string","body"]],
@@ -267,7 +270,7 @@ function diag(req) {
 
 	if (step == 'make') {
 		unlink(code);
-		system(`( umask 077; x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
+		system(`umask 077; mkdir -p ${PLACE}; ( x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
 		return { done: true, message: 'an archive is being made' };
 	}
 
