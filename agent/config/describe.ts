@@ -1,7 +1,7 @@
 /** The schema in words, for forms that people fill in: LuCI's settings, and its translations' templates. */
 import { type Option, REPEATED, SECTIONS } from './schema.ts';
 
-export interface DescribedOption {
+interface DescribedOption {
   readonly name: string;
   readonly title: string;
   readonly help: string;
@@ -16,7 +16,7 @@ export interface DescribedOption {
   readonly unit: string | null;
 }
 
-export interface DescribedSection {
+interface DescribedSection {
   readonly name: string;
   readonly title: string;
   readonly help: string;
