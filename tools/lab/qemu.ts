@@ -48,7 +48,7 @@ export function qemuMissing(): string | undefined {
   if (missing.length > 0)
     return `this kernel needs the Debian packages ${missing.map(([, name]) => name).join(', ')} (tools/setup.sh test brings them)`;
   if (kernelVersion() === undefined)
-    return `the kernel of Debian's package ${KERNEL_PACKAGE} is not in .cache/qemu (tools/setup.sh test fetches it)`;
+    return `the kernel of Debian's package ${KERNEL_PACKAGE} is not in .cache/qemu (tools/setup.sh soak fetches it)`;
   return undefined;
 }
 
