@@ -58,9 +58,9 @@ export function open(suite: Suite, agreement: AgreementKey | null): Uint8Array {
 }
 
 /** The initiator's proof; without a key where it has no identity. */
-export function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | null): Uint8Array {
+export async function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | null): Promise<Uint8Array> {
   const { suite } = binding;
-  const signature = key?.sign(PURPOSES.initiator, begun(binding, opening).digest());
+  const signature = await key?.signAside(PURPOSES.initiator, begun(binding, opening).digest());
   return toCbor({ suite: suite.id, ...(signature !== undefined && { signature }) });
 }
 
@@ -69,12 +69,12 @@ export function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | 
  * `isHybrid`: whether the TLS session may have been hybrid; if not, the initiator has to bring a key. Throws
  * E_PEER_UNTRUSTED.
  */
-export function respond(
+export async function respond(
   binding: Binding,
   opening: Uint8Array,
   key: IdentityKey,
   isHybrid: boolean,
-): { readonly response: Uint8Array; readonly keys: SessionKeys | null } {
+): Promise<{ readonly response: Uint8Array; readonly keys: SessionKeys | null }> {
   const { suite } = binding;
   const { agreement } = parse(opening, suite.id, ['agreement']);
   if (agreement === null && !isHybrid) throw untrusted('the key exchange would not be hybrid');
@@ -88,7 +88,7 @@ export function respond(
   const response = toCbor({
     suite: suite.id,
     ...(made !== null && { message: made.message }),
-    signature: key.sign(PURPOSES.responder, said.digest()),
+    signature: await key.signAside(PURPOSES.responder, said.digest()),
   });
   return { response, keys: made && derive(suite, made.secret, said) };
 }
