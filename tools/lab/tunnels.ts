@@ -144,7 +144,7 @@ export class TwoSites {
 
   /** A datagram each so many microseconds from east to west and back, inside the tunnel, or between other addresses. */
   probe(us: number, [east, west]: readonly [string, string] = INSIDE, bytes = 64): Probe {
-    return new Probe(['-i', String(us), '-s', String(bytes), SITES[0], east, SITES[1], west]);
+    return new Probe(us, bytes, [SITES[0], east, SITES[1], west]);
   }
 
   async reaches(ms: number, [east, west]: readonly [string, string] = INSIDE, bytes = 64): Promise<boolean> {
@@ -169,8 +169,9 @@ export class Probe {
   readonly #lines: string[] = [];
   readonly #gone: Promise<unknown>;
 
-  constructor(args: readonly string[]) {
-    this.#child = spawn(PROBE, ['-e', '-r', '1000', ...args]);
+  /** `ends`: namespace and address of each. */
+  constructor(us: number, bytes: number, ends: readonly [string, string, string, string]) {
+    this.#child = spawn(PROBE, ['-e', '-r', '1000', '-i', String(us), '-s', String(bytes), ...ends]);
     this.#child.stderr.pipe(process.stderr);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       this.#lines.push(line);
@@ -212,9 +213,9 @@ export class Witness {
   /** When the path with this key of the other end had a handshake first: seconds since 1970. */
   readonly #first = new Map<string, number>();
 
-  constructor(site: Site) {
+  constructor(namespace: string) {
     const script = 'while :; do wg show all latest-handshakes; sleep 0.2; done';
-    this.#child = spawn('ip', ['netns', 'exec', SITES[site], 'sh', '-c', script]);
+    this.#child = spawn('ip', ['netns', 'exec', namespace, 'sh', '-c', script]);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const [, key = '', at = '0'] = line.split('\t');
       if (at !== '0' && !this.#first.has(key)) this.#first.set(key, Number(at));
