@@ -27,6 +27,7 @@ setInterval(() => {
     if (number % 3 !== 0) socket.once('connect', () => socket.write(number % 3 === 1 ? HALF : GARBAGE));
   }
 }, EVERY_MS);
+process.stdout.write('ready\n');
 process.stdin.resume().on('end', () => {
   process.stdout.write(`${JSON.stringify({ begun, refused })}\n`);
   process.exit(0);
