@@ -11,6 +11,9 @@
  * Each role signs for a purpose of its own. So a proof is good for one session only, cannot be sent back, and who sits in
  * the middle of two TLS sessions has two exporters and can use neither signature.
  *
+ * The first word says nothing of who speaks, and leaves before the initiator has judged whom it has reached; its signature,
+ * and all else of either side, only after.
+ *
  * Where the TLS session's own key exchange is hybrid (X25519MLKEM768), that is all. Where it is not, because one of the
  * libraries cannot, `agreement` is a key for this once (X-Wing) and `message` a secret to it: from that and the transcript
  * come two keys, one a direction, under which all frames that follow are sealed once more.

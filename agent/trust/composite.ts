@@ -34,9 +34,8 @@ export function composite({ ed25519, mlDsa65 }: Primitives): Signatures {
         async signAside(message, context) {
           const signed = representative(message, context);
           // The curve's half is not worth a thread.
-          const half = lattice.signAside?.(signed, LABEL) ?? lattice.sign(signed, LABEL);
-          const other = curve.sign(signed);
-          return Buffer.concat([await half, other]);
+          const half = curve.sign(signed);
+          return Buffer.concat([await (lattice.signAside?.(signed, LABEL) ?? lattice.sign(signed, LABEL)), half]);
         },
         wipe() {
           lattice.wipe();
