@@ -290,7 +290,7 @@ async function agents(): Promise<void> {
     );
     witness.stop();
     await command('ip', talk);
-    const { sent, received, where } = await probe.stop();
+    const { sent, received, where } = await probe.stop(15_000);
     const heard = await ear.ask<HeardFrames>('');
     assert.equal(received, sent, `${sent - received} of ${sent} lost${where}`);
     assert.deepEqual(heard.found, {});

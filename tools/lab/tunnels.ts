@@ -181,9 +181,9 @@ export class Probe {
   }
 
   /** Ends it, and counts what was sent up to some seconds before: the rest may still be under way. */
-  async stop(): Promise<Lost> {
+  async stop(underWayMs = UNDER_WAY_MS): Promise<Lost> {
     const file = `/tmp/probe-${this.#child.pid}.bin`;
-    await sleep(UNDER_WAY_MS);
+    await sleep(underWayMs);
     this.#child.stdin.write(`dump ${file} 0\n`);
     while (!this.#lines.some((line) => line.includes('dumped'))) await sleep(50);
     this.#child.kill('SIGTERM');
@@ -192,15 +192,20 @@ export class Probe {
     rmSync(file);
     const last = Number(records.readBigUInt64LE(records.length - 16));
     const first = Number(records.readBigUInt64LE(0));
+    const end = last - underWayMs * 1e6;
     let [sent, received] = [0, 0];
     const lost: string[] = [];
     for (let at = 0; at < records.length; at += 16) {
-      if (Number(records.readBigUInt64LE(at)) > last - UNDER_WAY_MS * 1e6) break;
+      if (Number(records.readBigUInt64LE(at)) > end) break;
       sent += 1;
       if (records.readBigUInt64LE(at + 8) > 0n) received += 1;
       else if (lost.length < 20) lost.push(((Number(records.readBigUInt64LE(at)) - first) / 1e9).toFixed(2));
     }
-    return { sent, received, where: lost.length === 0 ? '' : `, at ${lost.join(' ')} s` };
+    return {
+      sent,
+      received,
+      where: lost.length === 0 ? '' : `, at ${lost.join(' ')} of ${((end - first) / 1e9).toFixed(2)} s`,
+    };
   }
 }
 
