@@ -54,7 +54,10 @@ export interface PeeringOptions {
   readonly aead: Aead;
   /** Whether a router may read what this one shows. */
   mayRead(id: string): boolean;
+  /** A router is heard that was not before. */
+  onFound?(): void;
   onUp?(session: Exchange): void;
+  onRenewed?(session: Exchange): void;
   onDown?(session: Exchange): void;
 }
 
@@ -71,6 +74,7 @@ export function peering(options: PeeringOptions): Peering {
     random: () => randomBytes(4).readUInt32BE() / 2 ** 32,
     count: (name, labels) => metrics.take(name, labels, 1),
     onUp: (session) => options.onUp?.(session),
+    onRenewed: (session) => options.onRenewed?.(session),
     onDown: (session) => options.onDown?.(session),
   });
   for (const [what, url] of Object.entries(QUESTIONS))
@@ -129,7 +133,7 @@ export function peering(options: PeeringOptions): Peering {
       },
       onAnnounced(said, address) {
         metrics.take('peer_announcements_total', {}, 1);
-        peers.announced(said, address, !address.endsWith(`%${name}`));
+        if (peers.announced(said, address, !address.endsWith(`%${name}`))) options.onFound?.();
       },
     });
   };

@@ -66,6 +66,11 @@ export async function sessions(
     },
     aead: primitives.chacha20Poly1305,
     mayRead: (id) => permits(id, 'read-status'),
+    onFound() {
+      // A joining that somebody listens to is not begun anew for another one.
+      if (visited === null) identity.feed({ type: 'chance' });
+    },
+    onRenewed: ({ peer }) => identity.feed({ type: 'session-renewed', peer: peer! }),
     onUp({ peer }) {
       identity.feed({ type: 'session-up', peer: peer! });
       for (const tell of told) tell(peer!.id);
@@ -99,17 +104,23 @@ export async function sessions(
 
   /** The session over which this router asks to be let in. */
   let visited: Exchange | null = null;
+  let latest = 0;
 
   async function ask(bytes: Uint8Array, attempt: number): Promise<void> {
-    if (own === null || own.attempt !== attempt) {
+    latest = attempt;
+    if (own?.attempt !== attempt) {
       forgetVisit();
       for (let waited = 0; peers.places().length === 0 && waited < HEARS_MS; waited += 100) await sleep(100);
+      if (attempt !== latest) return;
       const places = peers.places();
       const place = places[(attempt - 1) % Math.max(1, places.length)];
       if (place === undefined) throw new AgentError('E_NOT_FOUND', 'no router has said where it is');
       own = { attempt, session: peers.visit(place, unverified) };
     }
-    visited = await own.session;
+    const session = await own.session;
+    // Another attempt may have begun meanwhile, with a session of its own.
+    if (attempt !== latest) return;
+    visited = session;
     visited.tell(JOIN, bytes, { priority: 'control' });
   }
 
@@ -128,7 +139,7 @@ export async function sessions(
       if (conversation !== OWN) conversations.get(conversation)?.tell(JOIN, bytes, { priority: 'control' });
       else
         ask(bytes, attempt).catch((thrown: Error) => {
-          forgetVisit();
+          if (attempt === latest) forgetVisit();
           agent.log.info('could not ask to be let in', { attempt, why: thrown.message });
         });
     },

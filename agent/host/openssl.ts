@@ -70,6 +70,12 @@ const ALL: Algorithms = {
       return {
         publicKey: rawPublic('mlDsa65', key),
         sign: (message, context = EMPTY) => crypto.sign(null, message, { key, context }),
+        signAside: (message, context = EMPTY) =>
+          new Promise((resolve, reject) =>
+            crypto.sign(null, message, { key, context }, (error, signature) =>
+              error === null ? resolve(signature) : reject(error),
+            ),
+          ),
         wipe() {},
       };
     },

@@ -11,6 +11,9 @@
  * Each role signs for a purpose of its own. So a proof is good for one session only, cannot be sent back, and who sits in
  * the middle of two TLS sessions has two exporters and can use neither signature.
  *
+ * The first word says nothing of who speaks, and leaves before the initiator has judged whom it has reached; its signature,
+ * and all else of either side, only after.
+ *
  * Where the TLS session's own key exchange is hybrid (X25519MLKEM768), that is all. Where it is not, because one of the
  * libraries cannot, `agreement` is a key for this once (X-Wing) and `message` a secret to it: from that and the transcript
  * come two keys, one a direction, under which all frames that follow are sealed once more.
@@ -58,9 +61,9 @@ export function open(suite: Suite, agreement: AgreementKey | null): Uint8Array {
 }
 
 /** The initiator's proof; without a key where it has no identity. */
-export function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | null): Uint8Array {
+export async function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | null): Promise<Uint8Array> {
   const { suite } = binding;
-  const signature = key?.sign(PURPOSES.initiator, begun(binding, opening).digest());
+  const signature = await key?.signAside(PURPOSES.initiator, begun(binding, opening).digest());
   return toCbor({ suite: suite.id, ...(signature !== undefined && { signature }) });
 }
 
@@ -69,12 +72,12 @@ export function prove(binding: Binding, opening: Uint8Array, key: IdentityKey | 
  * `isHybrid`: whether the TLS session may have been hybrid; if not, the initiator has to bring a key. Throws
  * E_PEER_UNTRUSTED.
  */
-export function respond(
+export async function respond(
   binding: Binding,
   opening: Uint8Array,
   key: IdentityKey,
   isHybrid: boolean,
-): { readonly response: Uint8Array; readonly keys: SessionKeys | null } {
+): Promise<{ readonly response: Uint8Array; readonly keys: SessionKeys | null }> {
   const { suite } = binding;
   const { agreement } = parse(opening, suite.id, ['agreement']);
   if (agreement === null && !isHybrid) throw untrusted('the key exchange would not be hybrid');
@@ -88,7 +91,7 @@ export function respond(
   const response = toCbor({
     suite: suite.id,
     ...(made !== null && { message: made.message }),
-    signature: key.sign(PURPOSES.responder, said.digest()),
+    signature: await key.signAside(PURPOSES.responder, said.digest()),
   });
   return { response, keys: made && derive(suite, made.secret, said) };
 }

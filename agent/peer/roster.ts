@@ -115,21 +115,25 @@ export class Roster {
     }
   }
 
-  /** A router says where it is; its name is '' where announcements can be read by anybody. */
-  announced({ id, port, originator }: Announcement, address: string, now: Nanos, isLast = false): void {
-    if (id !== '' && id === this.#self()) return;
+  /**
+   * A router says where it is; its name is '' where announcements can be read by anybody. Answers whether that was not
+   * known.
+   */
+  announced({ id, port, originator }: Announcement, address: string, now: Nanos, isLast = false): boolean {
+    if (id !== '' && id === this.#self()) return false;
     const at = { address, port };
     const known = this.#targets.get(keyOf(at));
     if (known !== undefined && (known.configured || known.id === (id || null))) {
       known.seen = now;
       known.originator = originator;
-      return;
+      return false;
     }
-    if (this.#targets.size >= MOST_TARGETS && !this.#forgetOne()) return;
+    if (this.#targets.size >= MOST_TARGETS && !this.#forgetOne()) return false;
     const first = this.#self() < id;
     const wait = isLast ? LAST_WAY : 0;
     const nextTry = now + wait + (first ? 0.5 * SECOND * this.#random() : LEAVES_IT + SECOND * this.#random());
     this.#targets.set(keyOf(at), { ...this.#fresh(at, now), id: id || null, originator, nextTry, isLast });
+    return known === undefined;
   }
 
   /** The originators of the direct neighbours. */

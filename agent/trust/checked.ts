@@ -113,6 +113,10 @@ function checkedSignatures(
           invariant(context.length <= LONGEST_CONTEXT, 'a signature context of at most 255 bytes');
           return use().sign(message, context);
         },
+        async signAside(message, context = EMPTY) {
+          invariant(context.length <= LONGEST_CONTEXT, 'a signature context of at most 255 bytes');
+          return use().signAside?.(message, context) ?? use().sign(message, context);
+        },
       };
     },
     verify(publicKey, message, signature, context = EMPTY) {

@@ -27,10 +27,15 @@ export function composite({ ed25519, mlDsa65 }: Primitives): Signatures {
       const curve = ed25519.key(seed.subarray(Ml.seed));
       return {
         publicKey: Buffer.concat([lattice.publicKey, curve.publicKey]),
-        sign(message, context = EMPTY) {
-          invariant(context.length <= 255, 'a signature context of at most 255 bytes');
+        sign(message, context) {
           const signed = representative(message, context);
           return Buffer.concat([lattice.sign(signed, LABEL), curve.sign(signed)]);
+        },
+        async signAside(message, context) {
+          const signed = representative(message, context);
+          // The curve's half is not worth a thread.
+          const half = curve.sign(signed);
+          return Buffer.concat([await (lattice.signAside?.(signed, LABEL) ?? lattice.sign(signed, LABEL)), half]);
         },
         wipe() {
           lattice.wipe();
@@ -51,7 +56,8 @@ export function composite({ ed25519, mlDsa65 }: Primitives): Signatures {
   };
 }
 
-function representative(message: Uint8Array, context: Uint8Array): Uint8Array {
+function representative(message: Uint8Array, context: Uint8Array = EMPTY): Uint8Array {
+  invariant(context.length <= 255, 'a signature context of at most 255 bytes');
   const digest = createHash('sha512').update(message).digest();
   return Buffer.concat([PREFIX, LABEL, Uint8Array.of(context.length), context, digest]);
 }

@@ -7,7 +7,7 @@
 
 import type { Level } from '../core/effect.ts';
 import { AgentError } from '../core/errors.ts';
-import { isMac, type Mac } from '../core/ids.ts';
+import type { Mac } from '../core/ids.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Wanted } from '../workload/vouch.ts';
 import { type AirKey, AirKeys, idOf } from './air.ts';
@@ -15,12 +15,15 @@ import type { Attestor, Prover } from './attest.ts';
 import { Budgets } from './budget.ts';
 import { Calendar } from './calendar.ts';
 import { readCertificate } from './certificate.ts';
-import { Gate, type GateNews, type Outcast } from './gate.ts';
+import { Gate, type GateNews } from './gate.ts';
 import { type Gossip, readGossip, writeGossip } from './gossip.ts';
 import { invitationProver, readInvitation } from './invitation.ts';
-import { type Admission, isJoinMessage, Joiner, type Loose, type Rejection } from './join.ts';
+import { isJoinMessage, type Loose } from './join.ts';
+import { Joining } from './joining.ts';
+import { Keeping, recollect } from './kept.ts';
 import type { RouterSecrets } from './keys.ts';
 import { type Item, Ledger } from './ledger.ts';
+import { OwnCertificate } from './own.ts';
 import { EMPTY } from './primitives.ts';
 import { Relay } from './relay.ts';
 import { renewalProver } from './renewal.ts';
@@ -28,14 +31,9 @@ import { isNodeId } from './spiffe.ts';
 import { readStatement } from './statement.ts';
 import { Stewardship } from './stewardship.ts';
 import {
-  type Authority,
   authority,
   authorityKey,
-  type Credential,
-  credential,
   fingerprint,
-  issueRouter,
-  leafKey,
   nodeOfKey,
   openKeys,
   type Peer,
@@ -63,17 +61,6 @@ const AIR = 'air';
 /** A steward's own certificate is for the owner to renew, who wants to be told early. */
 const STEWARD_ENDS_MS = 30 * 24 * 3_600_000;
 const ANSWER_TIME: Nanos = 10 * SECOND;
-const RETRY: Nanos = 30 * SECOND;
-/** The least time between two renewals. */
-const LEAST_LIFE: Nanos = 60 * SECOND;
-const LONGEST_RETRY: Nanos = 600 * SECOND;
-const JOIN_RETRY: Nanos = 5 * SECOND;
-const UNKNOWN_TRIES = 4;
-const LEAST_RETRY: Nanos = 2 * SECOND;
-const LONGEST_JOIN_RETRY: Nanos = 20 * SECOND;
-const JOIN_GIVE_UP: Nanos = 900 * SECOND;
-const RENEWAL_GIVE_UP: Nanos = 30 * SECOND;
-const WARN_EVERY: Nanos = 3600 * SECOND;
 const PRUNE_EVERY: Nanos = 3600 * SECOND;
 const MOST_SESSIONS = 1024;
 /** Items of one session that did not hold, before no more are looked at. */
@@ -94,23 +81,6 @@ interface Session {
   keysUntil: Nanos;
 }
 
-interface Renewal {
-  readonly salt: Uint8Array;
-  readonly steward: string;
-  readonly until: Nanos;
-}
-
-interface Joining {
-  readonly prover: Prover;
-  readonly anchor: string;
-  readonly isRenewal: boolean;
-  readonly began: Nanos;
-  joiner: Joiner;
-  attempt: number;
-  tried: Nanos;
-  next: Nanos;
-}
-
 export class Membership {
   readonly #tools: Tools;
   readonly #secrets: RouterSecrets;
@@ -122,6 +92,7 @@ export class Membership {
   readonly #sessions = new Map<string, Session>();
   readonly #budgets = new Budgets();
   readonly #relay: Relay;
+  readonly #keeping: Keeping;
   readonly #stewardship: Stewardship;
   /** Keys with which others would issue, as they said. */
   readonly #candidates = new Map<string, Uint8Array>();
@@ -135,15 +106,8 @@ export class Membership {
   #gateTold = '';
   #settings: TrustSettings;
   #calendar = new Calendar(0, 0);
-  #credential: Credential | null = null;
-  #renewal: Renewal | null = null;
-  #joining: Joining | null = null;
-  #joinTrouble = '';
-  #renewAt: Nanos = NEVER;
-  /** When the certificate in use came. */
-  #renewedAt: Nanos = Number.NEGATIVE_INFINITY;
-  #retry: Nanos = RETRY;
-  #warnAt: Nanos = NEVER;
+  readonly #own: OwnCertificate;
+  readonly #joining: Joining;
   #pruneAt: Nanos = NEVER;
   #effects: TrustEffect[] = [];
   #now: Nanos = 0;
@@ -164,20 +128,50 @@ export class Membership {
       isSteward: () => this.#stewardship.authority !== null,
       random: tools.random,
     });
-    this.#stewardship = new Stewardship({
+    this.#keeping = new Keeping(this.#ledger, (effect) => this.#effect(effect));
+    const common = {
       tools,
-      ledger: this.#ledger,
-      verifier: this.#verifier,
+      secrets,
+      keys: this.#keys,
       key: this.#key,
-      attestors,
+      ledger: this.#ledger,
       settings: () => this.#settings,
-      wall: () => this.#wall(),
+      now: () => this.#now,
+      calendar: () => this.#calendar,
       nodeName: () => this.#nodeName(),
-      say: (key, said) => this.#say(key, said),
+      believe: (chain: readonly Uint8Array[], bundle: TrustBundle, graceMs: number) =>
+        this.#believe(chain, bundle, graceMs, this.#now),
+      say: (key: string, said: Gossip) => this.#say(key, said),
+      effect: (effect: TrustEffect) => this.#effect(effect),
+      keeping: this.#keeping,
+    };
+    this.#own = new OwnCertificate({
+      ...common,
+      steward: () => this.#stewardship.authority,
+      stewards: () => this.#stewardSessions(),
+      issued: (chain) => this.#stewardship.issued(this.#key, this.#nodeName(), chain, ''),
+      renewByJoining: ({ chain }) => {
+        if (!this.#joining.isUnderWay)
+          this.#joining.begin(renewalProver(this.#keys.identity, chain), this.#ledger.anchor!, true);
+      },
+    });
+    this.#joining = new Joining({
+      ...common,
+      send: (bytes, attempt) => this.#joinSend(OWN, bytes, attempt),
+      joined: (items) => {
+        for (const one of items) this.#takeItem(one, null);
+        this.#becomeSteward();
+      },
+      replace: (salt, chain) => this.#own.replace(salt, chain),
+    });
+    this.#stewardship = new Stewardship({
+      ...common,
+      verifier: this.#verifier,
+      attestors,
+      wall: () => this.#wall(),
       tellStewards: (said) => {
         for (const key of this.#stewardSessions()) this.#say(key, said);
       },
-      effect: (effect) => this.#effect(effect),
       take: (item) => this.#takeItem(item, null),
     });
   }
@@ -191,16 +185,20 @@ export class Membership {
   }
 
   deadline(): Nanos {
-    const { next = NEVER } = this.#joining ?? {};
-    const own = Math.min(this.#renewAt, this.#renewal?.until ?? NEVER, next, this.#warnAt, this.#pruneAt);
-    return Math.min(own, this.#air.deadline(), this.#gate.deadline());
+    return Math.min(
+      this.#own.deadline(),
+      this.#joining.deadline(),
+      this.#pruneAt,
+      this.#air.deadline(),
+      this.#gate.deadline(),
+    );
   }
 
   /** Whom a chain proves, as far as this router can know the time. Never throws. */
   verify(chain: readonly Uint8Array[], now: Nanos): Peer | Refused {
     const { bundle } = this.#ledger;
     if (bundle === null) return { ok: false, code: 'E_SVID', reason: 'unknown-issuer', message: 'no mesh was joined' };
-    return this.#believe(chain, bundle, this.#graceMs(now), now);
+    return this.#believe(chain, bundle, this.#own.graceMs(now), now);
   }
 
   /** Joins with an invitation's text. Throws E_USAGE for one that is none, or where this router is in a mesh already. */
@@ -213,8 +211,9 @@ export class Membership {
   joinWith(prover: Prover, anchor: string, now: Nanos): TrustEffect[] {
     if (!/^[0-9a-f]{16,64}$/.test(anchor))
       throw new AgentError('E_USAGE', "the mesh is named by 16 to 64 digits of the fingerprint of its owner's key");
-    if (this.#credential !== null) throw new AgentError('E_USAGE', `this router is ${this.#credential.id} already`);
-    return this.#turn(now, () => this.#beginJoining(prover, anchor, false)).effects;
+    const { credential: mine } = this.#own;
+    if (mine !== null) throw new AgentError('E_USAGE', `this router is ${mine.id} already`);
+    return this.#turn(now, () => this.#joining.begin(prover, anchor, false)).effects;
   }
 
   /**
@@ -267,7 +266,7 @@ export class Membership {
       for (const { kind, bytes } of items) {
         if (this.#ledger.bundle === null && kind === 'bundle') {
           this.#ledger.found(bytes, readStatement(bytes)?.signer ?? '');
-          this.#keepItems();
+          this.#keeping.items();
           continue;
         }
         const outcome = this.#takeItem({ kind, bytes }, null);
@@ -302,7 +301,7 @@ export class Membership {
   /** What programs on this router rest on (agent/workload); null while this router has no identity of its own. */
   vouching(now: Nanos): Vouching | null {
     const { bundle } = this.#ledger;
-    if (bundle === null || this.#credential === null) return null;
+    if (bundle === null || this.#own.credential === null) return null;
     const wallMs = this.#calendar.now(now);
     const keys = this.#ledger.stewards().flatMap(({ fingerprint: key }) => {
       const steward = readCertificate(this.#ledger.certificateOf(key) ?? EMPTY);
@@ -322,7 +321,7 @@ export class Membership {
   /** Asks a steward for something for a program on this router; 'vouched' with this token answers. Throws E_BUSY. */
   vouchFor(token: number, wanted: Wanted, now: Nanos): TrustEffect[] {
     const stewards = this.#stewardSessions();
-    if (this.#credential === null || stewards.length === 0)
+    if (this.#own.credential === null || stewards.length === 0)
       throw new AgentError('E_BUSY', 'no steward can be reached, and only a steward vouches for programs');
     const said: Gossip = { type: 'vouch', token, ...wanted };
     return this.#turn(now, () => ({ said: this.#say(stewards[token % stewards.length]!, said) })).effects;
@@ -337,21 +336,10 @@ export class Membership {
   }
 
   view(now: Nanos): TrustView {
-    const mine = this.#credential;
+    const mine = this.#own.credential;
     const nowMs = this.#calendar.now(now);
-    const isGone = this.#ledger.has(this.#key);
-    const state =
-      mine === null
-        ? isGone
-          ? 'revoked'
-          : this.#joining === null
-            ? 'none'
-            : 'joining'
-        : nowMs <= mine.notAfter
-          ? 'member'
-          : nowMs <= mine.notAfter + this.#settings.graceMs
-            ? 'late'
-            : 'ended';
+    const without = this.#ledger.has(this.#key) ? 'revoked' : this.#joining.isUnderWay ? 'joining' : 'none';
+    const state = this.#own.state(nowMs) ?? without;
     return {
       state,
       id: mine?.id ?? null,
@@ -388,12 +376,12 @@ export class Membership {
       case 'started':
         this.#start(event.kept, event.wallMs);
         this.#airKept = (event.air ?? []).map(({ secret }) => idOf(secret)).join();
-        this.#air.settle(this.#credential !== null, this.#revokedKeys(), this.#now);
-        if (this.#credential !== null) this.#air.restore(event.air ?? [], this.#now);
+        this.#air.settle(this.#own.credential !== null, this.#revokedKeys(), this.#now);
+        if (this.#own.credential !== null) this.#air.restore(event.air ?? [], this.#now);
         return;
       case 'clock':
         this.#calendar.hear(event.wallMs, this.#now);
-        this.#plan();
+        this.#own.plan();
         return;
       case 'tick':
         this.#tick();
@@ -410,7 +398,7 @@ export class Membership {
         this.#sessions.delete(event.key);
         this.#candidates.delete(event.key);
         this.#gate.left(event.key, this.#now);
-        if (this.#renewal?.steward === event.key) this.#renewalFailed('the session ended');
+        this.#own.sessionEnded(event.key);
         return;
       case 'message':
         this.#heard(event.key, event.bytes);
@@ -424,10 +412,10 @@ export class Membership {
         this.#gate.proven(event.address, this.#now);
         return;
       case 'chance':
-        if (this.#joining !== null && this.#now - this.#joining.tried >= LEAST_RETRY) this.#joinAgain();
+        this.#joining.chance();
         return;
       case 'joining':
-        if (event.conversation === OWN) this.#joinAnswered(event.bytes);
+        if (event.conversation === OWN) this.#joining.answered(event.bytes);
         else this.#joinAsked(event.conversation, AIR, event.bytes);
     }
   }
@@ -442,74 +430,26 @@ export class Membership {
     return { ...(answer as T & object), effects };
   }
 
-  // What was kept, and the own certificate.
+  // What was kept.
 
   #start(kept: readonly Kept[], wallMs: number): void {
-    const of = (prefix: string) => kept.filter(({ key }) => key.startsWith(prefix));
-    const floor = Number(of('floor')[0]?.value ?? 0);
-    this.#calendar = new Calendar(Number.isFinite(floor) ? floor : 0, this.#now);
+    const { floorMs, items, claims, own, voidKeys, outcasts } = recollect(kept);
+    this.#calendar = new Calendar(floorMs, this.#now);
     this.#calendar.hear(wallMs, this.#now);
     this.#pruneAt = this.#now + PRUNE_EVERY;
-    const items = of('item ').map(({ value }) => looseOf(value));
-    const bundles = items
-      .flatMap((one) => (one?.kind === 'bundle' ? [{ one, statement: readStatement(one.bytes) }] : []))
-      .flatMap(({ one, statement }) =>
-        statement?.body.kind === 'bundle' ? [{ one, ...statement.body, by: statement.signer }] : [],
-      )
-      .sort((a, b) => a.sequence - b.sequence);
-    for (const { one, by } of bundles) {
-      if (this.#ledger.bundle !== null) this.#ledger.take('bundle', one.bytes, this.#wall());
-      else this.#tolerate('a trust bundle that was kept', () => this.#ledger.found(one.bytes, by));
+    for (const { kind, bytes, by } of items) {
+      if (kind !== 'bundle' || this.#ledger.bundle !== null) this.#ledger.take(kind, bytes, this.#wall());
+      else this.#tolerate('a trust bundle that was kept', () => this.#ledger.found(bytes, by));
     }
-    for (const kind of ['steward', 'revocation'])
-      for (const one of items) if (one?.kind === kind) this.#ledger.take(one.kind, one.bytes, this.#wall());
-    for (const { key, value } of of('claim ')) {
-      const [by, node, steward] = value.split(' ');
-      if (steward !== undefined) this.#stewardship.remember({ id: key.slice(6), key: by!, node: node!, by: steward });
-    }
-    for (const { key } of of('void ')) this.#voidKeys.add(key.slice(5));
-    this.#gate.restore(of('outcast ').flatMap(({ key, value }) => outcastOf(key.slice(8), value)));
+    for (const one of claims) this.#stewardship.remember(one);
+    for (const one of voidKeys) this.#voidKeys.add(one);
+    this.#gate.restore(outcasts);
     this.#becomeSteward();
-    const own = of('own')[0];
-    if (own !== undefined && this.#ledger.bundle !== null && !this.#ledger.has(this.#key)) {
-      const [salt = '', ...chain] = own.value.split(' ').map((part) => Buffer.from(part, 'base64'));
-      this.#tolerate('the certificate that was kept', () => {
-        this.#show(credential(this.#tools, this.#secrets, Buffer.from(salt), chain, this.#keys));
-      });
+    if (own !== null && this.#ledger.bundle !== null && !this.#ledger.has(this.#key)) {
+      const [salt, ...chain] = own;
+      this.#tolerate('the certificate that was kept', () => this.#own.load(salt, chain));
     }
-    this.#plan();
-  }
-
-  /** Shows this credential from now on. */
-  #show(mine: Credential): void {
-    this.#credential = mine;
-    this.#retry = RETRY;
-    this.#warnAt = NEVER;
-    this.#effect({ type: 'credential', credential: mine });
-    if (this.#calendar.witness(mine.notBefore, this.#now)) this.#keepFloor();
-  }
-
-  /** When the certificate is to be renewed: at half of its life, each router a little differently. */
-  #plan(): void {
-    const mine = this.#credential;
-    if (mine === null || this.#renewal !== null) return;
-    const life = mine.notAfter - mine.notBefore;
-    const spread = (Number.parseInt(this.#key.slice(0, 4), 16) / 0xffff) * (life / 8);
-    const due = mine.notBefore + life / 2 + spread;
-    // What nears its issuer's end gets ever shorter certificates: then not ever more often.
-    const wait = Math.max(0, (due - this.#wall()) * MS, this.#renewedAt + LEAST_LIFE - this.#now);
-    const isVoid = this.#isVoid(mine);
-    const earliest = this.#renewAt === NEVER ? this.#now : Math.min(this.#renewAt, this.#now + wait);
-    this.#renewAt = isVoid || wait === 0 ? Math.max(this.#now, earliest) : this.#now + wait;
-    const isOrphan = this.#graceMs(this.#now) > 0;
-    if (isOrphan && this.#warnAt === NEVER) this.#warnAt = this.#now;
-    if (!isOrphan) this.#warnAt = NEVER;
-  }
-
-  /** Somebody who issued it is revoked: nobody believes it any more, though it has not ended. */
-  #isVoid(mine: Credential): boolean {
-    const issuer = readCertificate(mine.chain[1] ?? new Uint8Array(0))?.bound;
-    return issuer != null && this.#ledger.has(fingerprint(issuer.identity));
+    this.#own.plan();
   }
 
   #tick(): void {
@@ -519,10 +459,8 @@ export class Membership {
       this.#handOn(made, null);
     }
     if (this.#now >= this.#pruneAt) this.#prune();
-    if (this.#now >= (this.#renewal?.until ?? NEVER)) this.#renewalFailed('the steward did not answer');
-    if (this.#now >= this.#renewAt) this.#renew();
-    if (this.#now >= (this.#joining?.next ?? NEVER)) this.#joinAgain();
-    if (this.#now >= this.#warnAt) this.#warn();
+    this.#own.tick();
+    this.#joining.tick();
   }
 
   #prune(): void {
@@ -530,32 +468,7 @@ export class Membership {
     const before = this.#ledger.items();
     this.#ledger.prune(this.#wall());
     this.#stewardship.prune();
-    for (const { hash } of before) if (!this.#ledger.knows(hash)) this.#keep(`item ${hash}`, null, false);
-  }
-
-  /** Nobody has renewed this router's certificate in time: then nobody else's has to be fresher. */
-  #graceMs(now: Nanos): number {
-    const mine = this.#credential;
-    if (mine === null) return 0;
-    const isOrphan = this.#calendar.now(now) > mine.notBefore + (3 * (mine.notAfter - mine.notBefore)) / 4;
-    return isOrphan ? this.#settings.graceMs : 0;
-  }
-
-  #warn(): void {
-    const mine = this.#credential;
-    this.#warnAt = NEVER;
-    if (mine === null || this.#graceMs(this.#now) === 0) return;
-    this.#warnAt = this.#now + WARN_EVERY;
-    const fields = {
-      stewards: this.#ledger.stewards().map(({ node }) => node),
-      ends: new Date(mine.notAfter).toISOString(),
-      believedUntil: new Date(mine.notAfter + this.#settings.graceMs).toISOString(),
-    };
-    const isOver = this.#wall() > mine.notAfter + this.#settings.graceMs;
-    const message = isOver
-      ? 'THE IDENTITY HAS ENDED: no steward was reached in all the grace, and nobody believes this router any more'
-      : 'NO STEWARD RENEWS THIS IDENTITY: bring one back, or make another router a steward (x0ctl mesh steward)';
-    this.#log(isOver ? 'error' : 'warning', message, fields);
+    for (const { hash } of before) if (!this.#ledger.knows(hash)) this.#keeping.forget(hash);
   }
 
   #trouble(state: TrustView['state'], now: Nanos): string {
@@ -564,210 +477,18 @@ export class Membership {
     if (state === 'ended') return 'the certificate has ended and so has its grace: nobody believes this router';
     if (state === 'late')
       return 'the certificate has ended and no steward renews it: it is believed for its grace only';
-    if (this.#graceMs(now) > 0) return 'no steward has renewed the certificate in time';
+    if (this.#own.graceMs(now) > 0) return 'no steward has renewed the certificate in time';
     const ends = this.#stewardship.authority?.certificate.notAfter ?? Number.POSITIVE_INFINITY;
     if (ends < this.#calendar.now(now) + STEWARD_ENDS_MS)
       return `this steward may admit and renew until ${new Date(ends).toISOString()} only: x0ctl mesh steward self`;
-    return this.#joinTrouble;
+    return this.#joining.trouble;
   }
 
-  // Renewal.
-
-  #renew(): void {
-    const mine = this.#credential;
-    this.#renewAt = NEVER;
-    if (mine === null) return;
-    const { authority: by } = this.#stewardship;
-    if (by !== null) {
-      this.#renewOwn(by);
-      return;
-    }
-    const stewards = this.#stewardSessions().sort();
-    if (stewards.length > 0) {
-      const salt = this.#tools.random(16);
-      const steward = stewards[salt[0]! % stewards.length]!;
-      this.#renewal = { salt, steward, until: this.#now + ANSWER_TIME };
-      const { spki } = leafKey(this.#tools, this.#secrets.identity, salt);
-      this.#say(steward, { type: 'renew', spki });
-      return;
-    }
-    this.#effect({ type: 'reach', stewards: this.#ledger.stewards() });
-    this.#again();
-    // No session can be had with a certificate that nobody believes: then by the way that who joins takes.
-    const isPressing = this.#graceMs(this.#now) > 0 || this.#isVoid(mine);
-    if (isPressing && this.#joining === null) {
-      this.#beginJoining(renewalProver(this.#keys.identity, mine.chain), this.#ledger.anchor!, true);
-    }
-  }
-
-  #again(): void {
-    this.#renewAt = this.#now + this.#retry;
-    this.#retry = Math.min(2 * this.#retry, LONGEST_RETRY);
-    if (this.#warnAt === NEVER && this.#graceMs(this.#now) > 0) this.#warnAt = this.#now;
-  }
-
-  #renewOwn(by: Authority): void {
-    const salt = this.#tools.random(16);
-    const { spki } = leafKey(this.#tools, this.#secrets.identity, salt);
-    const node = this.#nodeName();
-    const one = { node, spki, identity: this.#identity, agreement: this.#keys.agreement.publicKey };
-    const chain = issueRouter(this.#tools, by, one, { wallMs: this.#wall(), lifeMs: this.#settings.lifeMs });
-    if (!this.#replace(salt, chain)) {
-      this.#again();
-      return;
-    }
-    this.#stewardship.issued(this.#key, node, chain, '');
-  }
-
-  #renewed({ chain, reason, message, timeMs }: Gossip & { type: 'renewed' }, from: string): void {
-    const renewal = this.#renewal;
-    if (renewal?.steward !== from) return;
-    if (chain.length === 0) {
-      this.#renewalFailed(`${reason}: ${message}`);
-      return;
-    }
-    this.#renewal = null;
-    this.#calendar.confirm(timeMs, this.#now);
-    this.#keepFloor();
-    if (!this.#replace(renewal.salt, chain)) this.#again();
-  }
-
-  #renewalFailed(why: string): void {
-    this.#renewal = null;
-    this.#log('warning', 'the certificate could not be renewed', { why });
-    this.#again();
-  }
-
-  /** Takes a new certificate into use, if it is what it should be. */
-  #replace(salt: Uint8Array, chain: readonly Uint8Array[]): boolean {
-    try {
-      const mine = credential(this.#tools, this.#secrets, salt, chain, this.#keys);
-      const verdict = this.#believe(chain, this.#ledger.bundle!, 0, this.#now);
-      if (!verdict.ok) throw new AgentError('E_SVID', verdict.message);
-      if (this.#credential !== null && mine.id !== this.#credential.id)
-        throw new AgentError('E_SVID', `it is for ${mine.id}`);
-      const kept = [salt, ...chain].map((part) => Buffer.from(part).toString('base64'));
-      this.#keep('own', kept.join(' '), true);
-      this.#show(mine);
-      this.#renewAt = NEVER;
-      this.#renewedAt = this.#now;
-      this.#plan();
-      this.#log('info', 'a new certificate is in use', { id: mine.id, ends: new Date(mine.notAfter).toISOString() });
-      return true;
-    } catch (thrown) {
-      if (!(thrown instanceof AgentError)) throw thrown;
-      this.#log('warning', 'the new certificate is not believed', { why: thrown.message });
-      return false;
-    }
-  }
-
-  // Joining.
-
-  #beginJoining(prover: Prover, anchor: string, isRenewal: boolean): void {
-    const joiner = new Joiner(this.#tools, this.#secrets, prover, this.#keys);
-    this.#joining = {
-      prover,
-      anchor,
-      isRenewal,
-      began: this.#now,
-      joiner,
-      attempt: 0,
-      tried: this.#now,
-      next: this.#now,
-    };
-    this.#joinTrouble = '';
-    this.#joinAgain();
-  }
-
-  #joinAgain(): void {
-    const joining = this.#joining!;
-    if (this.#now - joining.began > (joining.isRenewal ? RENEWAL_GIVE_UP : JOIN_GIVE_UP)) {
-      this.#joining = null;
-      if (!joining.isRenewal) this.#joinFailed('no steward answered');
-      return;
-    }
-    if (joining.attempt > 0) joining.joiner = new Joiner(this.#tools, this.#secrets, joining.prover, this.#keys);
-    joining.attempt += 1;
-    joining.tried = this.#now;
-    joining.next = this.#now + Math.min(JOIN_RETRY * 2 ** (joining.attempt - 1), LONGEST_JOIN_RETRY);
-    this.#joinSend(OWN, joining.joiner.hello, joining.attempt);
-  }
-
-  #joinAnswered(bytes: Uint8Array): void {
-    const joining = this.#joining;
-    if (joining === null) return;
-    try {
-      if (isJoinMessage(bytes, 2)) {
-        const request = joining.joiner.request(bytes, (chain) => this.#believeSteward(chain));
-        this.#joinSend(OWN, request, joining.attempt);
-      } else if (isJoinMessage(bytes, 4)) {
-        this.#joined(joining, joining.joiner.answer(bytes));
-      }
-    } catch (thrown) {
-      // Anybody can send such bytes: the attempt goes on, and ends by its time.
-      if (!(thrown instanceof AgentError)) throw thrown;
-      this.#joinTrouble = thrown.message;
-      this.#log('debug', 'an answer to the joining does not hold', { code: thrown.code, why: thrown.message });
-    }
-  }
-
-  /**
-   * A steward's agreement key out of the chain that it shows. Who joins for the first time has no bundle yet: it proves
-   * only what an impostor cannot use, and looks at everything when the answer has brought the bundle.
-   */
-  #believeSteward(chain: readonly Uint8Array[]): { readonly agreement: Uint8Array } {
-    const { bundle } = this.#ledger;
-    if (bundle !== null) {
-      const verdict = this.#believe(chain, bundle, this.#settings.graceMs, this.#now);
-      if (verdict.ok) return verdict.keys;
-      // The owner's key may have changed meanwhile: the answer brings what was signed since, one after the other.
-      if (verdict.reason !== 'unknown-issuer')
-        throw new AgentError('E_SVID', `who answered is no steward: ${verdict.message}`);
-    }
-    const bound = readCertificate(chain[0] ?? new Uint8Array(0))?.bound;
-    if (bound == null) throw new AgentError('E_SVID', 'who answered has no certificate of a mesh');
-    return bound;
-  }
-
-  #joined(joining: Joining, answer: Admission | Rejection): void {
-    if (!answer.ok) {
-      // 'busy' and what ends with time is tried again; the rest is said to a person.
-      this.#joinTrouble = `${answer.reason}: ${answer.message}`;
-      if (['busy', 'expired', 'not-a-steward', 'name-taken'].includes(answer.reason)) return;
-      // Another steward may know the invitation, or this one in a moment.
-      if (answer.reason === 'unknown' && joining.attempt < UNKNOWN_TRIES) return;
-      this.#joining = null;
-      if (joining.isRenewal) this.#log('warning', 'the certificate could not be renewed', { why: this.#joinTrouble });
-      else this.#joinFailed(this.#joinTrouble);
-      return;
-    }
-    const first = answer.items.find(({ kind }) => kind === 'bundle');
-    if (this.#ledger.bundle === null || !joining.isRenewal) {
-      const newest = answer.items.filter(({ kind }) => kind === 'bundle').at(-1) ?? first;
-      if (newest === undefined) throw new AgentError('E_SVID', 'the answer has no trust bundle');
-      this.#ledger.found(newest.bytes, joining.anchor);
-      this.#keepItems();
-    }
-    for (const one of answer.items) this.#takeItem(one, null);
-    this.#becomeSteward();
-    this.#joining = null;
-    this.#joinTrouble = '';
-    // Fresh, since it is bound to our own nonce.
-    const leaf = readCertificate(answer.chain[0] ?? new Uint8Array(0));
-    if (leaf !== null && this.#believe(answer.chain, this.#ledger.bundle!, 0, this.#now).ok)
-      this.#calendar.confirm(leaf.notBefore, this.#now);
-    this.#keepFloor();
-    if (!this.#replace(joining.joiner.salt, answer.chain)) this.#joinFailed('the certificate is not believed');
-  }
-
-  #joinFailed(why: string): void {
-    this.#joinTrouble = why;
-    this.#log('error', 'this router could not join the mesh', { why });
-  }
+  // Joinings of others.
 
   /** A message of somebody's joining: for this steward, or to be passed on to one. */
   #joinAsked(conversation: string, source: string, bytes: Uint8Array): void {
-    const mine = this.#credential;
+    const mine = this.#own.credential;
     if (!isJoinMessage(bytes, 1) && !isJoinMessage(bytes, 3)) return;
     if (mine === null || !this.#budgets.take(source, this.#now)) return;
     if (this.#stewardship.authority !== null) {
@@ -798,7 +519,7 @@ export class Membership {
       const by = authority(this.#tools, der, this.#secrets, 'steward', this.#keys);
       this.#stewardship.become(by);
       this.#log('info', 'this router is a steward', { ends: new Date(by.certificate.notAfter).toISOString() });
-      this.#renewOwn(by);
+      this.#own.renewBy(by);
       for (const key of this.#stewardSessions()) this.#stewardship.meet(key);
     });
   }
@@ -821,8 +542,7 @@ export class Membership {
     if (!this.#ledger.isSteward(peer.fingerprint)) return;
     this.#stewardship.meet(peer.fingerprint);
     for (const { conversation, bytes } of this.#relay.unpark(this.#now)) this.#joinAsked(conversation, AIR, bytes);
-    // One was waited for.
-    if (this.#renewal === null && this.#renewAt !== NEVER && this.#retry > RETRY) this.#renewAt = this.#now;
+    this.#own.stewardCame();
   }
 
   #heard(key: string, bytes: Uint8Array): void {
@@ -857,7 +577,7 @@ export class Membership {
         if (this.#budgets.take(key, this.#now)) this.#stewardship.renew(session.peer, said.spki);
         return;
       case 'renewed':
-        this.#renewed(said, key);
+        this.#own.renewed(said, key);
         return;
       case 'invited':
       case 'issued':
@@ -922,7 +642,7 @@ export class Membership {
     const before = this.#ledger.bundle;
     const outcome = this.#ledger.take(one.kind, one.bytes, this.#wall());
     if (outcome !== 'new') return outcome;
-    this.#keepItems();
+    this.#keeping.items();
     for (const key of this.#sessions.keys()) if (key !== from) this.#say(key, { type: 'items', items: [one] });
     if (one.kind === 'bundle' && before !== this.#ledger.bundle)
       this.#log('info', 'the trust bundle has changed', { sequence: this.#ledger.bundle?.sequence ?? 0 });
@@ -938,20 +658,7 @@ export class Membership {
       .map(({ peer }) => peer.fingerprint);
     for (const key of keys) this.#sessions.delete(key);
     if (keys.length > 0) this.#effect({ type: 'distrust', keys });
-    const mine = this.#credential;
-    if (mine === null) return;
-    if (this.#ledger.has(this.#key)) {
-      this.#log('error', 'THIS ROUTER WAS REVOKED', { id: mine.id });
-      this.#credential = null;
-      this.#renewal = null;
-      this.#renewAt = NEVER;
-      this.#keep('own', null, true);
-      this.#effect({ type: 'credential', credential: null });
-    } else if (this.#isVoid(mine)) {
-      this.#log('warning', 'who issued the certificate was revoked: another steward is asked', {});
-      this.#renewal = null;
-      this.#renewAt = this.#now;
-    }
+    this.#own.revoked();
   }
 
   // The keys of the air, and whose frames come in.
@@ -977,13 +684,13 @@ export class Membership {
 
   /** At the end of each turn: whatever happened in it may have changed them. */
   #settleAir(): void {
-    const isMember = this.#credential !== null;
+    const isMember = this.#own.credential !== null;
     const revoked = this.#ledger.revoked();
     this.#air.settle(isMember, this.#revokedKeys(), this.#now);
     const { meshKey } = this.#settings;
     if (revoked.length > 0 && meshKey !== '' && !this.#voidKeys.has(meshKey)) {
       this.#voidKeys.add(meshKey);
-      this.#keep(`void ${meshKey}`, '1', true);
+      this.#keeping.voidKey(meshKey);
     }
     const names = new Map(this.#ledger.stewards().map(({ fingerprint: key, node }) => [key, node]));
     this.#journal(
@@ -1026,9 +733,8 @@ export class Membership {
     for (const { what, who, why } of news) this.#effect({ type: 'decided', what, who, why });
     if (news.length === 0) return;
     const now = new Set(this.#gate.outcasts().map(({ key }) => key));
-    for (const { key, node, addresses } of this.#gate.outcasts())
-      this.#keep(`outcast ${key}`, [node, ...addresses].join(' '), false);
-    for (const key of this.#keptOutcasts) if (!now.has(key)) this.#keep(`outcast ${key}`, null, false);
+    for (const one of this.#gate.outcasts()) this.#keeping.outcast(one);
+    for (const key of this.#keptOutcasts) if (!now.has(key)) this.#keeping.admittedAnew(key);
     this.#keptOutcasts = now;
   }
 
@@ -1049,7 +755,7 @@ export class Membership {
   }
 
   #nodeName(): string {
-    const id = this.#credential?.id;
+    const id = this.#own.credential?.id;
     const own = this.#ledger.certificateOf(this.#key);
     return (
       id?.split('/').at(-1) ?? (own === null ? null : readCertificate(own)?.commonName) ?? nodeOfKey(this.#identity)
@@ -1066,29 +772,6 @@ export class Membership {
 
   #say(key: string, said: Gossip): void {
     this.#effect({ type: 'send', key, bytes: writeGossip(said) });
-  }
-
-  #keepItems(): void {
-    for (const { hash, kind, bytes } of this.#ledger.items()) {
-      if (this.#keptItems.has(hash)) continue;
-      this.#keptItems.add(hash);
-      this.#keep(`item ${hash}`, `${kind} ${Buffer.from(bytes).toString('base64')}`, true);
-    }
-    for (const hash of this.#keptItems) {
-      if (this.#ledger.knows(hash)) continue;
-      this.#keptItems.delete(hash);
-      this.#keep(`item ${hash}`, null, false);
-    }
-  }
-
-  readonly #keptItems = new Set<string>();
-
-  #keepFloor(): void {
-    this.#keep('floor', String(this.#wall()), false);
-  }
-
-  #keep(key: string, value: string | null, isUrgent: boolean): void {
-    this.#effect({ type: 'keep', key, value, isUrgent });
   }
 
   #log(level: Level, message: string, fields: Readonly<Record<string, unknown>>): void {
@@ -1108,15 +791,4 @@ export class Membership {
       this.#log('warning', `${what} cannot be used`, { code: thrown.code, why: thrown.message });
     }
   }
-}
-
-function looseOf(value: string): Loose | null {
-  const [kind = '', base64 = ''] = value.split(' ');
-  if (kind !== 'bundle' && kind !== 'steward' && kind !== 'revocation') return null;
-  return { kind, bytes: Buffer.from(base64, 'base64') };
-}
-
-function outcastOf(key: string, value: string): Outcast[] {
-  const [node = '', ...addresses] = value.split(' ');
-  return addresses.every(isMac) ? [{ key, node, addresses }] : [];
 }

@@ -57,6 +57,8 @@ export interface Signatures {
 
 export interface SigningKey extends PrivateKey {
   sign(message: Uint8Array, context?: Uint8Array): Uint8Array;
+  /** The same in a thread of its own, where the provider has one: it takes milliseconds, and nobody else waits for them. */
+  signAside?(message: Uint8Array, context?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** ChaCha20-Poly1305 (RFC 8439): key 32 bytes, nonce 12 and never twice with one key; sealed is text and a tag of 16. */

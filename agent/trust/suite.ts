@@ -34,6 +34,8 @@ export interface AgreementKey {
 export interface IdentityKey {
   readonly publicKey: Uint8Array;
   sign(purpose: string, message: Uint8Array): Uint8Array;
+  /** The same without holding up this thread, where the provider can. */
+  signAside(purpose: string, message: Uint8Array): Promise<Uint8Array>;
   wipe(): void;
 }
 
@@ -86,6 +88,10 @@ export class Suite implements SuiteName {
     return {
       publicKey: this.#tagged(key.publicKey),
       sign: (purpose, message) => this.#tagged(key.sign(message, this.#context(purpose))),
+      signAside: async (purpose, message) => {
+        const context = this.#context(purpose);
+        return this.#tagged(await (key.signAside?.(message, context) ?? key.sign(message, context)));
+      },
       wipe: () => key.wipe(),
     };
   }

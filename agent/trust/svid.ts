@@ -8,7 +8,13 @@
  */
 import { createHash } from 'node:crypto';
 import { AgentError, invariant } from '../core/errors.ts';
-import { type Certificate, type Name, readCertificate, writeCertificate } from './certificate.ts';
+import {
+  type Certificate,
+  type CertificateFields,
+  type Name,
+  readCertificate,
+  writeCertificate,
+} from './certificate.ts';
 import { COMPOSITE_SIZES } from './composite.ts';
 import type { RouterSecrets } from './keys.ts';
 import { EMPTY, type Random } from './primitives.ts';
@@ -213,19 +219,8 @@ export function issueSteward(
   steward: { readonly node: string; readonly spki: Uint8Array; readonly identity: Uint8Array },
   request: Request,
 ): Uint8Array {
-  const trustDomain = trustDomainOf(root);
-  return sign(root, {
-    ...validity(request.wallMs, request.lifeMs, root.certificate.notAfter),
-    serial: serial(tools),
-    issuer: { organisation: trustDomain, commonName: root.certificate.commonName },
-    subject: { organisation: trustDomain, commonName: steward.node },
-    spki: steward.spki,
-    issuerSpki: root.certificate.spki,
-    uri: `spiffe://${trustDomain}`,
-    authority: 0,
-    identity: steward.identity,
-    agreement: EMPTY,
-  });
+  const id = `spiffe://${trustDomainOf(root)}`;
+  return below(tools, root, { ...steward, authority: 0, name: steward.node, id, agreement: EMPTY }, request);
 }
 
 /** A router's X.509-SVID; answers its whole chain. `router.spki` is its leaf key's. */
@@ -240,20 +235,8 @@ export function issueRouter(
   },
   request: Request,
 ): readonly Uint8Array[] {
-  const trustDomain = trustDomainOf(by);
-  const leaf = sign(by, {
-    ...validity(request.wallMs, request.lifeMs, by.certificate.notAfter),
-    serial: serial(tools),
-    issuer: { organisation: trustDomain, commonName: by.certificate.commonName },
-    subject: { organisation: trustDomain, commonName: router.node },
-    spki: router.spki,
-    issuerSpki: by.certificate.spki,
-    uri: routerId(trustDomain, router.node),
-    authority: null,
-    identity: router.identity,
-    agreement: router.agreement,
-  });
-  return [leaf, ...by.chain];
+  const id = routerId(trustDomainOf(by), router.node);
+  return [below(tools, by, { ...router, authority: null, name: router.node, id }, request), ...by.chain];
 }
 
 /**
@@ -266,20 +249,34 @@ export function issueWorkload(
   program: { readonly id: string; readonly name: string; readonly spki: Uint8Array },
   request: Request,
 ): readonly Uint8Array[] {
-  const trustDomain = trustDomainOf(by);
-  const leaf = sign(by, {
-    ...validity(request.wallMs, request.lifeMs, by.certificate.notAfter),
-    serial: serial(tools),
-    issuer: { organisation: trustDomain, commonName: by.certificate.commonName },
-    subject: { organisation: trustDomain, commonName: program.name },
-    spki: program.spki,
-    issuerSpki: by.certificate.spki,
-    uri: program.id,
-    authority: null,
-    identity: EMPTY,
-    agreement: EMPTY,
-  });
+  const leaf = below(tools, by, { ...program, authority: null, identity: EMPTY, agreement: EMPTY }, request);
   return [leaf, ...by.chain];
+}
+
+/** One certificate, signed by `by`. */
+function below(
+  tools: Tools,
+  by: Authority,
+  subject: Pick<CertificateFields, 'spki' | 'authority' | 'identity' | 'agreement'> & {
+    readonly id: string;
+    readonly name: string;
+  },
+  { wallMs, lifeMs }: Request,
+): Uint8Array {
+  const organisation = trustDomainOf(by);
+  const { spki, authority, identity, agreement } = subject;
+  return sign(by, {
+    ...validity(wallMs, lifeMs, by.certificate.notAfter),
+    serial: serial(tools),
+    issuer: { organisation, commonName: by.certificate.commonName },
+    subject: { organisation, commonName: subject.name },
+    spki,
+    issuerSpki: by.certificate.spki,
+    uri: subject.id,
+    authority,
+    identity,
+    agreement,
+  });
 }
 
 /** A steward at work: `der` is what the root gave it, for these secrets. Throws E_SVID where it is for others. */

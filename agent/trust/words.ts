@@ -69,7 +69,7 @@ export type TrustEvent =
   | { readonly type: 'addresses'; readonly addresses: readonly Mac[] }
   /** A frame that was sealed with a key of the air came from this address. */
   | { readonly type: 'proven'; readonly address: Mac }
-  /** Somebody who is in is heard now, and may not have been before: a joining need not wait for its next attempt. */
+  /** A router is heard that was not before, and may be in: a joining need not wait for its next attempt. */
   | { readonly type: 'chance' }
   /** Bytes of a joining. OWN is this router's; others name whoever speaks, for the answer. */
   | { readonly type: 'joining'; readonly conversation: string; readonly bytes: Uint8Array };

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../lab/mesh.ts';
-import { TwoSites, Witness } from '../lab/tunnels.ts';
+import { SITES, TwoSites, Witness } from '../lab/tunnels.ts';
 
 const wanted = Number(process.argv[2]);
 const INTERVAL_NS = 5e9;
@@ -22,7 +22,7 @@ for (let tries = 0; (await sites.view(0)).state !== 'up'; tries++) {
 console.log('the tunnel is up');
 
 const first = (await sites.view(0)).renewals;
-const witness = new Witness(0);
+const witness = new Witness(SITES[0]);
 const began = performance.now();
 const probe = sites.probe(PACE_US);
 let told = 0;

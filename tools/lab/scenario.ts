@@ -275,7 +275,10 @@ export async function settle(mesh: Mesh, how: 'warm' | 'wait' = 'warm', timeoutM
   await sleep(10_000);
 }
 
-/** What an agent's configuration file says beyond the lab's own choices: section → option → value or list. */
+/**
+ * What an agent's configuration file says beyond the lab's own choices: section → option → value or list. A section of which
+ * there may be several is its type and its name: 'tunnel home'.
+ */
 export type AgentConfig = Readonly<Record<string, Readonly<Record<string, string | number | readonly string[]>>>>;
 
 export interface AgentOptions {
@@ -318,7 +321,8 @@ export function agentConfig(router: number, extra: AgentConfig = {}): string {
         ? value.map((item) => `\tlist ${option} ${quoteUci(item)}`)
         : [`\toption ${option} ${quoteUci(value)}`],
     );
-    return [`config ${section} '${section}'`, ...rows].join('\n');
+    const [type, name = type] = section.split(' ');
+    return [`config ${type} '${name}'`, ...rows].join('\n');
   });
   return `${sections.join('\n\n')}\n`;
 }

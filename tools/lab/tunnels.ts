@@ -144,7 +144,7 @@ export class TwoSites {
 
   /** A datagram each so many microseconds from east to west and back, inside the tunnel, or between other addresses. */
   probe(us: number, [east, west]: readonly [string, string] = INSIDE, bytes = 64): Probe {
-    return new Probe(['-i', String(us), '-s', String(bytes), SITES[0], east, SITES[1], west]);
+    return new Probe(us, bytes, [SITES[0], east, SITES[1], west]);
   }
 
   async reaches(ms: number, [east, west]: readonly [string, string] = INSIDE, bytes = 64): Promise<boolean> {
@@ -169,8 +169,9 @@ export class Probe {
   readonly #lines: string[] = [];
   readonly #gone: Promise<unknown>;
 
-  constructor(args: readonly string[]) {
-    this.#child = spawn(PROBE, ['-e', '-r', '1000', ...args]);
+  /** `ends`: namespace and address of each. */
+  constructor(us: number, bytes: number, ends: readonly [string, string, string, string]) {
+    this.#child = spawn(PROBE, ['-e', '-r', '1000', '-i', String(us), '-s', String(bytes), ...ends]);
     this.#child.stderr.pipe(process.stderr);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       this.#lines.push(line);
@@ -180,9 +181,9 @@ export class Probe {
   }
 
   /** Ends it, and counts what was sent up to some seconds before: the rest may still be under way. */
-  async stop(): Promise<Lost> {
+  async stop(underWayMs = UNDER_WAY_MS): Promise<Lost> {
     const file = `/tmp/probe-${this.#child.pid}.bin`;
-    await sleep(UNDER_WAY_MS);
+    await sleep(underWayMs);
     this.#child.stdin.write(`dump ${file} 0\n`);
     while (!this.#lines.some((line) => line.includes('dumped'))) await sleep(50);
     this.#child.kill('SIGTERM');
@@ -191,15 +192,20 @@ export class Probe {
     rmSync(file);
     const last = Number(records.readBigUInt64LE(records.length - 16));
     const first = Number(records.readBigUInt64LE(0));
+    const end = last - underWayMs * 1e6;
     let [sent, received] = [0, 0];
     const lost: string[] = [];
     for (let at = 0; at < records.length; at += 16) {
-      if (Number(records.readBigUInt64LE(at)) > last - UNDER_WAY_MS * 1e6) break;
+      if (Number(records.readBigUInt64LE(at)) > end) break;
       sent += 1;
       if (records.readBigUInt64LE(at + 8) > 0n) received += 1;
       else if (lost.length < 20) lost.push(((Number(records.readBigUInt64LE(at)) - first) / 1e9).toFixed(2));
     }
-    return { sent, received, where: lost.length === 0 ? '' : `, at ${lost.join(' ')} s` };
+    return {
+      sent,
+      received,
+      where: lost.length === 0 ? '' : `, at ${lost.join(' ')} of ${((end - first) / 1e9).toFixed(2)} s`,
+    };
   }
 }
 
@@ -212,9 +218,9 @@ export class Witness {
   /** When the path with this key of the other end had a handshake first: seconds since 1970. */
   readonly #first = new Map<string, number>();
 
-  constructor(site: Site) {
+  constructor(namespace: string) {
     const script = 'while :; do wg show all latest-handshakes; sleep 0.2; done';
-    this.#child = spawn('ip', ['netns', 'exec', SITES[site], 'sh', '-c', script]);
+    this.#child = spawn('ip', ['netns', 'exec', namespace, 'sh', '-c', script]);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const [, key = '', at = '0'] = line.split('\t');
       if (at !== '0' && !this.#first.has(key)) this.#first.set(key, Number(at));

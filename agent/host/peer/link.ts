@@ -26,6 +26,7 @@ import type { PeerView } from '../../report/api/peers.ts';
 import { EMPTY } from '../../trust/primitives.ts';
 import type { Sealer } from '../../trust/seal.ts';
 import type { SecretBytes } from '../../trust/secret.ts';
+import type { AgreementKey, IdentityKey } from '../../trust/suite.ts';
 import type { Peer } from '../../trust/svid.ts';
 import { chainOf, isHybrid, peerOf } from './tls.ts';
 
@@ -52,10 +53,18 @@ export interface LinkOptions {
   now(): Nanos;
   /** It stands. */
   onOpen(link: Link): void;
+  /** The other side has shown a new certificate. */
+  onRenewed?(link: Link): void;
   /** The other side begins nothing new. */
   onLeaving(link: Link): void;
   /** It is over; `error` says why, null for in good order. */
   onClosed(link: Link, error: AgentError | null): void;
+}
+
+interface Opening {
+  readonly bytes: Uint8Array;
+  /** A key for this once, where TLS is not hybrid. */
+  readonly agreement: AgreementKey | null;
 }
 
 interface Waiting {
@@ -139,7 +148,9 @@ export class Link implements Exchange {
   /** To be called when TLS is through, in the same turn. */
   begin(): void {
     this.#guard(() => {
-      const { role, credentials, socket, anonymous, verify = credentials.verify } = this.#options;
+      const { role, credentials, socket, anonymous, hybrid, verify = credentials.verify } = this.#options;
+      const { suite } = credentials;
+      const opening = role === 'initiator' ? this.#open(isHybrid(socket, hybrid)) : null;
       const own = credentials.current();
       this.#chain = chainOf(socket);
       const peer = peerOf(this.#chain, verify);
@@ -150,13 +161,12 @@ export class Link implements Exchange {
       const us = own && { id: own.id, leaf: socket.getX509Certificate()!.raw };
       const them = peer && { id: peer.id, leaf: this.#chain[0]! };
       const exporter = this.exporter('session');
-      const { suite } = credentials;
       this.#binding =
         role === 'initiator'
           ? { suite, exporter, initiator: us, responder: them! }
           : { suite, exporter, initiator: them, responder: us! };
-      if (role === 'initiator') this.#propose(this.#binding, peer!);
-      else this.#await(this.#binding, peer);
+      if (opening !== null) this.#propose(this.#binding, opening, own?.identity ?? null);
+      else this.#await(this.#binding, own!.identity);
     });
   }
 
@@ -241,37 +251,75 @@ export class Link implements Exchange {
     this.#renewals.received += 1;
     this.#peer = peer;
     this.#chain = chain.map((one) => Uint8Array.from(one as Uint8Array));
+    this.#options.onRenewed?.(this);
   }
 
-  #propose(binding: Binding, peer: Peer): void {
-    const { credentials, socket, hybrid } = this.#options;
-    const { suite } = binding;
-    const secret = isHybrid(socket, hybrid) ? null : suite.newAgreement();
+  /**
+   * The initiator's first word. It gives nothing away, so it may go before it is known who is there: TLS keeps the end of
+   * its own handshake back until something is written, and the other side begins with both while this one looks on.
+   */
+  #open(isHybrid: boolean): Opening {
+    const { suite } = this.#options.credentials;
+    const secret = isHybrid ? null : suite.newAgreement();
     const agreement = secret && suite.agreementKey(secret);
-    const opening = open(suite, agreement);
+    secret?.wipe();
+    const bytes = open(suite, agreement);
+    this.#sendProof(bytes);
+    return { bytes, agreement };
+  }
+
+  // Both ends sign at the same time, aside where the provider can. A session stands when this end's proof has gone and the
+  // other's holds, whichever is first; the other end says nothing more before it has ours.
+
+  #propose(binding: Binding, { bytes, agreement }: Opening, own: IdentityKey | null): void {
+    const theirs = this.#peer!.keys.identity;
+    let keys: SessionKeys | null = null;
+    const step = this.#standAfter(2, () => keys);
     this.#proofNext = (response) => {
+      this.#proofNext = null;
       try {
-        this.#stand(conclude(binding, opening, response, peer.keys.identity, agreement));
+        keys = conclude(binding, bytes, response, theirs, agreement);
       } finally {
         agreement?.wipe();
-        secret?.wipe();
       }
+      step();
     };
-    // The first word goes ahead, so that both sign at the same time.
-    this.#sendProof(opening);
-    this.#sendProof(prove(binding, opening, credentials.current()?.identity ?? null));
+    this.#whenDone(prove(binding, bytes, own), (proof) => {
+      this.#sendProof(proof);
+      step();
+    });
   }
 
-  #await(binding: Binding, peer: Peer | null): void {
-    const { credentials, hybrid } = this.#options;
+  #await(binding: Binding, own: IdentityKey): void {
+    let keys: SessionKeys | null = null;
+    const step = this.#standAfter(2, () => keys);
     this.#proofNext = (opening) => {
-      const { response, keys } = respond(binding, opening, credentials.current()!.identity, hybrid);
-      this.#sendProof(response);
       this.#proofNext = (proof) => {
-        check(binding, opening, proof, peer?.keys.identity ?? null);
-        this.#stand(keys);
+        this.#proofNext = null;
+        check(binding, opening, proof, this.#peer?.keys.identity ?? null);
+        step();
       };
+      this.#whenDone(respond(binding, opening, own, this.#options.hybrid), (answer) => {
+        keys = answer.keys;
+        this.#sendProof(answer.response);
+        step();
+      });
     };
+  }
+
+  #standAfter(steps: number, keys: () => SessionKeys | null): () => void {
+    let left = steps;
+    return () => {
+      left -= 1;
+      if (left === 0) this.#stand(keys());
+    };
+  }
+
+  #whenDone<T>(work: Promise<T>, then: (done: T) => void): void {
+    work.then(
+      (done) => this.#guard(() => then(done)),
+      (thrown) => this.#end(asAgentError(thrown)),
+    );
   }
 
   #sendProof(bytes: Uint8Array): void {
@@ -284,7 +332,6 @@ export class Link implements Exchange {
       this.#sealer = credentials.suite.sealer(keys[role]);
       this.#opener = keys[role === 'initiator' ? 'responder' : 'initiator'];
     }
-    this.#proofNext = null;
     this.since = this.#now();
     this.#session = new Session(this.since);
     this.#options.onOpen(this);

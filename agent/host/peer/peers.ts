@@ -55,6 +55,8 @@ export interface PeersOptions {
   readonly hybrid?: boolean;
   /** A session stands, or has ended: `error` null in good order. */
   onUp?(session: Exchange, role: Role): void;
+  /** The other end of one has shown a new certificate in it. */
+  onRenewed?(session: Exchange): void;
   onDown?(session: Exchange, error: AgentError | null): void;
 }
 
@@ -138,10 +140,11 @@ export class Peers {
     this.#turn();
   }
 
-  /** `isLast`: by a way that is left to when the mesh does not carry. */
-  announced(announcement: Announcement, address: string, isLast = false): void {
-    this.#roster.announced(announcement, address, this.#options.now(), isLast);
+  /** `isLast`: by a way that is left to when the mesh does not carry. Whether this says of a place that was not known. */
+  announced(announcement: Announcement, address: string, isLast = false): boolean {
+    const isNew = this.#roster.announced(announcement, address, this.#options.now(), isLast);
     this.#turn();
+    return isNew;
   }
 
   neighbours(originators: ReadonlySet<Mac>): void {
@@ -353,6 +356,7 @@ export class Peers {
       handlers: this.#handlers,
       now,
       onOpen: (link) => this.#stands(link, null),
+      onRenewed: (link) => this.#options.onRenewed?.(link),
       onLeaving: () => {},
       onClosed: (link, error) => this.#gone(link, error),
     };

@@ -36,14 +36,18 @@ interface Said {
 }
 
 /** What an initiator says. */
-function says(of = binding(), key: IdentityKey | null = kitchen.identity, agreement: AgreementKey | null = null): Said {
+async function says(
+  of = binding(),
+  key: IdentityKey | null = kitchen.identity,
+  agreement: AgreementKey | null = null,
+): Promise<Said> {
   const opening = open(suite, agreement);
-  return { opening, proof: prove(of, opening, key), agreement };
+  return { opening, proof: await prove(of, opening, key), agreement };
 }
 
 /** What the responder makes of it. Throws E_PEER_UNTRUSTED. */
-function takes(said: Said, of = binding(), theirs: Uint8Array | null = keys.kitchen, isHybrid = true) {
-  const answer = respond(of, said.opening, roof.identity, isHybrid);
+async function takes(said: Said, of = binding(), theirs: Uint8Array | null = keys.kitchen, isHybrid = true) {
+  const answer = await respond(of, said.opening, roof.identity, isHybrid);
   check(of, said.opening, said.proof, theirs);
   return answer;
 }
@@ -52,28 +56,28 @@ function takes(said: Said, of = binding(), theirs: Uint8Array | null = keys.kitc
 const concludes = (said: Said, response: Uint8Array, of = binding()) =>
   conclude(of, said.opening, response, keys.roof, said.agreement);
 
-test('both sides prove themselves; where TLS was hybrid there are no further keys', () => {
-  const said = says();
-  const { response, keys: none } = takes(said);
+test('both sides prove themselves; where TLS was hybrid there are no further keys', async () => {
+  const said = await says();
+  const { response, keys: none } = await takes(said);
   assert.equal(none, null);
   assert.equal(concludes(said, response), null);
 });
 
-test('where TLS was not hybrid both have the same two keys', () => {
-  const said = says(binding(), kitchen.identity, ephemeral());
-  const { response, keys: theirs } = takes(said, binding(), keys.kitchen, false);
+test('where TLS was not hybrid both have the same two keys', async () => {
+  const said = await says(binding(), kitchen.identity, ephemeral());
+  const { response, keys: theirs } = await takes(said, binding(), keys.kitchen, false);
   const ours = concludes(said, response);
   assert.deepEqual(ours!.initiator.reveal(), theirs!.initiator.reveal());
   assert.deepEqual(ours!.responder.reveal(), theirs!.responder.reveal());
   assert.notDeepEqual(ours!.initiator.reveal(), ours!.responder.reveal());
 });
 
-test('a router without an identity proves nothing, and only where it showed no certificate', () => {
+test('a router without an identity proves nothing, and only where it showed no certificate', async () => {
   const nobody = binding({ initiator: null });
-  const said = says(nobody, null);
-  assert.equal(concludes(said, takes(said, nobody, null).response, nobody), null);
-  assert.throws(() => takes(says(binding(), null)), isUntrusted);
-  assert.throws(() => takes(says(nobody, kitchen.identity), nobody, null), isUntrusted);
+  const said = await says(nobody, null);
+  assert.equal(concludes(said, (await takes(said, nobody, null)).response, nobody), null);
+  await assert.rejects(takes(await says(binding(), null)), isUntrusted);
+  await assert.rejects(takes(await says(nobody, kitchen.identity), nobody, null), isUntrusted);
 });
 
 const OTHERS: readonly [string, Partial<Binding>][] = [
@@ -85,10 +89,11 @@ const OTHERS: readonly [string, Partial<Binding>][] = [
 ];
 
 for (const [what, over] of OTHERS)
-  test(`refused on both sides: a proof ${what}`, () => {
-    const said = says();
-    assert.throws(() => takes(said, binding(over)), isUntrusted);
-    assert.throws(() => concludes(said, takes(said).response, binding(over)), isUntrusted);
+  test(`refused on both sides: a proof ${what}`, async () => {
+    const said = await says();
+    await assert.rejects(takes(said, binding(over)), isUntrusted);
+    const { response } = await takes(said);
+    assert.throws(() => concludes(said, response, binding(over)), isUntrusted);
   });
 
 const ALTERED: readonly [string, 'opening' | 'proof', Record<string, unknown>][] = [
@@ -104,52 +109,51 @@ const ALTERED: readonly [string, 'opening' | 'proof', Record<string, unknown>][]
 ];
 
 for (const [what, where, over] of ALTERED)
-  test(`refused: ${where} with ${what}`, () => {
-    const said = says();
-    assert.throws(() => takes({ ...said, [where]: altered(said[where], over) }), isUntrusted);
+  test(`refused: ${where} with ${what}`, async () => {
+    const said = await says();
+    await assert.rejects(takes({ ...said, [where]: altered(said[where], over) }), isUntrusted);
   });
 
-test('refused: the classical half of a signature, or the post-quantum half, alone', () => {
-  const said = says();
+test('refused: the classical half of a signature, or the post-quantum half, alone', async () => {
+  const said = await says();
   const { signature } = fromCbor(said.proof) as { signature: Uint8Array };
   for (const at of [100, signature.length - 10]) {
     const broken = Uint8Array.from(signature);
     broken[at]! ^= 1;
-    assert.throws(() => takes({ ...said, proof: altered(said.proof, { signature: broken }) }), isUntrusted);
+    await assert.rejects(takes({ ...said, proof: altered(said.proof, { signature: broken }) }), isUntrusted);
   }
 });
 
-test("refused: a key that is not the certificate's", () => {
-  assert.throws(() => takes(says(binding(), suite.identityKey(secrets().identity))), isUntrusted);
+test("refused: a key that is not the certificate's", async () => {
+  await assert.rejects(takes(await says(binding(), suite.identityKey(secrets().identity))), isUntrusted);
 });
 
-test('no downgrade: without a hybrid group somebody has to bring a key, and its answer has to come', () => {
-  const bare = says();
-  assert.throws(() => takes(bare, binding(), keys.kitchen, false), isUntrusted);
-  const said = says(binding(), kitchen.identity, ephemeral());
-  assert.throws(() => concludes(said, takes(bare).response), isUntrusted);
+test('no downgrade: without a hybrid group somebody has to bring a key, and its answer has to come', async () => {
+  const bare = await says();
+  await assert.rejects(takes(bare, binding(), keys.kitchen, false), isUntrusted);
+  const said = await says(binding(), kitchen.identity, ephemeral());
+  const { response } = await takes(bare);
+  assert.throws(() => concludes(said, response), isUntrusted);
   const without = { ...said, opening: altered(said.opening, { agreement: undefined }) };
-  assert.throws(() => takes(without), isUntrusted);
+  await assert.rejects(takes(without), isUntrusted);
 });
 
-test("an initiator's proof sent back is no responder's", () => {
-  const said = says();
+test("an initiator's proof sent back is no responder's", async () => {
+  const said = await says();
   assert.throws(() => conclude(binding(), said.opening, said.proof, keys.kitchen, null), isUntrusted);
 });
 
-test('a response to another opening, or with another secret, is refused', () => {
-  const [first, second] = [ephemeral(), ephemeral()].map((one) => says(binding(), kitchen.identity, one)) as [
-    Said,
-    Said,
-  ];
-  const { response } = takes(first, binding(), keys.kitchen, false);
+test('a response to another opening, or with another secret, is refused', async () => {
+  const first = await says(binding(), kitchen.identity, ephemeral());
+  const second = await says(binding(), kitchen.identity, ephemeral());
+  const { response } = await takes(first, binding(), keys.kitchen, false);
   assert.throws(() => concludes(second, response), isUntrusted);
   const put = altered(response, { message: suite.offer(first.agreement!.publicKey).message });
   assert.throws(() => concludes(first, put), isUntrusted);
 });
 
-test('malformed proofs are refused without more ado', () => {
-  const said = says();
+test('malformed proofs are refused without more ado', async () => {
+  const said = await says();
   for (const bytes of [
     new Uint8Array(0),
     toCbor(null),
@@ -158,12 +162,13 @@ test('malformed proofs are refused without more ado', () => {
     toCbor(new Uint8Array(4)),
     toCbor({}),
   ]) {
-    assert.throws(() => takes({ ...said, opening: bytes }), isUntrusted);
-    assert.throws(() => takes({ ...said, proof: bytes }), isUntrusted);
+    await assert.rejects(takes({ ...said, opening: bytes }), isUntrusted);
+    await assert.rejects(takes({ ...said, proof: bytes }), isUntrusted);
     assert.throws(() => concludes(said, bytes), isUntrusted);
   }
   const tooLarge = Buffer.concat([Uint8Array.of(0, 1), Buffer.alloc(1216, 255)]);
   for (const publicKey of [new Uint8Array(5), new Uint8Array(1218), tooLarge])
-    assert.throws(() => takes(says(binding(), kitchen.identity, { ...ephemeral(), publicKey })), isUntrusted);
-  assert.ok(takes(says(binding(), kitchen.identity, ephemeral())).response.length < 8192, 'a proof fits its frame');
+    await assert.rejects(takes(await says(binding(), kitchen.identity, { ...ephemeral(), publicKey })), isUntrusted);
+  const { response } = await takes(await says(binding(), kitchen.identity, ephemeral()));
+  assert.ok(response.length < 8192, 'a proof fits its frame');
 });

@@ -65,6 +65,15 @@ test('retries are spread by chance', () => {
   );
 });
 
+test('a place is new once, until it is forgotten; this router itself is none', () => {
+  const it = roster('a');
+  assert.equal(it.announced(said('b'), 'fe80::2%bat0', 0), true);
+  assert.equal(it.announced(said('b'), 'fe80::2%bat0', SECOND), false);
+  assert.equal(it.announced(said('c'), 'fe80::2%bat0', SECOND), false, 'another name for the same place');
+  assert.equal(it.announced(said(''), 'fe80::3%bat0', SECOND), true);
+  assert.equal(it.announced(said('a'), 'fe80::4%bat0', SECOND), false);
+});
+
 test('of two that found each other the first by name dials; the second only if nothing came of it', () => {
   const [first, second] = [roster('a'), roster('b')];
   first.announced(said('b'), 'fe80::2%bat0', 0);

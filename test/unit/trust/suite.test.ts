@@ -53,6 +53,21 @@ for (const [name, a, b] of PAIRS) {
     assert.throws(() => key.sign('session', text('message')), { code: 'E_KEY' });
   });
 
+  test(`${name}: a signature that is made aside is one like the others`, async () => {
+    const [mine, theirs] = [standardSuite(a), standardSuite(b)];
+    const key = mine.identityKey(mine.newIdentity());
+    const made = await Promise.all(['one', 'other'].map((word) => key.signAside('session', text(word))));
+    assert.ok(theirs.verify(key.publicKey, 'session', text('one'), made[0]!));
+    assert.ok(theirs.verify(key.publicKey, 'session', text('other'), made[1]!));
+    assert.ok(!theirs.verify(key.publicKey, 'session', text('one'), made[1]!));
+    assert.ok(!theirs.verify(key.publicKey, 'invitation', text('one'), made[0]!));
+    await assert.rejects(key.signAside('x'.repeat(254), text('message')), { code: 'E_BUG' });
+    const underWay = key.signAside('session', text('one'));
+    key.wipe();
+    assert.ok(theirs.verify(key.publicKey, 'session', text('one'), await underWay));
+    await assert.rejects(key.signAside('session', text('message')), { code: 'E_KEY' });
+  });
+
   test(`${name}: sealed messages open on the other side, in any order, unchanged only`, () => {
     const [mine, theirs] = [standardSuite(a), standardSuite(b)];
     const raw = a.random(32);
