@@ -28,8 +28,11 @@ const ALONE = Number(process.env.X0_BENCH_ALONE ?? 2);
 const ONLY = process.env.X0_BENCH_ONLY?.split(',');
 /** From one fault's end to the next: an agent keeps an eye on an interface that has failed. */
 const REST_S = 40;
-/** A gateway that stood down offers itself again a minute and more after its upstream is back: until then there is one only. */
-const GATEWAY_REST_S = 150;
+/**
+ * What was changed for a fault is given back a minute after it is over: until then a gateway that stood down is none, and a
+ * link that costs more than it is worth is no way around the next one. And TQ rests on 64 OGMs.
+ */
+const LONG_REST_S = 180;
 const FIRST_S = 5;
 /** What is a fault only beside what a link used to be: an agent that has just begun does not know that yet. */
 const HISTORY_S = 150;
@@ -87,7 +90,7 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
 /** So many faults of a kind, one after the other; `turn` says where the first one strikes. */
 export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
   const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
-  const every = (TRIALS[fault](turn).for_s ?? 0) + (isGateway ? GATEWAY_REST_S : REST_S);
+  const every = (TRIALS[fault](turn).for_s ?? 0) + (isGateway || BY_HISTORY.has(fault) ? LONG_REST_S : REST_S);
   const first = BY_HISTORY.has(fault) ? HISTORY_S : FIRST_S;
   const document = {
     format: 1,
