@@ -8,11 +8,12 @@ import type { Decision, Evidence, Fault, FaultClass, Finding, Mode, Remedy, Symp
 import type { Earned } from './earned.ts';
 import { BEGINS, ENDS, specOf } from './faults/catalogue.ts';
 import type { Knowledge } from './knowledge.ts';
-import type { Surroundings } from './surroundings.ts';
+import { broken, type Surroundings } from './surroundings.ts';
 
 const FIRST_RETRY: Nanos = 30 * SECOND;
 const SLOWEST_RETRY: Nanos = 600 * SECOND;
 const LEFT_RETRY: Nanos = 1800 * SECOND;
+const UNUSED_RETRY: Nanos = 5 * SECOND;
 /** Of what was seen of one fault, the first and the newest are kept. */
 const MOST_EVIDENCE = 6;
 /** Strangers can invent routers and let them die: of more than these only the number is kept. */
@@ -26,6 +27,8 @@ export class Analyse implements Machine {
   readonly #open = new Map<string, Fault>();
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
+  /** Bad links that no route went by when they were left alone, and from when on one that does counts. */
+  readonly #unused = new Map<string, Nanos>();
   /** Dead routers beyond MOST_DEAD, by the keys that their faults would have. */
   readonly #untold = new Set<string>();
   #mode: Mode = 'off';
@@ -82,6 +85,8 @@ export class Analyse implements Machine {
           for (const [key, fault] of this.#open)
             if (fault.class === event.class && this.#isRetried(fault)) this.#retries.set(key, { at: now, tries: 0 });
         return [];
+      case 'tables':
+        return [...this.#unused].flatMap(([key, from]) => (now >= from ? this.#used(key) : []));
       case 'tick':
         return [...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : []));
       default:
@@ -112,7 +117,24 @@ export class Analyse implements Machine {
         ? SLOWEST_RETRY
         : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
     this.#retries.set(key, { at: now + pause, tries });
+    if (isLeft && this.#isUnused(fault))
+      this.#unused.set(key, now + Math.min(SLOWEST_RETRY, UNUSED_RETRY * 2 ** (tries - 1)));
     return [];
+  }
+
+  #isUnused({ class: kind, interfaceIndex }: Fault): boolean {
+    const { repairs } = specOf(kind);
+    return (
+      repairs.includes('link-cost') && interfaceIndex !== null && broken(this.#around, interfaceIndex).length === 0
+    );
+  }
+
+  /** Now a route goes by it: what nothing would have been won by may help. */
+  #used(key: string): Effect[] {
+    const fault = this.#open.get(key);
+    if (fault !== undefined && this.#isUnused(fault)) return [];
+    this.#unused.delete(key);
+    return fault === undefined ? [] : this.#again(key);
   }
 
   /** What was only seen while the mode forbade more is told again when it allows it. */

@@ -111,7 +111,7 @@ export class LinkFigureDetector implements Detector {
   readonly #around: Surroundings;
   readonly #histories = new Map<string, History>();
   readonly #lossy = new Steady('link-lossy', 4 * SECOND, 4, 20 * SECOND);
-  readonly #slow = new Steady('link-slow', 15 * SECOND, 10, 20 * SECOND);
+  readonly #slow = new Steady('link-slow', 25 * SECOND, 10, 30 * SECOND);
   readonly #oneWay = new Steady('link-one-way', 2 * SECOND, 3, 10 * SECOND);
   readonly #shortage = new Shortage();
 

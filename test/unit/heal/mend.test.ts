@@ -71,6 +71,23 @@ test('a link that some have no other way than stays as it is, and a person is to
   assert.ok(steps.filter((step) => step === 'done tell').length === 1);
 });
 
+test('a bad link that no route goes by is left alone, until one does', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  const bad = story.kernel.ports[0]!;
+  bad.beyond = 0.1;
+  oneWay(story, 25);
+  assert.deepEqual(story.steps('link-one-way'), ['planned tell', 'done tell']);
+  assert.deepEqual(story.changed, []);
+  bad.beyond = 1;
+  for (let i = 0; i < 6; i++) {
+    bad.tq -= 4;
+    story.run(1);
+  }
+  assert.deepEqual(story.steps('link-one-way').slice(2), ['planned link-cost', 'verified link-cost']);
+  assert.equal(bad.hopPenalty, 240);
+});
+
 const drift = (story: Story) => {
   story.kernel.settings = { ...story.kernel.settings, hopPenalty: 90 };
 };
