@@ -229,6 +229,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
         linkOf(2, { radio: radio(-61) }),
         linkOf(3, { quality: 'POOR', tq: 170, loss: 0.043, latencyMs: 18.4, radio: radio(-79), lastSeenSeconds: 1.7 }),
       ],
+      isolated: [],
     }),
     nodes: () => ({ version: 1, nodes: Array.from({ length: 9 }, (_, n) => nodeOf(n + 1)) }),
     gateways: () => ({
@@ -333,7 +334,7 @@ export function community(): Answers {
           upKbits: 1e5,
         })),
     }),
-    links: () => ({ version: 1, links: [] }),
+    links: () => ({ version: 1, links: [], isolated: [] }),
     nodes: () => ({ version: 1, nodes: [] }),
     names: () => ({ names: {} }),
   };
