@@ -11,7 +11,7 @@ import type { Agent, Part } from './part.ts';
 /** What is shown where nothing is measured. */
 const OFF: XdpView = {
   level: 'off',
-  why: 'the package x0tta6bl4-bpf is not installed, and bpf.enabled is auto',
+  why: 'x0tta6bl4-bpf is not installed, and bpf.enabled is auto',
   variant: null,
   jit: false,
   interfaces: [],
