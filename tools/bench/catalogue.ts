@@ -36,6 +36,8 @@ const LONG_REST_S = 180;
 const FIRST_S = 5;
 /** What is a fault only beside what a link used to be: an agent that has just begun does not know that yet. */
 const HISTORY_S = 150;
+/** They leave nothing of the CPU to a kernel beside them. */
+const HUNGRY: ReadonlySet<FaultName> = new Set(['bridge-loop', 'cpu-hog', 'memory-pressure']);
 const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay', 'partition']);
 
 /** What a fault is made of here, but for its name and its time. `turn` moves it round the ring. */
@@ -187,11 +189,15 @@ export async function run(progress: Progress): Promise<BenchResult> {
   prepareLab();
   const runs = runsOr(RUNS);
   const faults = (Object.keys(FAULTS) as FaultName[]).filter((fault) => ONLY?.includes(fault) ?? true);
-  const jobs = faults.flatMap((fault) => [
-    () => trial(fault, 'on', { runs, turn: 0 }, progress),
-    () => trial(fault, 'off', { runs: Math.min(runs, OFF_RUNS), turn: 0 }, progress),
-  ]);
-  const beside = await sideBySide(jobs, WIDTH);
+  const jobsOf = (some: readonly FaultName[]) =>
+    some.flatMap((fault) => [
+      () => trial(fault, 'on', { runs, turn: 0 }, progress),
+      () => trial(fault, 'off', { runs: Math.min(runs, OFF_RUNS), turn: 0 }, progress),
+    ]);
+  faults.sort((a, b) => Number(HUNGRY.has(a)) - Number(HUNGRY.has(b)));
+  const modest = faults.filter((fault) => !HUNGRY.has(fault));
+  const beside = await sideBySide(jobsOf(modest), WIDTH);
+  beside.push(...(await sideBySide(jobsOf(faults.slice(modest.length)), 1)));
   const alone: (RunReport | null)[] = [];
   for (const fault of ALONE > 0 ? faults : []) {
     const { repair } = VERDICTS[fault];
