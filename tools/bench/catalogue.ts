@@ -10,8 +10,10 @@
  *                     FAULT_repair_ms without agents
  *
  * For a quick look: `--runs N`; X0_BENCH_ONLY with faults, as in `carrier-loss,delay`; X0_BENCH_WIDTH kernels side by side
- * (3); X0_BENCH_ALONE runs alone (2, 0 for none: then the times are those of kernels side by side).
+ * (3); X0_BENCH_ALONE runs alone (2, 0 for none: then the times are those of kernels side by side); X0_BENCH_LOGS a
+ * directory for the agents' logs.
  */
+import { join } from 'node:path';
 import { FAULTS, type FaultName, parseScenario, type Scenario } from '../../agent/twin/scenario.ts';
 import { play } from '../lab/play.ts';
 import { buildReport, type FaultReport, type RunReport } from '../lab/report.ts';
@@ -128,7 +130,12 @@ async function trial(
   const scenario = scenarioOf(fault, runs, turn);
   const name = `${fault}, agents ${agent}`;
   try {
-    const played = await play(scenario, { agent, onSay: () => {} });
+    const { X0_BENCH_LOGS: logs } = process.env;
+    const played = await play(scenario, {
+      agent,
+      onSay: () => {},
+      ...(logs === undefined || agent === 'off' ? {} : { logs: join(logs, `${fault}-${turn}`) }),
+    });
     const [run] = buildReport(scenario, 'uml', [played]).runs;
     const faults = run!.faults;
     const found = faults.filter(({ detection_ms }) => detection_ms !== null).length;
