@@ -96,10 +96,14 @@ export async function series(name: string, spec: SeriesSpec, progress: Progress)
       if ('problem' in line) progress(`${name}: this trial does not count: ${line.problem}`);
       if (!('trial' in line)) return;
       trials.push(line.trial);
-      const { outageMs, toldMs, detectMs, link, before, after, framesBurst, recovered, runs } = line.trial;
+      const { outageMs, toldMs, detectMs, link, before, after, framesBurst, recovered, runs, lostMs, lastRunMs } =
+        line.trial;
       const seen = detectMs === undefined ? '' : `, seen after ${detectMs.toFixed(1)} ms`;
       const told = toldMs === undefined ? seen : `, told after ${toldMs.toFixed(1)} ms`;
-      const glitch = runs > 1 ? `, ${runs} runs of losses` : '';
+      const glitch =
+        runs > 1
+          ? `, ${runs} runs of losses (${lostMs.toFixed(0)} ms, the last from ${lastRunMs?.toFixed(0)} ms on)`
+          : '';
       progress(
         `${name}: ${trials.length}/${spec.runs}: ${link} cut: ${outageMs.toFixed(1)} ms${recovered ? '' : ' and not back'}` +
           `${told}${glitch}, ${before.join('-')} to ${after.join('-') || 'nowhere'}, ${framesBurst.toFixed(0)} frames more`,

@@ -19,6 +19,8 @@ export interface Outage {
   readonly firstLossMs?: number;
   /** Runs of three or more. More than one: a lucky packet in between, or a glitch after the repair. */
   readonly runs: number;
+  /** When the last of them began, in milliseconds from the fault. */
+  readonly lastRunMs?: number;
   /** Whether the record ends with traffic that flows. */
   readonly recovered: boolean;
 }
@@ -55,14 +57,18 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
   let lost = 0;
   let endNs = faultNs;
   let firstLossNs: number | undefined;
+  let runNs = faultNs;
+  let lastRunNs: number | undefined;
   for (const record of window) {
     if (isLost(record)) {
       lost++;
       firstLossNs ??= record.sent;
+      if (run === 0) runNs = record.sent;
       run++;
     } else {
       if (run >= RUN && record.sent > faultNs) {
         endNs = record.sent;
+        lastRunNs = runNs;
         runs++;
       }
       run = 0;
@@ -71,6 +77,7 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
   const recovered = run < RUN;
   if (!recovered) {
     endNs = window.at(-1)!.sent + pace;
+    lastRunNs = runNs;
     runs++;
   }
   return {
@@ -79,6 +86,7 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
     lost,
     ...(firstLossNs === undefined ? {} : { firstLossMs: (firstLossNs - faultNs) / 1e6 }),
     runs,
+    ...(lastRunNs === undefined ? {} : { lastRunMs: (lastRunNs - faultNs) / 1e6 }),
     recovered,
   };
 }

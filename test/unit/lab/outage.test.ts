@@ -47,7 +47,8 @@ test('one or two lost probes are no outage, but lost time', () => {
 });
 
 test('a burst long after the repair counts: the outage ends with it', () => {
-  const { outageMs, lostMs, runs } = outage(probes(`...xxxx${'.'.repeat(100)}xxx...`), at(3));
+  const { outageMs, lostMs, runs, lastRunMs } = outage(probes(`...xxxx${'.'.repeat(100)}xxx...`), at(3));
+  assert.equal(lastRunMs, (4 + 100) * 2, 'and when the second one began');
   assert.equal(outageMs, (4 + 100 + 3) * 2);
   assert.equal(lostMs, 14, 'time lost tells the two apart');
   assert.equal(runs, 2);
