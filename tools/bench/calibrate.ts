@@ -2,18 +2,23 @@
  * Bench `calibrate`: the cuts of bench `heal` made in the twin (a link in use, hops in turn, one probe each 2 ms), and how
  * far its medians are from those measured on real kernels, which are written down here with what they were measured on.
  * `*_ms`: the twin's median outage; `*_off_pct`: how far from the kernels' (below 0: the twin is quicker).
+ * `turns_*_ms`: cut after cut in one grid, each mended after five seconds and the next some nine after that, as bench `heal`
+ * does it, but a thousand of them and every router with a CPU of its own: what the protocol costs where nobody waits for one.
  */
 import { MS, type Nanos, SECOND } from '../../agent/core/time.ts';
 import { outage } from '../../agent/twin/outage.ts';
 import { Random } from '../../agent/twin/random.ts';
 import { Simulation } from '../../agent/twin/simulation.ts';
 import { type Link, story } from '../../agent/twin/story.ts';
-import { type BenchResult, median, type Progress } from './stats.ts';
+import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 import { runsOr } from './trials.ts';
 
 const RUNS = 100;
 const SETTLED: Nanos = 20 * SECOND;
 const WATCH: Nanos = 10 * SECOND;
+const TURNS = 20;
+const TURN_MENDED: Nanos = 5 * SECOND;
+const TURN_RESTS: Nanos = 8 * SECOND;
 
 interface Variant {
   readonly name: string;
@@ -65,7 +70,43 @@ export async function run(progress: Progress): Promise<BenchResult> {
     figures[`${variant.name}_off_pct`] = (100 * (ms - variant.measuredMs)) / variant.measuredMs;
     progress(`${variant.name}: ${ms.toFixed(0)} ms in the twin, ${variant.measuredMs} ms on kernels, ${runs} cuts`);
   }
+  const inTurn = Array.from({ length: Math.ceil(runs / 2) }, (_, n) => turns(n + 1)).flat();
+  figures.turns_p50_ms = median(inTurn);
+  for (const q of [95, 99]) figures[`turns_p${q}_ms`] = percentile(inTurn, q);
+  figures.turns_max_ms = Math.max(...inTurn);
+  figures.turns_n = inTurn.length;
   return { figures, baseline: {}, targets: [] };
+}
+
+/** The outages of one grid's cuts, in milliseconds. */
+function turns(seed: number): number[] {
+  const { routers, width } = SHAPES.grid;
+  const random = new Random(seed, 'turns');
+  const pairs = Array.from({ length: 4 }, () => farApart(random, 'grid'));
+  const simulation = new Simulation(
+    story({
+      seed,
+      routers,
+      links: linksOf(routers, width, 'grid'),
+      agents: Array.from({ length: routers }, (_, n) => n),
+      probes: pairs.map(([from, to]) => ({ from, to, everyNs: 2 * MS, fromNs: SETTLED - SECOND })),
+      lengthNs: SETTLED + TURNS * (TURN_MENDED + TURN_RESTS + 2 * SECOND),
+    }),
+  );
+  simulation.run(SETTLED);
+  return Array.from({ length: TURNS }, () => {
+    const n = random.int(pairs.length);
+    const way = simulation.route(...pairs[n]!);
+    const hop = random.int(way.length - 1);
+    const fault = simulation.now;
+    const [a, b] = [way[hop]!, way[hop + 1]!];
+    simulation.inject({ kind: 'cut', a, b, silent: false });
+    simulation.run(fault + TURN_MENDED);
+    const { ns } = outage(simulation.probes[n]!, fault, fault + TURN_MENDED);
+    simulation.inject({ kind: 'mend', a, b });
+    simulation.run(fault + TURN_MENDED + TURN_RESTS + random.unit() * 2 * SECOND);
+    return ns / MS;
+  });
 }
 
 /** The outage of one cut, in milliseconds. */
