@@ -16,6 +16,9 @@
  * of arming, those that wait when their time has come, each with NLM_F_REQUEST | NLM_F_ACK and a sequence number of the helper's own, and the kernel's answer is
  * awaited. One line a message goes to standard error, where that takes it at once.
  *
+ * An agent that is stopped (SIGSTOP, job control) for three seconds ends nothing and mends nothing: what is armed then is
+ * undone as at the end of input, and forgotten. One that only waits for the CPU is not stopped.
+ *
  * Bounds: 64 armed, 4096 bytes a message. A malformed record counts as the end of input, since what the agent wants is
  * no longer known; what was armed before it is sent. Exit: 0 done or dismissed, 1 some undo was refused, 2 malformed.
  */
@@ -35,6 +38,7 @@
 
 enum { ARM = 1, DISARM = 2, DISMISS = 3 };
 enum { SLOTS = 64, MESSAGE_MAX = 4096, HEAD = 8, PROTOCOLS = 32, ACK_MS = 2000, TRIES = 5, PAUSE_MS = 20 };
+enum { LOOK_MS = 1000, STOPPED_LOOKS = 4 };
 
 typedef struct {
   uint32_t id, length; /* length 0: free */
@@ -205,6 +209,39 @@ static int undo_all(void) {
   }
 }
 
+static bool is_anything_armed(void) {
+  for (int i = 0; i < SLOTS; i++)
+    if (slots[i].length) return true;
+  return false;
+}
+
+/* The state letter of proc(5), after the program's name, which may hold anything. */
+static bool is_stopped(pid_t process) {
+  char path[32], text[512];
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (length <= 0) return false;
+  text[length] = 0;
+  const char *name_end = strrchr(text, ')');
+  return name_end && name_end[1] == ' ' && name_end[2] == 'T';
+}
+
+/* Returns when there is something to read, or the input has ended. */
+static void await_input(pid_t agent) {
+  for (int stopped = 0;;) {
+    struct pollfd in = {STDIN_FILENO, POLLIN, 0};
+    if (poll(&in, 1, is_anything_armed() ? LOOK_MS : -1) != 0) return;
+    stopped = is_stopped(agent) ? stopped + 1 : 0;
+    if (stopped < STOPPED_LOOKS) continue;
+    say("x0undo: the agent is stopped\n");
+    undo_all();
+    stopped = 0;
+  }
+}
+
 static int malformed(const char *what) {
   say("x0undo: malformed record (%s): undoing what was armed before it\n", what);
   undo_all();
@@ -225,8 +262,10 @@ int main(void) {
     (void)ignored;
     close(score);
   }
+  const pid_t agent = getppid();
   for (;;) {
     static uint8_t head[4 + HEAD];
+    await_input(agent);
     int state = fill(head, sizeof head);
     if (state == 0) return undo_all();
     if (state < 0) return malformed("cut off");

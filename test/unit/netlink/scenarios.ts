@@ -515,6 +515,33 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     route.close();
   },
 
+  async 'undo: an agent that is stopped does not keep what it armed, and one that goes on can arm again'() {
+    const { route, a } = await veth();
+    await rt.change(route, rt.encodeSetMtu('a0', 1400), 'mtu');
+    const agent = spawn(process.execPath, [import.meta.filename, 'agent-that-arms'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines = createInterface({ input: agent.stdout });
+    await once(lines, 'line');
+    const isAsBefore = async () => {
+      const link = await rt.getLink(route, a.index);
+      return link?.mtu === 1400 && link.up;
+    };
+    await pause(1500);
+    assert.equal(await isAsBefore(), false, 'one that runs keeps it');
+    agent.kill('SIGSTOP');
+    await pause(1500);
+    assert.equal(await isAsBefore(), false, 'a moment is nothing');
+    await until('undone', isAsBefore);
+    agent.kill('SIGCONT');
+    agent.kill('SIGUSR2');
+    await once(lines, 'line');
+    assert.equal(await isAsBefore(), false, 'it repairs once more');
+    agent.kill('SIGKILL');
+    await until('undone again', isAsBefore);
+    route.close();
+  },
+
   async 'agent-that-arms'() {
     const route = openRoute();
     const helper = startUndoHelper(
@@ -529,6 +556,11 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     helper.disarm(3);
     process.stdout.write('armed\n');
     setInterval(() => {}, 1000);
+    process.on('SIGUSR2', async () => {
+      assert.ok(helper.arm(1, NETLINK_ROUTE, rt.encodeSetMtu('a0', 1400), 0));
+      await rt.change(route, rt.encodeSetMtu('a0', 1300), 'repair');
+      process.stdout.write('armed\n');
+    });
   },
 
   async 'undo: nobody reads its lines, and it undoes all the same'() {
