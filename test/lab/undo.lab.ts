@@ -1,12 +1,14 @@
 /**
  * An agent killed in the middle of a repair (SIGKILL, at several moments; SIGTERM) leaves a whole mesh: its interface
  * under bat0, aggregation on. And one that starts again is believed again: its boot epoch has grown. What breaks after it
- * is gone costs no more than without it: its kernel has caught up with the numbers that its kick was ahead.
+ * is gone costs no more than without it: its kernel has caught up with the numbers that its kick was ahead. One that is
+ * stopped (SIGSTOP) there keeps nothing either, and goes on when it may.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CHORDED_RING, type Hop, Mesh, monotonicNs } from '../../tools/lab/mesh.ts';
 import { outage } from '../../tools/lab/outage.ts';
 import { Probe, startAgent, startAgents, stopAgents } from '../../tools/lab/scenario.ts';
+import type { Snapshot } from '../../tools/lab/snapshot.ts';
 import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, sameAs, say, snapshot, snapshots, Watched } from './suite.ts';
 
@@ -86,6 +88,45 @@ async function ring(): Promise<void> {
     await eventually('the mesh is complete', 60_000, () => mesh.complete());
     await sleep(4000);
   }
+  await stopped(mesh, watched, before);
+}
+
+/** In the middle of a repair, for longer than its undo helper watches that. */
+async function stopped(mesh: Mesh, watched: readonly Watched[], before: readonly Snapshot[]): Promise<void> {
+  const { link, from } = await oneIn(mesh, MOMENTS.length);
+  const end = link.a === from ? link.ends[0] : link.ends[1];
+  const { agent, control } = watched[from]!;
+  await control.get<Status>('/mesh/status');
+  await mesh.cut(link);
+  await eventually('the repair is under way', 2000, async () => {
+    const { undoArmed } = (await control.get<Status>('/mesh/status')).heal;
+    return ['loan-aggregatedOgms', 'detach'].every((id) => undoArmed.some((one) => one.startsWith(id)));
+  });
+  agent.kill('SIGSTOP');
+  await check('SIGSTOP: what it had lent and taken out goes back without it', async () => {
+    const isBack = async () => {
+      const { interfaces, settings } = await snapshot(from);
+      return (
+        interfaces[end]?.master === 'bat0' &&
+        settings.aggregated_ogms_enabled === true &&
+        settings.orig_interval === before[from]!.settings.orig_interval
+      );
+    };
+    await sleep(1000);
+    if (await isBack()) throw new Error('it was back after a second: nothing was in flight');
+    await eventually(`${end} under bat0, aggregation and OGM interval as before`, 12_000, isBack);
+  });
+  agent.kill('SIGCONT');
+  await sleep(2000);
+  await mesh.mend(link);
+  await check('SIGCONT: it goes on, and all is as before when the cable is back', async () => {
+    await sameAs(before, mesh, 90_000);
+    await eventually('nothing is armed', 15_000, async () => {
+      const { heal } = await control.get<Status>('/mesh/status');
+      return heal.undoArmed.length === 0;
+    });
+    await sameAs(before, mesh);
+  });
 }
 
 /** A hop of the ring; the turns go round, and take both directions. */
