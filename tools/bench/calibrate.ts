@@ -2,8 +2,9 @@
  * Bench `calibrate`: the cuts of bench `heal` made in the twin (a link in use, hops in turn, one probe each 2 ms), and how
  * far its medians are from those measured on real kernels, which are written down here with what they were measured on.
  * `*_ms`: the twin's median outage; `*_off_pct`: how far from the kernels' (below 0: the twin is quicker).
- * `turns_*_ms`: cut after cut in one grid, each mended after five seconds and the next some nine after that, as bench `heal`
- * does it, but a thousand of them and every router with a CPU of its own: what the protocol costs where nobody waits for one.
+ * `turns_*_ms`: cut after cut in one grid, each mended after five seconds and the next some nine after that, no link twice
+ * within 62 s, as bench `heal` does it, but a thousand of them and every router with a CPU of its own: what the protocol
+ * costs where nobody waits for one.
  */
 import { MS, type Nanos, SECOND } from '../../agent/core/time.ts';
 import { outage } from '../../agent/twin/outage.ts';
@@ -19,6 +20,7 @@ const WATCH: Nanos = 10 * SECOND;
 const TURNS = 20;
 const TURN_MENDED: Nanos = 5 * SECOND;
 const TURN_RESTS: Nanos = 8 * SECOND;
+const LINK_RESTS: Nanos = 62 * SECOND;
 
 interface Variant {
   readonly name: string;
@@ -94,19 +96,27 @@ function turns(seed: number): number[] {
     }),
   );
   simulation.run(SETTLED);
+  const cutAt = new Map<string, Nanos>();
   return Array.from({ length: TURNS }, () => {
+    const fault = simulation.now;
     const n = random.int(pairs.length);
     const way = simulation.route(...pairs[n]!);
-    const hop = random.int(way.length - 1);
-    const fault = simulation.now;
-    const [a, b] = [way[hop]!, way[hop + 1]!];
+    const hops = way.slice(1).map((to, i) => ({ a: way[i]!, b: to, link: [way[i]!, to].sort().join() }));
+    const rested = hops.filter(({ link }) => fault - (cutAt.get(link) ?? Number.NEGATIVE_INFINITY) > LINK_RESTS);
+    const hop = rested[random.int(Math.max(1, rested.length))];
+    if (hop === undefined) {
+      simulation.run(fault + TURN_RESTS);
+      return [];
+    }
+    const { a, b, link } = hop;
+    cutAt.set(link, fault);
     simulation.inject({ kind: 'cut', a, b, silent: false });
     simulation.run(fault + TURN_MENDED);
     const { ns } = outage(simulation.probes[n]!, fault, fault + TURN_MENDED);
     simulation.inject({ kind: 'mend', a, b });
     simulation.run(fault + TURN_MENDED + TURN_RESTS + random.unit() * 2 * SECOND);
-    return ns / MS;
-  });
+    return [ns / MS];
+  }).flat();
 }
 
 /** The outage of one cut, in milliseconds. */
