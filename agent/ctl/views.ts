@@ -63,6 +63,7 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
     ),
   );
   if (status.xdp !== null) row('xdp', `${status.xdp.level}${status.xdp.why === null ? '' : `: ${status.xdp.why}`}`);
+  row('dropped', ...(status.dropped ?? []).map(droppedText));
   if (status.identity !== null) row('identity', ...identityRows(status.identity));
   row('healing', `${heal.mode}${heal.authenticated ? '' : '; no mesh key: this router heals by itself only'}`);
   if (heal.budgets.length > 0)
@@ -89,6 +90,18 @@ export function statusText(status: Of<typeof shapes.status>, to: Screen): string
     ),
   );
   return `${lines.join('\n')}\n`;
+}
+
+const HEARD = {
+  alarms: 'alarms, echoes or beacons',
+  beacons: 'beacons',
+  'own-ogms': 'own OGMs',
+  neighbours: 'OGMs or ELP',
+} as const;
+
+function droppedText({ hears, interface: name, frames }: Of<typeof shapes.status>['dropped'][number]): string {
+  const where = name === null ? 'any interface' : name;
+  return `${frames} ${frames === 1 ? 'frame' : 'frames'} with ${HEARD[hears]}, on ${where}: no room`;
 }
 
 export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): string {

@@ -29,7 +29,7 @@ interface Options {
   /** There is a key to seal with, the mesh key or one that identities have agreed on. */
   canSpeak(): boolean;
   /** Where arrivals are stamped. */
-  stamping(): Pick<Host, 'stampOf' | 'stamps'>;
+  stamping(): Pick<Host, 'stampOf' | 'stamps' | 'drops'>;
 }
 
 export function beacons({ config: started, native, log, now, onTime, canSpeak, stamping }: Options): Beacons {
@@ -44,7 +44,8 @@ export function beacons({ config: started, native, log, now, onTime, canSpeak, s
     },
     beat: (feed) => {
       const stampOf = (index: IfIndex, frame: Uint8Array, at: Nanos) => stamping().stampOf(index, frame, at);
-      return openBeat!({ native, log, ethertype: beaconOf(started).ethertype, feed, stampOf });
+      const { drops } = stamping();
+      return openBeat!({ native, log, drops, ethertype: beaconOf(started).ethertype, feed, stampOf });
     },
     shows: { beacon: () => beacon?.view(now()) ?? null, stamps: () => stamping().stamps },
     degraded(config) {

@@ -41,6 +41,7 @@ export function sourcesOf({ version, startedAt, degraded, recorder, ask, now, co
     }),
     journal: state,
     outcome: (fault) => outcomes.of(fault),
+    dropped: () => host.drops.view(),
     recorder,
     config: () => asTable(config()),
     process: () => ({ rssBytes: process.memoryUsage.rss(), cpuSeconds: cpuSeconds() }),

@@ -31,6 +31,7 @@ export async function xdp(config: Config, { native, log, host }: Agent): Promise
   const measured = new Xdp({
     native,
     log,
+    drops: host.drops,
     settings: {
       deadlineNs: bpf.deadline,
       admitted: bpf.admitted,

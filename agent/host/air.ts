@@ -10,6 +10,7 @@ import type { Log } from '../core/log.ts';
 import type { Nanos } from '../core/time.ts';
 import { ETH_P_BATMAN, IV_OGM } from '../heal/ogm.ts';
 import { AIR_VERSION, ETH_P_X0, MAGIC, VERSION } from '../heal/wire.ts';
+import type { Drops } from './drops.ts';
 import {
   type BpfInstruction,
   ETH_P_ALL,
@@ -22,16 +23,22 @@ import {
 /** Frames handed to the shim in one call, which takes 4096 at most. */
 const AT_ONCE = 1024;
 
+interface Tapped {
+  readonly index: IfIndex;
+  readonly name: string;
+}
+
 export interface Air {
   send(frames: readonly { readonly interface: IfIndex; readonly frame: Uint8Array }[]): void;
   /** The tap sits on this interface from now on, null for nowhere. */
-  tap(index: IfIndex | null): void;
+  tap(on: Tapped | null): void;
   close(): void;
 }
 
 export interface AirOptions {
   readonly native: Native;
   readonly log: Log;
+  readonly drops: Drops;
   /** Frames come with the time of their receipt; without this `at` is 0, and a wake-up two clock readings cheaper. */
   readonly timestamps?: boolean;
   onFrame(interfaceIndex: IfIndex, frame: Buffer, at: Nanos): void;
@@ -70,8 +77,9 @@ export const OUR_FRAMES: readonly BpfInstruction[] = [
 ];
 
 export function openAir(options: AirOptions): Air {
-  const { native, log } = options;
-  const frames: NativePacket = native.openPacket({
+  const { native, log, drops } = options;
+  const alarms = { hears: 'alarms', interface: null } as const;
+  const frames: NativePacket = drops.open(native, alarms, {
     ethertype: ETH_P_X0,
     filter: OUR_FRAMES,
     ...(options.timestamps && { timestamps: true }),
@@ -90,19 +98,24 @@ export function openAir(options: AirOptions): Air {
         }
       }
     },
-    tap(index) {
-      if (tapped?.index === index) return;
-      tapped?.socket.close();
+    tap(on) {
+      if (tapped?.index === on?.index) return;
+      if (tapped !== null) drops.close(tapped.socket);
       tapped = null;
-      if (index === null) return;
+      if (on === null) return;
+      const { index, name } = on;
       try {
-        const socket = native.openPacket({
-          ethertype: ETH_P_ALL,
-          ifindex: index,
-          filter: OWN_OGMS,
-          onFrame: (frame) => options.onOwnOgm(frame),
-          onError: () => {},
-        });
+        const socket = drops.open(
+          native,
+          { hears: 'own-ogms', interface: name },
+          {
+            ethertype: ETH_P_ALL,
+            ifindex: index,
+            filter: OWN_OGMS,
+            onFrame: (frame) => options.onOwnOgm(frame),
+            onError: () => {},
+          },
+        );
         tapped = { index, socket };
       } catch (thrown) {
         // It vanished between the table and us; the next table tells what is there.
@@ -110,8 +123,8 @@ export function openAir(options: AirOptions): Air {
       }
     },
     close() {
-      frames.close();
-      tapped?.socket.close();
+      drops.close(frames);
+      if (tapped !== null) drops.close(tapped.socket);
       tapped = null;
     },
   };

@@ -10,6 +10,7 @@ import type { Log } from '../core/log.ts';
 import type { Nanos } from '../core/time.ts';
 import { ETH_P_X0 } from '../heal/wire.ts';
 import { OUR_FRAMES } from './air.ts';
+import type { Drops } from './drops.ts';
 import type { Native, NativeError } from './native.ts';
 
 /** Of SCHED_FIFO: before everything that is not a kernel's own thread; it sleeps nearly all the time. */
@@ -25,13 +26,21 @@ export interface Beat {
 export interface BeatOptions {
   readonly native: Native;
   readonly log: Log;
+  readonly drops: Drops;
   readonly ethertype: number;
   feed(event: WorldEvent): void;
   /** A better time of arrival than the packet socket's, where there is one. */
   stampOf?(index: IfIndex, frame: Uint8Array, at: Nanos): Nanos;
 }
 
-export function openBeat({ native, log, ethertype, feed, stampOf = (_index, _frame, at) => at }: BeatOptions): Beat {
+export function openBeat({
+  native,
+  log,
+  drops,
+  ethertype,
+  feed,
+  stampOf = (_index, _frame, at) => at,
+}: BeatOptions): Beat {
   const ids = new Map<number, string>();
   const done = (ticket: number, at: number, stamped: boolean, error: string | null) => {
     const id = ids.get(ticket);
@@ -48,14 +57,18 @@ export function openBeat({ native, log, ethertype, feed, stampOf = (_index, _fra
   const own =
     ethertype === ETH_P_X0
       ? null
-      : native.openPacket({
-          ethertype,
-          filter: OUR_FRAMES,
-          timestamps: true,
-          onFrame: (frame, index, _type, at) =>
-            feed({ type: 'frame', interface: index, frame: toHex(frame), at: stampOf(index, frame, at) }),
-          onError: () => {},
-        });
+      : drops.open(
+          native,
+          { hears: 'beacons', interface: null },
+          {
+            ethertype,
+            filter: OUR_FRAMES,
+            timestamps: true,
+            onFrame: (frame, index, _type, at) =>
+              feed({ type: 'frame', interface: index, frame: toHex(frame), at: stampOf(index, frame, at) }),
+            onError: () => {},
+          },
+        );
   return {
     realtime: transmitter.realtime,
     transmit({ id, interface: index, frame, at, latest }) {
@@ -67,7 +80,7 @@ export function openBeat({ native, log, ethertype, feed, stampOf = (_index, _fra
     },
     close() {
       transmitter.close();
-      own?.close();
+      if (own !== null) drops.close(own);
     },
   };
 }

@@ -19,6 +19,7 @@ import { type Air, openAir } from './air.ts';
 import type { Beat } from './beat.ts';
 import type { Xdp } from './bpf/xdp.ts';
 import { type CarrierWatch, watchCarrier } from './carrier.ts';
+import { Drops } from './drops.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import type { Native } from './native.ts';
 import { isRefusal } from './netlink/message.ts';
@@ -85,6 +86,7 @@ export class Host implements World {
   #closed = false;
   /** Our frames that came in, by who stamped them. */
   readonly stamps = { xdp: 0, socket: 0 };
+  readonly drops = new Drops();
   #xdp: Xdp | null = null;
   /** What it was asked to watch for, which may be before it is there. */
   readonly #deadlines = new Map<string, Extract<Effect, { type: 'deadline' }>>();
@@ -159,6 +161,7 @@ export class Host implements World {
     this.#air = openAir({
       native,
       log,
+      drops: this.drops,
       timestamps: this.#options.beat !== undefined,
       onFrame: (index, frame, at) => {
         const stamp = this.stampOf(index, frame, at);
@@ -383,8 +386,7 @@ export class Host implements World {
     this.#findRadios(tables.hardInterfaces);
     this.xdp?.tables(tables);
     const { mesh } = tables;
-    const primary = mesh?.primary?.index;
-    if (mesh !== null) this.#air?.tap(primary !== undefined && mesh.algorithm === 'BATMAN_IV' ? primary : null);
+    if (mesh !== null) this.#air?.tap(mesh.algorithm === 'BATMAN_IV' ? (mesh.primary ?? null) : null);
     if (this.#polls % ADDRESSES_EVERY === 0 && mesh !== null) {
       const addresses = await kernel.addresses(mesh.name);
       if (!this.#closed) this.feed({ type: 'addresses', interface: mesh.name, addresses });

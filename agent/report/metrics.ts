@@ -143,6 +143,11 @@ export const FAMILIES = {
   alarms_received_total: { type: 'counter', help: 'Alarms accepted from others.' },
   alarms_refused_total: { type: 'counter', help: 'Alarms from others that were refused.', labels: ['reason'] },
   kick_frames_total: { type: 'counter', help: 'Frames that kicks have cost.' },
+  mesh_socket_frames_dropped_total: {
+    type: 'counter',
+    help: 'Frames that packet sockets of the agent had no room for, by what they hear; interface any: one for all.',
+    labels: ['interface', 'hears'],
+  },
   netlink_resyncs_total: { type: 'counter', help: 'Netlink events were lost and everything was read anew.' },
   netlink_errors_total: { type: 'counter', help: 'Netlink requests that failed.', labels: ['code'] },
   mesh_beacon_jitter_ms: {
@@ -474,6 +479,13 @@ export function collect(metrics: Metrics, sources: Sources): void {
         ],
   );
   metrics.replace('mesh_privacy_budget_spent', xdp?.variant == null ? [] : [[{}, xdp.shared.spent]]);
+  metrics.replace(
+    'mesh_socket_frames_dropped_total',
+    (sources.dropped?.() ?? []).map(({ hears, interface: name, frames }) => [
+      { interface: name ?? 'any', hears },
+      frames,
+    ]),
+  );
   one('mesh_interface_up', Number(mesh.mesh !== null));
   metrics.replace(
     'mesh_hard_interface_up',

@@ -162,6 +162,14 @@ export const status = object({
   ),
   identity: orNull(identityShape),
   xdp: orNull(object({ level: xdpLevel, why: orNull(text('why it is not native')) }, 'null where bpf.enabled is 0')),
+  dropped: array(
+    object({
+      hears: oneOf(['alarms', 'beacons', 'own-ogms', 'neighbours'], 'what the socket is there for'),
+      interface: orNull(text('null for a socket that hears all interfaces')),
+      frames: integer('since the agent started'),
+    }),
+    'what packet sockets of the agent had no room for; empty where nothing was lost',
+  ),
   heal: object({
     mode,
     authenticated: flag('alarms travel under a key; without one the agent heals locally only'),

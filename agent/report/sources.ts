@@ -121,6 +121,14 @@ export interface TrustDesk {
   items(): readonly Item[];
 }
 
+/** Frames that one of the agent's packet sockets had no room for. */
+export interface Dropped {
+  readonly hears: 'alarms' | 'beacons' | 'own-ogms' | 'neighbours';
+  /** null: a socket that hears all interfaces, and the kernel does not say on which. */
+  readonly interface: string | null;
+  readonly frames: number;
+}
+
 /** All that the calls rest on. The daemon provides it; every function answers at once and does not throw. */
 export interface Sources {
   readonly version: string;
@@ -141,6 +149,8 @@ export interface Sources {
   probes?(): ProbeView | null;
   /** Our own frames that came in since the start, by what stamped their arrival. */
   stamps?(): { readonly xdp: number; readonly socket: number };
+  /** Since the start, of each kind of packet socket that there is or that dropped something. */
+  dropped?(): readonly Dropped[];
   /** A changed configuration on trial: where there is none `secondsLeft` is null, and `decide` answers false. */
   readonly trial?: {
     secondsLeft(): number | null;

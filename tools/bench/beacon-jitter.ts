@@ -14,6 +14,7 @@ import { toHex } from '../../agent/core/hex.ts';
 import { Log } from '../../agent/core/log.ts';
 import { MS, type Nanos } from '../../agent/core/time.ts';
 import { openBeat } from '../../agent/host/beat.ts';
+import { Drops } from '../../agent/host/drops.ts';
 import { native } from '../../agent/host/native.ts';
 import { openConnection } from '../../agent/host/netlink/connection.ts';
 import { NETLINK_ROUTE } from '../../agent/host/netlink/message.ts';
@@ -45,6 +46,7 @@ async function inside(): Promise<void> {
   const beat = openBeat({
     native: shim,
     log: new Log('error', (line) => void process.stderr.write(`${line}\n`)),
+    drops: new Drops(),
     ethertype: 0x88b5,
     feed: (event) => {
       if (event.type !== 'transmitted') return;

@@ -15,6 +15,7 @@ import { MS, type Nanos } from '../../agent/core/time.ts';
 import { NO_SETTINGS } from '../../agent/heal/surroundings.ts';
 import { openAir } from '../../agent/host/air.ts';
 import { openBeat } from '../../agent/host/beat.ts';
+import { Drops } from '../../agent/host/drops.ts';
 import { native } from '../../agent/host/native.ts';
 
 export interface NodeSpec {
@@ -48,9 +49,11 @@ function main(spec: NodeSpec): void {
     if (at === Number.POSITIVE_INFINITY) return;
     timer = setTimeout(() => feed({ type: 'tick' }), Math.max(0, Math.ceil((real(at) - shim.now()) / MS)));
   };
+  const drops = new Drops();
   const air = openAir({
     native: shim,
     log,
+    drops,
     timestamps: true,
     onFrame: (index, frame, at) => feed({ type: 'frame', interface: index, frame: toHex(frame), at: local(at) }),
     onOwnOgm: () => {},
@@ -58,6 +61,7 @@ function main(spec: NodeSpec): void {
   const beat = openBeat({
     native: shim,
     log,
+    drops,
     ethertype: settings.ethertype,
     feed: (event) => feed(event.type === 'transmitted' ? { ...event, at: local(event.at) } : event),
   });

@@ -6,6 +6,7 @@
 import { type IfIndex, macFromBytes } from '../../core/ids.ts';
 import type { Nanos } from '../../core/time.ts';
 import { ETH_P_BATMAN } from '../../heal/ogm.ts';
+import type { Drops } from '../drops.ts';
 import { type BpfInstruction, type Native, type NativePacket, PACKET_OUTGOING } from '../native.ts';
 import { BETWEEN_NS, BUCKETS, NEIGHBOURS_MOST, type NeighbourFigures, type Stream, type Who } from './layout.ts';
 
@@ -132,22 +133,27 @@ function bucketOf(ns: Nanos, unit: Nanos): number {
   return ns < unit ? 0 : Math.min(BUCKETS - 1, 1 + Math.floor(Math.log2(ns / unit)));
 }
 
-/** Feeds a tally from the interfaces that `wanted` wants. */
+/** Feeds a tally from one interface. What the socket has no room for looks lost on the air. */
 export function openTally(
-  native: Native,
+  { native, drops }: { readonly native: Native; readonly drops: Drops },
   tally: Tally,
-  wanted: (index: IfIndex) => boolean,
+  { index, name }: { readonly index: IfIndex; readonly name: string },
   onHeard: (who: Who, at: Nanos) => void,
 ): NativePacket {
-  return native.openPacket({
-    ethertype: ETH_P_BATMAN,
-    filter: HEARTBEATS,
-    snap: SNAP,
-    timestamps: true,
-    onFrame: (frame, index, _type, at) => {
-      const who = wanted(index) ? tally.take(frame, index, at) : null;
-      if (who !== null) onHeard(who, at);
+  return drops.open(
+    native,
+    { hears: 'neighbours', interface: name },
+    {
+      ethertype: ETH_P_BATMAN,
+      ifindex: index,
+      filter: HEARTBEATS,
+      snap: SNAP,
+      timestamps: true,
+      onFrame: (frame, _index, _type, at) => {
+        const who = tally.take(frame, index, at);
+        if (who !== null) onHeard(who, at);
+      },
+      onError() {},
     },
-    onError() {},
-  });
+  );
 }

@@ -11,6 +11,7 @@ import type { IfIndex, Mac } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { XdpView } from '../../report/api/xdp.ts';
+import type { Drops } from '../drops.ts';
 import type { AttachedXdp, Native, NativePacket, NativeRing } from '../native.ts';
 import { figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
 import {
@@ -71,6 +72,7 @@ export interface XdpSettings {
 export interface XdpOptions {
   readonly native: Native;
   readonly log: Log;
+  readonly drops: Drops;
   readonly settings: XdpSettings;
   feed(event: WorldEvent): void;
   /** For tests. */
@@ -80,6 +82,8 @@ export interface XdpOptions {
 interface Post {
   readonly name: string;
   attached: AttachedXdp | null;
+  /** What counts there where no program does. */
+  socket: NativePacket | null;
   why: string | null;
   triedAt: Nanos;
   /** When it left the mesh; null while it is in it. */
@@ -95,7 +99,6 @@ export class Xdp {
   #stampRing: NativeRing | null = null;
   readonly #posts = new Map<IfIndex, Post>();
   readonly #tally = new Tally();
-  #socket: NativePacket | null = null;
   #stamps: Stamp[] = [];
   #roster: Who[] = [];
   readonly #deadlines = new Map<string, Nanos>();
@@ -188,7 +191,14 @@ export class Xdp {
       this.#posts.delete(index);
     }
     for (const { index, name } of wanted) {
-      const post = this.#posts.get(index) ?? { name, attached: null, why: this.#why, triedAt: -AGAIN, leftAt: null };
+      const post = this.#posts.get(index) ?? {
+        name,
+        attached: null,
+        socket: null,
+        why: this.#why,
+        triedAt: -AGAIN,
+        leftAt: null,
+      };
       post.leftAt = null;
       this.#posts.set(index, post);
       if (post.attached === null && now >= post.triedAt + AGAIN) this.#attach(index, post, now);
@@ -238,28 +248,27 @@ export class Xdp {
     }
   }
 
-  /** The packet socket stands while an interface has no program. */
+  /** A packet socket stands on each interface of the mesh that has no program. */
   #settleTally(): void {
-    const bare = this.#present().some(({ attached }) => attached === null);
-    if (!bare) {
-      this.#socket?.close();
-      this.#socket = null;
-    } else if (this.#socket === null) {
-      try {
-        this.#socket = openTally(
-          this.#options.native,
-          this.#tally,
-          (index) => this.#isBare(index),
-          (who, at) => {
+    for (const [index, post] of this.#posts) {
+      if (post.attached !== null || post.leftAt !== null) this.#silence(post);
+      else if (post.socket === null) {
+        try {
+          post.socket = openTally(this.#options, this.#tally, { index, name: post.name }, (who, at) => {
             this.#tell(who, 'heard', at);
             this.#look();
-          },
-        );
-        this.#socket.unref();
-      } catch {
-        // Then nothing counts there: view() says so.
+          });
+          post.socket.unref();
+        } catch {
+          // Then nothing counts there: view() says so.
+        }
       }
     }
+  }
+
+  #silence(post: Post): void {
+    if (post.socket !== null) this.#options.drops.close(post.socket);
+    post.socket = null;
   }
 
   /** The interfaces that the mesh has now. */
@@ -420,7 +429,7 @@ export class Xdp {
         ...decodeNeighbours(keys, values, this.#loaded.neighbourSize).filter(({ index }) => !this.#isBare(index)),
       );
     }
-    if (this.#socket !== null) rows.push(...this.#tally.rows().filter(({ index }) => this.#isBare(index)));
+    rows.push(...this.#tally.rows().filter(({ index }) => (this.#posts.get(index)?.socket ?? null) !== null));
     return rows;
   }
 
@@ -440,8 +449,8 @@ export class Xdp {
     return { level: worst, why: weak === undefined ? null : `${weak.name}: ${weak.why}` };
   }
 
-  #levelOf({ attached }: Post): XdpView['level'] {
-    return attached?.mode ?? (this.#socket === null ? 'off' : 'packet-socket');
+  #levelOf({ attached, socket }: Post): XdpView['level'] {
+    return attached?.mode ?? (socket === null ? 'off' : 'packet-socket');
   }
 
   view(): XdpView {
@@ -483,12 +492,13 @@ export class Xdp {
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    for (const { attached } of this.#posts.values()) attached?.close();
+    for (const post of this.#posts.values()) {
+      post.attached?.close();
+      this.#silence(post);
+    }
     this.#events?.close();
     this.#stampRing?.close();
     this.#posts.clear();
-    this.#socket?.close();
-    this.#socket = null;
     this.#loaded?.close();
   }
 }

@@ -117,6 +117,7 @@ function statusOf(sources: Sources): Unversioned<Of<typeof shapes.status>> {
     })),
     identity: identityOf(sources),
     xdp: xdp === null ? null : { level: xdp.level, why: xdp.why },
+    dropped: (sources.dropped?.() ?? []).filter(({ frames }) => frames > 0),
     heal: {
       mode: heal.mode,
       authenticated: heal.authenticated,

@@ -14,6 +14,7 @@ import { loadMesh } from '../../../agent/host/bpf/loader.ts';
 import { profile } from '../../../agent/host/bpf/profiler.ts';
 import type { Variant } from '../../../agent/host/bpf/validator.ts';
 import { Xdp, type XdpSettings } from '../../../agent/host/bpf/xdp.ts';
+import { Drops } from '../../../agent/host/drops.ts';
 import { attachXdp, native } from '../../../agent/host/native.ts';
 import { openConnection } from '../../../agent/host/netlink/connection.ts';
 import { NETLINK_ROUTE } from '../../../agent/host/netlink/message.ts';
@@ -43,6 +44,7 @@ async function setUp(variant: Variant | undefined, more: Partial<XdpSettings> = 
   const said: string[] = [];
   const xdp = new Xdp({
     native: shim,
+    drops: new Drops(),
     log: new Log('debug', (line) => said.push(line)),
     settings: { ...SETTINGS, ...more },
     feed: (event) => told.push(event as Evidence),
@@ -390,7 +392,15 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
       again.told.map(({ what }) => what),
       ['heard', 'deadline'],
     );
+    const socket = { hears: 'neighbours', interface: 'b0' } as const;
+    assert.deepEqual(again.drops.view(), [{ ...socket, frames: 0 }]);
+    // More than its socket has room for, in one turn of the loop.
+    again.send(...Array.from({ length: 4000 }, (_, i) => ogm(A, 9 + i)));
+    const [{ frames: dropped } = { frames: 0 }] = again.drops.view();
+    assert.ok(dropped > 0 && dropped < 4000, `${dropped} dropped`);
+    await until('the others are counted', () => again.xdp.view().neighbours[0]!.frames === 4002 - dropped);
     again.close();
+    assert.deepEqual(again.drops.view(), [{ ...socket, frames: dropped }]);
     theirs.close();
     foreign.close();
   },
@@ -500,8 +510,10 @@ function bpfFds(): number {
 /** As setUp, on a pair that is there, without a mesh's tables for more. */
 async function setUpOn(variant: Variant, from: number, to: number) {
   const told: Evidence[] = [];
+  const drops = new Drops();
   const xdp = new Xdp({
     native: native(),
+    drops,
     log: new Log('error', () => {}),
     settings: { ...SETTINGS, deadlineNs: 60e6 },
     feed: (event) => told.push(event as Evidence),
@@ -518,6 +530,7 @@ async function setUpOn(variant: Variant, from: number, to: number) {
   return {
     xdp,
     told,
+    drops,
     send: (...frames: readonly Buffer[]) => sender.sendMany(frames.map((frame) => [frame, from] as const)),
     close: () => {
       sender.close();

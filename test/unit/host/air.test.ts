@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Log } from '../../../agent/core/log.ts';
 import { openAir } from '../../../agent/host/air.ts';
+import { Drops } from '../../../agent/host/drops.ts';
 import type { Native } from '../../../agent/host/native.ts';
 
 test('more frames than the shim takes in one call all leave, in order, and what fails is named', () => {
@@ -15,11 +16,12 @@ test('more frames than the shim takes in one call all leave, in order, and what 
         for (const [, index] of frames) sent.push(index);
         return frames.flatMap(([, to], index) => (to === 4500 ? [{ index, code: 'ENXIO' }] : []));
       },
+      statistics: () => ({ received: 0, dropped: 0 }),
       close() {},
     }),
   } as unknown as Native;
   const log = new Log('debug', (line) => void lines.push(line));
-  const air = openAir({ native, log, onFrame() {}, onOwnOgm() {} });
+  const air = openAir({ native, log, drops: new Drops(), onFrame() {}, onOwnOgm() {} });
   const frames = Array.from({ length: 5000 }, (_, index) => ({ interface: index, frame: new Uint8Array(60) }));
   air.send(frames);
   air.send([]);

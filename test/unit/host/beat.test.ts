@@ -5,6 +5,7 @@ import type { Effect } from '../../../agent/core/effect.ts';
 import type { WorldEvent } from '../../../agent/core/event.ts';
 import { Log } from '../../../agent/core/log.ts';
 import { openBeat } from '../../../agent/host/beat.ts';
+import { Drops } from '../../../agent/host/drops.ts';
 import type { Native, PacketOptions, TransmitterOptions } from '../../../agent/host/native.ts';
 
 const FRAME = 'ffffffffffff02000000000a88b5783001';
@@ -33,12 +34,12 @@ function scene(ethertype: number, stampOf?: Parameters<typeof openBeat>[0]['stam
     },
     openPacket(options: PacketOptions) {
       packet = options;
-      return { close: () => void closed.push('packet') };
+      return { statistics: () => ({ received: 0, dropped: 0 }), close: () => void closed.push('packet') };
     },
   } as unknown as Native;
   const feed = (event: WorldEvent) => void events.push(event);
   const log = new Log('error', () => {});
-  const beat = openBeat({ native, log, ethertype, feed, ...(stampOf && { stampOf }) });
+  const beat = openBeat({ native, log, drops: new Drops(), ethertype, feed, ...(stampOf && { stampOf }) });
   return { beat, sent, events, closed, transmitter: transmitter!, packet: () => packet };
 }
 

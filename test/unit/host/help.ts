@@ -92,7 +92,11 @@ export class Script {
     openPacket: () => {
       const name = `packet ${this.open.size}`;
       this.open.add(name);
-      return { sendMany: () => [], close: () => this.open.delete(name) };
+      return {
+        sendMany: () => [],
+        statistics: () => ({ received: 0, dropped: 0 }),
+        close: () => this.open.delete(name),
+      };
     },
     now: () => performance.now() * 1e6,
   } as unknown as Native;

@@ -196,6 +196,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
     mesh: () => mesh.view(),
     beacon: () => BEACON,
     stamps: () => ({ xdp: 30, socket: 10 }),
+    dropped: () => [{ hears: 'alarms', interface: null, frames: 0 }],
     probes: () => ({
       why: null,
       targets: [

@@ -102,6 +102,31 @@ test('status says which level is in use', () => {
   assert.ok(!statusText(off, SCREEN).includes('xdp'));
 });
 
+test('what packet sockets had no room for is shown where there was something, and counted from the start', () => {
+  const dropped = [
+    { hears: 'alarms', interface: null, frames: 1 },
+    { hears: 'neighbours', interface: 'wlan1-mesh-5ghz', frames: 4_294_967_295 },
+    { hears: 'own-ogms', interface: 'primary0', frames: 0 },
+  ] as const;
+  const from = sources({ dropped: () => dropped });
+  const found = answer(from, { method: 'GET', url: '/mesh/status', body: '', caller: ROOT });
+  const status = JSON.parse(found.body) as Of<typeof shapes.status>;
+  assert.equal(mismatch(shapes.status.schema, status), null);
+  assert.deepEqual(status.dropped, dropped.slice(0, 2));
+  const text = statusText(status, SCREEN);
+  assert.match(text, /\n {2}dropped +1 frame with alarms, echoes or beacons, on any interface: no room\n/);
+  assert.match(text, /4294967295 frames with OGMs or ELP, on wlan1-mesh-5ghz: no room/);
+  assert.ok(text.split('\n').every((line) => line.length <= 80));
+  assert.ok(!statusText(ask('/mesh/status'), SCREEN).includes('dropped'));
+  const metrics = new Metrics();
+  collect(metrics, from);
+  for (const line of [
+    'mesh_socket_frames_dropped_total{interface="any",hears="alarms"} 1',
+    'mesh_socket_frames_dropped_total{interface="primary0",hears="own-ogms"} 0',
+  ])
+    assert.ok(metrics.render().includes(`${line}\n`), line);
+});
+
 test('off says so', () => {
   const off = ask<Of<typeof shapes.xdp>>('/mesh/xdp', ROOT, null);
   assert.equal(mismatch(shapes.xdp.schema, off), null);
