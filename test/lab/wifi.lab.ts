@@ -4,8 +4,9 @@
  * XDP counts what the radios bring in; a radio that falls silent is found and routed around; a station that the driver drops is missed at once.
  *
  * mac80211 tells of lost packets when fifty frames in a row to a station were not acknowledged and none was for a second
- * (ieee80211_lost_packet), of mesh points as in an IBSS. That word has to reach the agent; whether it comes before the tables
- * show the silence is a race that the emulated machine's pace decides.
+ * (ieee80211_lost_packet): in an IBSS, and of mesh points that send to their peers without path discovery (mesh_nolearn). That
+ * word has to reach the agent; whether it comes before the tables show the silence is a race that the emulated machine's pace
+ * decides.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -209,7 +210,7 @@ async function inside(radioType: RadioType): Promise<void> {
     return first !== undefined && first.to !== via && first;
   }).then((around) => ({ around, turnedMs: (monotonicNs() - struck.ns) / 1e6 }));
   turning.catch(() => {}); // awaited below
-  // The traffic may turn away before fifty were lost: so more of it, beside the mesh, while a mesh point still has its path.
+  // The traffic may turn away before fifty were lost, and has to last for more than a second: so more of it, beside the mesh.
   const insisting = insist(radioOf(via));
   insisting.catch(() => {});
   await check(`${silent}: r0 says so, on what evidence`, () => evidence(watched[0]!, radioOf(via), since));

@@ -79,7 +79,8 @@ export class Air {
 
 /**
  * Moves radio n into router n's namespace, names its interface `name`, and lets it join the network. Without 802.11n: its
- * aggregates' status hwsim does not report, and mac80211 then tells of no lost packets.
+ * aggregates' status hwsim does not report, and mac80211 then tells of no lost packets. Mesh points as the feed sets them up:
+ * with path discovery (no `mesh_nolearn`) mac80211 drops the path to a neighbour after 25 lost frames and sends no more.
  */
 export async function placeRadio(n: number, name: string, mac: string, mtu: number, type: RadioType): Promise<void> {
   // A module that was loaded again numbers its radios on.
@@ -93,7 +94,7 @@ export async function placeRadio(n: number, name: string, mac: string, mtu: numb
   await run('iw', ['phy', phy, 'set', 'netns', 'name', net]);
   const join_ =
     type === 'mesh'
-      ? [`mesh join ${NETWORK} freq ${CHANNEL_MHZ}`, 'set mesh_param mesh_fwding 0']
+      ? [`mesh join ${NETWORK} freq ${CHANNEL_MHZ}`, 'set mesh_param mesh_fwding 0', 'set mesh_param mesh_nolearn 1']
       : [`ibss join ${NETWORK} ${CHANNEL_MHZ} NOHT fixed-freq 02:ca:ff:ee:ba:be`];
   const script = [
     `ip link set ${old} name ${name} address ${mac}`,

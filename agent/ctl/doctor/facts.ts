@@ -100,6 +100,8 @@ export interface Radio {
   readonly stations: readonly RadioStation[];
   /** 802.11s' own forwarding. */
   readonly forwarding: boolean | null;
+  /** 802.11s asks for a path even to who is its peer. */
+  readonly discovers: boolean | null;
   /** Mesh points in reach. */
   readonly heard: readonly { readonly bssid: Mac; readonly meshId: string; readonly frequency: number }[];
 }

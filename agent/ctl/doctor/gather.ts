@@ -208,7 +208,10 @@ async function radiosOf(edge: Edge, { radios }: KernelSight, scan: boolean): Pro
     // A scan leaves the channel for seconds: only where nobody is there to miss us.
     const scanned = isMesh && isAlone && scan ? await edge.run('iw', ['dev', name, 'scan'], SCAN_MS) : null;
     const known = isMesh ? (scanned ?? (await edge.run('iw', ['dev', name, 'scan', 'dump']))) : null;
-    const forwarding = isMesh ? await edge.run('iw', ['dev', name, 'get', 'mesh_param', 'mesh_fwding']) : null;
+    const parameter = async (of: string) =>
+      isMesh ? await edge.run('iw', ['dev', name, 'get', 'mesh_param', of]) : null;
+    const forwarding = await parameter('mesh_fwding');
+    const nolearn = await parameter('mesh_nolearn');
     found.push({
       interface: name,
       type,
@@ -216,6 +219,7 @@ async function radiosOf(edge: Edge, { radios }: KernelSight, scan: boolean): Pro
       frequency: frequency ?? null,
       stations,
       forwarding: forwarding === null ? null : forwarding.trim().startsWith('1'),
+      discovers: nolearn === null ? null : nolearn.trim().startsWith('0'),
       heard: known === null ? [] : parseScan(known),
     });
   }

@@ -151,6 +151,22 @@ const forwarding: Check = {
       ),
 };
 
+const discovery: Check = {
+  name: 'mesh-nolearn',
+  looksFor: '802.11s path discovery under batman-adv',
+  look: ({ radios }) =>
+    radios
+      .filter((radio) => radio.type === 'mesh' && radio.discovers === true)
+      .map(({ interface: name }) =>
+        advice(
+          `${name} asks for a path by 802.11s before it sends to a neighbour`,
+          'It drops that path after some 25 lost frames and sends nothing until it has another: the driver then cannot tell of lost frames, which is heard sooner than silence.',
+          `iw dev ${quoted(name)} set mesh_param mesh_nolearn 1`,
+          'uci set wireless.SECTION.mesh_nolearn=1 && uci commit wireless',
+        ),
+      ),
+};
+
 const country: Check = {
   name: 'country',
   looksFor: 'the country that the radios are set for',
@@ -166,4 +182,13 @@ const country: Check = {
   },
 };
 
-export const RADIO_CHECKS: readonly Check[] = [off, channel, meshId, peerLink, supplicant, forwarding, country];
+export const RADIO_CHECKS: readonly Check[] = [
+  off,
+  channel,
+  meshId,
+  peerLink,
+  supplicant,
+  forwarding,
+  discovery,
+  country,
+];

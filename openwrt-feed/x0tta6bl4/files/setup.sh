@@ -84,6 +84,7 @@ _x0_join() {
 		set wireless.$section.mode=mesh
 		set wireless.$section.mesh_id=x0tta6bl4
 		set wireless.$section.mesh_fwding=0
+		set wireless.$section.mesh_nolearn=1
 		set wireless.$section.encryption=sae
 	END
 	case $(uci -q get "$X0_CONFIG.mesh.max_neighbours") in

@@ -226,6 +226,7 @@ const CASES: readonly (readonly [
   ],
   ['wpad', { supplicantMesh: false }, ['wpad!'], /encryption 'sae'/, /wpad-mesh/],
   ['802.11s forwards', radio({ forwarding: true }), ['mesh-fwding!'], /wlan0 forwards/, /mesh_fwding 0/],
+  ['802.11s asks for paths', radio({ discovers: true }), ['mesh-nolearn'], /wlan0 asks for a path/, /mesh_nolearn 1/],
   ['country', { country: '00' }, ['country'], /no country/, /country=XX/],
   ['clock in 1970', { system: { wallMs: 86_400_000 } }, ['clock!'], /1970-01-02 00:00/, /sysntpd restart/],
   ['clock far ahead', { system: { wallMs: 1e300 } }, ['clock!'], /clock says/, /date -s/],

@@ -87,6 +87,7 @@ export const WELL: Facts = {
       frequency: 5180,
       stations: [{ interface: 7, station: '02:00:00:00:01:07', peerLink: 'established' }],
       forwarding: false,
+      discovers: false,
       heard: [{ bssid: '02:00:00:00:01:07', meshId: 'free', frequency: 5180 }],
     },
   ],

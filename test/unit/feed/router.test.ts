@@ -38,7 +38,7 @@ describe('first boot', { skip: noRouter() }, () => {
     assert.match(err, /wait for a key/);
     const wireless = r.config('wireless');
     for (const band of ['5g', '2g'])
-      for (const line of ["mode='mesh'", "encryption='sae'", "disabled='1'", "mesh_fwding='0'"])
+      for (const line of ["mode='mesh'", "encryption='sae'", "disabled='1'", "mesh_fwding='0'", "mesh_nolearn='1'"])
         assert.ok(wireless.includes(`wireless.x0mesh_${band}.${line}`), `${band} ${line}\n${wireless.join('\n')}`);
     assert.ok(!wireless.join().includes('.key='), 'no key of our own invention');
     assert.ok(wireless.includes("wireless.radio0.channel='36'"), 'auto cannot be met');
