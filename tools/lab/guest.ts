@@ -1,5 +1,6 @@
 /** What the lab's kernels have in common: what they are asked to run, and how what they say is heard. */
 import type { ChildProcess } from 'node:child_process';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 
 export interface GuestOptions {
@@ -22,8 +23,14 @@ export interface Guest {
   send(line: string): void;
   /** Resolves with the script's exit code, or with 255 where the kernel ended without handing one out. */
   readonly exited: Promise<number>;
+  /** Once it has exited: the signal that ended the emulator itself (QEMU, user-mode Linux), which we had not; else null. */
+  readonly crashedBy: () => string | null;
   kill(): void;
 }
+
+/** The name of the signal that an exit code above 128 stands for; null for any other code. */
+export const signalOf = (code: number): string | null =>
+  Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0] ?? null;
 
 export const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -39,6 +46,8 @@ export function runScript({ script, args = [], env = {} }: GuestOptions, root: s
 cd ${quote(root)}
 ${command} <${device} >${device}
 code=$?
+# What the kernel says of a process that died by a signal: where it was.
+[ $code -lt 128 ] || dmesg | tail -n 20
 printf '\\036lab-exit %d\\n' $code >${device}
 sleep 5`;
 }
@@ -69,6 +78,12 @@ export function follow(
       else early.push(text);
     });
   let code = 255;
+  let isOver = false;
+  let crash: string | null = null;
+  const end = () => {
+    isOver = true;
+    child.kill('SIGTERM');
+  };
   createInterface({ input: lines }).on('line', (line) => {
     if (line === START_MARK) {
       started = true;
@@ -80,14 +95,16 @@ export function follow(
       if (mark === -1 || text !== '') options.onLine?.(text);
       if (mark === -1) return;
       code = Number(line.slice(mark + EXIT_MARK.length));
-      child.kill('SIGTERM');
+      end();
     }
   });
   // A guest that is gone reads no more: its end is told by `exited`.
   input.on('error', () => {});
   const exited = new Promise<number>((settle, fail) => {
     child.once('error', fail);
-    child.once('close', () => {
+    child.once('close', (status) => {
+      // The tether's code is that of the emulator.
+      if (!isOver) crash = signalOf(status ?? 0);
       if (!started && code !== 0) for (const line of early) onConsole(line);
       settle(code);
     });
@@ -98,6 +115,7 @@ export function follow(
       else unsent.push(`${line}\n`);
     },
     exited,
-    kill: () => void child.kill('SIGTERM'),
+    crashedBy: () => crash,
+    kill: end,
   };
 }
