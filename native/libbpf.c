@@ -28,6 +28,7 @@ static int print(enum libbpf_print_level level, const char *format, va_list argu
   char *text = realloc(log->text, log->length + (size_t)length + 1);
   if (!text) return 0;
   vsnprintf(text + log->length, (size_t)length + 1, format, arguments);
+  KERNEL_WROTE(text + log->length, (size_t)length + 1);
   log->text = text;
   log->length += (size_t)length;
   if (log->length > LOG_MAX) { /* the end is where the verifier says what it minds */

@@ -10,6 +10,14 @@
 
 #include "shim.h"
 
+/* memcheck (tools/native.ts) does not know all that bpf(2) writes: what it is told here needs no suppression elsewhere. */
+#ifdef X0_MEMCHECK
+#include <valgrind/memcheck.h>
+#define KERNEL_WROTE(at, length) (void)VALGRIND_MAKE_MEM_DEFINED(at, length)
+#else
+#define KERNEL_WROTE(at, length) (void)0
+#endif
+
 #define LIBBPF(X)                                                                                                      \
   X(bpf_enable_stats) X(bpf_link_create) X(bpf_map__fd) X(bpf_map__key_size) X(bpf_map__max_entries) X(bpf_map__name) X(bpf_map__type)     \
   X(bpf_map__value_size) X(bpf_map_delete_elem) X(bpf_map_get_next_key) X(bpf_map_lookup_batch)                        \

@@ -58,6 +58,9 @@ static int read_batches(const shape *s, uint8_t *keys, uint8_t *values, uint32_t
                                              &more, NULL);
     if (error == ENOSPC && *count > 0) return 0; /* the next hash bucket holds more than is left of the size */
     if (error && error != ENOENT) return error;
+    KERNEL_WROTE(cursor, sizeof cursor);
+    KERNEL_WROTE(keys + *count * s->key, more * s->key);
+    KERNEL_WROTE(values + *count * s->value, more * s->value);
     *count += more;
     if (error || more == 0) return 0;
   }
@@ -75,10 +78,10 @@ static int read_each(const shape *s, uint8_t *keys, uint8_t *values, uint32_t *c
     if (error) return error == ENOENT ? 0 : error;
     memcpy(cursor, key, s->key);
     error = -libbpf.bpf_map_lookup_elem(s->fd, key, values + *count * s->value);
-    if (!error)
-      ++*count;
-    else if (error != ENOENT)
-      return error;
+    if (error && error != ENOENT) return error;
+    if (error) continue;
+    KERNEL_WROTE(values + *count * s->value, s->value);
+    ++*count;
   }
   return 0;
 }

@@ -394,11 +394,15 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     );
     const socket = { hears: 'neighbours', interface: 'b0' } as const;
     assert.deepEqual(again.drops.view(), [{ ...socket, frames: 0 }]);
-    // More than its socket has room for, in one turn of the loop.
-    again.send(...Array.from({ length: 4000 }, (_, i) => ogm(A, 9 + i)));
-    const [{ frames: dropped } = { frames: 0 }] = again.drops.view();
-    assert.ok(dropped > 0 && dropped < 4000, `${dropped} dropped`);
-    await until('the others are counted', () => again.xdp.view().neighbours[0]!.frames === 4002 - dropped);
+    // More than its socket has room for, in one turn of the loop; on a busy machine veth itself loses some before.
+    const count = () => again.drops.view()[0]!.frames;
+    let sent = 2;
+    for (; count() === 0 && sent < 20_000; sent += 500)
+      again.send(...Array.from({ length: 500 }, (_, i) => ogm(A, 9 + sent + i)));
+    const dropped = count();
+    await until('the others are counted', () => again.xdp.view().neighbours[0]!.frames > 2);
+    const { frames } = again.xdp.view().neighbours[0]!;
+    assert.ok(dropped > 0 && frames + dropped <= sent, `${dropped} dropped, ${frames} counted of ${sent}`);
     again.close();
     assert.deepEqual(again.drops.view(), [{ ...socket, frames: dropped }]);
     theirs.close();

@@ -3,7 +3,7 @@
  * is a command line that each scenario's Node is run by, X0_TEST_SLOW how much longer it may take (tools/native.ts).
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { type ExecFileException, execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,13 +58,14 @@ const runner = (process.env.X0_TEST_RUNNER ?? '').split(' ').filter((word) => wo
 function runAll(file: string, scenarios: Readonly<Record<string, unknown>>, skipped: string | false): void {
   for (const name of Object.keys(scenarios)) {
     if (name === 'agent-that-arms') continue; // the victim of another one
-    test(name, { skip: skipped, timeout: 60_000 * SLOW }, () => {
-      const { status, signal, stderr } = spawnSync(
-        'unshare',
-        ['-n', ...runner, process.execPath, join(import.meta.dirname, file), name],
-        { encoding: 'utf8', timeout: 50_000 * SLOW, env: { ...env, X0_TEST_BPF: objects } },
-      );
-      assert.equal(status, 0, `${signal ?? ''} ${stderr}`);
+    test(name, { skip: skipped, timeout: 60_000 * SLOW }, async () => {
+      const command = ['-n', ...runner, process.execPath, join(import.meta.dirname, file), name];
+      const options = { timeout: 50_000 * SLOW, env: { ...env, X0_TEST_BPF: objects } };
+      // Not spawnSync: what has passed is then told as it passes, which under valgrind is worth it.
+      const [error, said] = await new Promise<[ExecFileException | null, string]>((settle) => {
+        execFile('unshare', command, options, (failed, _, stderr) => settle([failed, stderr]));
+      });
+      assert.equal(error, null, `${error?.signal ?? error?.code ?? ''} ${said}`);
     });
   }
 }

@@ -645,7 +645,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.equal(await now(), 1412);
 
     const signalled = await helper([encodeArm(1, 0, mtu(1409))], async (pid) => {
-      await pause(50);
+      await pause(50 * SLOW * SLOW); // it may have valgrind to load first
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid, signal);
       await pause(20);
     });
