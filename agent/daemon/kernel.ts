@@ -3,7 +3,10 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Host } from '../host/world.ts';
 
-/** Until the kernel has batman-adv there is nothing to heal, and nothing to end for. */
+/** What passes: batman-adv may come yet, and a driver that loads its firmware holds the kernel's lock for seconds. */
+const PASSES: ReadonlySet<string> = new Set(['E_NO_BATADV', 'E_NETLINK_TIMEOUT', 'E_NETLINK_LOST']);
+
+/** Until the kernel has batman-adv, and answers, there is nothing to heal, and nothing to end for. */
 export async function opened(host: Host, log: Log, missing: (why: string | null) => void): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
@@ -19,9 +22,9 @@ export async function opened(host: Host, log: Log, missing: (why: string | null)
           error.detail,
           { cause: error },
         );
-      if (error.code !== 'E_NO_BATADV') throw error;
+      if (!PASSES.has(error.code)) throw error;
       missing(error.message);
-      if (tries === 0) log.error(`${error.message} Asking again every 5 s.`, { code: error.code });
+      if (tries === 0) log.error(`${error.message.replace(/\.?$/, '.')} Asking again every 5 s.`, { code: error.code });
       await new Promise((resolve) => setTimeout(resolve, 5000));
     }
   }

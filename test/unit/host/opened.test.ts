@@ -1,4 +1,4 @@
-/** What x0d says where the kernel does not let it in. */
+/** What x0d does where the kernel does not let it in, or not yet. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
@@ -25,4 +25,33 @@ test('without the rights it says which are missing', async () => {
     opened(other, log, () => {}),
     { message: 'socket: EMFILE' },
   );
+});
+
+test('what the kernel lacks, or does not answer yet, is waited for', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const lines: string[] = [];
+  const log = new Log('error', (line) => void lines.push(line));
+  const answers = [
+    new AgentError('E_NETLINK_TIMEOUT', 'family batadv: no answer within 5000 ms'),
+    new AgentError('E_NO_BATADV', 'the kernel has no batman-adv.'),
+    null,
+  ];
+  let tries = 0;
+  const host = {
+    open: () => {
+      const answer = answers[tries++]!;
+      return answer === null ? Promise.resolve() : Promise.reject(answer);
+    },
+  } as unknown as Host;
+  const missing: (string | null)[] = [];
+  const end = opened(host, log, (why) => void missing.push(why));
+  for (const expected of [1, 2, 3]) {
+    await new Promise(setImmediate);
+    assert.equal(tries, expected);
+    t.mock.timers.tick(5000);
+  }
+  await end;
+  assert.deepEqual(missing, [answers[0]!.message, answers[1]!.message, null]);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /no answer within 5000 ms\. Asking again every 5 s/);
 });
