@@ -233,20 +233,28 @@ function valgrind(report: Report, logs: string): void {
     return;
   }
   const suppressions = `--suppressions=${join(NATIVE, 'valgrind.supp')}`;
-  const leaks = ['--leak-check=full', '--show-leak-kinds=definite,possible', '--track-fds=yes'];
   // What the shim left unwritten is noticed where Node uses it, so the report has to say who made it.
-  const runner = ['valgrind', '-q', '--error-limit=no', '--track-origins=yes', ...leaks, suppressions];
+  const memcheck = ['valgrind', '-q', '--error-limit=no', '--track-origins=yes', suppressions];
+  const line = [
+    ...memcheck,
+    '--leak-check=full',
+    '--show-leak-kinds=definite,possible',
+    `--log-file=${join(logs, '%p')}`,
+  ];
   const caches = mkdtempSync(join(tmpdir(), 'x0-cache-'));
-  const line = [...runner, `--log-file=${join(logs, '%p')}`].join(' ');
   const undo = join(caches, 'x0undo');
-  writeFileSync(undo, `#!/bin/sh\nexec ${line} ${join(output, 'valgrind', 'x0undo')} "$@"\n`, { mode: 0o755 });
+  writeFileSync(undo, `#!/bin/sh\nexec ${line.join(' ')} ${join(output, 'valgrind', 'x0undo')} "$@"\n`, {
+    mode: 0o755,
+  });
   // To take the types off the sources takes longer than the tests, where that is done under valgrind as well.
   for (const file of ['scenarios.ts', 'bpf-scenarios.ts'])
     command(process.execPath, ['-e', `import(${JSON.stringify(join(TESTS, '..', file))})`], {
       ...process.env,
       NODE_COMPILE_CACHE: caches,
     });
-  const env = { X0_TEST_SLOW: '10', X0_TEST_RUNNER: line, X0_UNDO: undo, NODE_COMPILE_CACHE: caches };
+  // Not of the helper, which ends with its sockets open.
+  const runner = [...line, '--track-fds=yes'].join(' ');
+  const env = { X0_TEST_SLOW: '10', X0_TEST_RUNNER: runner, X0_UNDO: undo, NODE_COMPILE_CACHE: caches };
   tests(report, 'valgrind', { out: 'valgrind', env, logs, skip: NOT_UNDER_VALGRIND, limitS: VALGRIND_LIMIT_S });
   rmSync(caches, { recursive: true, force: true });
 }
