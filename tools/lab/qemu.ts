@@ -184,7 +184,8 @@ export function bootQemu(options: GuestOptions): Guest {
       work,
       'qemu-system-x86_64',
       ...['-nodefaults', '-display', 'none', '-no-reboot', '-machine', 'q35,vmport=off'],
-      ...['-accel', 'tcg,thread=multi', '-cpu', 'max,-la57', '-smp', '2', '-m', `${options.memMb ?? 1500}M`],
+      // Without protection keys: where a CPU has them V8 guards its code with them, and threads have died by SIGSEGV of that.
+      ...['-accel', 'tcg,thread=multi', '-cpu', 'max,-la57,-pku', '-smp', '2', '-m', `${options.memMb ?? 1500}M`],
       ...['-kernel', join(CACHE, `vmlinuz-${version}`), '-initrd', join(work, 'initramfs')],
       // The emulated TSC is calibrated once at the start: on a busy machine wrongly, and time then runs at a wrong pace.
       ...[
