@@ -30,7 +30,7 @@ const PURE_BUILTINS = new Set(['node:buffer', 'node:crypto', 'node:util']);
 /** The packages that a machine room may have, by file: they compute, and do nothing else. */
 const PURE_PACKAGES: Readonly<Record<string, RegExp>> = {
   'agent/peer/cbor.ts': /^cborg$/,
-  'agent/trust/noble.ts': /^@noble\//,
+  'agent/trust/keys/noble.ts': /^@noble\//,
 };
 
 /** The only files that load native code, and what each may load. */

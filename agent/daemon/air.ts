@@ -9,7 +9,7 @@ import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Identity } from '../host/identity.ts';
 import type { Degraded } from '../report/sources.ts';
-import type { GateState } from '../trust/words.ts';
+import type { GateState } from '../trust/air/gate.ts';
 import type { Agent, Part } from './part.ts';
 
 /** From the first key on neighbours have so long to prove themselves before others' frames are dropped. */

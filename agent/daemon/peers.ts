@@ -19,8 +19,8 @@ import type { Credentials } from '../peer/credentials.ts';
 import type { Exchange } from '../peer/exchange.ts';
 import { type PeerDesk, QUESTIONS, type Question } from '../report/api/peers.ts';
 import { answer } from '../report/api.ts';
-import type { Aead } from '../trust/primitives.ts';
-import { SecretBytes } from '../trust/secret.ts';
+import type { Aead } from '../trust/keys/primitives.ts';
+import { SecretBytes } from '../trust/keys/secret.ts';
 import type { Agent, Part } from './part.ts';
 
 /** What says that a way may be broken, before it is known whether there is another. */

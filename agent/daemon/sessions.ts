@@ -1,5 +1,5 @@
 /**
- * Joins the identity of this router to its sessions: what membership says (agent/trust/membership.ts) travels over them, and
+ * Joins the identity of this router to its sessions: what membership says (agent/trust/membership/membership.ts) travels over them, and
  * whom it no longer believes has none. A router that has no identity yet asks to be let in over a session of its own, where
  * only the other end has proven anything; whether that is one of the mesh to join the joining itself finds out.
  */
@@ -9,11 +9,12 @@ import { AgentError } from '../core/errors.ts';
 import type { Identity } from '../host/identity.ts';
 import { provider } from '../host/openssl.ts';
 import type { Exchange, Handler } from '../peer/exchange.ts';
-import { readCertificate } from '../trust/certificate.ts';
-import { OWN } from '../trust/membership.ts';
-import { nodeOf, parseSpiffeId, routerId } from '../trust/spiffe.ts';
-import type { Suite } from '../trust/suite.ts';
-import { fingerprint, type Peer, type Refused } from '../trust/svid.ts';
+import { readCertificate } from '../trust/certificate/certificate.ts';
+import { nodeOf, parseSpiffeId, routerId } from '../trust/certificate/spiffe.ts';
+import type { Peer, Refused } from '../trust/certificate/verify.ts';
+import { fingerprint } from '../trust/keys/router.ts';
+import type { Suite } from '../trust/keys/suite.ts';
+import { OWN } from '../trust/membership/words.ts';
 import type { Agent, Part } from './part.ts';
 import { peering } from './peers.ts';
 import type { Trust } from './trust.ts';

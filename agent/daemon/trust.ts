@@ -9,9 +9,9 @@ import { MS, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import type { Identity } from '../host/identity.ts';
 import type { TrustDesk } from '../report/sources.ts';
-import type { Attestor } from '../trust/attest.ts';
+import type { Attestor } from '../trust/join/attest.ts';
+import type { TrustEffect, TrustSettings } from '../trust/membership/words.ts';
 import { Policy, type Power, readRule } from '../trust/policy.ts';
-import type { TrustEffect, TrustSettings } from '../trust/words.ts';
 import type { Agent, Part } from './part.ts';
 import { fingerprint, healSettings } from './settings.ts';
 
@@ -179,12 +179,12 @@ function settingsOf(config: Config): TrustSettings {
 async function attestorsOf({ trust: { ssh_allowed, x509_authority } }: Config): Promise<Attestor[]> {
   const found: Attestor[] = [];
   if (ssh_allowed.length > 0) {
-    const { readSshAllowed, sshAttestor } = await import('../trust/ssh.ts');
+    const { readSshAllowed, sshAttestor } = await import('../trust/join/ssh.ts');
     found.push(sshAttestor(ssh_allowed.map(readSshAllowed)));
   }
   if (x509_authority.length > 0) {
     const [{ x509Attestor }, { readCertificates }] = await Promise.all([
-      import('../trust/x509.ts'),
+      import('../trust/join/x509.ts'),
       import('../host/x509-file.ts'),
     ]);
     found.push(x509Attestor(x509_authority.flatMap(readCertificates)));
@@ -202,7 +202,7 @@ async function joinBy(
 ): Promise<void> {
   if (method === 'ssh-host-key') {
     const [{ sshProver }, { parseSshHostKey, readSshHostKey, SSH_HOST_KEYS }] = await Promise.all([
-      import('../trust/ssh.ts'),
+      import('../trust/join/ssh.ts'),
       import('../host/ssh-key.ts'),
     ]);
     const file = SSH_HOST_KEYS.find((path) => existsSync(path)) ?? SSH_HOST_KEYS[0];
@@ -211,7 +211,7 @@ async function joinBy(
     return;
   }
   const [{ x509Prover }, { openHolder }] = await Promise.all([
-    import('../trust/x509.ts'),
+    import('../trust/join/x509.ts'),
     import('../host/x509-file.ts'),
   ]);
   const holder =

@@ -9,7 +9,7 @@ import { openLinks, type TunnelLinks } from '../host/tunnel/links.ts';
 import { tunnelsFile } from '../host/tunnel/memory.ts';
 import { removeOthers, Tunnels } from '../host/tunnel/tunnels.ts';
 import type { Degraded } from '../report/sources.ts';
-import type { Suite } from '../trust/suite.ts';
+import type { Suite } from '../trust/keys/suite.ts';
 import type { Agent, Part } from './part.ts';
 
 /** A key in use for so many intervals: its renewal fails. */

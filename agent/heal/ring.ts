@@ -1,6 +1,6 @@
 /**
  * The keys that frames on the air are sealed with, as one machine uses them: the mesh key, and those that identities have
- * agreed on (agent/trust/air.ts). A router with an identity seals with the key of the air; who has none yet is spoken with
+ * agreed on (agent/trust/air/keys.ts). A router with an identity seals with the key of the air; who has none yet is spoken with
  * under the mesh key, where such a one was heard lately, for as long as that key counts.
  */
 import type { AirKey, Event } from '../core/event.ts';

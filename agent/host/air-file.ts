@@ -15,8 +15,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { MOST_AIR_KEYS } from '../trust/air.ts';
-import type { KeptAirKey } from '../trust/words.ts';
+import { type KeptAirKey, MOST_AIR_KEYS } from '../trust/air/keys.ts';
 
 const VERSION = 1;
 const MOST_BYTES = 512 * 1024;

@@ -1,17 +1,21 @@
 /**
- * This router's identity at work: the key file, the membership machine (agent/trust/membership.ts) with its timer, and
+ * This router's identity at work: the key file, the membership machine (agent/trust/membership/membership.ts) with its timer, and
  * what it keeps. A transport is attached when there is one; without, the machine waits.
  */
 import { join } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { MS, type Nanos } from '../core/time.ts';
-import type { Attestor } from '../trust/attest.ts';
-import { newSecrets } from '../trust/keys.ts';
-import { Membership } from '../trust/membership.ts';
-import { standardSuite } from '../trust/suite.ts';
-import type { Credential, Peer, Refused, Tools } from '../trust/svid.ts';
-import type { AirState, GateState, Kept, TrustEffect, TrustEvent, TrustSettings } from '../trust/words.ts';
+import type { GateState } from '../trust/air/gate.ts';
+import type { AirState } from '../trust/air/keys.ts';
+import type { Credential } from '../trust/certificate/credential.ts';
+import type { Tools } from '../trust/certificate/tools.ts';
+import type { Peer, Refused } from '../trust/certificate/verify.ts';
+import type { Attestor } from '../trust/join/attest.ts';
+import { newSecrets } from '../trust/keys/router.ts';
+import { standardSuite } from '../trust/keys/suite.ts';
+import { Membership } from '../trust/membership/membership.ts';
+import type { Kept, TrustEffect, TrustEvent, TrustSettings } from '../trust/membership/words.ts';
 import { readAirFile, writeAirFile } from './air-file.ts';
 import { createKeyFile, readKeyFile } from './key-file.ts';
 import { type Provider, provider } from './openssl.ts';

@@ -2,7 +2,8 @@
 import { closeSync, constants, fstatSync, fsyncSync, linkSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { AgentError } from '../core/errors.ts';
-import { decodeKeyFile, encodeKeyFile, MOST_KEY_FILE, type RouterSecrets } from '../trust/keys.ts';
+import { decodeKeyFile, encodeKeyFile, MOST_KEY_FILE } from '../trust/keys/file.ts';
+import type { RouterSecrets } from '../trust/keys/router.ts';
 
 /**
  * The secrets in `file`. Throws E_KEY_FILE with {file, errno}; errno is ENOENT where there is none, which a caller may

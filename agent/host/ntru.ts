@@ -1,8 +1,8 @@
 /** Brings NTRU-HRSS-701 from an optional package, which only this loads, and only when it is called. */
 import { AgentError } from '../core/errors.ts';
-import { type Ntru, ntruSuite } from '../trust/ntru.ts';
-import type { Primitives } from '../trust/primitives.ts';
-import type { Suite } from '../trust/suite.ts';
+import { type Ntru, ntruSuite } from '../trust/keys/ntru.ts';
+import type { Primitives } from '../trust/keys/primitives.ts';
+import type { Suite } from '../trust/keys/suite.ts';
 
 /**
  * The research suite. @openforge-sh/liboqs is WebAssembly, 55 MB on disk; what its memory held of a secret is not wiped.

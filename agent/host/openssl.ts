@@ -5,8 +5,8 @@
  * OpenSSL draws its own randomness, so this is a world's and no machine imports it.
  */
 import crypto, { type KeyObject } from 'node:crypto';
-import { checked } from '../trust/checked.ts';
-import { type Algorithms, EMPTY, ML_KEM_768_SIZES, type Primitives, type Random } from '../trust/primitives.ts';
+import { checked } from '../trust/keys/checked.ts';
+import { type Algorithms, EMPTY, ML_KEM_768_SIZES, type Primitives, type Random } from '../trust/keys/primitives.ts';
 
 /** Node has no raw keys before 25: these DER heads (RFC 8410, 9881, 9935) stand before the raw bytes of each. */
 const HEADS = {
@@ -150,7 +150,7 @@ export async function provider(native: Partial<Algorithms> = openssl()): Promise
   const random: Random = (length) => crypto.randomBytes(length);
   // Loaded only where something is missing: it takes several megabytes of memory.
   const complete = NAMES.every((name) => name in native);
-  const rest = complete ? { random } : (await import('../trust/noble.ts')).noble(random);
+  const rest = complete ? { random } : (await import('../trust/keys/noble.ts')).noble(random);
   return {
     primitives: checked({ ...rest, ...native } as Primitives),
     inUse: Object.fromEntries(

@@ -1,6 +1,6 @@
 /** ECDSA on P-256 out of OpenSSL, for what ordinary TLS stacks verify. It draws its nonces itself, so no machine has it. */
 import { createECDH, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import { type P256, P256_SPKI_HEAD as SPKI_HEAD } from '../trust/svid.ts';
+import { type P256, P256_SPKI_HEAD as SPKI_HEAD } from '../trust/certificate/tools.ts';
 
 /** ECPrivateKey before the scalar, and between scalar and point (RFC 5915). */
 const SEC1_HEAD = Buffer.from('30770201010420', 'hex');

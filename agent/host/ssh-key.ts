@@ -2,7 +2,7 @@
 import { createPrivateKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { AgentError } from '../core/errors.ts';
-import { type SshHostKey, Strings } from '../trust/ssh.ts';
+import { type SshHostKey, Strings } from '../trust/join/ssh.ts';
 
 /** Where they lie, OpenWrt's first. */
 export const SSH_HOST_KEYS = ['/etc/dropbear/dropbear_ed25519_host_key', '/etc/ssh/ssh_host_ed25519_key'] as const;

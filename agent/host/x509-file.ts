@@ -2,7 +2,7 @@
 import { createPrivateKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { AgentError } from '../core/errors.ts';
-import type { X509Holder } from '../trust/x509.ts';
+import type { X509Holder } from '../trust/join/x509.ts';
 
 /** The certificates of a PEM file, as DER. Throws E_KEY_FILE. */
 export function readCertificates(file: string): Uint8Array[] {

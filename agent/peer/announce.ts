@@ -10,8 +10,8 @@
  */
 import { isMac, type Mac } from '../core/ids.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
-import type { Aead } from '../trust/primitives.ts';
-import type { SecretBytes } from '../trust/secret.ts';
+import type { Aead } from '../trust/keys/primitives.ts';
+import type { SecretBytes } from '../trust/keys/secret.ts';
 import { fromCbor, toCbor } from './cbor.ts';
 
 const VERSION = 1;

@@ -1,6 +1,8 @@
 /** What a session needs of this router's identity, and of whom it believes. Both may change while sessions stand. */
-import type { Suite } from '../trust/suite.ts';
-import type { Credential, Peer, Refused } from '../trust/svid.ts';
+
+import type { Credential } from '../trust/certificate/credential.ts';
+import type { Peer, Refused } from '../trust/certificate/verify.ts';
+import type { Suite } from '../trust/keys/suite.ts';
 
 /** Whom a chain of certificates (DER, the leaf first) proves, by the bundle, the revocations and the clock of now. */
 export type Verify = (chain: readonly Uint8Array[]) => Peer | Refused;

@@ -1,5 +1,5 @@
 /** Sessions as the rooms that talk over them see them. */
-import type { Peer } from '../trust/svid.ts';
+import type { Peer } from '../trust/certificate/verify.ts';
 import type { Priority } from './streams.ts';
 
 export interface Manner {

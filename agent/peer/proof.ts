@@ -6,7 +6,7 @@
  *     initiator → responder    { suite, signature }        and at the same time
  *     responder → initiator    { suite, message?, signature }        CBOR
  *
- * Signed is a transcript (agent/trust/transcript.ts): the suite, the TLS session's exporter (RFC 8446, 7.5; RFC 9266 says
+ * Signed is a transcript (agent/trust/keys/transcript.ts): the suite, the TLS session's exporter (RFC 8446, 7.5; RFC 9266 says
  * why), both names, both leaf certificates, the initiator's first word, and in the responder's signature its `message`.
  * Each role signs for a purpose of its own. So a proof is good for one session only, cannot be sent back, and who sits in
  * the middle of two TLS sessions has two exporters and can use neither signature.
@@ -22,10 +22,10 @@
  */
 import { createHash } from 'node:crypto';
 import { AgentError } from '../core/errors.ts';
-import { EMPTY } from '../trust/primitives.ts';
-import type { SecretBytes } from '../trust/secret.ts';
-import type { AgreementKey, IdentityKey, Suite } from '../trust/suite.ts';
-import type { Transcript } from '../trust/transcript.ts';
+import { EMPTY } from '../trust/keys/primitives.ts';
+import type { SecretBytes } from '../trust/keys/secret.ts';
+import type { AgreementKey, IdentityKey, Suite } from '../trust/keys/suite.ts';
+import type { Transcript } from '../trust/keys/transcript.ts';
 import { fromCbor, toCbor } from './cbor.ts';
 
 export const EXPORTER = { label: 'EXPORTER-x0tta6bl4-session-v1', length: 32 } as const;

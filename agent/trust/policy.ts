@@ -4,10 +4,10 @@
  *     PATTERN ACTION[,ACTION...]        spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults
  *
  * PATTERN is an ID, or one whose last segment is * for all of that depth. Whoever admits or revokes beyond this router
- * needs the owner's delegation too (ledger.ts): a policy is about whom this router obeys, not about who can sign.
+ * needs the owner's delegation too (ledger/ledger.ts): a policy is about whom this router obeys, not about who can sign.
  */
 import { AgentError } from '../core/errors.ts';
-import { parseSpiffeId } from './spiffe.ts';
+import { parseSpiffeId } from './certificate/spiffe.ts';
 
 export const POWERS = ['read-status', 'tell-faults', 'change-configuration', 'admit', 'revoke'] as const;
 

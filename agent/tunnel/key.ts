@@ -14,8 +14,8 @@
  * So a key made with another router, for another WireGuard key, in another suite or in the other role is another key,
  * and the handshake, which proves that both have the same, fails.
  */
-import type { SecretBytes } from '../trust/secret.ts';
-import type { Suite } from '../trust/suite.ts';
+import type { SecretBytes } from '../trust/keys/secret.ts';
+import type { Suite } from '../trust/keys/suite.ts';
 
 export interface KeyFacts {
   /** SPIFFE ids. */

@@ -6,9 +6,9 @@
  */
 import { createHash } from 'node:crypto';
 import { AgentError } from '../core/errors.ts';
-import { integer as derInteger, Malformed, Reader, sequence, TAG } from '../trust/der.ts';
-import { parseSpiffeId } from '../trust/spiffe.ts';
-import { type P256, P256_SPKI_HEAD, type P256Key } from '../trust/svid.ts';
+import { integer as derInteger, Malformed, Reader, sequence, TAG } from '../trust/certificate/der.ts';
+import { parseSpiffeId } from '../trust/certificate/spiffe.ts';
+import { type P256, P256_SPKI_HEAD, type P256Key } from '../trust/certificate/tools.ts';
 import type { Json } from './messages.ts';
 
 /** Bytes of a token, and what claims may have of levels and members. */

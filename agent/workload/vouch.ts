@@ -1,6 +1,7 @@
 /** What a steward does for a program: on itself, or on another router that asks over its session. */
 import { AgentError } from '../core/errors.ts';
-import { type Authority, issueWorkload, type Tools } from '../trust/svid.ts';
+import { type Authority, issueWorkload } from '../trust/certificate/issue.ts';
+import type { Tools } from '../trust/certificate/tools.ts';
 import { isEntryPath, workloadId } from './entry.ts';
 import { isAudience, writeJwt } from './jwt.ts';
 

@@ -6,7 +6,7 @@ import { openConnection } from '../../agent/host/netlink/connection.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE } from '../../agent/host/netlink/message.ts';
 import { change, encodeCreateWireguard, encodeDeleteLink, getLink } from '../../agent/host/netlink/rtnetlink.ts';
 import { openWireguard, type PeerChange, type WireguardDevice } from '../../agent/host/netlink/wireguard.ts';
-import { SecretBytes } from '../../agent/trust/secret.ts';
+import { SecretBytes } from '../../agent/trust/keys/secret.ts';
 import { run as command } from '../../tools/lab/mesh.ts';
 import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, skip } from './suite.ts';

@@ -43,7 +43,7 @@ const REFUSED: readonly [path: string, text: string, what: RegExp][] = [
   ['agent/heal/a.ts', 'const b = await import(name);', /cannot be read off/],
   ['agent/heal/a.ts', "import mqtt from 'mqtt';", /need no package/],
   ['agent/trust/a.ts', "import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';", /need no package/],
-  ['agent/trust/noble.ts', "import mqtt from 'mqtt';", /need no package/],
+  ['agent/trust/keys/noble.ts', "import mqtt from 'mqtt';", /need no package/],
   ['agent/govern/a.ts', "import { spawn } from 'node:child_process';", /no I\/O/],
   ['agent/heal/a.ts', 'export const now = () => Date.now();', /reads a clock/],
   ['agent/heal/a.ts', 'const D = Date; export const now = () => D.now();', /reads a clock/],
@@ -84,7 +84,7 @@ test('allowed: down the layers, types and pure functions between machine rooms, 
         "import { b, type B as D } from '../mesh/b.ts';\nexport const c = (d: D): B => ({ ...d, ...b });",
       'agent/host/d.ts':
         "import { readFileSync } from 'node:fs';\nimport { c } from '../heal/c.ts';\nexport { c, readFileSync };",
-      'agent/trust/noble.ts': "import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';",
+      'agent/trust/keys/noble.ts': "import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';",
       'agent/host/native.ts': "import { createRequire } from 'node:module';\ncreateRequire(import.meta.url)(path);",
       'agent/daemon.ts':
         "import { c } from './host/d.ts';\nimport { version } from '../package.json' with { type: 'json' };",

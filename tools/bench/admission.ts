@@ -10,12 +10,12 @@
 
 import { provider } from '../../agent/host/openssl.ts';
 import { p256 } from '../../agent/host/p256.ts';
-import { newSecrets } from '../../agent/trust/keys.ts';
-import { Membership } from '../../agent/trust/membership.ts';
-import { makeBundle, makeOwner, makeSteward } from '../../agent/trust/owner.ts';
-import { standardSuite } from '../../agent/trust/suite.ts';
-import type { Credential } from '../../agent/trust/svid.ts';
-import { OWN, type TrustEffect, type TrustEvent } from '../../agent/trust/words.ts';
+import type { Credential } from '../../agent/trust/certificate/credential.ts';
+import { newSecrets } from '../../agent/trust/keys/router.ts';
+import { standardSuite } from '../../agent/trust/keys/suite.ts';
+import { makeBundle, makeOwner, makeSteward } from '../../agent/trust/ledger/owner.ts';
+import { Membership } from '../../agent/trust/membership/membership.ts';
+import { OWN, type TrustEffect, type TrustEvent } from '../../agent/trust/membership/words.ts';
 import { Random } from '../../agent/twin/random.ts';
 import { Scheduler } from '../../agent/twin/scheduler.ts';
 import { type BenchResult, type Progress, percentile } from './stats.ts';

@@ -4,9 +4,9 @@
  * have 64 bytes, sealed ones 1400.
  */
 import { provider } from '../../agent/host/openssl.ts';
-import { composite } from '../../agent/trust/composite.ts';
-import { EMPTY, type Kem, type Primitives, type Signatures } from '../../agent/trust/primitives.ts';
-import { xwing } from '../../agent/trust/xwing.ts';
+import { composite } from '../../agent/trust/keys/composite.ts';
+import { EMPTY, type Kem, type Primitives, type Signatures } from '../../agent/trust/keys/primitives.ts';
+import { xwing } from '../../agent/trust/keys/xwing.ts';
 import type { BenchResult, Progress } from './stats.ts';
 
 const WARM_MS = 100;

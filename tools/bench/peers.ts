@@ -7,19 +7,12 @@ import { provider } from '../../agent/host/openssl.ts';
 import { p256 } from '../../agent/host/p256.ts';
 import { Peers } from '../../agent/host/peer/peers.ts';
 import type { Credentials } from '../../agent/peer/credentials.ts';
-import { decodeKeyFile, encodeKeyFile, newSecrets } from '../../agent/trust/keys.ts';
-import { standardSuite } from '../../agent/trust/suite.ts';
-import {
-  authority,
-  authorityKey,
-  credential,
-  issueRoot,
-  issueRouter,
-  issueSteward,
-  leafKey,
-  trustBundle,
-  Verifier,
-} from '../../agent/trust/svid.ts';
+import { authorityKey, credential, leafKey } from '../../agent/trust/certificate/credential.ts';
+import { authority, issueRoot, issueRouter, issueSteward } from '../../agent/trust/certificate/issue.ts';
+import { trustBundle, Verifier } from '../../agent/trust/certificate/verify.ts';
+import { decodeKeyFile, encodeKeyFile } from '../../agent/trust/keys/file.ts';
+import { newSecrets } from '../../agent/trust/keys/router.ts';
+import { standardSuite } from '../../agent/trust/keys/suite.ts';
 
 const DOMAIN = 'x0tta6bl4.mesh';
 const LIFE_MS = 12 * 3_600_000;

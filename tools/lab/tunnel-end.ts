@@ -10,7 +10,7 @@ import { native } from '../../agent/host/native.ts';
 import { provider } from '../../agent/host/openssl.ts';
 import { openLinks } from '../../agent/host/tunnel/links.ts';
 import { type TunnelRow, Tunnels } from '../../agent/host/tunnel/tunnels.ts';
-import { standardSuite } from '../../agent/trust/suite.ts';
+import { standardSuite } from '../../agent/trust/keys/suite.ts';
 
 type Tunnel = Config['tunnel'][number];
 

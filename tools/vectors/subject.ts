@@ -3,9 +3,9 @@ import crypto from 'node:crypto';
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
 import { openssl } from '../../agent/host/openssl.ts';
-import { checked } from '../../agent/trust/checked.ts';
-import { noble } from '../../agent/trust/noble.ts';
-import type { Algorithms, Primitives } from '../../agent/trust/primitives.ts';
+import { checked } from '../../agent/trust/keys/checked.ts';
+import { noble } from '../../agent/trust/keys/noble.ts';
+import type { Algorithms, Primitives } from '../../agent/trust/keys/primitives.ts';
 
 export interface Subject {
   readonly name: 'node:crypto' | 'noble';

@@ -1,5 +1,5 @@
 /** Vectors of C2SP/wycheproof, testvectors_v1: a handler for each type of test group that concerns the agent. */
-import type { Algorithms } from '../../agent/trust/primitives.ts';
+import type { Algorithms } from '../../agent/trust/keys/primitives.ts';
 import { attempt, bytes, Failed, type Fields, holds, NotCovered, refused, same } from './outcome.ts';
 import type { Subject } from './subject.ts';
 

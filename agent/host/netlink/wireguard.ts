@@ -8,7 +8,7 @@
  */
 import { AgentError } from '../../core/errors.ts';
 import type { IfIndex } from '../../core/ids.ts';
-import type { SecretBytes } from '../../trust/secret.ts';
+import type { SecretBytes } from '../../trust/keys/secret.ts';
 import {
   bytesAttribute,
   eachAttribute,

@@ -13,8 +13,8 @@ import {
   openAnnouncement,
   sealAnnouncement,
 } from '../../peer/announce.ts';
-import type { Aead, Random } from '../../trust/primitives.ts';
-import type { SecretBytes } from '../../trust/secret.ts';
+import type { Aead, Random } from '../../trust/keys/primitives.ts';
+import type { SecretBytes } from '../../trust/keys/secret.ts';
 
 /** Transient and of link-local scope (RFC 4291, 2.7): nobody else's by assignment. */
 const GROUP = 'ff12::7830:7065';

@@ -23,11 +23,11 @@ import {
 } from '../../peer/proof.ts';
 import { Session, type SessionEvent } from '../../peer/session.ts';
 import type { PeerView } from '../../report/api/peers.ts';
-import { EMPTY } from '../../trust/primitives.ts';
-import type { Sealer } from '../../trust/seal.ts';
-import type { SecretBytes } from '../../trust/secret.ts';
-import type { AgreementKey, IdentityKey } from '../../trust/suite.ts';
-import type { Peer } from '../../trust/svid.ts';
+import type { Peer } from '../../trust/certificate/verify.ts';
+import { EMPTY } from '../../trust/keys/primitives.ts';
+import type { Sealer } from '../../trust/keys/seal.ts';
+import type { SecretBytes } from '../../trust/keys/secret.ts';
+import type { AgreementKey, IdentityKey } from '../../trust/keys/suite.ts';
 import { chainOf, isHybrid, peerOf } from './tls.ts';
 
 /** Frames are put together to no more than a TLS record. */

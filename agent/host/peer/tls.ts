@@ -6,7 +6,8 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import type { Verify } from '../../peer/credentials.ts';
-import { type Credential, type Peer, pem } from '../../trust/svid.ts';
+import { type Credential, pem } from '../../trust/certificate/credential.ts';
+import type { Peer } from '../../trust/certificate/verify.ts';
 
 const HYBRID = 'X25519MLKEM768';
 const CLASSICAL = 'X25519';

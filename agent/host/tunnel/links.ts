@@ -7,7 +7,7 @@
 import { writeFileSync } from 'node:fs';
 import { AgentError, asAgentError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
-import type { SecretBytes } from '../../trust/secret.ts';
+import type { SecretBytes } from '../../trust/keys/secret.ts';
 import type { Slot } from '../../tunnel/message.ts';
 import { type MeshEnd, SLOTS, VXLAN_OVERHEAD, VXLAN_PORT, vxlanName, wireguardName } from '../../tunnel/plan.ts';
 import type { Native } from '../native.ts';

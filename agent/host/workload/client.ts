@@ -6,8 +6,8 @@ import { createPrivateKey, type KeyObject, sign, X509Certificate } from 'node:cr
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { AgentError } from '../../core/errors.ts';
-import { parseSpiffeId } from '../../trust/spiffe.ts';
-import type { X509Holder } from '../../trust/x509.ts';
+import { parseSpiffeId } from '../../trust/certificate/spiffe.ts';
+import type { X509Holder } from '../../trust/join/x509.ts';
 import { Frames, frame, GRPC, GRPC_TYPE, GrpcError, type Headers, pathOf, statusOf } from '../../workload/grpc.ts';
 import { readX509SvidResponse, type X509Svid } from '../../workload/messages.ts';
 
@@ -141,7 +141,7 @@ export class WorkloadClient {
 }
 
 /**
- * What a SPIRE agent gives this router, to prove itself with to the stewards (agent/trust/x509.ts), who bind the hybrid
+ * What a SPIRE agent gives this router, to prove itself with to the stewards (agent/trust/join/x509.ts), who bind the hybrid
  * keys in. Rejects with E_SOCKET where none comes in time.
  */
 export function holderFrom(socket: string, patienceMs = FIRST_ANSWER_MS): Promise<X509Holder> {

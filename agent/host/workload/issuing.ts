@@ -4,9 +4,9 @@
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { AgentError, invariant } from '../../core/errors.ts';
-import { readCertificate } from '../../trust/certificate.ts';
-import type { Tools } from '../../trust/svid.ts';
-import type { Vouching } from '../../trust/words.ts';
+import { readCertificate } from '../../trust/certificate/certificate.ts';
+import type { Tools } from '../../trust/certificate/tools.ts';
+import type { Vouching } from '../../trust/membership/words.ts';
 import { type Entry, workloadId } from '../../workload/entry.ts';
 import { verifyJwt, writeJwks } from '../../workload/jwt.ts';
 import type { JwtSvid, X509Svid } from '../../workload/messages.ts';

@@ -19,7 +19,7 @@ import { openState, type State } from '../../../agent/host/state.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import { mismatch } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
-import { OWN } from '../../../agent/trust/words.ts';
+import { OWN } from '../../../agent/trust/membership/words.ts';
 import { sources } from '../report/fixture.ts';
 
 interface Router {

@@ -15,7 +15,7 @@ import {
   openWireguard,
   type PeerChange,
 } from '../../../agent/host/netlink/wireguard.ts';
-import { SecretBytes } from '../../../agent/trust/secret.ts';
+import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
 
 const FAMILY = 30;
 const key = (fill: number): string => Buffer.alloc(32, fill).toString('base64');

@@ -5,23 +5,18 @@ import { provider } from '../../../agent/host/openssl.ts';
 import { p256 } from '../../../agent/host/p256.ts';
 import { type Address, Peers, type PeersOptions } from '../../../agent/host/peer/peers.ts';
 import type { Credentials } from '../../../agent/peer/credentials.ts';
-import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys.ts';
-import { standardSuite } from '../../../agent/trust/suite.ts';
+import { authorityKey, type Credential, credential, leafKey } from '../../../agent/trust/certificate/credential.ts';
 import {
   type Authority,
   authority,
-  authorityKey,
-  type Credential,
-  credential,
   issueRoot,
   issueRouter,
   issueSteward,
-  leafKey,
-  type Tools,
-  type TrustBundle,
-  trustBundle,
-  Verifier,
-} from '../../../agent/trust/svid.ts';
+} from '../../../agent/trust/certificate/issue.ts';
+import type { Tools } from '../../../agent/trust/certificate/tools.ts';
+import { type TrustBundle, trustBundle, Verifier } from '../../../agent/trust/certificate/verify.ts';
+import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys/router.ts';
+import { standardSuite } from '../../../agent/trust/keys/suite.ts';
 
 export const HOUR = 3_600_000;
 const YEAR = 365 * 24 * HOUR;

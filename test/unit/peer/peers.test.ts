@@ -14,8 +14,9 @@ import { toCbor } from '../../../agent/peer/cbor.ts';
 import type { Exchange } from '../../../agent/peer/exchange.ts';
 import { decodeFrame, encodeFrame, FrameReader, framed } from '../../../agent/peer/frame.ts';
 import { EXPORTER, open, prove } from '../../../agent/peer/proof.ts';
-import { SecretBytes } from '../../../agent/trust/secret.ts';
-import { type Credential, fingerprint, pem } from '../../../agent/trust/svid.ts';
+import { type Credential, pem } from '../../../agent/trust/certificate/credential.ts';
+import { fingerprint } from '../../../agent/trust/keys/router.ts';
+import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
 import { closeAll, HOUR, type Router, router, secrets, TestMesh, tools, until } from './help.ts';
 import { Middle } from './middle.ts';
 

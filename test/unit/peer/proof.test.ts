@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { fromCbor, toCbor } from '../../../agent/peer/cbor.ts';
 import { type Binding, check, conclude, open, prove, respond } from '../../../agent/peer/proof.ts';
-import type { AgreementKey, IdentityKey } from '../../../agent/trust/suite.ts';
+import type { AgreementKey, IdentityKey } from '../../../agent/trust/keys/suite.ts';
 import { secrets, TestMesh, tools } from './help.ts';
 
 const { suite } = tools;

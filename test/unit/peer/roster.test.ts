@@ -6,7 +6,7 @@ import { type Announcement, Announcements, openAnnouncement, sealAnnouncement } 
 import { Gate } from '../../../agent/peer/gate.ts';
 import type { Role } from '../../../agent/peer/proof.ts';
 import { type Held, Roster } from '../../../agent/peer/roster.ts';
-import { SecretBytes } from '../../../agent/trust/secret.ts';
+import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
 
 const at = (n: number) => ({ address: `fe80::${n}%bat0`, port: 7 });
 const said = (id: string, originator = '', counter = 1): Announcement => ({

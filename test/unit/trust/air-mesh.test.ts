@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MOST_GOSSIP, readGossip, writeGossip } from '../../../agent/trust/gossip.ts';
+import { MOST_GOSSIP, readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
 import { Mesh, type Router } from './mesh.ts';
 
 const SECOND = 1000;

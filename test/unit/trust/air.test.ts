@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { type AirKey, AirKeys, idOf, LAST_EPOCH, MOST_AIR_KEYS } from '../../../agent/trust/air.ts';
+import { type AirKey, AirKeys, idOf, LAST_EPOCH, MOST_AIR_KEYS } from '../../../agent/trust/air/keys.ts';
 import { Random } from '../../../agent/twin/random.ts';
 
 const SECOND = 1e9;

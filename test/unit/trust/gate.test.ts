@@ -1,7 +1,7 @@
 /** Whose frames come in: a table of what is said and proven, and who is admitted and isolated then. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gate, MOST_ADDRESSES } from '../../../agent/trust/gate.ts';
+import { Gate, MOST_ADDRESSES } from '../../../agent/trust/air/gate.ts';
 
 const SECOND = 1e9;
 const HOUR = 3600 * SECOND;

@@ -1,8 +1,8 @@
 /** What the tests of cryptography share. */
 import { provider } from '../../../agent/host/openssl.ts';
-import { checked } from '../../../agent/trust/checked.ts';
-import { noble } from '../../../agent/trust/noble.ts';
-import type { Primitives } from '../../../agent/trust/primitives.ts';
+import { checked } from '../../../agent/trust/keys/checked.ts';
+import { noble } from '../../../agent/trust/keys/noble.ts';
+import type { Primitives } from '../../../agent/trust/keys/primitives.ts';
 
 /** Both, each as a router would have it: OpenSSL for what this Node has of it, and @noble for all. */
 export const PROVIDERS: readonly (readonly [name: string, Primitives])[] = [

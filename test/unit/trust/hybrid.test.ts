@@ -5,8 +5,8 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { ml_kem768_x25519 } from '@noble/post-quantum/hybrid.js';
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 import fc from 'fast-check';
-import { composite } from '../../../agent/trust/composite.ts';
-import { xwing } from '../../../agent/trust/xwing.ts';
+import { composite } from '../../../agent/trust/keys/composite.ts';
+import { xwing } from '../../../agent/trust/keys/xwing.ts';
 import { flipped, hex, PAIRS, PROVIDERS, scripted } from './help.ts';
 
 const FEW = { numRuns: 5 };

@@ -18,9 +18,10 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { createKeyFile, readKeyFile } from '../../../agent/host/key-file.ts';
-import { decodeKeyFile, encodeKeyFile, newSecrets, type RouterSecrets } from '../../../agent/trust/keys.ts';
-import { SecretBytes } from '../../../agent/trust/secret.ts';
-import { standardSuite } from '../../../agent/trust/suite.ts';
+import { decodeKeyFile, encodeKeyFile } from '../../../agent/trust/keys/file.ts';
+import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys/router.ts';
+import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
+import { standardSuite } from '../../../agent/trust/keys/suite.ts';
 import { flipped, hex, PROVIDERS } from './help.ts';
 
 const suite = standardSuite(PROVIDERS[0]![1]);

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Loose } from '../../../agent/trust/join.ts';
-import { newSecrets } from '../../../agent/trust/keys.ts';
-import { Ledger } from '../../../agent/trust/ledger.ts';
-import { makeBundle, makeOwner, makeRevocations, makeSteward } from '../../../agent/trust/owner.ts';
-import { readStatement, sayRevocation } from '../../../agent/trust/statement.ts';
-import { authorityKey, fingerprint, Verifier } from '../../../agent/trust/svid.ts';
+import { authorityKey } from '../../../agent/trust/certificate/credential.ts';
+import { Verifier } from '../../../agent/trust/certificate/verify.ts';
+import { fingerprint, newSecrets } from '../../../agent/trust/keys/router.ts';
+import type { Loose } from '../../../agent/trust/ledger/item.ts';
+import { Ledger } from '../../../agent/trust/ledger/ledger.ts';
+import { makeBundle, makeOwner, makeRevocations, makeSteward } from '../../../agent/trust/ledger/owner.ts';
+import { readStatement, sayRevocation } from '../../../agent/trust/ledger/statement.ts';
 import { flipped } from './help.ts';
 import { BEGIN, DAY, DOMAIN, tools } from './mesh.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { writeGossip } from '../../../agent/trust/gossip.ts';
+import { writeGossip } from '../../../agent/trust/membership/gossip.ts';
 import { DAY, HOUR, Mesh, type Router } from './mesh.ts';
 
 const MINUTE = 60_000;

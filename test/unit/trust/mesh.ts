@@ -1,21 +1,16 @@
 /** A mesh of memberships in one process: what they say arrives, in order, and time is what the test says. */
 import { p256 } from '../../../agent/host/p256.ts';
-import type { Attestor } from '../../../agent/trust/attest.ts';
-import type { Loose } from '../../../agent/trust/join.ts';
-import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys.ts';
-import { Membership } from '../../../agent/trust/membership.ts';
-import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner } from '../../../agent/trust/owner.ts';
-import { standardSuite } from '../../../agent/trust/suite.ts';
-import type { Credential, Tools } from '../../../agent/trust/svid.ts';
-import {
-  type AirState,
-  type GateState,
-  type KeptAirKey,
-  OWN,
-  type TrustEffect,
-  type TrustEvent,
-  type TrustSettings,
-} from '../../../agent/trust/words.ts';
+import type { GateState } from '../../../agent/trust/air/gate.ts';
+import type { AirState, KeptAirKey } from '../../../agent/trust/air/keys.ts';
+import type { Credential } from '../../../agent/trust/certificate/credential.ts';
+import type { Tools } from '../../../agent/trust/certificate/tools.ts';
+import type { Attestor } from '../../../agent/trust/join/attest.ts';
+import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys/router.ts';
+import { standardSuite } from '../../../agent/trust/keys/suite.ts';
+import type { Loose } from '../../../agent/trust/ledger/item.ts';
+import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner } from '../../../agent/trust/ledger/owner.ts';
+import { Membership } from '../../../agent/trust/membership/membership.ts';
+import { OWN, type TrustEffect, type TrustEvent, type TrustSettings } from '../../../agent/trust/membership/words.ts';
 import { PROVIDERS } from './help.ts';
 
 const { suite, random } = { suite: standardSuite(PROVIDERS[0]![1]), random: PROVIDERS[0]![1].random };

@@ -3,8 +3,7 @@ import crypto, { createCipheriv, createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { loadNtruSuite } from '../../../agent/host/ntru.ts';
-import type { Suite } from '../../../agent/trust/suite.ts';
-import { standardSuite } from '../../../agent/trust/suite.ts';
+import { type Suite, standardSuite } from '../../../agent/trust/keys/suite.ts';
 import { flipped, hex, PAIRS, PROVIDERS } from './help.ts';
 
 const installed = await import('@openforge-sh/liboqs/kem').catch(() => null);

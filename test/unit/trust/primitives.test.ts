@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import fc from 'fast-check';
 import { openssl, provider } from '../../../agent/host/openssl.ts';
-import { checked } from '../../../agent/trust/checked.ts';
-import type { Primitives } from '../../../agent/trust/primitives.ts';
+import { checked } from '../../../agent/trust/keys/checked.ts';
+import type { Primitives } from '../../../agent/trust/keys/primitives.ts';
 import { flipped, hex, PAIRS, PROVIDERS } from './help.ts';
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SecretBytes } from '../../../agent/trust/secret.ts';
-import { SUITE_IDS, Suite, standardSuite } from '../../../agent/trust/suite.ts';
-import { Transcript } from '../../../agent/trust/transcript.ts';
-import { xwing } from '../../../agent/trust/xwing.ts';
+import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
+import { SUITE_IDS, Suite, standardSuite } from '../../../agent/trust/keys/suite.ts';
+import { Transcript } from '../../../agent/trust/keys/transcript.ts';
+import { xwing } from '../../../agent/trust/keys/xwing.ts';
 import { flipped, hex, PAIRS, PROVIDERS } from './help.ts';
 
 const FEW = { numRuns: 5 };

@@ -7,27 +7,20 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { p256 } from '../../../agent/host/p256.ts';
-import { BOUND_KEYS_OID, readCertificate, writeCertificate } from '../../../agent/trust/certificate.ts';
-import { newSecrets } from '../../../agent/trust/keys.ts';
-import { nodeOf, parseSpiffeId } from '../../../agent/trust/spiffe.ts';
-import { SUITE_IDS, standardSuite } from '../../../agent/trust/suite.ts';
+import { BOUND_KEYS_OID, readCertificate, writeCertificate } from '../../../agent/trust/certificate/certificate.ts';
+import { authorityKey, credential, leafKey, pem } from '../../../agent/trust/certificate/credential.ts';
 import {
   type Authority,
   authority,
-  authorityKey,
-  credential,
-  fingerprint,
   issueRoot,
   issueRouter,
   issueSteward,
-  leafKey,
-  pem,
-  type Refusal,
-  SKEW_MS,
-  type Tools,
-  trustBundle,
-  Verifier,
-} from '../../../agent/trust/svid.ts';
+} from '../../../agent/trust/certificate/issue.ts';
+import { nodeOf, parseSpiffeId } from '../../../agent/trust/certificate/spiffe.ts';
+import type { Tools } from '../../../agent/trust/certificate/tools.ts';
+import { type Refusal, SKEW_MS, trustBundle, Verifier } from '../../../agent/trust/certificate/verify.ts';
+import { fingerprint, newSecrets } from '../../../agent/trust/keys/router.ts';
+import { SUITE_IDS, standardSuite } from '../../../agent/trust/keys/suite.ts';
 import { flipped, PROVIDERS } from './help.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);

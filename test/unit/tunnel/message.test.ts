@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { provider } from '../../../agent/host/openssl.ts';
-import { standardSuite } from '../../../agent/trust/suite.ts';
+import { standardSuite } from '../../../agent/trust/keys/suite.ts';
 import { type KeyFacts, presharedKey } from '../../../agent/tunnel/key.ts';
 import { readAnswer, readRequest, type TunnelAnswer, type TunnelRequest } from '../../../agent/tunnel/message.ts';
 import { leads, meshEnd, portOf, vxlanName, wireguardName } from '../../../agent/tunnel/plan.ts';
@@ -124,7 +124,7 @@ test('both ends come to one key; whatever they do not agree on makes another', a
 test('the derivation is the one that is written down', () => {
   // HKDF-SHA-256 (RFC 5869) of a known secret over the transcript of known facts: a change here is another protocol.
   return provider({}).then(async ({ primitives }) => {
-    const { SecretBytes } = await import('../../../agent/trust/secret.ts');
+    const { SecretBytes } = await import('../../../agent/trust/keys/secret.ts');
     const suite = standardSuite(primitives);
     const fixed = (byte: number, length: number) => new Uint8Array(length).fill(byte);
     const psk = presharedKey(suite, new SecretBytes(fixed(1, 32)), {

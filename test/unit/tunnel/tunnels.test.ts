@@ -14,7 +14,7 @@ import { provider } from '../../../agent/host/openssl.ts';
 import type { Raise, TunnelLinks } from '../../../agent/host/tunnel/links.ts';
 import { readTunnels, tunnelsFile, writeTunnels } from '../../../agent/host/tunnel/memory.ts';
 import { removeOthers, Tunnels } from '../../../agent/host/tunnel/tunnels.ts';
-import { standardSuite } from '../../../agent/trust/suite.ts';
+import { standardSuite } from '../../../agent/trust/keys/suite.ts';
 import type { Slot } from '../../../agent/tunnel/message.ts';
 
 type TunnelConfig = Config['tunnel'][number];

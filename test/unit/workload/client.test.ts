@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { AgentError } from '../../../agent/core/errors.ts';
 import { holderFrom, readSvid, type Svid, WorkloadClient } from '../../../agent/host/workload/client.ts';
-import { x509Attestor, x509Prover } from '../../../agent/trust/x509.ts';
+import { x509Attestor, x509Prover } from '../../../agent/trust/join/x509.ts';
 import { frame } from '../../../agent/workload/grpc.ts';
 import { writeX509SvidResponse, type X509Svid } from '../../../agent/workload/messages.ts';
 import { OWN_UID, stage } from './help.ts';

@@ -10,7 +10,7 @@ import { Log } from '../../../agent/core/log.ts';
 import { native } from '../../../agent/host/native.ts';
 import { Asking, Issuing } from '../../../agent/host/workload/issuing.ts';
 import { WorkloadServer } from '../../../agent/host/workload/server.ts';
-import type { Vouching } from '../../../agent/trust/words.ts';
+import type { Vouching } from '../../../agent/trust/membership/words.ts';
 import { type Entry, Registry } from '../../../agent/workload/entry.ts';
 import { Frames, frame } from '../../../agent/workload/grpc.ts';
 import { Mesh, type Router, tools } from '../trust/mesh.ts';

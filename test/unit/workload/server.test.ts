@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readSvid } from '../../../agent/host/workload/client.ts';
-import { pem } from '../../../agent/trust/svid.ts';
+import { pem } from '../../../agent/trust/certificate/credential.ts';
 import { GRPC } from '../../../agent/workload/grpc.ts';
 import {
   readBundles,

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { AgentError } from '../../../agent/core/errors.ts';
 import { holderFrom, readSvid } from '../../../agent/host/workload/client.ts';
-import { readCertificate } from '../../../agent/trust/certificate.ts';
-import { type Gossip, readGossip, writeGossip } from '../../../agent/trust/gossip.ts';
+import { readCertificate } from '../../../agent/trust/certificate/certificate.ts';
+import { type Gossip, readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
 import { tools } from '../trust/mesh.ts';
 import { asking, OWN_UID, stage } from './help.ts';
 

@@ -1,0 +1,269 @@
+/**
+ * What the whole mesh has to agree on: the trust bundle, who the stewards are, who is revoked. A set of signed items that
+ * only grows and shrinks by rules that every router applies alike, so that whoever has seen the same items believes the
+ * same, in whatever order they came.
+ *
+ * A revocation counts if a root of the bundle signed it, or a steward that no root has revoked, of a router that is no
+ * steward. So a captured steward can shut routers out only until the owner revokes it, and never another steward.
+ */
+import { createHash } from 'node:crypto';
+import { AgentError } from '../../core/errors.ts';
+import { type Certificate, readCertificate } from '../certificate/certificate.ts';
+import type { Tools } from '../certificate/tools.ts';
+import { type Peer, type Revocations, type TrustBundle, trustBundle, type Verifier } from '../certificate/verify.ts';
+import { fingerprint } from '../keys/router.ts';
+import type { ItemKind } from './item.ts';
+import {
+  type BundleBody,
+  holds,
+  MOST_STATEMENT,
+  type RevocationBody,
+  readStatement,
+  type Statement,
+} from './statement.ts';
+
+export interface Item {
+  readonly kind: ItemKind;
+  readonly bytes: Uint8Array;
+  /** Names it among routers: 32 hexadecimal digits of its SHA-256. */
+  readonly hash: string;
+}
+
+export interface Steward {
+  readonly node: string;
+  readonly fingerprint: string;
+  readonly identity: Uint8Array;
+  readonly notAfter: number;
+}
+
+export interface Revoked {
+  readonly node: string;
+  readonly key: string;
+  readonly at: number;
+  readonly by: string;
+  /** By a root, not by a steward. */
+  readonly isByOwner: boolean;
+}
+
+/** Bundles that are kept, so that who was away through several changes of the owner's key finds from one to the next. */
+const MOST_BUNDLES = 8;
+const MOST_STEWARDS = 32;
+const MOST_OF_OWNER = 192;
+const MOST_OF_STEWARD = 32;
+/** No revocation need be kept longer: what it revokes has ended. Owners grant a steward at most this. */
+export const LONGEST_MS = 400 * 24 * 3_600_000;
+
+export function hashOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+}
+
+export class Ledger implements Revocations {
+  readonly #tools: Tools;
+  readonly #verifier: Verifier;
+  #bundle: TrustBundle | null = null;
+  /** The newest last. */
+  readonly #bundles: Item[] = [];
+  /** By fingerprint: of the newest root, the certificate that ends last. */
+  readonly #stewards = new Map<string, Item & { readonly steward: Steward }>();
+  readonly #revocations = new Map<string, Item & { readonly statement: Statement; readonly body: RevocationBody }>();
+  /** Those that count, by the fingerprint of the key. */
+  #revoked = new Map<string, Revoked>();
+
+  constructor(tools: Tools, verifier: Verifier) {
+    this.#tools = tools;
+    this.#verifier = verifier;
+  }
+
+  get bundle(): TrustBundle | null {
+    return this.#bundle;
+  }
+
+  /** The fingerprint of the key that signed the bundle: what an invitation names the mesh by. */
+  get anchor(): string | null {
+    const newest = this.#bundles.at(-1);
+    return newest === undefined ? null : readStatement(newest.bytes)!.signer;
+  }
+
+  has(key: string): boolean {
+    return this.#revoked.has(key);
+  }
+
+  revoked(): Revoked[] {
+    return [...this.#revoked.values()];
+  }
+
+  /** Those that are believed: not revoked. Whether one has ended is for the caller, who knows the time. */
+  stewards(): Steward[] {
+    return [...this.#stewards.values()].map(({ steward }) => steward).filter((one) => !this.has(one.fingerprint));
+  }
+
+  isSteward(key: string): boolean {
+    return this.#stewards.has(key) && !this.has(key);
+  }
+
+  /** The certificate of a steward, DER. */
+  certificateOf(key: string): Uint8Array | null {
+    return this.#stewards.get(key)?.bytes ?? null;
+  }
+
+  /** All of it, in the order in which another router can take it. */
+  items(): Item[] {
+    return [...this.#bundles, ...this.#stewards.values(), ...this.#revocations.values()].map(
+      ({ kind, bytes, hash }) => ({
+        kind,
+        bytes,
+        hash,
+      }),
+    );
+  }
+
+  knows(hash: string): boolean {
+    return this.items().some((one) => one.hash === hash);
+  }
+
+  /**
+   * Takes the first bundle: it has to be signed by the root that `anchor`, the beginning of a fingerprint, names. Throws
+   * E_SVID.
+   */
+  found(bytes: Uint8Array, anchor: string): void {
+    const statement = readStatement(bytes);
+    if (statement?.body.kind !== 'bundle') throw new AgentError('E_SVID', 'the trust bundle is none');
+    if (!statement.signer.startsWith(anchor)) throw new AgentError('E_SVID', "the trust bundle is another owner's");
+    const bundle = this.#read(statement.body);
+    if (bundle === null || !this.#isSignedBy(statement, bundle))
+      throw new AgentError('E_SVID', "the trust bundle does not bear its owner's signature");
+    if (this.#bundle?.trustDomain !== bundle.trustDomain) {
+      this.#stewards.clear();
+      this.#revocations.clear();
+    }
+    this.#bundles.splice(0);
+    this.#bundles.push(item('bundle', bytes));
+    this.#bundle = bundle;
+    this.#count();
+  }
+
+  /** Takes one item in. Answers whether it is new and holds; what does not hold says why. Never throws. */
+  take(kind: ItemKind, bytes: Uint8Array, wallMs: number): 'new' | 'known' | { readonly refused: string } {
+    if (this.#bundle === null) return { refused: 'there is no trust bundle yet' };
+    if (bytes.length > MOST_STATEMENT) return { refused: 'it is too large' };
+    const one = item(kind, bytes);
+    if (this.knows(one.hash)) return 'known';
+    if (kind === 'steward') return this.#takeSteward(one, wallMs);
+    const statement = readStatement(bytes);
+    if (statement === null || statement.body.kind !== kind) return { refused: 'it is malformed' };
+    if (statement.body.domain !== this.#bundle.trustDomain) return { refused: 'it is of another trust domain' };
+    return statement.body.kind === 'bundle'
+      ? this.#takeBundle(one, statement, statement.body)
+      : this.#takeRevocation(one, statement, statement.body, wallMs);
+  }
+
+  /** Forgets revocations of what has ended, and stewards that have. */
+  prune(wallMs: number): void {
+    for (const [id, { body }] of this.#revocations) if (body.until < wallMs) this.#revocations.delete(id);
+    for (const [key, { steward }] of this.#stewards)
+      if (steward.notAfter + LONGEST_MS < wallMs) this.#stewards.delete(key);
+    this.#count();
+  }
+
+  #takeBundle(one: Item, statement: Statement, body: BundleBody): 'new' | 'known' | { readonly refused: string } {
+    const current = this.#bundle!;
+    if (body.sequence <= current.sequence) return 'known';
+    // By a root that is believed now; a bundle that follows others waits until those have come.
+    if (!this.#isSignedBy(statement, current)) return { refused: 'no root that is believed here signed it' };
+    const bundle = this.#read(body);
+    if (bundle === null) return { refused: 'a root in it is none' };
+    this.#bundle = bundle;
+    this.#bundles.push(one);
+    if (this.#bundles.length > MOST_BUNDLES) this.#bundles.shift();
+    // What the former roots alone vouched for is no longer there.
+    for (const [key, { bytes }] of this.#stewards) {
+      const issuer = readCertificate(bytes)!.issuer;
+      if (!bundle.roots.some(({ subject }) => Buffer.compare(subject, issuer) === 0)) this.#stewards.delete(key);
+    }
+    this.#count();
+    return 'new';
+  }
+
+  #takeSteward(one: Item, wallMs: number): 'new' | 'known' | { readonly refused: string } {
+    const certificate = readCertificate(one.bytes);
+    if (certificate === null) return { refused: 'the certificate is malformed' };
+    // What time it is may not be known here; that it is a steward's is.
+    const within = Math.min(Math.max(wallMs, certificate.notBefore), certificate.notAfter);
+    const verdict = this.#verifier.verifySteward(one.bytes, this.#bundle!, NOBODY, within);
+    if (!verdict.ok) return { refused: verdict.message };
+    const known = this.#stewards.get(verdict.fingerprint);
+    // Of two, the one that the newer root made; that stands first in the bundle.
+    const rank = (of: Certificate) =>
+      this.#bundle!.roots.findIndex(({ subject }) => Buffer.compare(subject, of.issuer) === 0);
+    const step = known === undefined ? -1 : rank(certificate) - rank(readCertificate(known.bytes)!);
+    if (step > 0 || (step === 0 && known!.steward.notAfter >= verdict.notAfter)) return 'known';
+    if (known === undefined && this.#stewards.size >= MOST_STEWARDS) return { refused: 'there are too many stewards' };
+    this.#stewards.set(verdict.fingerprint, { ...one, steward: stewardOf(verdict) });
+    this.#count();
+    return 'new';
+  }
+
+  #takeRevocation(
+    one: Item,
+    statement: Statement,
+    body: RevocationBody,
+    wallMs: number,
+  ): 'new' | 'known' | { readonly refused: string } {
+    if (body.until < wallMs) return 'known';
+    if (body.until > body.at + LONGEST_MS) return { refused: 'it would have to be kept too long' };
+    const id = `${body.key} ${statement.signer}`;
+    if (this.#revocations.has(id)) return 'known';
+    const isByOwner = this.#isSignedBy(statement, this.#bundle!);
+    const steward = this.#stewards.get(statement.signer)?.steward;
+    if (!isByOwner && (steward === undefined || !holds(this.#tools.suite, statement, steward.identity)))
+      return { refused: 'neither a root nor a steward that is known here signed it' };
+    const others = [...this.#revocations.values()].filter(({ statement: { signer } }) => signer === statement.signer);
+    if (others.length >= (isByOwner ? MOST_OF_OWNER : MOST_OF_STEWARD))
+      return { refused: 'its signer has revoked too many' };
+    this.#revocations.set(id, { ...one, statement, body });
+    this.#count();
+    return 'new';
+  }
+
+  /** Which revocations count now. */
+  #count(): void {
+    const roots = new Set(this.#bundle?.roots.map((root) => fingerprint(root.bound!.identity)));
+    const revoked = new Map<string, Revoked>();
+    const all = [...this.#revocations.values()];
+    for (const { statement, body } of all)
+      if (roots.has(statement.signer)) revoked.set(body.key, { ...revokedOf(statement, body), isByOwner: true });
+    const byOwner = new Set(revoked.keys());
+    for (const { statement, body } of all) {
+      if (roots.has(statement.signer) || byOwner.has(statement.signer) || revoked.has(body.key)) continue;
+      if (!this.#stewards.has(statement.signer) || this.#stewards.has(body.key) || roots.has(body.key)) continue;
+      revoked.set(body.key, { ...revokedOf(statement, body), isByOwner: false });
+    }
+    this.#revoked = revoked;
+  }
+
+  #read(body: BundleBody): TrustBundle | null {
+    try {
+      return trustBundle(this.#tools, body.domain, body.sequence, body.roots);
+    } catch {
+      return null;
+    }
+  }
+
+  #isSignedBy(statement: Statement, { roots }: TrustBundle): boolean {
+    return roots.some((root) => holds(this.#tools.suite, statement, root.bound!.identity));
+  }
+}
+
+const NOBODY: Revocations = { has: () => false };
+
+function item(kind: ItemKind, bytes: Uint8Array): Item {
+  return { kind, bytes, hash: hashOf(bytes) };
+}
+
+function stewardOf({ node, fingerprint: key, keys, notAfter }: Peer): Steward {
+  return { node, fingerprint: key, identity: keys.identity, notAfter };
+}
+
+function revokedOf(statement: Statement, { node, key, at }: RevocationBody): Omit<Revoked, 'isByOwner'> {
+  return { node, key, at, by: statement.signer };
+}

@@ -1,0 +1,284 @@
+/**
+ * A steward's work: inviting, letting in, renewing, revoking, and telling the other stewards. Part of the membership
+ * machine (membership.ts), which says what time it is and carries what comes of it.
+ */
+import { AgentError } from '../../core/errors.ts';
+import { type Given, vouch } from '../../workload/vouch.ts';
+import { readCertificate } from '../certificate/certificate.ts';
+import type { Credential } from '../certificate/credential.ts';
+import { type Authority, issueRouter } from '../certificate/issue.ts';
+import { isNodeId } from '../certificate/spiffe.ts';
+import type { Tools } from '../certificate/tools.ts';
+import type { Peer, Refused, Verifier } from '../certificate/verify.ts';
+import type { Attestor } from '../join/attest.ts';
+import { type Claimed, Invitations, type Invited, invitationIn, invitationText } from '../join/invitation.ts';
+import { type Admission, Admitter, type Applicant, isJoinMessage, type Rejection } from '../join/messages.ts';
+import { renewalAttestor } from '../join/renewal.ts';
+import { fingerprint, nodeOfKey } from '../keys/router.ts';
+import { SecretBytes } from '../keys/secret.ts';
+import type { Loose } from '../ledger/item.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { sayRevocation } from '../ledger/statement.ts';
+import type { Gossip } from './gossip.ts';
+import type { Member, TrustEffect, TrustSettings } from './words.ts';
+
+/** What it has of its router. */
+export interface Office {
+  readonly tools: Tools;
+  readonly ledger: Ledger;
+  readonly verifier: Verifier;
+  /** Fingerprint of its own key. */
+  readonly key: string;
+  readonly attestors: readonly Attestor[];
+  settings(): TrustSettings;
+  wall(): number;
+  nodeName(): string;
+  say(key: string, said: Gossip): void;
+  tellStewards(said: Gossip): void;
+  effect(effect: TrustEffect): void;
+  take(item: Loose): 'new' | 'known' | { readonly refused: string };
+}
+
+const MOST_MEMBERS = 4096;
+/** Longer than any certificate is good for. */
+const LONGEST_LIFE_MS = 8 * 24 * 3_600_000;
+/** How long a revocation of a router is kept: longer than any of its certificates and their grace can last. */
+const REVOKED_FOR_MS = 60 * 24 * 3_600_000;
+
+export class Stewardship {
+  readonly #office: Office;
+  readonly #invitations = new Invitations();
+  readonly #members = new Map<string, Member>();
+  #authority: Authority | null = null;
+  #admitter: Admitter | null = null;
+
+  constructor(office: Office) {
+    this.#office = office;
+  }
+
+  /** null where this router is no steward. */
+  get authority(): Authority | null {
+    return this.#authority;
+  }
+
+  /** Becomes one, is one anew, or is one no longer. */
+  become(by: Authority | null): void {
+    this.#authority = by;
+    if (by === null) this.#admitter = null;
+    this.#admitter ??= by === null ? null : this.#admitting();
+  }
+
+  /** Throws E_FORBIDDEN. */
+  authorised(what: string): Authority {
+    const by = this.#authority;
+    if (by === null)
+      throw new AgentError('E_FORBIDDEN', `only a steward may ${what}: the owner makes one with x0ctl mesh steward`);
+    if (by.certificate.notAfter < this.#office.wall())
+      throw new AgentError('E_FORBIDDEN', "the steward's certificate has ended: x0ctl mesh steward makes another");
+    return by;
+  }
+
+  members(): Member[] {
+    return [...this.#members.values()];
+  }
+
+  openInvitations(): number {
+    return this.#invitations.open().length;
+  }
+
+  /** A claim that was kept. */
+  remember(one: Claimed): void {
+    this.#invitations.claim(one);
+  }
+
+  invite(node: string, lifeMs: number): { readonly text: string; readonly id: string; readonly untilMs: number } {
+    const { tools, ledger, wall } = this.#office;
+    if (node !== '') this.#requireFree(node, null);
+    const one = this.#invitations.issue(tools.random, node === '' ? null : node, wall() + lifeMs);
+    this.#office.tellStewards(invited(one));
+    const { id, secret, untilMs } = one;
+    return { text: invitationText({ id, secret, anchor: ledger.anchor! }), id, untilMs };
+  }
+
+  /** What is answered to a message of a joining; null for nothing. */
+  joining(bytes: Uint8Array, { agreement, chain }: Credential): Uint8Array | null {
+    const wallMs = this.#office.wall();
+    if (this.#admitter === null) return null;
+    if (isJoinMessage(bytes, 1)) return this.#admitter.challenge(bytes, chain, wallMs);
+    return this.#admitter.answer(bytes, { agreement, chain }, wallMs, (who) => this.#admit(who))?.bytes ?? null;
+  }
+
+  /** A new certificate for whoever has a session. */
+  renew(peer: Peer, spki: Uint8Array): void {
+    const { ledger, wall, effect } = this.#office;
+    const say = (chain: readonly Uint8Array[], reason: string, message: string) =>
+      this.#office.say(peer.fingerprint, { type: 'renewed', chain, reason, message, timeMs: wall() });
+    try {
+      const by = this.authorised('renew');
+      if (ledger.has(peer.fingerprint)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
+      const chain = this.#issue(by, { node: peer.node, spki, ...peer.keys });
+      this.issued(peer.fingerprint, peer.node, chain, '');
+      say(chain, '', '');
+    } catch (thrown) {
+      if (!(thrown instanceof AgentError)) throw thrown;
+      effect({ type: 'decided', what: 'not-renewed', who: peer.node, why: thrown.message });
+      say([], thrown.code === 'E_FORBIDDEN' ? 'forbidden' : 'malformed', thrown.message);
+    }
+  }
+
+  /** For a program on a router that has a session: under that router's name, and not past its certificate's end. */
+  vouch(peer: Peer, said: Gossip & { type: 'vouch' }): void {
+    const { tools, ledger, wall } = this.#office;
+    const say = (given: Given, message: string) =>
+      this.#office.say(peer.fingerprint, { type: 'vouched', token: said.token, ...given, message });
+    try {
+      const by = this.authorised('vouch for programs');
+      if (ledger.has(peer.fingerprint)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
+      const lifeMs = Math.min(said.lifeMs, peer.notAfter - wall());
+      const router = { trustDomain: ledger.bundle!.trustDomain, node: peer.node, wallMs: wall() };
+      say(vouch(tools, by, { ...said, lifeMs }, router), '');
+    } catch (thrown) {
+      if (!(thrown instanceof AgentError)) throw thrown;
+      say({ chain: [], jwt: '' }, thrown.message.slice(0, 255));
+    }
+  }
+
+  revoke(key: string, node: string, why: string): void {
+    const { ledger, wall, take, effect } = this.#office;
+    const by = this.authorised('revoke');
+    const at = wall();
+    const domain = ledger.bundle!.trustDomain;
+    const bytes = sayRevocation(by.identity, { domain, key, node, at, until: at + REVOKED_FOR_MS });
+    const outcome = take({ kind: 'revocation', bytes });
+    if (typeof outcome !== 'string') throw new AgentError('E_FORBIDDEN', outcome.refused);
+    this.#members.delete(key);
+    effect({ type: 'decided', what: 'revoked', who: node, why });
+  }
+
+  /** A certificate was made, by this steward: the others are told. */
+  issued(key: string, node: string, chain: readonly Uint8Array[], invitation: string): void {
+    const { notAfter } = readCertificate(chain[0]!)!;
+    this.#note({ key, node, notAfter, by: this.#office.key });
+    this.#office.tellStewards({ type: 'issued', key, node, untilMs: notAfter, invitation });
+  }
+
+  /** Another steward, to whom there is a session now, is told whom this one has invited and let in. */
+  meet(key: string): void {
+    if (this.#authority === null) return;
+    for (const one of this.#invitations.all()) this.#office.say(key, invited(one));
+    const claims = new Map(this.#invitations.claims().map(({ key: by, id }) => [by, id]));
+    for (const { key: member, node, notAfter } of this.#members.values()) {
+      const invitation = claims.get(member) ?? '';
+      this.#office.say(key, { type: 'issued', key: member, node, untilMs: notAfter, invitation });
+    }
+  }
+
+  /** What another steward tells. */
+  heard(from: string, said: Gossip & { type: 'invited' | 'issued' }): void {
+    if (this.#authority === null || (said.node !== '' && !isNodeId(said.node))) return;
+    if (said.type === 'invited') {
+      const secret = new SecretBytes(Uint8Array.from(said.secret));
+      this.#invitations.learn({
+        id: said.id,
+        secret,
+        node: said.node === '' ? null : said.node,
+        untilMs: said.untilMs,
+      });
+      return;
+    }
+    const { key, node, untilMs, invitation } = said;
+    if (node === '' || untilMs > this.#office.wall() + LONGEST_LIFE_MS) return;
+    this.#note({ key, node, notAfter: untilMs, by: from });
+    if (invitation !== '') this.#claim({ id: invitation, key, node, by: from });
+  }
+
+  prune(): void {
+    const wallMs = this.#office.wall();
+    this.#invitations.prune(wallMs);
+    const { graceMs } = this.#office.settings();
+    for (const [key, { notAfter }] of this.#members) if (notAfter + graceMs < wallMs) this.#members.delete(key);
+  }
+
+  #admitting(): Admitter {
+    const { tools, attestors } = this.#office;
+    const returning = renewalAttestor(tools.suite, (chain) => this.#believeReturn(chain));
+    return new Admitter(tools, [this.#invitations, ...attestors, returning]);
+  }
+
+  #admit({ identity, agreement, spki, method, evidence, attested }: Applicant): Admission | Rejection {
+    const { ledger, effect } = this.#office;
+    const key = fingerprint(identity);
+    const node = attested.node ?? nodeOfKey(identity);
+    try {
+      if (ledger.has(key)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
+      if (method !== 'renewal') this.#requireFree(node, key);
+      const chain = this.#issue(this.authorised('admit'), { node, spki, identity, agreement });
+      const invitation = method === 'invitation' ? invitationIn(evidence) : '';
+      if (invitation !== '') this.#claim({ id: invitation, key, node, by: this.#office.key });
+      this.issued(key, node, chain, invitation);
+      effect({ type: 'decided', what: 'admitted', who: node, why: attested.how });
+      return { ok: true, chain, items: ledger.items().filter(({ kind }) => kind !== 'revocation') };
+    } catch (thrown) {
+      if (!(thrown instanceof AgentError)) throw thrown;
+      const reason = thrown.code === 'E_FORBIDDEN' ? 'revoked' : thrown.code === 'E_USAGE' ? 'name-taken' : 'malformed';
+      effect({ type: 'decided', what: 'not-admitted', who: node, why: thrown.message });
+      return { ok: false, reason, message: thrown.message };
+    }
+  }
+
+  #issue(by: Authority, router: Parameters<typeof issueRouter>[2]): readonly Uint8Array[] {
+    const { tools, wall, settings } = this.#office;
+    return issueRouter(tools, by, router, { wallMs: wall(), lifeMs: settings().lifeMs });
+  }
+
+  /** Throws E_USAGE where another router has the name. */
+  #requireFree(node: string, key: string | null): void {
+    const { ledger, nodeName, key: own } = this.#office;
+    const stewards = ledger.stewards().map((one) => ({ node: one.node, key: one.fingerprint }));
+    const holder = [...this.#members.values(), ...stewards, { node: nodeName(), key: own }].find(
+      (one) => one.node === node && one.key !== key && !ledger.has(one.key),
+    );
+    if (holder !== undefined)
+      throw new AgentError('E_USAGE', `another router is called ${node}: revoke it first, or give another name`);
+  }
+
+  /** Who comes back was let in before: by a steward that is believed, or by one of whom this router had heard it then. */
+  #believeReturn(chain: readonly Uint8Array[]): Peer | Refused {
+    const { ledger, verifier, wall, settings } = this.#office;
+    const leaf = readCertificate(chain[0] ?? new Uint8Array(0))?.bound;
+    const own = leaf == null ? '' : fingerprint(leaf.identity);
+    const revoked = this.#members.has(own) ? { has: (key: string) => key === own && ledger.has(key) } : ledger;
+    return verifier.verifyPeer(chain, ledger.bundle!, revoked, wall(), settings().graceMs);
+  }
+
+  #note(one: Member): void {
+    const known = this.#members.get(one.key);
+    if (known !== undefined && known.notAfter > one.notAfter) return;
+    if (known === undefined && this.#members.size >= MOST_MEMBERS) return;
+    this.#members.set(one.key, one);
+  }
+
+  /**
+   * An invitation was used. Where it was used here already by another key, one of the two has stolen it, and nobody can
+   * tell which: each steward revokes whom the other let in. Not its own: then another's word could shut out anybody.
+   */
+  #claim(one: Claimed): void {
+    const { ledger, effect, key: own } = this.#office;
+    const { known, forgotten } = this.#invitations.claim(one);
+    if (forgotten !== null) effect({ type: 'keep', key: `claim ${forgotten}`, value: null, isUrgent: false });
+    if (known === null) {
+      const value = `${one.key} ${one.node} ${one.by}`;
+      effect({ type: 'keep', key: `claim ${one.id}`, value, isUrgent: true });
+      return;
+    }
+    if (known.by !== own || one.by === own || ledger.has(one.key) || ledger.isSteward(one.key)) return;
+    const fields = { invitation: one.id, here: known.node, elsewhere: one.node };
+    const message = 'AN INVITATION WAS USED TWICE: one of the two routers has stolen it, and both are revoked';
+    effect({ type: 'log', level: 'error', message, fields });
+    this.revoke(one.key, one.node, 'its invitation was used twice');
+  }
+}
+
+function invited({ id, secret, node, untilMs }: Invited): Gossip {
+  return { type: 'invited', id, secret: secret.reveal(), node: node ?? '', untilMs };
+}
