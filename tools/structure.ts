@@ -8,6 +8,8 @@
  * A machine room may use another's types, tables and pure functions, its machines only through events: a file that
  * names core/machine.ts, or reaches one that does, gives other machine rooms nothing but types.
  *
+ * A room that has rooms within (WITHIN) keeps one direction among them too, for types as well.
+ *
  * Every room of agent/ that is not named here is a machine room. It reads the sources line by line, which suffices for
  * code that biome has formatted; what it cannot read (an import of a computed name) it refuses.
  */
@@ -22,6 +24,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   twin: 'world',
   daemon: 'entry',
   ctl: 'entry',
+};
+
+/** Rooms within a room: each knows those before it and no others. Files at the room's door may know all, and none of them it. */
+const WITHIN: Readonly<Record<string, readonly string[]>> = {
+  trust: ['keys', 'certificate', 'ledger', 'join', 'air', 'membership'],
 };
 
 /** What core and machines may have of Node: nothing that does I/O, knows the time or starts anything. */
@@ -86,7 +93,10 @@ export function checkStructure(root: string): string[] {
   const breaches: string[] = [];
   for (const [path, { text, imports }] of files) {
     const layer = layerOf(path);
+    const inner = innerOf(path);
     const say = (line: number, what: string): number => breaches.push(`${path}:${line}: ${what}`);
+    if (inner !== '' && WITHIN[roomOf(path)]?.includes(inner) === false)
+      say(1, `is in a room within that WITHIN does not name (${inner})`);
     for (const { line, name, typeOnly } of imports) {
       const why = name?.startsWith('.')
         ? refusal(path, join(dirname(path), name), typeOnly, files)
@@ -109,13 +119,22 @@ export function checkStructure(root: string): string[] {
 function refusal(from: string, to: string, typeOnly: boolean, files: ReadonlyMap<string, Source>): string | null {
   if (!to.startsWith('agent/')) return to === 'package.json' ? null : 'agent imports from outside agent';
   const [a, b] = [layerOf(from), layerOf(to)];
-  if (roomOf(from) === roomOf(to) || b === 'core') return null;
+  if (roomOf(from) === roomOf(to)) return refusalWithin(from, to);
+  if (b === 'core') return null;
   if (a === 'core') return 'core imports nothing of ours';
   if (b === 'entry') return 'nobody imports an entry point';
   if (a === 'entry') return null;
   if (b === 'world') return a === 'world' ? 'one world imports the other' : 'a machine imports a world';
   if (a === 'world' || typeOnly || !reachesMachine(to, files)) return null;
   return "a machine room imports another's machine: types only, the rest goes through events";
+}
+
+function refusalWithin(from: string, to: string): string | null {
+  const order = WITHIN[roomOf(from)];
+  const [a, b] = [innerOf(from), innerOf(to)];
+  if (order === undefined || a === '' || a === b) return null;
+  if (b === '') return 'a room within imports from the door of its room';
+  return order.indexOf(b) < order.indexOf(a) ? null : `it comes the other way round: ${order.join(' ◄ ')}`;
 }
 
 function reachesMachine(path: string, files: ReadonlyMap<string, Source>, seen = new Set<string>()): boolean {
@@ -145,6 +164,12 @@ function layerOf(path: string): Layer {
 /** 'heal' of agent/heal/plan.ts, 'daemon' of agent/daemon.ts. */
 function roomOf(path: string): string {
   return path.split('/')[1]!.replace(/\.ts$/, '');
+}
+
+/** 'faults' of agent/heal/faults/link.ts, '' of agent/heal/plan.ts. */
+function innerOf(path: string): string {
+  const [, , inner, ...rest] = path.split('/');
+  return rest.length > 0 ? inner! : '';
 }
 
 function* importsOf(text: string): Generator<Import> {

@@ -1,5 +1,5 @@
 /**
- * Joins the identity of this router to its sessions: what membership says (agent/trust/membership/membership.ts) travels over them, and
+ * Joins the identity of this router to its sessions: what membership says (agent/trust/membership) travels over them, and
  * whom it no longer believes has none. A router that has no identity yet asks to be let in over a session of its own, where
  * only the other end has proven anything; whether that is one of the mesh to join the joining itself finds out.
  */

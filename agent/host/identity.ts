@@ -1,5 +1,5 @@
 /**
- * This router's identity at work: the key file, the membership machine (agent/trust/membership/membership.ts) with its timer, and
+ * This router's identity at work: the key file, the membership machine (agent/trust/membership) with its timer, and
  * what it keeps. A transport is attached when there is one; without, the machine waits.
  */
 import { join } from 'node:path';

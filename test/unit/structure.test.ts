@@ -44,6 +44,10 @@ const REFUSED: readonly [path: string, text: string, what: RegExp][] = [
   ['agent/heal/a.ts', "import mqtt from 'mqtt';", /need no package/],
   ['agent/trust/a.ts', "import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';", /need no package/],
   ['agent/trust/keys/noble.ts', "import mqtt from 'mqtt';", /need no package/],
+  ['agent/trust/keys/a.ts', "import type { B } from '../certificate/b.ts';", /the other way round: keys ◄ certificate/],
+  ['agent/trust/join/a.ts', "import { b } from '../membership/b.ts';", /:1: .*the other way round/],
+  ['agent/trust/keys/a.ts', "import type { B } from '../b.ts';", /from the door of its room/],
+  ['agent/trust/odd/a.ts', 'export const a = 1;', /WITHIN does not name \(odd\)/],
   ['agent/govern/a.ts', "import { spawn } from 'node:child_process';", /no I\/O/],
   ['agent/heal/a.ts', 'export const now = () => Date.now();', /reads a clock/],
   ['agent/heal/a.ts', 'const D = Date; export const now = () => D.now();', /reads a clock/],
@@ -84,6 +88,11 @@ test('allowed: down the layers, types and pure functions between machine rooms, 
         "import { b, type B as D } from '../mesh/b.ts';\nexport const c = (d: D): B => ({ ...d, ...b });",
       'agent/host/d.ts':
         "import { readFileSync } from 'node:fs';\nimport { c } from '../heal/c.ts';\nexport { c, readFileSync };",
+      'agent/trust/door.ts': "import { a } from './membership/a.ts';\nexport { a };",
+      'agent/trust/membership/a.ts':
+        "import { b } from '../keys/b.ts';\nimport { c } from './c.ts';\nexport const a = b + c;",
+      'agent/trust/membership/c.ts': 'export const c = 1;',
+      'agent/trust/keys/b.ts': 'export const b = 1;',
       'agent/trust/keys/noble.ts': "import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';",
       'agent/host/native.ts': "import { createRequire } from 'node:module';\ncreateRequire(import.meta.url)(path);",
       'agent/daemon.ts':

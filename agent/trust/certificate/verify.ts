@@ -1,4 +1,4 @@
-/** Who believes identities: a chain's classical signatures and its hybrid ones (certificate.ts) both have to hold, up to a root. */
+/** Who believes identities: of a chain, classical and hybrid signatures (certificate.ts) both have to hold, up to a root. */
 import { createHash } from 'node:crypto';
 import { AgentError } from '../../core/errors.ts';
 import { fingerprint } from '../keys/router.ts';

@@ -1,46 +1,30 @@
 /**
- * This router's own joining: attempts, each a conversation (join/messages.ts) with whichever steward answers, until one lets it in, or
- * the time is over. Part of the membership machine (membership.ts), which says what time it is and carries what comes of it.
+ * This router's own joining: attempts, each a conversation (join/messages.ts) with whichever steward answers, until one lets
+ * it in, or the time is over. Part of the membership machine (membership.ts).
  */
 import { AgentError } from '../../core/errors.ts';
 import { type Nanos, NEVER, SECOND } from '../../core/time.ts';
-import type { Calendar } from '../certificate/calendar.ts';
 import { readCertificate } from '../certificate/certificate.ts';
-import type { Tools } from '../certificate/tools.ts';
-import type { Peer, Refused, TrustBundle } from '../certificate/verify.ts';
 import type { Prover } from '../join/attest.ts';
 import { type Admission, isJoinMessage, Joiner, type Rejection } from '../join/messages.ts';
-import type { RouterKeys, RouterSecrets } from '../keys/router.ts';
 import type { Loose } from '../ledger/item.ts';
-import type { Ledger } from '../ledger/ledger.ts';
-import type { Keeping } from './kept.ts';
-import type { TrustEffect, TrustSettings } from './words.ts';
+import { type Patience, waitOf } from './retry.ts';
+import type { Router } from './router.ts';
 
-const RETRY: Nanos = 5 * SECOND;
-const LONGEST_RETRY: Nanos = 20 * SECOND;
+const PATIENCE: Patience = { first: 5 * SECOND, longest: 20 * SECOND };
 /** Between two attempts, whatever chances there are. */
 const LEAST_RETRY: Nanos = 2 * SECOND;
 const GIVE_UP: Nanos = 900 * SECOND;
 const RENEWAL_GIVE_UP: Nanos = 30 * SECOND;
 const UNKNOWN_TRIES = 4;
 
-/** What it has of its router. */
-export interface Entrant {
-  readonly tools: Tools;
-  readonly secrets: RouterSecrets;
-  readonly keys: RouterKeys;
-  readonly ledger: Ledger;
-  readonly keeping: Keeping;
-  settings(): TrustSettings;
-  now(): Nanos;
-  calendar(): Calendar;
-  believe(chain: readonly Uint8Array[], bundle: TrustBundle, graceMs: number): Peer | Refused;
+/** What it has of the other parts. */
+export interface Way {
   send(bytes: Uint8Array, attempt: number): void;
   /** The mesh that it has joined, and what is believed there. */
   joined(items: readonly Loose[]): void;
   /** Takes its certificate into use; false where it is not what it should be. */
   replace(salt: Uint8Array, chain: readonly Uint8Array[]): boolean;
-  effect(effect: TrustEffect): void;
 }
 
 interface Attempts {
@@ -56,13 +40,15 @@ interface Attempts {
 }
 
 export class Joining {
-  readonly #entrant: Entrant;
+  readonly #router: Router;
+  readonly #way: Way;
   #now: Attempts | null = null;
   /** What became of the last one, in words; '' where there is nothing to say. */
   trouble = '';
 
-  constructor(entrant: Entrant) {
-    this.#entrant = entrant;
+  constructor(router: Router, way: Way) {
+    this.#router = router;
+    this.#way = way;
   }
 
   get isUnderWay(): boolean {
@@ -74,11 +60,11 @@ export class Joining {
   }
 
   tick(): void {
-    if (this.#entrant.now() >= this.deadline()) this.#again();
+    if (this.#router.now >= this.deadline()) this.#again();
   }
 
   begin(prover: Prover, anchor: string, isRenewal: boolean): void {
-    const now = this.#entrant.now();
+    const now = this.#router.now;
     this.#now = {
       prover,
       anchor,
@@ -95,7 +81,7 @@ export class Joining {
 
   /** Somebody is heard who may let it in. */
   chance(): void {
-    if (this.#now !== null && this.#entrant.now() - this.#now.tried >= LEAST_RETRY) this.#again();
+    if (this.#now !== null && this.#router.now - this.#now.tried >= LEAST_RETRY) this.#again();
   }
 
   answered(bytes: Uint8Array): void {
@@ -104,7 +90,7 @@ export class Joining {
     try {
       if (isJoinMessage(bytes, 2)) {
         const request = now.joiner.request(bytes, (chain) => this.#believeSteward(chain));
-        this.#entrant.send(request, now.attempt);
+        this.#way.send(request, now.attempt);
       } else if (isJoinMessage(bytes, 4)) {
         this.#decided(now, now.joiner.answer(bytes));
       }
@@ -112,14 +98,14 @@ export class Joining {
       // Anybody can send such bytes: the attempt goes on, and ends by its time.
       if (!(thrown instanceof AgentError)) throw thrown;
       this.trouble = thrown.message;
-      const fields = { code: thrown.code, why: thrown.message };
-      this.#entrant.effect({ type: 'log', level: 'debug', message: 'an answer to the joining does not hold', fields });
+      const { code, message } = thrown;
+      this.#router.log('debug', 'an answer to the joining does not hold', { code, why: message });
     }
   }
 
   #again(): void {
     const now = this.#now!;
-    const at = this.#entrant.now();
+    const at = this.#router.now;
     if (at - now.began > (now.isRenewal ? RENEWAL_GIVE_UP : GIVE_UP)) {
       this.#now = null;
       if (!now.isRenewal) this.#failed('no steward answered');
@@ -128,12 +114,12 @@ export class Joining {
     if (now.attempt > 0) now.joiner = this.#joiner(now.prover);
     now.attempt += 1;
     now.tried = at;
-    now.next = at + Math.min(RETRY * 2 ** (now.attempt - 1), LONGEST_RETRY);
-    this.#entrant.send(now.joiner.hello, now.attempt);
+    now.next = at + waitOf(PATIENCE, now.attempt - 1);
+    this.#way.send(now.joiner.hello, now.attempt);
   }
 
   #joiner(prover: Prover): Joiner {
-    const { tools, secrets, keys } = this.#entrant;
+    const { tools, secrets, keys } = this.#router;
     return new Joiner(tools, secrets, prover, keys);
   }
 
@@ -142,9 +128,9 @@ export class Joining {
    * only what an impostor cannot use, and looks at everything when the answer has brought the bundle.
    */
   #believeSteward(chain: readonly Uint8Array[]): { readonly agreement: Uint8Array } {
-    const { ledger, believe, settings } = this.#entrant;
+    const { ledger, settings } = this.#router;
     if (ledger.bundle !== null) {
-      const verdict = believe(chain, ledger.bundle, settings().graceMs);
+      const verdict = this.#router.believe(chain, ledger.bundle, settings.graceMs);
       if (verdict.ok) return verdict.keys;
       // The owner's key may have changed meanwhile: the answer brings what was signed since, one after the other.
       if (verdict.reason !== 'unknown-issuer')
@@ -156,7 +142,8 @@ export class Joining {
   }
 
   #decided(now: Attempts, answer: Admission | Rejection): void {
-    const { ledger, keeping, believe, calendar, now: clock, effect, joined, replace } = this.#entrant;
+    const router = this.#router;
+    const { ledger, keeping, calendar } = router;
     if (!answer.ok) {
       // 'busy' and what ends with time is tried again; the rest is said to a person.
       this.trouble = `${answer.reason}: ${answer.message}`;
@@ -164,9 +151,7 @@ export class Joining {
       // Another steward may know the invitation, or this one in a moment.
       if (answer.reason === 'unknown' && now.attempt < UNKNOWN_TRIES) return;
       this.#now = null;
-      const fields = { why: this.trouble };
-      if (now.isRenewal)
-        effect({ type: 'log', level: 'warning', message: 'the certificate could not be renewed', fields });
+      if (now.isRenewal) router.log('warning', 'the certificate could not be renewed', { why: this.trouble });
       else this.#failed(this.trouble);
       return;
     }
@@ -176,23 +161,19 @@ export class Joining {
       ledger.found(newest.bytes, now.anchor);
       keeping.items();
     }
-    joined(answer.items);
+    this.#way.joined(answer.items);
     this.#now = null;
     this.trouble = '';
     // Fresh, since it is bound to our own nonce.
     const leaf = readCertificate(answer.chain[0] ?? new Uint8Array(0));
-    if (leaf !== null && believe(answer.chain, ledger.bundle!, 0).ok) calendar().confirm(leaf.notBefore, clock());
-    keeping.floor(calendar().now(clock()));
-    if (!replace(now.joiner.salt, answer.chain)) this.#failed('the certificate is not believed');
+    if (leaf !== null && router.believe(answer.chain, ledger.bundle!, 0).ok)
+      calendar.confirm(leaf.notBefore, router.now);
+    keeping.floor(router.wallMs);
+    if (!this.#way.replace(now.joiner.salt, answer.chain)) this.#failed('the certificate is not believed');
   }
 
   #failed(why: string): void {
     this.trouble = why;
-    this.#entrant.effect({
-      type: 'log',
-      level: 'error',
-      message: 'this router could not join the mesh',
-      fields: { why },
-    });
+    this.#router.log('error', 'this router could not join the mesh', { why });
   }
 }

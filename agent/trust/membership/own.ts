@@ -1,41 +1,26 @@
 /**
  * This router's own certificate: in use, renewed at half of its life, and what is said and done when nobody renews it. Part
- * of the membership machine (membership.ts), which says what time it is and carries what comes of it.
+ * of the membership machine (membership.ts).
  */
 import { AgentError } from '../../core/errors.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
-import type { Calendar } from '../certificate/calendar.ts';
 import { readCertificate } from '../certificate/certificate.ts';
 import { type Credential, credential, leafKey } from '../certificate/credential.ts';
 import { type Authority, issueRouter } from '../certificate/issue.ts';
-import type { Tools } from '../certificate/tools.ts';
-import type { Peer, Refused, TrustBundle } from '../certificate/verify.ts';
-import { fingerprint, type RouterKeys, type RouterSecrets } from '../keys/router.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import { fingerprint, nodeOfKey } from '../keys/router.ts';
 import type { Gossip } from './gossip.ts';
-import type { Keeping } from './kept.ts';
-import type { TrustEffect, TrustSettings, TrustView } from './words.ts';
+import { type Patience, waitOf } from './retry.ts';
+import type { Router } from './router.ts';
+import type { TrustView } from './words.ts';
 
 const ANSWER_TIME: Nanos = 10 * SECOND;
-const RETRY: Nanos = 30 * SECOND;
-const LONGEST_RETRY: Nanos = 600 * SECOND;
+const PATIENCE: Patience = { first: 30 * SECOND, longest: 600 * SECOND };
 /** The least time between two renewals. */
 const LEAST_LIFE: Nanos = 60 * SECOND;
 const WARN_EVERY: Nanos = 3600 * SECOND;
 
-/** What it has of its router. */
-export interface Holder {
-  readonly tools: Tools;
-  readonly secrets: RouterSecrets;
-  readonly keys: RouterKeys;
-  /** Fingerprint of its identity key. */
-  readonly key: string;
-  readonly ledger: Ledger;
-  settings(): TrustSettings;
-  now(): Nanos;
-  calendar(): Calendar;
-  nodeName(): string;
-  believe(chain: readonly Uint8Array[], bundle: TrustBundle, graceMs: number): Peer | Refused;
+/** What it has of the other parts. */
+export interface Around {
   /** null where this router is no steward. */
   steward(): Authority | null;
   /** Keys of the stewards that there is a session with. */
@@ -44,9 +29,6 @@ export interface Holder {
   issued(chain: readonly Uint8Array[]): void;
   /** No session can be had with a certificate that nobody believes: by the way that who joins takes. */
   renewByJoining(mine: Credential): void;
-  readonly keeping: Keeping;
-  say(key: string, said: Gossip): void;
-  effect(effect: TrustEffect): void;
 }
 
 interface Renewal {
@@ -56,17 +38,20 @@ interface Renewal {
 }
 
 export class OwnCertificate {
-  readonly #holder: Holder;
+  readonly #router: Router;
+  readonly #around: Around;
   #credential: Credential | null = null;
   #renewal: Renewal | null = null;
   #renewAt: Nanos = NEVER;
   /** When the certificate in use came. */
   #renewedAt: Nanos = Number.NEGATIVE_INFINITY;
-  #retry: Nanos = RETRY;
+  /** Since the last one that came. */
+  #failures = 0;
   #warnAt: Nanos = NEVER;
 
-  constructor(holder: Holder) {
-    this.#holder = holder;
+  constructor(router: Router, around: Around) {
+    this.#router = router;
+    this.#around = around;
   }
 
   /** null while this router has none. */
@@ -74,12 +59,23 @@ export class OwnCertificate {
     return this.#credential;
   }
 
+  /** The name that this router goes by: of its certificate, as a steward of the owner's word, else of its key. */
+  nodeName(): string {
+    const { key, keys, ledger } = this.#router;
+    const own = ledger.certificateOf(key);
+    return (
+      this.#credential?.id.split('/').at(-1) ??
+      (own === null ? null : readCertificate(own)?.commonName) ??
+      nodeOfKey(keys.identity.publicKey)
+    );
+  }
+
   deadline(): Nanos {
     return Math.min(this.#renewAt, this.#renewal?.until ?? NEVER, this.#warnAt);
   }
 
   tick(): void {
-    const now = this.#holder.now();
+    const { now } = this.#router;
     if (now >= (this.#renewal?.until ?? NEVER)) this.#failed('the steward did not answer');
     if (now >= this.#renewAt) this.#renew();
     if (now >= this.#warnAt) this.#warn();
@@ -87,7 +83,7 @@ export class OwnCertificate {
 
   /** One that was kept: shown from now on. Throws E_SVID where it is not for these keys. */
   load(salt: Uint8Array, chain: readonly Uint8Array[]): void {
-    const { tools, secrets, keys } = this.#holder;
+    const { tools, secrets, keys } = this.#router;
     this.#show(credential(tools, secrets, salt, chain, keys));
   }
 
@@ -95,13 +91,12 @@ export class OwnCertificate {
   plan(): void {
     const mine = this.#credential;
     if (mine === null || this.#renewal !== null) return;
-    const { key, now: clock, calendar } = this.#holder;
-    const now = clock();
+    const { key, now, calendar } = this.#router;
     const life = mine.notAfter - mine.notBefore;
     const spread = (Number.parseInt(key.slice(0, 4), 16) / 0xffff) * (life / 8);
     const due = mine.notBefore + life / 2 + spread;
     // What nears its issuer's end gets ever shorter certificates: then not ever more often.
-    const wait = Math.max(0, (due - calendar().now(now)) * MS, this.#renewedAt + LEAST_LIFE - now);
+    const wait = Math.max(0, (due - calendar.now(now)) * MS, this.#renewedAt + LEAST_LIFE - now);
     const isVoid = this.#isVoid(mine);
     const earliest = this.#renewAt === NEVER ? now : Math.min(this.#renewAt, now + wait);
     this.#renewAt = isVoid || wait === 0 ? Math.max(now, earliest) : now + wait;
@@ -112,20 +107,21 @@ export class OwnCertificate {
 
   /** Takes a new one into use, if it is what it should be. */
   replace(salt: Uint8Array, chain: readonly Uint8Array[]): boolean {
-    const { tools, secrets, keys, ledger, keeping, believe, now, effect } = this.#holder;
+    const router = this.#router;
+    const { tools, secrets, keys, ledger, keeping, now } = router;
     try {
       const mine = credential(tools, secrets, salt, chain, keys);
-      const verdict = believe(chain, ledger.bundle!, 0);
+      const verdict = router.believe(chain, ledger.bundle!, 0);
       if (!verdict.ok) throw new AgentError('E_SVID', verdict.message);
       if (this.#credential !== null && mine.id !== this.#credential.id)
         throw new AgentError('E_SVID', `it is for ${mine.id}`);
       keeping.own([salt, ...chain]);
       this.#show(mine);
       this.#renewAt = NEVER;
-      this.#renewedAt = now();
+      this.#renewedAt = now;
       this.plan();
       const ends = new Date(mine.notAfter).toISOString();
-      effect({ type: 'log', level: 'info', message: 'a new certificate is in use', fields: { id: mine.id, ends } });
+      router.log('info', 'a new certificate is in use', { id: mine.id, ends });
       return true;
     } catch (thrown) {
       if (!(thrown instanceof AgentError)) throw thrown;
@@ -136,17 +132,17 @@ export class OwnCertificate {
 
   /** As a steward: issues its own. */
   renewBy(by: Authority): void {
-    const { tools, secrets, keys, calendar, settings, now, nodeName, issued } = this.#holder;
+    const { tools, secrets, keys, wallMs, settings } = this.#router;
     const salt = tools.random(16);
     const { spki } = leafKey(tools, secrets.identity, salt);
     const one = {
-      node: nodeName(),
+      node: this.nodeName(),
       spki,
       identity: keys.identity.publicKey,
       agreement: keys.agreement.publicKey,
     };
-    const chain = issueRouter(tools, by, one, { wallMs: calendar().now(now()), lifeMs: settings().lifeMs });
-    if (this.replace(salt, chain)) issued(chain);
+    const chain = issueRouter(tools, by, one, { wallMs, lifeMs: settings.lifeMs });
+    if (this.replace(salt, chain)) this.#around.issued(chain);
     else this.#again();
   }
 
@@ -159,15 +155,15 @@ export class OwnCertificate {
       return;
     }
     this.#renewal = null;
-    const { calendar, now } = this.#holder;
-    calendar().confirm(timeMs, now());
+    const { calendar, now } = this.#router;
+    calendar.confirm(timeMs, now);
     this.#keepFloor();
     if (!this.replace(renewal.salt, chain)) this.#again();
   }
 
   /** A session with a steward stands: one was waited for. */
   stewardCame(): void {
-    if (this.#renewal === null && this.#renewAt !== NEVER && this.#retry > RETRY) this.#renewAt = this.#holder.now();
+    if (this.#renewal === null && this.#renewAt !== NEVER && this.#failures > 0) this.#renewAt = this.#router.now;
   }
 
   sessionEnded(key: string): void {
@@ -176,20 +172,21 @@ export class OwnCertificate {
 
   /** Who is revoked has been so: this router itself, or who issued its certificate. */
   revoked(): void {
-    const { key, ledger, keeping, now, effect } = this.#holder;
+    const router = this.#router;
+    const { key, ledger, keeping, now } = router;
     const mine = this.#credential;
     if (mine === null) return;
     if (ledger.has(key)) {
-      effect({ type: 'log', level: 'error', message: 'THIS ROUTER WAS REVOKED', fields: { id: mine.id } });
+      router.log('error', 'THIS ROUTER WAS REVOKED', { id: mine.id });
       this.#credential = null;
       this.#renewal = null;
       this.#renewAt = NEVER;
       keeping.own(null);
-      effect({ type: 'credential', credential: null });
+      router.effect({ type: 'credential', credential: null });
     } else if (this.#isVoid(mine)) {
       this.#warning('who issued the certificate was revoked: another steward is asked');
       this.#renewal = null;
-      this.#renewAt = now();
+      this.#renewAt = now;
     }
   }
 
@@ -197,9 +194,9 @@ export class OwnCertificate {
   graceMs(now: Nanos): number {
     const mine = this.#credential;
     if (mine === null) return 0;
-    const { calendar, settings } = this.#holder;
-    const isOrphan = calendar().now(now) > mine.notBefore + (3 * (mine.notAfter - mine.notBefore)) / 4;
-    return isOrphan ? settings().graceMs : 0;
+    const { calendar, settings } = this.#router;
+    const isOrphan = calendar.now(now) > mine.notBefore + (3 * (mine.notAfter - mine.notBefore)) / 4;
+    return isOrphan ? settings.graceMs : 0;
   }
 
   /** null where there is none. */
@@ -207,53 +204,54 @@ export class OwnCertificate {
     const mine = this.#credential;
     if (mine === null) return null;
     if (nowMs <= mine.notAfter) return 'member';
-    return nowMs <= mine.notAfter + this.#holder.settings().graceMs ? 'late' : 'ended';
+    return nowMs <= mine.notAfter + this.#router.settings.graceMs ? 'late' : 'ended';
   }
 
   /** Shows this one from now on. */
   #show(mine: Credential): void {
-    const { calendar, now, effect } = this.#holder;
+    const router = this.#router;
     this.#credential = mine;
-    this.#retry = RETRY;
+    this.#failures = 0;
     this.#warnAt = NEVER;
-    effect({ type: 'credential', credential: mine });
-    if (calendar().witness(mine.notBefore, now())) this.#keepFloor();
+    router.effect({ type: 'credential', credential: mine });
+    if (router.calendar.witness(mine.notBefore, router.now)) this.#keepFloor();
   }
 
   /** Somebody who issued it is revoked: nobody believes it any more, though it has not ended. */
   #isVoid(mine: Credential): boolean {
     const issuer = readCertificate(mine.chain[1] ?? new Uint8Array(0))?.bound;
-    return issuer != null && this.#holder.ledger.has(fingerprint(issuer.identity));
+    return issuer != null && this.#router.ledger.has(fingerprint(issuer.identity));
   }
 
   #renew(): void {
-    const { tools, secrets, ledger, now, steward, stewards: reached, say, effect, renewByJoining } = this.#holder;
+    const router = this.#router;
+    const { tools, secrets, ledger, now } = router;
     const mine = this.#credential;
     this.#renewAt = NEVER;
     if (mine === null) return;
-    const by = steward();
+    const by = this.#around.steward();
     if (by !== null) {
       this.renewBy(by);
       return;
     }
-    const stewards = [...reached()].sort();
+    const stewards = [...this.#around.stewards()].sort();
     if (stewards.length > 0) {
       const salt = tools.random(16);
       const one = stewards[salt[0]! % stewards.length]!;
-      this.#renewal = { salt, steward: one, until: now() + ANSWER_TIME };
+      this.#renewal = { salt, steward: one, until: now + ANSWER_TIME };
       const { spki } = leafKey(tools, secrets.identity, salt);
-      say(one, { type: 'renew', spki });
+      router.say(one, { type: 'renew', spki });
       return;
     }
-    effect({ type: 'reach', stewards: ledger.stewards() });
+    router.effect({ type: 'reach', stewards: ledger.stewards() });
     this.#again();
-    if (this.graceMs(now()) > 0 || this.#isVoid(mine)) renewByJoining(mine);
+    if (this.graceMs(now) > 0 || this.#isVoid(mine)) this.#around.renewByJoining(mine);
   }
 
   #again(): void {
-    const now = this.#holder.now();
-    this.#renewAt = now + this.#retry;
-    this.#retry = Math.min(2 * this.#retry, LONGEST_RETRY);
+    const { now } = this.#router;
+    this.#renewAt = now + waitOf(PATIENCE, this.#failures);
+    this.#failures += 1;
     if (this.#warnAt === NEVER && this.graceMs(now) > 0) this.#warnAt = now;
   }
 
@@ -264,32 +262,30 @@ export class OwnCertificate {
   }
 
   #warn(): void {
-    const { ledger, settings, calendar, now: clock, effect } = this.#holder;
+    const { ledger, settings, calendar, now } = this.#router;
     const mine = this.#credential;
-    const now = clock();
     this.#warnAt = NEVER;
     if (mine === null || this.graceMs(now) === 0) return;
     this.#warnAt = now + WARN_EVERY;
-    const believedUntil = mine.notAfter + settings().graceMs;
+    const believedUntil = mine.notAfter + settings.graceMs;
     const fields = {
       stewards: ledger.stewards().map(({ node }) => node),
       ends: new Date(mine.notAfter).toISOString(),
       believedUntil: new Date(believedUntil).toISOString(),
     };
-    const isOver = calendar().now(now) > believedUntil;
+    const isOver = calendar.now(now) > believedUntil;
     const message = isOver
       ? 'THE IDENTITY HAS ENDED: no steward was reached in all the grace, and nobody believes this router any more'
       : 'NO STEWARD RENEWS THIS IDENTITY: bring one back, or make another router a steward (x0ctl mesh steward)';
-    effect({ type: 'log', level: isOver ? 'error' : 'warning', message, fields });
+    this.#router.log(isOver ? 'error' : 'warning', message, fields);
   }
 
   #keepFloor(): void {
-    const { calendar, now, keeping } = this.#holder;
-    keeping.floor(calendar().now(now()));
+    const { keeping, wallMs } = this.#router;
+    keeping.floor(wallMs);
   }
 
   #warning(message: string, why?: string): void {
-    const fields = why === undefined ? {} : { why };
-    this.#holder.effect({ type: 'log', level: 'warning', message, fields });
+    this.#router.log('warning', message, why === undefined ? {} : { why });
   }
 }

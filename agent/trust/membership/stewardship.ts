@@ -1,6 +1,6 @@
 /**
- * A steward's work: inviting, letting in, renewing, revoking, and telling the other stewards. Part of the membership
- * machine (membership.ts), which says what time it is and carries what comes of it.
+ * A steward's work: inviting, letting in, renewing, revoking, and telling the other stewards. Part of the membership machine
+ * (membership.ts).
  */
 import { AgentError } from '../../core/errors.ts';
 import { type Given, vouch } from '../../workload/vouch.ts';
@@ -8,8 +8,7 @@ import { readCertificate } from '../certificate/certificate.ts';
 import type { Credential } from '../certificate/credential.ts';
 import { type Authority, issueRouter } from '../certificate/issue.ts';
 import { isNodeId } from '../certificate/spiffe.ts';
-import type { Tools } from '../certificate/tools.ts';
-import type { Peer, Refused, Verifier } from '../certificate/verify.ts';
+import type { Peer, Refused } from '../certificate/verify.ts';
 import type { Attestor } from '../join/attest.ts';
 import { type Claimed, Invitations, type Invited, invitationIn, invitationText } from '../join/invitation.ts';
 import { type Admission, Admitter, type Applicant, isJoinMessage, type Rejection } from '../join/messages.ts';
@@ -17,25 +16,17 @@ import { renewalAttestor } from '../join/renewal.ts';
 import { fingerprint, nodeOfKey } from '../keys/router.ts';
 import { SecretBytes } from '../keys/secret.ts';
 import type { Loose } from '../ledger/item.ts';
-import type { Ledger } from '../ledger/ledger.ts';
 import { sayRevocation } from '../ledger/statement.ts';
 import type { Gossip } from './gossip.ts';
-import type { Member, TrustEffect, TrustSettings } from './words.ts';
+import type { Router } from './router.ts';
+import type { Member } from './words.ts';
 
-/** What it has of its router. */
+/** What it has of the other parts. */
 export interface Office {
-  readonly tools: Tools;
-  readonly ledger: Ledger;
-  readonly verifier: Verifier;
-  /** Fingerprint of its own key. */
-  readonly key: string;
   readonly attestors: readonly Attestor[];
-  settings(): TrustSettings;
-  wall(): number;
+  /** Its own name. */
   nodeName(): string;
-  say(key: string, said: Gossip): void;
   tellStewards(said: Gossip): void;
-  effect(effect: TrustEffect): void;
   take(item: Loose): 'new' | 'known' | { readonly refused: string };
 }
 
@@ -46,13 +37,15 @@ const LONGEST_LIFE_MS = 8 * 24 * 3_600_000;
 const REVOKED_FOR_MS = 60 * 24 * 3_600_000;
 
 export class Stewardship {
+  readonly #router: Router;
   readonly #office: Office;
   readonly #invitations = new Invitations();
   readonly #members = new Map<string, Member>();
   #authority: Authority | null = null;
   #admitter: Admitter | null = null;
 
-  constructor(office: Office) {
+  constructor(router: Router, office: Office) {
+    this.#router = router;
     this.#office = office;
   }
 
@@ -73,7 +66,7 @@ export class Stewardship {
     const by = this.#authority;
     if (by === null)
       throw new AgentError('E_FORBIDDEN', `only a steward may ${what}: the owner makes one with x0ctl mesh steward`);
-    if (by.certificate.notAfter < this.#office.wall())
+    if (by.certificate.notAfter < this.#router.wallMs)
       throw new AgentError('E_FORBIDDEN', "the steward's certificate has ended: x0ctl mesh steward makes another");
     return by;
   }
@@ -92,9 +85,9 @@ export class Stewardship {
   }
 
   invite(node: string, lifeMs: number): { readonly text: string; readonly id: string; readonly untilMs: number } {
-    const { tools, ledger, wall } = this.#office;
+    const { tools, ledger, wallMs } = this.#router;
     if (node !== '') this.#requireFree(node, null);
-    const one = this.#invitations.issue(tools.random, node === '' ? null : node, wall() + lifeMs);
+    const one = this.#invitations.issue(tools.random, node === '' ? null : node, wallMs + lifeMs);
     this.#office.tellStewards(invited(one));
     const { id, secret, untilMs } = one;
     return { text: invitationText({ id, secret, anchor: ledger.anchor! }), id, untilMs };
@@ -102,7 +95,7 @@ export class Stewardship {
 
   /** What is answered to a message of a joining; null for nothing. */
   joining(bytes: Uint8Array, { agreement, chain }: Credential): Uint8Array | null {
-    const wallMs = this.#office.wall();
+    const { wallMs } = this.#router;
     if (this.#admitter === null) return null;
     if (isJoinMessage(bytes, 1)) return this.#admitter.challenge(bytes, chain, wallMs);
     return this.#admitter.answer(bytes, { agreement, chain }, wallMs, (who) => this.#admit(who))?.bytes ?? null;
@@ -110,9 +103,10 @@ export class Stewardship {
 
   /** A new certificate for whoever has a session. */
   renew(peer: Peer, spki: Uint8Array): void {
-    const { ledger, wall, effect } = this.#office;
+    const router = this.#router;
+    const { ledger, wallMs: timeMs } = router;
     const say = (chain: readonly Uint8Array[], reason: string, message: string) =>
-      this.#office.say(peer.fingerprint, { type: 'renewed', chain, reason, message, timeMs: wall() });
+      router.say(peer.fingerprint, { type: 'renewed', chain, reason, message, timeMs });
     try {
       const by = this.authorised('renew');
       if (ledger.has(peer.fingerprint)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
@@ -121,21 +115,21 @@ export class Stewardship {
       say(chain, '', '');
     } catch (thrown) {
       if (!(thrown instanceof AgentError)) throw thrown;
-      effect({ type: 'decided', what: 'not-renewed', who: peer.node, why: thrown.message });
+      router.effect({ type: 'decided', what: 'not-renewed', who: peer.node, why: thrown.message });
       say([], thrown.code === 'E_FORBIDDEN' ? 'forbidden' : 'malformed', thrown.message);
     }
   }
 
   /** For a program on a router that has a session: under that router's name, and not past its certificate's end. */
   vouch(peer: Peer, said: Gossip & { type: 'vouch' }): void {
-    const { tools, ledger, wall } = this.#office;
+    const { tools, ledger, wallMs } = this.#router;
     const say = (given: Given, message: string) =>
-      this.#office.say(peer.fingerprint, { type: 'vouched', token: said.token, ...given, message });
+      this.#router.say(peer.fingerprint, { type: 'vouched', token: said.token, ...given, message });
     try {
       const by = this.authorised('vouch for programs');
       if (ledger.has(peer.fingerprint)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
-      const lifeMs = Math.min(said.lifeMs, peer.notAfter - wall());
-      const router = { trustDomain: ledger.bundle!.trustDomain, node: peer.node, wallMs: wall() };
+      const lifeMs = Math.min(said.lifeMs, peer.notAfter - wallMs);
+      const router = { trustDomain: ledger.bundle!.trustDomain, node: peer.node, wallMs };
       say(vouch(tools, by, { ...said, lifeMs }, router), '');
     } catch (thrown) {
       if (!(thrown instanceof AgentError)) throw thrown;
@@ -144,32 +138,31 @@ export class Stewardship {
   }
 
   revoke(key: string, node: string, why: string): void {
-    const { ledger, wall, take, effect } = this.#office;
+    const { ledger, wallMs: at } = this.#router;
     const by = this.authorised('revoke');
-    const at = wall();
     const domain = ledger.bundle!.trustDomain;
     const bytes = sayRevocation(by.identity, { domain, key, node, at, until: at + REVOKED_FOR_MS });
-    const outcome = take({ kind: 'revocation', bytes });
+    const outcome = this.#office.take({ kind: 'revocation', bytes });
     if (typeof outcome !== 'string') throw new AgentError('E_FORBIDDEN', outcome.refused);
     this.#members.delete(key);
-    effect({ type: 'decided', what: 'revoked', who: node, why });
+    this.#router.effect({ type: 'decided', what: 'revoked', who: node, why });
   }
 
   /** A certificate was made, by this steward: the others are told. */
   issued(key: string, node: string, chain: readonly Uint8Array[], invitation: string): void {
     const { notAfter } = readCertificate(chain[0]!)!;
-    this.#note({ key, node, notAfter, by: this.#office.key });
+    this.#note({ key, node, notAfter, by: this.#router.key });
     this.#office.tellStewards({ type: 'issued', key, node, untilMs: notAfter, invitation });
   }
 
   /** Another steward, to whom there is a session now, is told whom this one has invited and let in. */
   meet(key: string): void {
     if (this.#authority === null) return;
-    for (const one of this.#invitations.all()) this.#office.say(key, invited(one));
+    for (const one of this.#invitations.all()) this.#router.say(key, invited(one));
     const claims = new Map(this.#invitations.claims().map(({ key: by, id }) => [by, id]));
     for (const { key: member, node, notAfter } of this.#members.values()) {
       const invitation = claims.get(member) ?? '';
-      this.#office.say(key, { type: 'issued', key: member, node, untilMs: notAfter, invitation });
+      this.#router.say(key, { type: 'issued', key: member, node, untilMs: notAfter, invitation });
     }
   }
 
@@ -187,26 +180,27 @@ export class Stewardship {
       return;
     }
     const { key, node, untilMs, invitation } = said;
-    if (node === '' || untilMs > this.#office.wall() + LONGEST_LIFE_MS) return;
+    if (node === '' || untilMs > this.#router.wallMs + LONGEST_LIFE_MS) return;
     this.#note({ key, node, notAfter: untilMs, by: from });
     if (invitation !== '') this.#claim({ id: invitation, key, node, by: from });
   }
 
   prune(): void {
-    const wallMs = this.#office.wall();
+    const { wallMs } = this.#router;
     this.#invitations.prune(wallMs);
-    const { graceMs } = this.#office.settings();
+    const { graceMs } = this.#router.settings;
     for (const [key, { notAfter }] of this.#members) if (notAfter + graceMs < wallMs) this.#members.delete(key);
   }
 
   #admitting(): Admitter {
-    const { tools, attestors } = this.#office;
+    const { tools } = this.#router;
     const returning = renewalAttestor(tools.suite, (chain) => this.#believeReturn(chain));
-    return new Admitter(tools, [this.#invitations, ...attestors, returning]);
+    return new Admitter(tools, [this.#invitations, ...this.#office.attestors, returning]);
   }
 
   #admit({ identity, agreement, spki, method, evidence, attested }: Applicant): Admission | Rejection {
-    const { ledger, effect } = this.#office;
+    const router = this.#router;
+    const { ledger } = router;
     const key = fingerprint(identity);
     const node = attested.node ?? nodeOfKey(identity);
     try {
@@ -214,28 +208,28 @@ export class Stewardship {
       if (method !== 'renewal') this.#requireFree(node, key);
       const chain = this.#issue(this.authorised('admit'), { node, spki, identity, agreement });
       const invitation = method === 'invitation' ? invitationIn(evidence) : '';
-      if (invitation !== '') this.#claim({ id: invitation, key, node, by: this.#office.key });
+      if (invitation !== '') this.#claim({ id: invitation, key, node, by: this.#router.key });
       this.issued(key, node, chain, invitation);
-      effect({ type: 'decided', what: 'admitted', who: node, why: attested.how });
+      router.effect({ type: 'decided', what: 'admitted', who: node, why: attested.how });
       return { ok: true, chain, items: ledger.items().filter(({ kind }) => kind !== 'revocation') };
     } catch (thrown) {
       if (!(thrown instanceof AgentError)) throw thrown;
       const reason = thrown.code === 'E_FORBIDDEN' ? 'revoked' : thrown.code === 'E_USAGE' ? 'name-taken' : 'malformed';
-      effect({ type: 'decided', what: 'not-admitted', who: node, why: thrown.message });
+      router.effect({ type: 'decided', what: 'not-admitted', who: node, why: thrown.message });
       return { ok: false, reason, message: thrown.message };
     }
   }
 
   #issue(by: Authority, router: Parameters<typeof issueRouter>[2]): readonly Uint8Array[] {
-    const { tools, wall, settings } = this.#office;
-    return issueRouter(tools, by, router, { wallMs: wall(), lifeMs: settings().lifeMs });
+    const { tools, wallMs, settings } = this.#router;
+    return issueRouter(tools, by, router, { wallMs, lifeMs: settings.lifeMs });
   }
 
   /** Throws E_USAGE where another router has the name. */
   #requireFree(node: string, key: string | null): void {
-    const { ledger, nodeName, key: own } = this.#office;
+    const { ledger, key: own } = this.#router;
     const stewards = ledger.stewards().map((one) => ({ node: one.node, key: one.fingerprint }));
-    const holder = [...this.#members.values(), ...stewards, { node: nodeName(), key: own }].find(
+    const holder = [...this.#members.values(), ...stewards, { node: this.#office.nodeName(), key: own }].find(
       (one) => one.node === node && one.key !== key && !ledger.has(one.key),
     );
     if (holder !== undefined)
@@ -244,11 +238,11 @@ export class Stewardship {
 
   /** Who comes back was let in before: by a steward that is believed, or by one of whom this router had heard it then. */
   #believeReturn(chain: readonly Uint8Array[]): Peer | Refused {
-    const { ledger, verifier, wall, settings } = this.#office;
+    const { ledger, verifier, wallMs, settings } = this.#router;
     const leaf = readCertificate(chain[0] ?? new Uint8Array(0))?.bound;
     const own = leaf == null ? '' : fingerprint(leaf.identity);
     const revoked = this.#members.has(own) ? { has: (key: string) => key === own && ledger.has(key) } : ledger;
-    return verifier.verifyPeer(chain, ledger.bundle!, revoked, wall(), settings().graceMs);
+    return verifier.verifyPeer(chain, ledger.bundle!, revoked, wallMs, settings.graceMs);
   }
 
   #note(one: Member): void {
@@ -263,18 +257,19 @@ export class Stewardship {
    * tell which: each steward revokes whom the other let in. Not its own: then another's word could shut out anybody.
    */
   #claim(one: Claimed): void {
-    const { ledger, effect, key: own } = this.#office;
+    const router = this.#router;
+    const { ledger, key: own } = router;
     const { known, forgotten } = this.#invitations.claim(one);
-    if (forgotten !== null) effect({ type: 'keep', key: `claim ${forgotten}`, value: null, isUrgent: false });
+    if (forgotten !== null) router.effect({ type: 'keep', key: `claim ${forgotten}`, value: null, isUrgent: false });
     if (known === null) {
       const value = `${one.key} ${one.node} ${one.by}`;
-      effect({ type: 'keep', key: `claim ${one.id}`, value, isUrgent: true });
+      router.effect({ type: 'keep', key: `claim ${one.id}`, value, isUrgent: true });
       return;
     }
     if (known.by !== own || one.by === own || ledger.has(one.key) || ledger.isSteward(one.key)) return;
     const fields = { invitation: one.id, here: known.node, elsewhere: one.node };
     const message = 'AN INVITATION WAS USED TWICE: one of the two routers has stolen it, and both are revoked';
-    effect({ type: 'log', level: 'error', message, fields });
+    router.log('error', message, fields);
     this.revoke(one.key, one.node, 'its invitation was used twice');
   }
 }
