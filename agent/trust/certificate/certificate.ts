@@ -47,7 +47,7 @@ const CERT_AND_CRL_SIGN = Uint8Array.of(1, 0x06);
 /** Of the issuer's hybrid signature. */
 export const PURPOSE = 'certificate v1';
 /** A certificate with its keys takes about 6.6 KiB. */
-export const MOST_CERTIFICATE = 12 * 1024;
+const MOST_CERTIFICATE = 12 * 1024;
 
 export interface CertificateFields {
   /** 1 to 20 bytes. */

@@ -1,6 +1,5 @@
 /** SPIFFE IDs (the SPIFFE-ID standard), as far as this mesh has them: spiffe://TRUSTDOMAIN/router/NODE. */
 
-export const DEFAULT_TRUST_DOMAIN = 'x0tta6bl4.mesh';
 /** The standard's limits, in bytes. */
 const LONGEST_DOMAIN = 255;
 const LONGEST_ID = 2048;

@@ -23,22 +23,13 @@ import { fingerprint, type RouterKeys, type RouterSecrets } from '../keys/router
 import type { SecretBytes } from '../keys/secret.ts';
 import type { AgreementKey, IdentityKey, Suite } from '../keys/suite.ts';
 import { item, type Loose, readItem } from '../ledger/item.ts';
-import {
-  type Attested,
-  type Attestor,
-  type AttestRefusal,
-  equal,
-  METHODS,
-  type Method,
-  MOST_EVIDENCE,
-  type Prover,
-} from './attest.ts';
+import { type Attested, type Attestor, equal, METHODS, type Method, MOST_EVIDENCE, type Prover } from './attest.ts';
 
 const POSSESSION = 'join v1';
 const COOKIE = 32;
 const COOKIE_MS = 60_000;
 /** No message of a joining is longer, in bytes. */
-export const MOST_JOIN_MESSAGE = 256 * 1024;
+const MOST_JOIN_MESSAGE = 256 * 1024;
 
 /** What a joiner got: still to be verified against the anchor. */
 export interface Admission {
@@ -46,8 +37,6 @@ export interface Admission {
   readonly chain: readonly Uint8Array[];
   readonly items: readonly Loose[];
 }
-
-export type JoinRefusal = AttestRefusal | 'method' | 'name-taken' | 'not-a-steward' | 'busy';
 
 export interface Rejection {
   readonly ok: false;

@@ -53,7 +53,7 @@ const MOST_OF_STEWARD = 32;
 /** No revocation need be kept longer: what it revokes has ended. Owners grant a steward at most this. */
 export const LONGEST_MS = 400 * 24 * 3_600_000;
 
-export function hashOf(bytes: Uint8Array): string {
+function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex').slice(0, 32);
 }
 
