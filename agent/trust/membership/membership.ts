@@ -11,7 +11,6 @@ import { AgentError } from '../../core/errors.ts';
 import { type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { Wanted } from '../../workload/vouch.ts';
 import { Calendar } from '../certificate/calendar.ts';
-import { authority } from '../certificate/issue.ts';
 import { isNodeId } from '../certificate/spiffe.ts';
 import type { Tools } from '../certificate/tools.ts';
 import type { Peer, Refused } from '../certificate/verify.ts';
@@ -72,7 +71,7 @@ export class Membership {
         sessions.endDistrusted();
         this.#own.revoked();
       },
-      declared: () => this.#becomeSteward(),
+      declared: () => this.#stewardship.appoint(),
     });
     this.#own = new OwnCertificate(router, {
       steward: () => this.#stewardship.authority,
@@ -87,14 +86,14 @@ export class Membership {
       send: (bytes, attempt) => this.#callers.send(OWN, bytes, attempt),
       joined: (items) => {
         for (const one of items) this.#spreading.take(one, null);
-        this.#becomeSteward();
+        this.#stewardship.appoint();
       },
       replace: (salt, chain) => this.#own.replace(salt, chain),
     });
-    this.#stewardship = new Stewardship(router, {
+    this.#stewardship = new Stewardship(router, sessions, {
       attestors,
       nodeName: () => this.#own.nodeName(),
-      tellStewards: (said) => sessions.tell(sessions.stewards(), said),
+      renewOwn: (by) => this.#own.renewBy(by),
       take: (item) => this.#spreading.take(item, null),
     });
     this.#callers = new Callers(router, {
@@ -313,7 +312,7 @@ export class Membership {
     }
     for (const one of claims) this.#stewardship.remember(one);
     this.#air.remember(voidKeys, outcasts);
-    this.#becomeSteward();
+    this.#stewardship.appoint();
     if (own !== null && ledger.bundle !== null && !ledger.has(router.key)) {
       const [salt, ...chain] = own;
       router.tolerate('the certificate that was kept', () => this.#own.load(salt, chain));
@@ -328,23 +327,6 @@ export class Membership {
     ledger.prune(wallMs);
     this.#stewardship.prune();
     for (const { hash } of before) if (!ledger.knows(hash)) keeping.forget(hash);
-  }
-
-  /** Becomes a steward, or one anew, where the owner has said so. */
-  #becomeSteward(): void {
-    const router = this.#router;
-    const { tools, secrets, keys, key: own, ledger } = router;
-    const der = ledger.isSteward(own) ? ledger.certificateOf(own) : null;
-    const { authority: before } = this.#stewardship;
-    if (der === null) this.#stewardship.become(null);
-    if (der === null || (before !== null && Buffer.compare(before.certificate.der, der) === 0)) return;
-    router.tolerate("the steward's certificate", () => {
-      const by = authority(tools, der, secrets, 'steward', keys);
-      this.#stewardship.become(by);
-      router.log('info', 'this router is a steward', { ends: new Date(by.certificate.notAfter).toISOString() });
-      this.#own.renewBy(by);
-      for (const key of this.#sessions.stewards()) this.#stewardship.meet(key);
-    });
   }
 
   #sessionUp(peer: Peer): void {

@@ -6,7 +6,7 @@ import { AgentError } from '../../core/errors.ts';
 import { type Given, vouch } from '../../workload/vouch.ts';
 import { readCertificate } from '../certificate/certificate.ts';
 import type { Credential } from '../certificate/credential.ts';
-import { type Authority, issueRouter } from '../certificate/issue.ts';
+import { type Authority, authority, issueRouter } from '../certificate/issue.ts';
 import { isNodeId } from '../certificate/spiffe.ts';
 import type { Peer, Refused } from '../certificate/verify.ts';
 import type { Attestor } from '../join/attest.ts';
@@ -19,6 +19,7 @@ import type { Loose } from '../ledger/item.ts';
 import { sayRevocation } from '../ledger/statement.ts';
 import type { Gossip } from './gossip.ts';
 import type { Router } from './router.ts';
+import type { Sessions } from './sessions.ts';
 import type { Member } from './words.ts';
 
 /** What it has of the other parts. */
@@ -26,7 +27,8 @@ export interface Office {
   readonly attestors: readonly Attestor[];
   /** Its own name. */
   nodeName(): string;
-  tellStewards(said: Gossip): void;
+  /** Its own certificate, issued by itself. */
+  renewOwn(by: Authority): void;
   take(item: Loose): 'new' | 'known' | { readonly refused: string };
 }
 
@@ -38,14 +40,16 @@ const REVOKED_FOR_MS = 60 * 24 * 3_600_000;
 
 export class Stewardship {
   readonly #router: Router;
+  readonly #sessions: Sessions;
   readonly #office: Office;
   readonly #invitations = new Invitations();
   readonly #members = new Map<string, Member>();
   #authority: Authority | null = null;
   #admitter: Admitter | null = null;
 
-  constructor(router: Router, office: Office) {
+  constructor(router: Router, sessions: Sessions, office: Office) {
     this.#router = router;
+    this.#sessions = sessions;
     this.#office = office;
   }
 
@@ -54,11 +58,21 @@ export class Stewardship {
     return this.#authority;
   }
 
-  /** Becomes one, is one anew, or is one no longer. */
-  become(by: Authority | null): void {
-    this.#authority = by;
-    if (by === null) this.#admitter = null;
-    this.#admitter ??= by === null ? null : this.#admitting();
+  /** Becomes one, is one anew, or is one no longer, where the owner has said so. */
+  appoint(): void {
+    const router = this.#router;
+    const { tools, secrets, keys, key, ledger } = router;
+    const der = ledger.isSteward(key) ? ledger.certificateOf(key) : null;
+    const before = this.#authority;
+    if (der === null) this.#become(null);
+    if (der === null || (before !== null && Buffer.compare(before.certificate.der, der) === 0)) return;
+    router.tolerate("the steward's certificate", () => {
+      const by = authority(tools, der, secrets, 'steward', keys);
+      this.#become(by);
+      router.log('info', 'this router is a steward', { ends: new Date(by.certificate.notAfter).toISOString() });
+      this.#office.renewOwn(by);
+      for (const other of this.#sessions.stewards()) this.meet(other);
+    });
   }
 
   /** Throws E_FORBIDDEN. */
@@ -88,7 +102,7 @@ export class Stewardship {
     const { tools, ledger, wallMs } = this.#router;
     if (node !== '') this.#requireFree(node, null);
     const one = this.#invitations.issue(tools.random, node === '' ? null : node, wallMs + lifeMs);
-    this.#office.tellStewards(invited(one));
+    this.#tellStewards(invited(one));
     const { id, secret, untilMs } = one;
     return { text: invitationText({ id, secret, anchor: ledger.anchor! }), id, untilMs };
   }
@@ -152,7 +166,7 @@ export class Stewardship {
   issued(key: string, node: string, chain: readonly Uint8Array[], invitation: string): void {
     const { notAfter } = readCertificate(chain[0]!)!;
     this.#note({ key, node, notAfter, by: this.#router.key });
-    this.#office.tellStewards({ type: 'issued', key, node, untilMs: notAfter, invitation });
+    this.#tellStewards({ type: 'issued', key, node, untilMs: notAfter, invitation });
   }
 
   /** Another steward, to whom there is a session now, is told whom this one has invited and let in. */
@@ -190,6 +204,16 @@ export class Stewardship {
     this.#invitations.prune(wallMs);
     const { graceMs } = this.#router.settings;
     for (const [key, { notAfter }] of this.#members) if (notAfter + graceMs < wallMs) this.#members.delete(key);
+  }
+
+  #become(by: Authority | null): void {
+    this.#authority = by;
+    if (by === null) this.#admitter = null;
+    this.#admitter ??= by === null ? null : this.#admitting();
+  }
+
+  #tellStewards(said: Gossip): void {
+    this.#sessions.tell(this.#sessions.stewards(), said);
   }
 
   #admitting(): Admitter {
