@@ -10,7 +10,7 @@ export const APP = 'openwrt-feed/luci-app-x0tta6bl4';
 export const VIEWS = `${APP}/htdocs/luci-static/resources/view/x0tta6bl4`;
 const MENU = `${APP}/root/usr/share/luci/menu.d/luci-app-x0tta6bl4.json`;
 /** Where the texts of options are. */
-export const SCHEMA = 'agent/config/schema.ts';
+const SCHEMA = 'agent/config/schema.ts';
 const BEGIN = '/* methods:begin */';
 const END = '/* methods:end */';
 export const LANGUAGES = ['de', 'ru'] as const;
