@@ -20,6 +20,9 @@ x0_yggdrasil() {
 	done
 	mesh=$(uci -q get "$X0_CONFIG.mesh.interface")
 	port=$(uci -q get "$X0_CONFIG.peer.port")
+	# Each is a word of uci's below: a line more in it would be a command more.
+	case $mesh in '' | *[!A-Za-z0-9._-]*) mesh=bat0 ;; esac
+	case $port in '' | *[!0-9]*) port=17447 ;; esac
 	uci -q get network.x0ygg.private_key >/dev/null || uci -q batch <<-END
 		set network.x0ygg=interface
 		set network.x0ygg.proto=yggdrasil
@@ -27,7 +30,7 @@ x0_yggdrasil() {
 	END
 	uci -q batch <<-END
 		set network.x0ygg_mesh=yggdrasil_x0ygg_interface
-		set network.x0ygg_mesh.interface=${mesh:-bat0}
+		set network.x0ygg_mesh.interface=$mesh
 		set network.x0ygg_mesh.beacon=1
 		set network.x0ygg_mesh.listen=1
 		set firewall.x0ygg=zone
@@ -41,7 +44,7 @@ x0_yggdrasil() {
 		set firewall.x0ygg_sessions.src=x0ygg
 		set firewall.x0ygg_sessions.family=ipv6
 		set firewall.x0ygg_sessions.proto=tcp
-		set firewall.x0ygg_sessions.dest_port=${port:-17447}
+		set firewall.x0ygg_sessions.dest_port=$port
 		set firewall.x0ygg_sessions.target=ACCEPT
 	END
 	# Those of the last time go, however many they were.

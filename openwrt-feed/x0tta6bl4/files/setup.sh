@@ -1,5 +1,5 @@
 # Prepares a mesh from the radios that this router has, in /etc/config. Sourced by the init script (`setup`), at the first
-# boot and when a radio appears; needs /lib/functions.sh. Changes only sections of its own names (x0mesh_*), bat0, and
+# boot and when a radio appears; needs /lib/functions.sh. Changes only sections of its own names (x0mesh*), bat0, and
 # with a role what that role needs; a mesh that somebody else has declared is taken as it is.
 # shellcheck shell=dash disable=SC2034,SC2154
 
@@ -124,6 +124,66 @@ x0_mesh_from_radios() {
 	[ -z "$made" ] || [ -n "$x0_radio_5g$x0_radio_2g" ] || [ -n "$x0_foreign" ]
 }
 
+# Adds to x0_zoned what other zones of the firewall have.
+_x0_find_zone() {
+	local networks
+	[ "$1" != x0mesh ] || return 0
+	config_get networks "$1" network
+	x0_zoned="$x0_zoned$networks "
+}
+
+# Adds to x0_networks what is of the mesh and in nobody's zone.
+_x0_find_unzoned() {
+	local proto master
+	config_get proto "$1" proto
+	config_get master "$1" master
+	case $1:$proto:$master in
+	"$x0_mesh":* | *:batadv_hardif:"$x0_mesh") ;;
+	*) return 0 ;;
+	esac
+	case $x0_zoned in *" $1 "*) ;; *) x0_networks="$x0_networks $1" ;; esac
+}
+
+# Routers hold their sessions by link-local addresses of the mesh's own interfaces, and fw4 rejects what no zone lets in: a
+# zone that takes those, and nothing else.
+_x0_firewall() {
+	local network port
+	[ -e /etc/config/firewall ] || return 0
+	x0_zoned=' ' x0_networks=''
+	config_load firewall
+	config_foreach _x0_find_zone zone
+	config_load network
+	config_foreach _x0_find_unzoned interface
+	for network in x0mesh x0mesh_sessions x0mesh_neighbours; do uci -q delete "firewall.$network"; done
+	[ -n "$x0_networks" ] || return 0
+	port=$(uci -q get "$X0_CONFIG.peer.port")
+	case $port in '' | *[!0-9]*) port=17447 ;; esac
+	uci -q batch <<-END
+		set firewall.x0mesh=zone
+		set firewall.x0mesh.name=x0mesh
+		set firewall.x0mesh.input=REJECT
+		set firewall.x0mesh.output=ACCEPT
+		set firewall.x0mesh.forward=REJECT
+		set firewall.x0mesh_sessions=rule
+		set firewall.x0mesh_sessions.name=x0tta6bl4-mesh-sessions
+		set firewall.x0mesh_sessions.src=x0mesh
+		set firewall.x0mesh_sessions.family=ipv6
+		set firewall.x0mesh_sessions.src_ip=fe80::/10
+		set firewall.x0mesh_sessions.dest_port=$port
+		set firewall.x0mesh_sessions.target=ACCEPT
+		set firewall.x0mesh_neighbours=rule
+		set firewall.x0mesh_neighbours.name=x0tta6bl4-mesh-neighbours
+		set firewall.x0mesh_neighbours.src=x0mesh
+		set firewall.x0mesh_neighbours.family=ipv6
+		set firewall.x0mesh_neighbours.proto=icmp
+		set firewall.x0mesh_neighbours.target=ACCEPT
+		add_list firewall.x0mesh_neighbours.icmp_type=neighbour-solicitation
+		add_list firewall.x0mesh_neighbours.icmp_type=neighbour-advertisement
+		add_list firewall.x0mesh_neighbours.icmp_type=echo-request
+	END
+	for network in $x0_networks; do uci -q add_list "firewall.x0mesh.network=$network"; done
+}
+
 _x0_find_bridge() {
 	local name
 	config_get name "$1" name
@@ -178,7 +238,8 @@ x0_setup() {
 	x0_look
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
 	[ -z "$1" ] || x0_role "$1" || return 1
-	for config in network wireless dhcp "$X0_CONFIG"; do uci -q commit "$config"; done
+	_x0_firewall
+	for config in network wireless dhcp firewall "$X0_CONFIG"; do uci -q commit "$config"; done
 	rm -f "$X0_PENDING"
 	if [ -n "$x0_key" ]; then
 		x0_say "$x0_mesh is configured; '/etc/init.d/network reload' and 'reload_config' bring it up"

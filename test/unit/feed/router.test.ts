@@ -132,6 +132,42 @@ describe('first boot', { skip: noRouter() }, () => {
 });
 
 describe('setup', { skip: noRouter() }, () => {
+  test('the firewall takes sessions by the mesh’s own interfaces, and nothing else there', () => {
+    const zones = ['firewall.lan=zone', "firewall.lan.name='lan'", "firewall.lan.network='lan'"];
+    const cable = (name: string): string[] => [
+      `network.${name}=interface`,
+      `network.${name}.proto='batadv_hardif'`,
+      `network.${name}.master='bat0'`,
+    ];
+    const r = router(TWO, WITH_KEY, [...LAN, ...cable('cable'), ...cable('taken')]);
+    r.write('etc/config/firewall', `${[...zones, 'firewall.own=zone', "firewall.own.network='taken'"].join('\n')}\n`);
+    for (let i = 0; i < 2; i++) assert.equal(r.service('setup').status, 0);
+    const firewall = r.config('firewall');
+    const networks = firewall.find((line) => line.startsWith('firewall.x0mesh.network='));
+    assert.deepEqual(networks?.match(/'\w+'/g)?.sort(), ["'bat0'", "'cable'", "'x0mesh_2g'", "'x0mesh_5g'"]);
+    for (const line of [
+      "firewall.x0mesh.input='REJECT'",
+      "firewall.x0mesh.forward='REJECT'",
+      "firewall.x0mesh_sessions.src='x0mesh'",
+      "firewall.x0mesh_sessions.src_ip='fe80::/10'",
+      "firewall.x0mesh_sessions.dest_port='17447'",
+      "firewall.lan.network='lan'",
+    ])
+      assert.ok(firewall.includes(line), `${line}\n${firewall.join('\n')}`);
+    r.sh('uci set x0tta6bl4.peer=peer; uci set x0tta6bl4.peer.port="1 2"');
+    r.service('setup');
+    assert.ok(r.config('firewall').includes("firewall.x0mesh_sessions.dest_port='17447'"), 'a port that is none');
+    r.sh('uci set x0tta6bl4.peer.port=4000');
+    r.service('setup');
+    assert.ok(r.config('firewall').includes("firewall.x0mesh_sessions.dest_port='4000'"));
+  });
+
+  test('where there is no firewall none is begun', () => {
+    const r = router(TWO, WITH_KEY);
+    assert.equal(r.service('setup').status, 0);
+    assert.ok(!r.has('etc/config/firewall'));
+  });
+
   test('gateway: bat0 beside the LAN ports, once, and offered to the others', () => {
     const r = router(TWO, WITH_KEY);
     for (let i = 0; i < 2; i++) assert.equal(r.service('setup gateway').status, 0);
