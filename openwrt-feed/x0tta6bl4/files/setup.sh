@@ -69,6 +69,29 @@ _x0_channel() {
 	esac
 }
 
+_x0_keep_off() {
+	local device off
+	config_get device "$1" device
+	config_get off "$1" disabled
+	case $1:$device:$off in
+	x0mesh_*) ;;
+	*:"$x0_radio":1) ;;
+	*:"$x0_radio":*)
+		uci -q set "wireless.$1.disabled=1"
+		x0_say "wireless.$1 stays off the air, as its radio was: give it a key, then uci delete wireless.$1.disabled"
+		;;
+	esac
+}
+
+# OpenWrt ships each radio off, with an open access point of the LAN on it: what was off the air stays off.
+_x0_radio_on() {
+	case $(uci -q get "wireless.$1.disabled") in 1 | on | true | yes | enabled) ;; *) return 0 ;; esac
+	x0_radio=$1
+	config_load wireless
+	config_foreach _x0_keep_off wifi-iface
+	uci -q delete "wireless.$1.disabled"
+}
+
 # x0_join BAND RADIO CHANNEL
 _x0_join() {
 	local section="x0mesh_$1"
@@ -94,7 +117,7 @@ _x0_join() {
 	if [ -n "$x0_key" ]; then
 		uci -q set "wireless.$section.key=$(x0_password "$x0_key")"
 		uci -q delete "wireless.$section.disabled"
-		uci -q delete "wireless.$2.disabled"
+		_x0_radio_on "$2"
 	else
 		# Never an open mesh: it waits for the key.
 		uci -q set "wireless.$section.disabled=1"

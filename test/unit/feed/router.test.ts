@@ -207,6 +207,25 @@ describe('setup', { skip: noRouter() }, () => {
     assert.ok(!r.config('wireless').join().includes('mesh_max_peer_links'));
   });
 
+  test('a radio that was off does not take the open access point on it along', () => {
+    const ap = (name: string, device: string): string[] => [
+      `wireless.${name}=wifi-iface`,
+      `wireless.${name}.device='${device}'`,
+      `wireless.${name}.mode='ap'`,
+      `wireless.${name}.encryption='none'`,
+    ];
+    // As wifi-detect writes it; radio0 was switched on by somebody.
+    const r = router([...TWO, ...ap('default_radio0', 'radio0'), ...ap('default_radio1', 'radio1')], WITH_KEY);
+    for (let i = 0; i < 2; i++) assert.equal(r.service('setup').status, 0);
+    const wireless = r.config('wireless');
+    assert.ok(!wireless.includes("wireless.radio1.disabled='1'"), 'the mesh needs it');
+    assert.ok(wireless.includes("wireless.default_radio1.disabled='1'"), wireless.join('\n'));
+    assert.ok(!wireless.includes("wireless.default_radio0.disabled='1'"), 'what is on the air is its owner’s');
+    r.sh('uci delete wireless.default_radio1.disabled');
+    r.service('setup');
+    assert.ok(!r.config('wireless').includes("wireless.default_radio1.disabled='1'"), 'once');
+  });
+
   test('a role that is none', () => {
     const r = router(TWO);
     const { status, err } = r.service('setup gatway');
@@ -219,7 +238,7 @@ describe('setup', { skip: noRouter() }, () => {
 describe('service', { skip: noRouter() }, () => {
   const jailed = (ours = OURS): Router => {
     const r = router(TWO, ours);
-    for (const file of ['sbin/ujail', 'usr/lib/x0tta6bl4/x0init']) r.write(file, '', 0o755);
+    for (const file of ['sbin/ujail', 'usr/lib/x0tta6bl4/x0tta6bl4']) r.write(file, '', 0o755);
     return r;
   };
 
@@ -228,7 +247,7 @@ describe('service', { skip: noRouter() }, () => {
     const { status, out } = r.service('start');
     assert.equal(status, 0);
     for (const line of [
-      /^set_param command \/usr\/lib\/x0tta6bl4\/x0init \/usr\/bin\/node --\S+.* \/usr\/lib\/x0tta6bl4\/x0d\.mjs$/m,
+      /^set_param command \/usr\/lib\/x0tta6bl4\/x0tta6bl4 \/usr\/bin\/node --\S+.* \/usr\/lib\/x0tta6bl4\/x0d\.mjs$/m,
       /^add_jail x0tta6bl4 log ubus procfs sysfs$/m,
       /^add_jail_mount \/var\/run\/x0tta6bl4-config\/now:\/etc\/config$/m,
       /^add_jail_mount_rw \/etc\/x0tta6bl4$/m,

@@ -81,8 +81,8 @@ for (const language of LANGUAGES)
 test('what Settings says of an option is never cut off, in any language', () => {
   for (const language of [null, ...LANGUAGES]) {
     const known = language && readPo(readFileSync(join(ROOT, APP, 'po', language, 'x0tta6bl4.po'), 'utf8')).texts;
+    // As lib.clean() of the app cuts it.
     for (const { title, help } of describe().flatMap((section) => [section, ...section.options]))
-      // As lib.clean() of the app cuts it.
       for (const [text, most] of [
         [title, 48],
         [help, 400],

@@ -355,11 +355,11 @@ function troubleWords(code) {
 	case 'E_NOT_RUNNING':
 		return [ _('The agent is not running.'),
 			_('The mesh goes on without it, but nobody repairs it. Start it, and look into the log if it ends again.'),
-			[ '/etc/init.d/x0tta6bl4 enable', '/etc/init.d/x0tta6bl4 start', 'logread -e x0d' ], true ];
+			[ '/etc/init.d/x0tta6bl4 enable', '/etc/init.d/x0tta6bl4 start', 'logread -e x0tta6bl4' ], true ];
 	case 'E_TIMEOUT':
 		return [ _('The agent does not answer in time.'),
 			_('It may be starting, or this router is overloaded. This page keeps asking.'),
-			[ 'top', 'logread -e x0d' ], true ];
+			[ 'top', 'logread -e x0tta6bl4' ], true ];
 	case 'E_NO_PLUGIN':
 		return [ _('rpcd does not know the agent.'),
 			_('Its plugin was installed after rpcd was started, or lacks a package it needs. Restart rpcd.'),

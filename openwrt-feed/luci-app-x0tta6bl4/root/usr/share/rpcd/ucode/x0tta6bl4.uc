@@ -261,7 +261,7 @@ function service(req) {
 
 	return code == 0
 		? { done: true, message: `${action} was asked for` }
-		: failed('E_SERVICE', `${INIT} ${action} ended with ${code}; logread -e x0d tells more`);
+		: failed('E_SERVICE', `${INIT} ${action} ended with ${code}; logread -e x0tta6bl4 tells more`);
 }
 
 /* Made in the background, since nobody else is served while rpcd waits. */
