@@ -33,7 +33,7 @@ import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
 import { readConfigFile } from './host/config-file.ts';
 import { Flusher } from './host/flusher.ts';
-import { logLines } from './host/log-lines.ts';
+import { bySeverity, logLines } from './host/log-lines.ts';
 import { nativeOrNone } from './host/native.ts';
 import { openState } from './host/state.ts';
 import { tunnelsFile } from './host/tunnel/memory.ts';
@@ -57,6 +57,7 @@ usage: x0d [--config FILE]
 
   --config FILE   the configuration (${CONFIG_FILE})
   --record FILE   write all that the machines are told and decide into FILE; x0ctl replay FILE plays it again
+  --split-log     what is no warning goes to the standard output, which procd logs as less severe than the other
   --version       print the version and end
   --help          this page
 
@@ -99,8 +100,8 @@ function readConfig(file: string, log: Log, lastGood?: Config): Read {
   return { source, config, trouble: `${problems[0]!.message}${more}: ${counts}` };
 }
 
-async function main(file: string, tape: string | undefined): Promise<void> {
-  const log = new Log('info', logLines(process.stderr));
+async function main(file: string, tape: string | undefined, split = false): Promise<void> {
+  const log = new Log('info', split ? bySeverity(process.stderr, process.stdout) : logLines(process.stderr));
   // Who waited for the word "ready" may have gone since.
   process.stdout.on('error', () => {});
   let { source, config, trouble } = readConfig(file, log);
@@ -369,13 +370,14 @@ try {
     options: {
       config: { type: 'string', default: CONFIG_FILE },
       record: { type: 'string' },
+      'split-log': { type: 'boolean' },
       version: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   });
   if (values.help) process.stdout.write(HELP);
   else if (values.version) process.stdout.write(`${VERSION}\n`);
-  else main(values.config, values.record).catch(fail);
+  else main(values.config, values.record, values['split-log']).catch(fail);
 } catch (thrown) {
   process.stderr.write(`x0d: ${(thrown as Error).message}\n${HELP}`);
   process.exit(2);

@@ -22,3 +22,10 @@ export function logLines(to: Writable): (line: string) => void {
     to.write(`${line}\n`);
   };
 }
+
+/** What is no warning goes to `calm`: procd logs the standard output as daemon.info, and standard error as daemon.err. */
+export function bySeverity(problems: Writable, calm: Writable): (line: string) => void {
+  const loud = logLines(problems);
+  const quiet = logLines(calm);
+  return (line) => (/^(debug|info):/.test(line) ? quiet : loud)(line);
+}

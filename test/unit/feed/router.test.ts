@@ -247,7 +247,7 @@ describe('service', { skip: noRouter() }, () => {
     const { status, out } = r.service('start');
     assert.equal(status, 0);
     for (const line of [
-      /^set_param command \/usr\/lib\/x0tta6bl4\/x0tta6bl4 \/usr\/bin\/node --\S+.* \/usr\/lib\/x0tta6bl4\/x0d\.mjs$/m,
+      /^set_param command \/usr\/lib\/x0tta6bl4\/x0tta6bl4 \/usr\/bin\/node --\S+.* \/usr\/lib\/x0tta6bl4\/x0d\.mjs --split-log$/m,
       /^add_jail x0tta6bl4 log ubus procfs sysfs$/m,
       /^add_jail_mount \/var\/run\/x0tta6bl4-config\/now:\/etc\/config$/m,
       /^add_jail_mount_rw \/etc\/x0tta6bl4$/m,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import { logLines } from '../../../agent/host/log-lines.ts';
+import { bySeverity, logLines } from '../../../agent/host/log-lines.ts';
 
 test('a reader that stands still costs bounded memory, and hears what it missed', () => {
   const taken: string[] = [];
@@ -36,4 +36,23 @@ test('a reader that has gone ends nothing', async () => {
   await new Promise(setImmediate);
   say('info: two');
   await new Promise(setImmediate);
+});
+
+test('what is no warning goes to the calmer of two', () => {
+  const said: string[] = [];
+  const to = (name: string): Writable =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        said.push(`${name} ${chunk}`);
+        done();
+      },
+    });
+  const say = bySeverity(to('err'), to('out'));
+  for (const level of ['debug', 'info', 'warning', 'error']) say(`${level}: info: x`);
+  assert.deepEqual(said, [
+    'out debug: info: x\n',
+    'out info: info: x\n',
+    'err warning: info: x\n',
+    'err error: info: x\n',
+  ]);
 });
