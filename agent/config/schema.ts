@@ -563,7 +563,7 @@ export const SECTIONS = {
     },
   },
   probe: {
-    help: 'Round-trip times over the mesh by ICMP and ICMPv6 echo; needs the optional package raw-socket.',
+    help: 'Round-trip times over the mesh by ICMP and ICMPv6 echo; needs the optional package raw-socket (OpenWrt: node-raw-socket).',
     options: {
       targets: list([], TARGET, 'restart', 'The addresses to ask, IPv4 or IPv6, 64 at most; empty asks nobody.'),
       interval: duration(10, 's', [1, 3600], 'restart', 'Each of them is asked so often.'),
