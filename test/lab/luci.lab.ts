@@ -520,15 +520,22 @@ async function troubles(stage: Stage): Promise<void> {
   });
   await check(report, 'who may only look is offered nothing to change', async () => {
     server.readonly = true;
-    server.instead = town();
-    const status = await open(stage, 'status');
-    assert.ok(await status.locator('#x0-mode').isDisabled());
-    await status.close();
-    server.instead = { ...town(), identity: () => ({ identity: { state: 'member', isSteward: true, stewards: [] } }) };
-    const join = await open(stage, 'join');
-    assert.ok(await join.locator('text=Make an invitation').isDisabled());
-    await join.close();
-    server.readonly = false;
+    // What follows is to change things again, whatever becomes of this.
+    try {
+      server.instead = town();
+      const status = await open(stage, 'status');
+      assert.ok(await status.locator('#x0-mode').isDisabled());
+      await status.close();
+      server.instead = {
+        ...town(),
+        identity: () => ({ identity: { state: 'member', isSteward: true, stewards: [] } }),
+      };
+      const join = await open(stage, 'join');
+      assert.ok(await join.locator('text=Make an invitation').isDisabled());
+      await join.close();
+    } finally {
+      server.readonly = false;
+    }
   });
   await check(report, 'no trouble threw anything', async () => assert.deepEqual(errors.splice(0), []));
 }
