@@ -92,35 +92,45 @@ _x0_radio_on() {
 	uci -q delete "wireless.$1.disabled"
 }
 
-# x0_join BAND RADIO CHANNEL
+# _x0_default OPTION VALUE
+_x0_default() {
+	uci -q get "$1" >/dev/null || uci -q set "$1=$2"
+}
+
+# _x0_join BAND RADIO CHANNEL. This runs after each upgrade too: what somebody chose since stays, also what is off.
 _x0_join() {
-	local section="x0mesh_$1"
-	_x0_channel "$2" "$3"
+	local section="x0mesh_$1" radio had
 	uci -q batch <<-END
 		set network.$section=interface
 		set network.$section.proto=batadv_hardif
 		set network.$section.master=$x0_mesh
-		set network.$section.mtu=1536
 		set wireless.$section=wifi-iface
-		set wireless.$section.device=$2
 		set wireless.$section.network=$section
 		set wireless.$section.mode=mesh
-		set wireless.$section.mesh_id=x0tta6bl4
-		set wireless.$section.mesh_fwding=0
-		set wireless.$section.mesh_nolearn=1
-		set wireless.$section.encryption=sae
 	END
+	_x0_default "network.$section.mtu" 1536
+	_x0_default "wireless.$section.device" "$2"
+	_x0_default "wireless.$section.mesh_id" x0tta6bl4
+	_x0_default "wireless.$section.mesh_fwding" 0
+	_x0_default "wireless.$section.mesh_nolearn" 1
+	_x0_default "wireless.$section.encryption" sae
+	radio=$(uci -q get "wireless.$section.device")
+	_x0_channel "$radio" "$3"
 	case $(uci -q get "$X0_CONFIG.mesh.max_neighbours") in
 	'' | 0 | *[!0-9]*) uci -q delete "wireless.$section.mesh_max_peer_links" ;;
 	*) uci -q set "wireless.$section.mesh_max_peer_links=$(uci -q get "$X0_CONFIG.mesh.max_neighbours")" ;;
 	esac
-	if [ -n "$x0_key" ]; then
-		uci -q set "wireless.$section.key=$(x0_password "$x0_key")"
-		uci -q delete "wireless.$section.disabled"
-		_x0_radio_on "$2"
-	else
+	had=$(uci -q get "wireless.$section.key")
+	if [ -z "$x0_key" ]; then
 		# Never an open mesh: it waits for the key.
+		uci -q delete "wireless.$section.key"
 		uci -q set "wireless.$section.disabled=1"
+	else
+		uci -q set "wireless.$section.key=$(x0_password "$x0_key")"
+		[ -n "$had" ] || {
+			uci -q delete "wireless.$section.disabled"
+			_x0_radio_on "$radio"
+		}
 	fi
 	return 0
 }

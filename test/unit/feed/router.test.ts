@@ -226,6 +226,26 @@ describe('setup', { skip: noRouter() }, () => {
     assert.ok(!r.config('wireless').includes("wireless.default_radio1.disabled='1'"), 'once');
   });
 
+  test('what somebody chose since the last time stays: after an upgrade it runs again', () => {
+    const r = router(TWO, WITH_KEY);
+    r.service('setup');
+    r.sh(
+      'uci set wireless.x0mesh_2g.mesh_id=ours; uci set wireless.x0mesh_2g.disabled=1; uci set wireless.radio0.disabled=1',
+    );
+    r.sh('uci set network.x0mesh_5g.mtu=1560');
+    const chosen = [r.config('wireless'), r.config('network')];
+    r.service('setup');
+    assert.deepEqual([r.config('wireless'), r.config('network')], chosen);
+    // Without a key none is on the air, and a key brings back what only waited for it.
+    r.sh('uci delete x0tta6bl4.mesh.key; uci delete wireless.x0mesh_2g.disabled');
+    r.service('setup');
+    assert.ok(!r.config('wireless').join().includes('.key='), r.config('wireless').join('\n'));
+    assert.ok(r.config('wireless').includes("wireless.x0mesh_2g.disabled='1'"));
+    r.sh(`uci set x0tta6bl4.mesh.key=${KEY}`);
+    r.service('setup');
+    assert.ok(!r.config('wireless').includes("wireless.x0mesh_2g.disabled='1'"));
+  });
+
   test('a role that is none', () => {
     const r = router(TWO);
     const { status, err } = r.service('setup gatway');
