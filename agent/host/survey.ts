@@ -8,7 +8,7 @@ import type { WorldEvent } from '../core/event.ts';
 import { type IfIndex, macFromBytes } from '../core/ids.ts';
 import type { InterfaceCounters, Overheard, Upstream, Vitals } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
-import { MS, type Nanos } from '../core/time.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { ETH_P_BATMAN } from '../heal/ogm.ts';
 import type { Kernel } from './kernel.ts';
 import type { Native } from './native.ts';
@@ -16,6 +16,9 @@ import type { Native } from './native.ts';
 /** Longer than an OGM interval. */
 const LISTEN_MS = 2500;
 const MOST_HEARD = 64;
+/** So long after an interface has changed netifd is asked what it declares, and then not again for a while. */
+const NETIFD_SETTLES: Nanos = 3 * SECOND;
+const NETIFD_REST: Nanos = 30 * SECOND;
 /** Two readings of clocks that count as one, and how often that is tried. */
 const TOGETHER: Nanos = MS;
 const TRIES = 5;
@@ -39,6 +42,9 @@ export class Surveyor {
   #cpu = { busy: 0, total: 0 };
   #own = { at: 0, micros: 0 };
   readonly #listening = new Map<IfIndex, () => void>();
+  /** When netifd may be asked again out of turn; null where it does not run, or was not asked yet. */
+  #askAgain: Nanos | null = null;
+  #asking: NodeJS.Timeout | null = null;
 
   constructor(options: SurveyOptions) {
     this.#options = options;
@@ -110,8 +116,20 @@ export class Surveyor {
     this.#later(async () => {
       const { declaredDevices } = await import('./netifd.ts');
       const interfaces = await declaredDevices();
-      if (interfaces !== null) this.#options.feed({ type: 'declared', interfaces });
+      if (interfaces === null) return;
+      this.#askAgain = this.#options.native.now() + NETIFD_REST;
+      this.#options.feed({ type: 'declared', interfaces });
     }, 'what netifd declares');
+  }
+
+  /** An interface changed: what netifd declares may be more or less now, once it has come to rest. */
+  moved(): void {
+    if (this.#askAgain === null || this.#asking !== null) return;
+    const wait = Math.max(NETIFD_SETTLES, this.#askAgain - this.#options.native.now());
+    this.#asking = setTimeout(() => {
+      this.#asking = null;
+      this.netifd();
+    }, wait / MS).unref();
   }
 
   /** What batman-adv frames come in on these interfaces, for a while. */
@@ -149,6 +167,7 @@ export class Surveyor {
   }
 
   close(): void {
+    if (this.#asking !== null) clearTimeout(this.#asking);
     for (const stop of [...this.#listening.values()]) stop();
   }
 

@@ -141,6 +141,7 @@ export class Host implements World {
       log,
       onLink: (link, cause) => {
         this.feed({ type: 'link', link, cause });
+        this.#surveyor?.moved();
         if (cause === 'event' && mayBeLate(link) && link.master !== 0) this.#carrier?.stir(native.now());
       },
       onMeshSettings: (name, settings) => {

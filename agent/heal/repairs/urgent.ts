@@ -56,7 +56,11 @@ export const URGENT: readonly Repair[] = [
     cost: 2,
     radius: 'link',
     refusal: (fault, scene) => {
-      if (!scene.around.settings.reattach) return 'heal.reattach is off';
+      const { settings, links, declared } = scene.around;
+      if (!settings.reattach) return 'heal.reattach is off';
+      // Else each of both would undo what the other does.
+      if (declared.has(fault.interface ?? '') && links.get(fault.interfaceIndex ?? 0)?.carrier === false)
+        return 'netifd takes out what has lost its carrier, and puts it back with it';
       return masterRefusal(fault, scene.around) ?? insistence(fault, 'takes it out', scene);
     },
   },

@@ -711,6 +711,23 @@ test('what fell out while healing was off is put back when it is on again', () =
   assert.deepEqual(setMasters(router), ['bat0']);
 });
 
+test('what netifd took out, since its carrier went, is for netifd to put back', () => {
+  const router = new Router({ detach: false });
+  router.feed({ type: 'declared', interfaces: [port(1).name] });
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.feed({ type: 'link', link: port(1, { master: 0, carrier: false }), cause: 'event' });
+  router.pass(10 * SECOND);
+  assert.deepEqual(setMasters(router), []);
+  const plan = router.decisions.find(({ fault }) => fault.class === 'interface-fell-out')!;
+  assert.match(plan.alternatives.find(({ action }) => action === 'reattach')!.refused!, /netifd takes out/);
+  // With its carrier it is nobody's but ours, where netifd fails to.
+  const other = new Router();
+  other.feed({ type: 'declared', interfaces: [port(1).name] });
+  other.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  other.pass(SECOND);
+  assert.ok(other.changes.some(({ change }) => change.kind === 'netifd-up'));
+});
+
 test('an interface that somebody gave to a bridge is theirs', () => {
   const router = new Router();
   const lan = port(8, { index: 50, name: 'br-lan', master: 0, kind: 'bridge' });
