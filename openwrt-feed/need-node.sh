@@ -6,7 +6,7 @@
 
 top=$1
 feed="'src-git node https://github.com/nxhack/openwrt-node-packages.git;openwrt-25.12' (or ;openwrt-24.10)"
-how="scripts/feeds update node && scripts/feeds install -f -p node node"
+how="scripts/feeds update node && scripts/feeds uninstall node && scripts/feeds install -p node node"
 
 # The newest of all packages called node that are for the device; feeds may each have one. "Build-Only" is for the host.
 version=$(awk '
