@@ -210,6 +210,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
         { name: 'eth1', mac: '06:00:00:00:02:00', active: true, carrier: health !== 'problem', primary: false },
       ],
       xdp: null,
+      dropped: [],
       identity: null,
       heal: {
         mode: 'act',
