@@ -477,7 +477,11 @@ export const SECTIONS = {
       ),
       sender_budget: int(6, [1, 600], 'live', 'The alarms that are accepted from one router in a minute.'),
       alarm_hops: int(8, [1, 32], 'live', 'The number of hops that an alarm of this router travels.'),
-      detach: bool(true, 'live', 'Take a dead interface out of the mesh until it lives again.'),
+      detach: bool(
+        true,
+        'live',
+        'Take a dead interface out of the mesh until it lives again, where nothing gentler has moved the routes.',
+      ),
       reattach: bool(true, 'live', 'Put an interface back that fell out of the mesh.'),
       recreate: bool(true, 'live', 'Create the mesh interface anew, with its MAC address, when it has vanished.'),
       reattach_damping: duration(

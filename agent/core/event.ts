@@ -221,7 +221,13 @@ export type MachineEvent =
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
   /** Our ways to these routers are gone: tell the neighbours, so that they look for another one now. */
-  | { readonly type: 'withdraw'; readonly originators: readonly Mac[]; readonly avoid: readonly IfIndex[] }
+  /** `stuck`: those among them to whom no good other way is known. */
+  | {
+      readonly type: 'withdraw';
+      readonly originators: readonly Mac[];
+      readonly stuck: readonly Mac[];
+      readonly avoid: readonly IfIndex[];
+    }
   /** After alarm and kick of this fault are on the air: the steps that wait for nothing else. */
   | { readonly type: 'proceed'; readonly fault: string }
   /** Let others' kicks pass without delay: forward OGMs unaggregated for a moment, send none. */
@@ -238,7 +244,8 @@ export type MachineEvent =
       readonly alarm: Omit<Alarm, 'sender' | 'epoch' | 'counter'>;
       readonly avoid: readonly IfIndex[];
     }
-  | { readonly type: 'alarm'; readonly alarm: Alarm; readonly interface: IfIndex }
+  /** `source`: the hard interface that sent it, or passed it on. */
+  | { readonly type: 'alarm'; readonly alarm: Alarm; readonly interface: IfIndex; readonly source: Mac }
   /** A neighbour answered an echo: round trip over one hard interface. */
   | {
       readonly type: 'echo';

@@ -42,6 +42,7 @@ export type Action =
   | 'none'
   | 'tell'
   | 'clear-way'
+  | 'ask'
   | 'kick'
   | 'ease'
   | 'link-cost'
@@ -144,11 +145,14 @@ export interface Alarm {
   readonly sender: Mac;
   readonly epoch: number;
   readonly counter: number;
-  readonly kind: 'link-down' | 'neighbour-lost' | 'interface-gone' | 'kick';
-  /** Both ends of the broken link as hard-interface addresses; the far one all zero where unknown. */
+  readonly kind: 'link-down' | 'neighbour-lost' | 'interface-gone' | 'kick' | 'way-lost' | 'way-asked';
+  /** Both ends of the broken link as hard-interface addresses; the far one all zero where unknown. 'way-lost': both zero; 'way-asked': far is who is asked. */
   readonly near: Mac;
   readonly far: Mac;
-  /** Originators whose routes the fault broke: only these need to kick. Empty: whoever hears it. */
+  /**
+   * Originators whose routes the fault broke: only these need to kick. Empty: whoever hears it. 'way-lost': originators to
+   * which the sender has no way any more, 'way-asked': whose OGMs it would hear anew; nobody kicks for these.
+   */
   readonly affected: readonly Mac[];
   /** Routers it may still cross. */
   readonly hops: number;
@@ -184,8 +188,8 @@ export interface Plan {
   readonly actions: readonly Action[];
   readonly alternatives: readonly Alternative[];
   readonly why: string;
-  /** Whether taking the interface out waits until the kick has gone out, so that no packet circles meanwhile. */
-  readonly detachLate: boolean;
+  /** What follows where routes still go by the broken path when the gentler repairs have had their time. */
+  readonly later: readonly Action[];
   /** How long it is left to others, who may be about to repair it themselves, before the first step. */
   readonly delayNs: Nanos;
   readonly radius: Radius;

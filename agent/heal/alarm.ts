@@ -54,8 +54,18 @@ const LAST_EPOCH = 4_102_444_800;
 interface Mark {
   epoch: number;
   counter: number;
+  /** Which of the 32 counters below that one were taken, the nearest in the lowest bit (RFC 4303, 3.4.3). */
+  below: number;
   budget: Budget | null;
+  /** What it may say of ways. */
+  ways: Budget | null;
 }
+
+/** Word of ways follows others' faults, and goes to neighbours only. */
+const OF_WAYS: ReadonlySet<AlarmWord['kind']> = new Set(['way-lost', 'way-asked']);
+
+/** Each of a fault's asks is a word of its own. */
+const WAYS_BUDGET = 4;
 
 /** A router short of time asks so many times less often. */
 const EASED = 4;
@@ -75,11 +85,13 @@ export class Alarm implements Machine {
   #nextHello: Nanos = NEVER;
   readonly #askers = new Map<string, Mark>();
   #all: Budget | null = null;
+  #allWays: Budget | null = null;
   /** Of our own alarms, where somebody else has used those below. */
   #above = 0;
   readonly #overtaken = new Budget(1);
   #raised: Budget | null = null;
   #raisedOfSilence: Budget | null = null;
+  #raisedOfWays: Budget | null = null;
   #nextEcho: Nanos = NEVER;
   #slower = 1;
   readonly #shortage = new Shortage();
@@ -138,7 +150,14 @@ export class Alarm implements Machine {
     for (const { sender, epoch, counter } of stored) {
       const known = marks.get(sender);
       if (known === undefined || isNewer({ epoch, counter }, known))
-        renew(marks, sender, { epoch, counter, budget: known?.budget ?? null });
+        renew(marks, sender, {
+          epoch,
+          counter,
+          // What came before the restart is not known one by one.
+          below: 0xffff_ffff,
+          budget: known?.budget ?? null,
+          ways: known?.ways ?? null,
+        });
     }
   }
 
@@ -155,9 +174,10 @@ export class Alarm implements Machine {
     this.#ring.settle(settings.key);
     this.#nextEcho = settings.echoNs > 0 && this.#around.started ? now + settings.echoNs : this.#nextEcho;
     if (settings.echoNs === 0) this.#nextEcho = NEVER;
-    if (this.#all !== null) this.#all.perMinute = settings.senderBudget * ALL_SENDERS;
+    for (const all of [this.#all, this.#allWays]) if (all !== null) all.perMinute = settings.senderBudget * ALL_SENDERS;
     for (const marks of this.#marksOf.values())
-      for (const mark of marks.values()) if (mark.budget !== null) mark.budget.perMinute = settings.senderBudget;
+      for (const { budget, ways: lost } of marks.values())
+        for (const one of [budget, lost]) if (one !== null) one.perMinute = settings.senderBudget;
   }
 
   #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[], now: Nanos): Effect[] {
@@ -166,9 +186,10 @@ export class Alarm implements Machine {
     // More than others take from one sender is not sent; a silence, which strangers can feign, may use half of it.
     const { senderBudget } = this.#around.settings;
     this.#raised ??= new Budget(senderBudget);
+    this.#raisedOfWays ??= new Budget(senderBudget * WAYS_BUDGET);
     this.#raisedOfSilence ??= new Budget(Math.max(1, senderBudget / 2));
     if (word.kind === 'neighbour-lost' && !this.#raisedOfSilence.take(now)) return [unsent()];
-    if (!this.#raised.take(now)) return [unsent()];
+    if (!(OF_WAYS.has(word.kind) ? this.#raisedOfWays : this.#raised).take(now)) return [unsent()];
     this.#counter += 1;
     const alarm: AlarmWord = { ...word, sender, epoch: this.#epoch, counter: this.#counter };
     return [
@@ -205,7 +226,7 @@ export class Alarm implements Machine {
     }
     if (!entry.isMesh) this.#ring.heard(index, frame.source, 'air', now);
     else if (said.name !== FOR_MEMBERS) this.#ring.heard(index, frame.source, 'mesh', now);
-    if (frame.kind === 'alarm') return this.#alarm(frame.alarm, entry, index, now);
+    if (frame.kind === 'alarm') return this.#alarm(frame.alarm, entry, index, frame.source, now);
     // The address is in the tag, so whoever has it is a member.
     const proven: Effect[] =
       !entry.isMesh && this.#ring.isNews(index, frame.source, now)
@@ -226,21 +247,26 @@ export class Alarm implements Machine {
       const mark = this.#marksOf.get(id)?.get(sender);
       if (mark === undefined) continue;
       if (id !== of.id && (mark.epoch !== epoch || counter > mark.counter)) continue;
-      if (isNewer({ epoch, counter }, mark)) continue;
-      return mark.counter === counter && mark.epoch === epoch ? 'seen' : 'replay';
+      const old = ageOf({ epoch, counter }, mark);
+      if (old !== null) return old;
     }
     return null;
   }
 
-  #alarm(alarm: AlarmWord, entry: Entry<MacKey>, index: IfIndex, now: Nanos): Effect[] {
+  #alarm(alarm: AlarmWord, entry: Entry<MacKey>, index: IfIndex, source: Mac, now: Nanos): Effect[] {
     const { settings } = this.#around;
     if (alarm.epoch > LAST_EPOCH) return [refused('epoch')];
     if (alarm.sender === originatorAddress(this.#around)) return this.#overtake(alarm, now);
     const marks = this.#marks(entry.id);
-    const budget = this.#budgetOf(alarm.sender) ?? new Budget(settings.senderBudget);
+    const known = this.#budgetsOf(alarm.sender);
+    const { epoch, counter } = alarm;
+    const budget = known?.budget ?? new Budget(settings.senderBudget);
+    const lost = known?.ways ?? new Budget(settings.senderBudget * WAYS_BUDGET);
     // Its copies are old from here on, whether it is taken or not.
-    renew(marks, alarm.sender, { epoch: alarm.epoch, counter: alarm.counter, budget });
+    renew(marks, alarm.sender, { ...advanced(marks.get(alarm.sender), { epoch, counter }), budget, ways: lost });
     this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS);
+    this.#allWays ??= new Budget(settings.senderBudget * ALL_SENDERS * WAYS_BUDGET);
+    const isWay = OF_WAYS.has(alarm.kind);
     const remember: Effect = {
       type: 'remember-mark',
       sender: alarm.sender,
@@ -248,14 +274,14 @@ export class Alarm implements Machine {
       counter: alarm.counter,
       ...(!entry.isMesh && { key: entry.id }),
     };
-    if (!budget.take(now)) return [remember, refused('sender-budget')];
-    if (!this.#all.take(now)) return [remember, refused('budget')];
+    if (!(isWay ? lost : budget).take(now)) return [remember, refused('sender-budget')];
+    if (!(isWay ? this.#allWays : this.#all).take(now)) return [remember, refused('budget')];
 
-    const hops = Math.min(alarm.hops, settings.alarmHops);
+    const hops = isWay ? 1 : Math.min(alarm.hops, settings.alarmHops);
     const effects: Effect[] = [];
     if (hops > 1) effects.push(this.#spread({ ...alarm, hops: hops - 1 }, [index], now));
     effects.push(
-      { type: 'emit', event: { type: 'alarm', alarm, interface: index } },
+      { type: 'emit', event: { type: 'alarm', alarm, interface: index, source } },
       remember,
       metric('alarms_received_total', {}, 1),
     );
@@ -282,10 +308,10 @@ export class Alarm implements Machine {
   }
 
   /** What a sender may still say does not begin anew with another key. */
-  #budgetOf(sender: Mac): Budget | null {
+  #budgetsOf(sender: Mac): Mark | null {
     for (const { id } of this.#ring.accepted) {
-      const budget = this.#marksOf.get(id)?.get(sender)?.budget ?? null;
-      if (budget !== null) return budget;
+      const mark = this.#marksOf.get(id)?.get(sender);
+      if (mark !== undefined && mark.budget !== null) return mark;
     }
     return null;
   }
@@ -339,7 +365,7 @@ export class Alarm implements Machine {
     const mark = this.#askers.get(asker);
     if (mark !== undefined && !isNewer(echo, mark)) return [refused('replay')];
     const budget = mark?.budget ?? new Budget(ECHO_BUDGET);
-    renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, budget });
+    renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, below: 0, budget, ways: null });
     const link = this.#around.links.get(index)!;
     if (!budget.take(now)) return [refused('echo-budget')];
     const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, entry.key));
@@ -409,6 +435,28 @@ function speak(speakers: Set<string>, who: string): void {
   speakers.delete(who);
   speakers.add(who);
   if (speakers.size > SENDERS) speakers.delete(speakers.values().next().value!);
+}
+
+/** Why a word is not new to who has taken that; null for one that is. Frames overtake each other by a few. */
+function ageOf({ epoch, counter }: Pick<Mark, 'epoch' | 'counter'>, mark: Mark): 'seen' | 'replay' | null {
+  if (epoch !== mark.epoch) return epoch > mark.epoch ? null : 'replay';
+  const behind = mark.counter - counter;
+  if (behind < 0) return null;
+  if (behind === 0) return 'seen';
+  if (behind > 32) return 'replay';
+  return (mark.below >>> (behind - 1)) & 1 ? 'seen' : null;
+}
+
+/** The mark with that word taken as well. */
+function advanced(
+  mark: Mark | undefined,
+  word: Pick<Mark, 'epoch' | 'counter'>,
+): Pick<Mark, 'epoch' | 'counter' | 'below'> {
+  if (mark === undefined || word.epoch > mark.epoch) return { ...word, below: 0 };
+  const ahead = word.counter - mark.counter;
+  if (ahead <= 0) return { epoch: mark.epoch, counter: mark.counter, below: (mark.below | (1 << (-ahead - 1))) >>> 0 };
+  const below = ahead > 32 ? 0 : ((ahead === 32 ? 0 : mark.below << ahead) | (1 << (ahead - 1))) >>> 0;
+  return { ...word, below };
 }
 
 function isNewer(alarm: Pick<Mark, 'epoch' | 'counter'>, mark: Pick<Mark, 'epoch' | 'counter'>): boolean {

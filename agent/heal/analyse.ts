@@ -58,6 +58,8 @@ export class Analyse implements Machine {
         return event.finding.over ? this.#mended(event.finding) : this.#found(event.finding, now);
       case 'alarm': {
         const { sender, kind, near, far, counter, affected } = event.alarm;
+        // No fault but what a fault has brought about here; whose own routes hang on it hears of that fault as well.
+        if (kind === 'way-lost') return [];
         const what = `${sender} says: ${kind} between ${near} and ${far}`;
         const about = {
           interface: this.#around.links.get(event.interface)?.name ?? null,

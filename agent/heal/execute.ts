@@ -10,9 +10,11 @@ import type { Change, OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Alarm, Decision, Fault, KickReason, Plan } from '../core/words.ts';
+import { ask } from './asking.ts';
 import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
+import { ASK_FIRST, KICK_FIRST } from './repairs/urgent.ts';
 import {
   type Broken,
   broken,
@@ -32,6 +34,10 @@ const GIVE_UP_MESH: Nanos = 60 * SECOND;
 const STEP_TIMEOUT: Nanos = 5 * SECOND;
 /** The longest kick that can be configured is over sooner. */
 const KICK_TIMEOUT: Nanos = 10 * SECOND;
+/** OGMs that were on their way when the link broke have arrived by then, and turn nothing back any more. */
+const STEADY: Nanos = 400 * MS;
+/** By then tables that were asked for are there. */
+const READING: Nanos = 50 * MS;
 const NO_ANSWER = 'the kernel did not answer';
 /** A mesh without bat0 does not wait longer for a rehearsal. */
 const REHEARSAL: Nanos = 500 * MS;
@@ -52,6 +58,9 @@ interface Job {
   kicked: boolean;
   looks: number;
   nextLook: Nanos;
+  /** When the stronger repair's time has come, if the gentler ones have not helped by then. */
+  laterAt: Nanos;
+  isDue: boolean;
 }
 
 export class Execute implements Machine {
@@ -76,7 +85,7 @@ export class Execute implements Machine {
         return this.#kicked(event.fault, event.frames, event.refused, now);
       case 'proceed': {
         const job = this.#jobs.get(event.fault);
-        return job?.state === 'kicking' && job.steps.length > 0 ? this.#next(job, now) : [];
+        return job?.state === 'kicking' ? this.#next(job, now) : [];
       }
       case 'change-done':
         return this.#stepped(event.id, event.error, now);
@@ -101,8 +110,7 @@ export class Execute implements Machine {
   deadline(): Nanos {
     let earliest = NEVER;
     for (const job of this.#jobs.values()) {
-      if (job.state === 'verifying') earliest = Math.min(earliest, job.nextLook);
-      else earliest = Math.min(earliest, job.until);
+      earliest = Math.min(earliest, job.laterAt, job.state === 'verifying' ? job.nextLook : job.until);
     }
     return earliest;
   }
@@ -126,9 +134,7 @@ export class Execute implements Machine {
       // The same fault, better understood: its job gets the further step.
       running.action = action;
       running.steps.push(...this.#stepsOf(plan));
-      if (running.waiting === null && (running.kicked || !plan.detachLate))
-        return [planned, ...this.#next(running, now)];
-      return [planned];
+      return running.waiting === null ? [planned, ...this.#next(running, now)] : [planned];
     }
     const lost = this.#broken(fault);
     const isWide = plan.radius !== 'link';
@@ -146,21 +152,20 @@ export class Execute implements Machine {
       kicked: !plan.actions.includes('kick'),
       looks: 0,
       nextLook: NEVER,
+      laterAt: laterAt(plan, now),
+      isDue: false,
     };
     this.#jobs.set(fault.id, job);
     // The air first, the books after: every line written before the kick is a line that the repair waits for.
     const effects: Effect[] = [];
     if (job.state === 'kicking') {
-      const avoid = fault.class === 'link-down' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : [];
-      const alarm = this.#alarm(fault, lost);
-      if (alarm !== null) effects.push({ type: 'emit', event: { type: 'raise-alarm', alarm, avoid } });
-      const originators = lost.map(({ originator }) => originator);
-      // Who is behind a fallen interface must hear the alarm; that the way to them has gone is for the others.
-      const behind =
-        fault.class === 'interface-fell-out' && fault.interfaceIndex !== null ? [fault.interfaceIndex] : avoid;
-      if (lost.length > 0) effects.push({ type: 'emit', event: { type: 'withdraw', originators, avoid: behind } });
-      effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
-      if (!plan.detachLate) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
+      effects.push(...this.#kick(job, lost, true));
+    } else if (action === 'ask') {
+      // Where another way is about to come in, taking this one back would only move others for nothing.
+      const stuck = lost.filter(({ other }) => other !== 'good');
+      effects.push(...ask(this.#around, lost), ...this.#withdraw(fault, stuck));
+      job.state = 'verifying';
+      job.nextLook = now + STEADY;
     } else if (action === 'clear-way') {
       // Whose routes did not break has nothing to verify.
       this.#jobs.delete(fault.id);
@@ -197,6 +202,34 @@ export class Execute implements Machine {
       affected: asked ? [] : named,
       hops: this.#around.settings.alarmHops,
     };
+  }
+
+  /** Alarm and kick; and before the first, word to the neighbours. */
+  #kick(job: Job, lost: readonly Broken[], isFirst: boolean): Effect[] {
+    const { fault } = job.plan;
+    const avoid = avoided(fault);
+    const effects = this.#raise(fault, lost);
+    if (isFirst) effects.push(...ask(this.#around, lost));
+    effects.push(...this.#withdraw(fault, lost));
+    effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
+    if (job.steps.length > 0) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
+    return effects;
+  }
+
+  #raise(fault: Fault, lost: readonly Broken[]): Effect[] {
+    const alarm = this.#alarm(fault, lost);
+    if (alarm === null) return [];
+    return [{ type: 'emit', event: { type: 'raise-alarm', alarm, avoid: avoided(fault) } }];
+  }
+
+  #withdraw(fault: Fault, lost: readonly Broken[]): Effect[] {
+    if (lost.length === 0) return [];
+    const originators = lost.map(({ originator }) => originator);
+    const stuck = lost.filter(({ other }) => other !== 'good').map(({ originator }) => originator);
+    // Who is behind a fallen interface must hear the alarm; that the way to them has gone is for the others.
+    const isFallen = fault.class === 'interface-fell-out' && fault.interfaceIndex !== null;
+    const avoid = isFallen ? [fault.interfaceIndex] : avoided(fault);
+    return [{ type: 'emit', event: { type: 'withdraw', originators, stuck, avoid } }];
   }
 
   /** The routes that a fault of ours broke, as the last tables have them. */
@@ -376,6 +409,16 @@ export class Execute implements Machine {
   #tick(now: Nanos): Effect[] {
     const effects: Effect[] = [];
     for (const job of [...this.#jobs.values()]) {
+      if (now >= job.laterAt) {
+        if (job.isDue) {
+          job.laterAt = NEVER;
+          effects.push(...this.#goFurther(job, 'the tables did not come', now));
+          continue;
+        }
+        job.isDue = true;
+        job.laterAt = job.plan.later.includes('kick') ? now + READING : NEVER;
+        effects.push({ type: 'poll' });
+      }
       if (job.state === 'verifying' && now >= job.nextLook) {
         job.looks += 1;
         job.nextLook = now + LOOKS[Math.min(job.looks, LOOKS.length - 1)]!;
@@ -391,17 +434,51 @@ export class Execute implements Machine {
   #verify(now: Nanos): Effect[] {
     const effects: Effect[] = [];
     for (const job of [...this.#jobs.values()]) {
-      if (job.state !== 'verifying') continue;
       const verdict = this.#verdict(job);
+      const isAsking = job.plan.later.includes('kick');
+      // Routers to which no way was known may have one by now; others' OGMs are what is missing then.
+      const isStuck = !verdict.good || (isAsking && this.#broken(job.plan.fault).length > 0);
+      if (job.isDue && isStuck) effects.push(...this.#goFurther(job, verdict.words, now));
+      else if (job.isDue) job.laterAt = NEVER;
+      if (job.state !== 'verifying' || (isAsking && now < job.began + STEADY)) continue;
       const limit = job.action === 'recreate-mesh' ? GIVE_UP_MESH : GIVE_UP;
       if (verdict.good) {
         this.#jobs.delete(job.plan.fault.id);
+        // The other end may not know yet that the link is gone; nobody has to kick.
+        if (isAsking) effects.push(...this.#raise(job.plan.fault, []));
         effects.push(this.#write(job.plan, 'verified', job.action, now, verdict.words));
       } else if (now - job.began > limit) {
         effects.push(...this.#fail(job, verdict.words, now));
       }
     }
     return effects;
+  }
+
+  /** The gentler repair has not moved the routes: the stronger one follows, where the tables of now allow it. */
+  #goFurther(job: Job, why: string, now: Nanos): Effect[] {
+    const scene = { around: this.#around, knowledge: this.#knowledge, now };
+    const { fault, later } = job.plan;
+    const action = later.find((one) => repairOf(one).refusal(fault, scene) === null);
+    if (action === undefined || job.waiting !== null) return [];
+    job.isDue = false;
+    job.action = action;
+    job.plan = {
+      ...job.plan,
+      actions: [...job.plan.actions, action],
+      alternatives: job.plan.alternatives.map((one) => (one.action === action ? { ...one, refused: null } : one)),
+      why: `${why}; ${repairOf(action).words}`,
+      later: later.slice(later.indexOf(action) + 1),
+    };
+    job.laterAt = laterAt(job.plan, job.began);
+    const planned = this.#write(job.plan, 'planned', action, now, null);
+    if (action === 'kick') {
+      job.state = 'kicking';
+      job.until = now + KICK_TIMEOUT;
+      job.kicked = false;
+      return [...this.#kick(job, this.#broken(fault), false), planned];
+    }
+    job.steps = this.#stepsOf(job.plan);
+    return [...this.#next(job, now), planned];
   }
 
   #verdict(job: Job): { good: boolean; words: string } {
@@ -455,6 +532,8 @@ export class Execute implements Machine {
     for (const [id, job] of this.#jobs) {
       if (!isMeant(job.plan.fault)) continue;
       job.steps = [];
+      job.laterAt = NEVER;
+      job.isDue = false;
       if (job.state !== 'delayed') continue;
       this.#jobs.delete(id);
       effects.push(this.#write(job.plan, 'dropped', job.action, now, 'the mode does not allow it any more'));
@@ -466,6 +545,8 @@ export class Execute implements Machine {
     const job = this.#jobs.get(id);
     if (job === undefined) return [];
     // What lives again is not taken out any more.
+    job.laterAt = NEVER;
+    job.isDue = false;
     job.steps = job.steps.filter((step) => step.kind !== 'set-master' || step.master !== null);
     if (job.state === 'verifying' || job.state === 'delayed') {
       this.#jobs.delete(id);
@@ -490,6 +571,17 @@ const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
   'interface-vanished': 'interface-gone',
   'interface-fell-out': 'interface-gone',
 };
+
+/** When the first of what may follow has its time. */
+function laterAt({ later }: Plan, began: Nanos): Nanos {
+  if (later.length === 0) return NEVER;
+  return began + (later[0] === 'kick' ? ASK_FIRST : KICK_FIRST);
+}
+
+/** Where nobody is heard any more. */
+function avoided({ class: kind, interfaceIndex }: Fault): number[] {
+  return kind === 'link-down' && interfaceIndex !== null ? [interfaceIndex] : [];
+}
 
 function reasonOf(fault: Fault): KickReason {
   if (fault.class === 'remote-alarm') return 'remote-alarm';

@@ -19,6 +19,9 @@ const NOT_BEST_NEXT_HOP = 0x01;
 const MARK_OFFSET = 20;
 const CONTINUED = 0x78;
 const WITHDRAWN = 0x79;
+const RESTORED = 0x7a;
+const TTL_OFFSET = 2;
+const PREVIOUS_OFFSET = 14;
 const TQ_OFFSET = 21;
 /** Worth next to nothing, and still above zero after the receiver's own link has been multiplied in: a TQ of 0 is dropped. */
 const WITHDRAWN_TQ = 10;
@@ -43,7 +46,7 @@ export function parseOgms(frame: Uint8Array): Ogm[] {
     if (end > frame.length) break;
     const mark = frame[at + MARK_OFFSET];
     // Neither says anything about a route of ours.
-    if ((frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0 && mark !== WITHDRAWN) {
+    if ((frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0 && mark !== WITHDRAWN && mark !== RESTORED) {
       found.push({
         seqno: view.getUint32(at + 4),
         originator: macFromBytes(frame, at + 8),
@@ -64,6 +67,18 @@ export function continueOgm(ogm: Ogm, seqno: number, source: Mac): Uint8Array {
 }
 
 /**
+ * Another router's OGM as we would forward its next ones: what they would be worth, and who passed them to us. With a TTL of 1
+ * nobody passes it on: elsewhere a number that the originator has not sent yet would push good ways out.
+ */
+export function announceOgm(ogm: Ogm, seqno: number, tq: number, previous: Mac, source: Mac): Uint8Array {
+  const frame = continueOgm(ogm, seqno, source);
+  macToBytes(previous, frame, ETHER + PREVIOUS_OFFSET);
+  frame[ETHER + TQ_OFFSET] = tq;
+  frame[ETHER + TTL_OFFSET] = 1;
+  return frame;
+}
+
+/**
  * Another router's OGM as we forwarded it last, once more, and worth next to nothing: our way to that router is gone
  * (route poisoning, RFC 2453 3.4.3). A receiver takes the same sequence number from the same neighbour again into its
  * window of five (bat_iv_ogm.c, batadv_iv_ogm_process_per_outif: `sameseq`), so a few of these empty it at once, where
@@ -73,6 +88,11 @@ export function withdrawOgm(ogm: Ogm, source: Mac): Uint8Array {
   const frame = broadcast(ogm, source, WITHDRAWN);
   frame[ETHER + TQ_OFFSET] = WITHDRAWN_TQ;
   return frame;
+}
+
+/** What we have forwarded, once more as it is: where we withdrew the way before, it fills the window again. */
+export function restoreOgm(ogm: Ogm, source: Mac): Uint8Array {
+  return broadcast(ogm, source, RESTORED);
 }
 
 function broadcast(ogm: Ogm, source: Mac, mark: number): Uint8Array {

@@ -4,22 +4,22 @@
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
-import type { IfIndex } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Action, Alarm as AlarmWord, Alternative, Fault, Plan as PlanWord } from '../core/words.ts';
+import type { Action, Alternative, Fault, Plan as PlanWord } from '../core/words.ts';
 import type { Earned } from './earned.ts';
 import { specOf } from './faults/catalogue.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
-import { meetsAgent, untouchable } from './repairs/urgent.ts';
-import { type Broken, broken, originatorAddress, type Surroundings } from './surroundings.ts';
+import { ASK_GOES_FIRST, staysIn } from './repairs/urgent.ts';
+import { originatorAddress, type Surroundings } from './surroundings.ts';
 
-/** Word of the other end comes within this, or is about something else. */
-const OTHER_END: Nanos = 2 * SECOND;
 const NETIFD_FIRST: Nanos = 2 * SECOND;
 /** batman-adv chooses among the ways that it has: a dead one goes first. */
 const AFTER_DETACH: Nanos = 1 * SECOND;
+const MOST_DOWN = 64;
+const KICK: readonly Action[] = ['kick'];
+const DETACH: readonly Action[] = ['detach'];
 const REFUSED = 'every repair was refused';
 
 /** Where a repair by one of several routers suffices, the next one waits so long for it to help. */
@@ -31,8 +31,8 @@ export class Plan implements Machine {
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
   readonly #earned: Earned;
-  /** Lost links with routers behind them to which no other way is known, and until when the far end's word counts. */
-  readonly #unsure = new Map<string, { fault: Fault; until: Nanos }>();
+  /** Links that are down, with the interface still in the mesh. */
+  readonly #down = new Map<string, Fault>();
 
   constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
     this.#around = around;
@@ -44,8 +44,7 @@ export class Plan implements Machine {
     if (this.#around.settings.mode === 'off') return [];
     if (event.type === 'fault')
       return [...this.#pastGateway(event.fault, now), this.#say(this.#plan(event.fault, now))];
-    if (event.type === 'alarm') return this.#otherEnd(event.alarm, event.interface, now);
-    if (event.type === 'fault-over') this.#unsure.delete(event.fault);
+    if (event.type === 'fault-over') this.#down.delete(event.fault);
     return [];
   }
 
@@ -61,21 +60,26 @@ export class Plan implements Machine {
     const spec = specOf(fault.class);
     if (!spec.safe) return this.#choose(fault, spec.repairs, now);
     const scene = { around: this.#around, knowledge: this.#knowledge, now };
-    const alternatives: Alternative[] = spec.repairs.map((action) => {
+    const weighed: Alternative[] = spec.repairs.map((action) => {
       const repair = repairOf(action);
       return { action, cost: repair.cost, refused: repair.refusal(fault, scene) };
     });
-    const actions = alternatives.filter((alternative) => alternative.refused === null).map(({ action }) => action);
+    const isOpen = (action: Action) => weighed.some((one) => one.action === action && one.refused === null);
+    const isAsk = isOpen('ask') && isOpen('kick');
+    const alternatives = weighed.map((one) =>
+      isAsk && one.action === 'kick' ? { ...one, refused: ASK_GOES_FIRST } : one,
+    );
+    const actions = alternatives.filter(({ refused }) => refused === null).map(({ action }) => action);
+    // What it needs besides is judged when its time has come, by the tables of then.
+    const isDetach = spec.repairs.includes('detach') && staysIn(fault, scene) === null;
+    const later = [...(isAsk ? KICK : []), ...(isDetach ? DETACH : [])];
+    if (spec.repairs.includes('detach')) keep(this.#down, fault);
     const why = actions.length === 0 ? REFUSED : actions.map((action) => repairOf(action).words).join('; ');
-    const lost = broken(this.#around, fault.interfaceIndex ?? 0);
-    if (spec.repairs.includes('detach')) this.#doubt(fault, lost, now);
-    // On a doubtful row packets may circle until the kick has told the others; a good one, or none, is safe at once.
-    const detachLate = lost.some(({ other }) => other === 'doubtful');
     // netifd, or whoever declared an adopted mesh, makes it anew too: it goes first.
     const isRecreated = actions.includes('recreate-mesh');
     const delayNs = isRecreated && !this.#around.settings.own ? NETIFD_FIRST : 0;
     const radius = isRecreated ? 'router' : 'link';
-    return { fault, actions, alternatives, why, detachLate, delayNs, radius, act: this.#acts(fault) };
+    return { fault, actions, alternatives, why, later, delayNs, radius, act: this.#acts(fault) };
   }
 
   /** One repair, the gentlest that is not refused; what has worked better here goes first. */
@@ -101,7 +105,7 @@ export class Plan implements Machine {
       actions,
       alternatives,
       why: repair?.words ?? REFUSED,
-      detachLate: false,
+      later: [],
       delayNs,
       radius: repair?.radius ?? 'link',
       act: this.#acts(fault),
@@ -122,55 +126,30 @@ export class Plan implements Machine {
     return peer !== null && mac !== undefined && peer < mac ? 1 : 0;
   }
 
-  /** Routers to which no other way is known: word of the far end may yet come that there is one. */
-  #doubt(fault: Fault, lost: readonly Broken[], now: Nanos): void {
-    if (!lost.some(({ other }) => other === 'none') || untouchable(fault, this.#around) !== null) return;
-    this.#unsure.set(fault.id, { fault, until: now + OTHER_END });
-    if (this.#unsure.size > 64) this.#unsure.delete(this.#unsure.keys().next().value!);
-  }
-
-  /**
-   * The far end of a link that we lost tells of it, by another way: so there is one. Now the dead interface may go
-   * though our own tables knew of none (a neighbour whose best way was through us never forwarded those OGMs).
-   */
-  #otherEnd(alarm: AlarmWord, by: IfIndex, now: Nanos): Effect[] {
-    for (const [id, { fault, until }] of this.#unsure) {
-      const link = this.#around.links.get(fault.interfaceIndex ?? 0);
-      if (now > until || link === undefined) continue;
-      if (alarm.kind !== 'link-down' || alarm.far !== link.mac || by === link.index) continue;
-      if (!broken(this.#around, link.index).some(({ originator }) => originator === alarm.sender)) continue;
-      if (untouchable(fault, this.#around) !== null) continue;
-      this.#unsure.delete(id);
-      return [this.#detachAfterAll(fault, `the other end of ${link.name} is alive and was heard another way`)];
-    }
-    return [];
-  }
-
   /**
    * The gateway in use was reached over a link that was lost: batman-adv keeps that way, and with it the choice, for 200 s
-   * (PURGE_TIMEOUT), and would choose the same again. Where the interface stayed for routers without another way, these
-   * have had the time to be heard by one.
+   * (PURGE_TIMEOUT), and would choose the same again. Routers without another way have had the time to be heard by one.
    */
   #pastGateway(lost: Fault, now: Nanos): Effect[] {
     const [gateway, ...others] = lost.affected;
     if (lost.class !== 'gateway-lost' || others.length === 0 || !this.#acts(lost)) return [];
     const scene = { around: this.#around, knowledge: this.#knowledge, now };
     const way = this.#around.tables?.originators.find((path) => path.best && path.originator === gateway);
-    for (const [id, { fault }] of this.#unsure) {
-      const index = fault.interfaceIndex ?? 0;
-      if (way?.interface !== index || untouchable(fault, this.#around) !== null || !meetsAgent(index, scene)) continue;
-      this.#unsure.delete(id);
-      return [this.#detachAfterAll(fault, `${gateway}, the gateway in use, was reached over it and is gone`)];
+    for (const [id, fault] of this.#down) {
+      if (way?.interface !== fault.interfaceIndex || staysIn(fault, scene) !== null) continue;
+      this.#down.delete(id);
+      const { cost, words } = repairOf('detach');
+      const alternatives: Alternative[] = [{ action: 'detach', cost, refused: null }];
+      const why = `${gateway}, the gateway in use, was reached over it and is gone; ${words}`;
+      const act = this.#acts(fault);
+      return [this.#say({ fault, actions: ['detach'], alternatives, why, later: [], delayNs: 0, radius: 'link', act })];
     }
     return [];
   }
+}
 
-  #detachAfterAll(fault: Fault, because: string): Effect {
-    const { cost, words } = repairOf('detach');
-    const alternatives: Alternative[] = [{ action: 'detach', cost, refused: null }];
-    const why = `${because}; ${words}`;
-    const act = this.#acts(fault);
-    const detachLate = broken(this.#around, fault.interfaceIndex ?? 0).some(({ other }) => other === 'doubtful');
-    return this.#say({ fault, actions: ['detach'], alternatives, why, detachLate, delayNs: 0, radius: 'link', act });
-  }
+/** The oldest is forgotten first. */
+function keep(map: Map<string, Fault>, fault: Fault): void {
+  map.set(fault.id, fault);
+  if (map.size > MOST_DOWN) map.delete(map.keys().next().value!);
 }

@@ -123,6 +123,8 @@ export interface Broken {
    * ourselves. 'doubtful': there is another row, old or weak: following it may send packets in a circle. 'none': no row.
    */
   readonly other: 'good' | 'doubtful' | 'none';
+  /** The best of the good ones. */
+  readonly by: OriginatorPath | null;
 }
 
 /**
@@ -161,22 +163,27 @@ export function broken(around: Surroundings, index: IfIndex, neighbour: Mac | nu
 function lostWith(tables: Tables, index: IfIndex, neighbour: Mac | null): Broken[] {
   const paths = tables.originators;
   const hard = new Set(tables.neighbours.map((row) => row.neighbour));
-  const fresh = FRESH_INTERVALS * (tables.mesh?.settings.origInterval ?? 1000);
   const isDead = (path: OriginatorPath) =>
     path.interface === index && (neighbour === null || path.neighbour === neighbour);
-  const lost = new Map<Mac, { worth: number; other: Broken['other'] }>();
+  const lost = new Map<Mac, { best: OriginatorPath; other: Broken['other']; by: OriginatorPath | null }>();
   for (const path of paths) {
-    if (path.best && isDead(path) && !hard.has(path.originator)) {
-      lost.set(path.originator, { worth: worth(path), other: 'none' });
-    }
+    if (path.best && isDead(path) && !hard.has(path.originator))
+      lost.set(path.originator, { best: path, other: 'none', by: null });
   }
   for (const path of paths) {
     const entry = lost.get(path.originator);
-    if (entry === undefined || entry.other === 'good' || isDead(path)) continue;
-    const good = path.lastSeenMs <= fresh && worth(path) > ROUND_TRIP_SHARE * entry.worth;
-    entry.other = good ? 'good' : 'doubtful';
+    if (entry === undefined || isDead(path)) continue;
+    const isGood = isGoodBeside(path, entry.best, tables);
+    if (isGood && worth(path) > (entry.by === null ? 0 : worth(entry.by))) entry.by = path;
+    entry.other = entry.by !== null ? 'good' : 'doubtful';
   }
-  return [...lost].map(([originator, { other }]) => ({ originator, other }));
+  return [...lost].map(([originator, { other, by }]) => ({ originator, other, by }));
+}
+
+/** Whether a path may be followed where that best one is gone. */
+export function isGoodBeside(path: OriginatorPath, best: OriginatorPath, tables: Tables): boolean {
+  const fresh = FRESH_INTERVALS * (tables.mesh?.settings.origInterval ?? 1000);
+  return path.lastSeenMs <= fresh && worth(path) > ROUND_TRIP_SHARE * worth(best);
 }
 
 function worth(path: OriginatorPath): number {

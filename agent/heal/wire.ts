@@ -23,7 +23,14 @@ const ECHO_BODY = 14 + 8;
 /** Shorter ones bear nothing to find a key by. */
 export const SHORTEST = ETHER + 8;
 
-const KINDS = { 'link-down': 1, 'neighbour-lost': 2, 'interface-gone': 3, kick: 4 } as const;
+const KINDS = {
+  'link-down': 1,
+  'neighbour-lost': 2,
+  'interface-gone': 3,
+  kick: 4,
+  'way-lost': 5,
+  'way-asked': 6,
+} as const;
 const ECHO_REQUEST = 16;
 const ECHO_REPLY = 17;
 /** Only under a key of the air: this address is a member's. */

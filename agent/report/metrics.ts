@@ -143,6 +143,10 @@ export const FAMILIES = {
   alarms_received_total: { type: 'counter', help: 'Alarms accepted from others.' },
   alarms_refused_total: { type: 'counter', help: 'Alarms from others that were refused.', labels: ['reason'] },
   kick_frames_total: { type: 'counter', help: 'Frames that kicks have cost.' },
+  ways_retracted_total: {
+    type: 'counter',
+    help: 'Originators to which this router told its neighbours that it has no way.',
+  },
   mesh_socket_frames_dropped_total: {
     type: 'counter',
     help: 'Frames that packet sockets of the agent had no room for, by what they hear; interface any: one for all.',

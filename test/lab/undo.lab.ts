@@ -17,7 +17,10 @@ export const name = 'undo';
 export const run = (report: Report) =>
   inKernels(report, import.meta.filename, [{ name: 'ring' }, { name: 'second cut' }]);
 
-/** When the agent dies: as soon as this is armed for undoing, then so many milliseconds later. */
+/**
+ * When the agent dies: as soon as this is armed for undoing, then so many milliseconds later. The others only observe: nobody
+ * answers it or kicks, so that it goes on to the strongest repair.
+ */
 const MOMENTS: readonly { armed: readonly string[]; afterMs: number; signal: 'SIGKILL' | 'SIGTERM' }[] = [
   { armed: ['loan-aggregatedOgms'], afterMs: 0, signal: 'SIGKILL' },
   { armed: ['detach'], afterMs: 0, signal: 'SIGKILL' },
@@ -45,7 +48,7 @@ async function ring(): Promise<void> {
     const end = hop.link.a === hop.from ? hop.link.ends[0] : hop.link.ends[1];
     const title = `${signal} ${afterMs} ms after ${armed.join(' and ')} was armed`;
     say(`${title}: r${hop.from} loses ${end}`);
-    await victim.control.get<Status>('/mesh/status');
+    await onlyActs(watched, hop.from);
     const started = epochs.length;
     const struck = await mesh.cut(hop.link);
     let seen: readonly string[] = [];
@@ -84,7 +87,10 @@ async function ring(): Promise<void> {
           .findLast((l) => l.includes('epoch='))!,
       )![1]!,
     );
-    if (started === 0) await believed(mesh, watched, hop.from);
+    if (started === 0) {
+      await onlyActs(watched, null);
+      await believed(mesh, watched, hop.from);
+    }
     await eventually('the mesh is complete', 60_000, () => mesh.complete());
     await sleep(4000);
   }
@@ -96,7 +102,7 @@ async function stopped(mesh: Mesh, watched: readonly Watched[], before: readonly
   const { link, from } = await oneIn(mesh, MOMENTS.length);
   const end = link.a === from ? link.ends[0] : link.ends[1];
   const { agent, control } = watched[from]!;
-  await control.get<Status>('/mesh/status');
+  await onlyActs(watched, from);
   await mesh.cut(link);
   await eventually('the repair is under way', 2000, async () => {
     const { undoArmed } = (await control.get<Status>('/mesh/status')).heal;
@@ -127,6 +133,12 @@ async function stopped(mesh: Mesh, watched: readonly Watched[], before: readonly
     });
     await sameAs(before, mesh);
   });
+}
+
+/** The others observe; null: nobody only observes. */
+async function onlyActs(watched: readonly Watched[], router: number | null): Promise<void> {
+  for (const [n, { control }] of watched.entries())
+    await control.post('/heal/mode', { mode: router === null || n === router ? 'act' : 'observe' });
 }
 
 /** A hop of the ring; the turns go round, and take both directions. */

@@ -340,6 +340,7 @@ export function seen({ cause, about }: Decision): string {
 }
 
 const DONE: Readonly<Record<string, string>> = {
+  ask: 'asked its neighbours for other ways',
   kick: 'sent its own OGMs at once',
   'clear-way': 'let OGMs pass without delay',
   detach: 'took the dead interface out of bat0',
@@ -347,9 +348,10 @@ const DONE: Readonly<Record<string, string>> = {
   'recreate-mesh': 'made bat0 anew',
 };
 const PLANS: Readonly<Record<string, string>> = {
+  ask: 'ask the neighbours for other ways',
   kick: 'send its own OGMs at once (kick)',
   'clear-way': 'let OGMs pass without delay',
-  detach: 'kick, then take the interface out',
+  detach: 'take the interface out',
   reattach: 'put the interface back',
   'recreate-mesh': 'make bat0 anew',
   none: 'nothing to be done',

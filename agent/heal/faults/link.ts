@@ -15,7 +15,7 @@ export const LINK_FAULTS: readonly FaultSpec[] = [
     class: 'link-down',
     words: 'the link lost its carrier',
     safe: true,
-    repairs: ['kick', 'detach'],
+    repairs: ['ask', 'kick', 'detach'],
     begins: ['carrier-lost', 1, 'rtnetlink'],
     ends: 'carrier-back',
     rightAfterNs: SECOND,

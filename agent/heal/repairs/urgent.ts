@@ -1,5 +1,6 @@
 /** The repairs that wait for nothing, carried out by execute.ts: kicks, and the mesh's own interfaces out, in, and anew. */
 import type { IfIndex } from '../../core/ids.ts';
+import { MS, type Nanos } from '../../core/time.ts';
 import type { Fault } from '../../core/words.ts';
 import { broken, isPrimary, neighboursOn, originatorAddress, type Surroundings, ways } from '../surroundings.ts';
 import type { Repair, Scene } from './spec.ts';
@@ -7,6 +8,12 @@ import type { Repair, Scene } from './spec.ts';
 /** Seen in the lab: after a second fault some routes of BATMAN_V stood still for longer than without us. */
 const HARMFUL_V = 'under BATMAN_V this has made things worse: batman-adv repairs by itself';
 /** An interface put back counts from nothing, for a minute; agents push each other over that, batman-adv alone waits. */
+/** The gentler repairs' time: neighbours answer in some milliseconds. */
+export const ASK_FIRST: Nanos = 30 * MS;
+export const ASK_GOES_FIRST = 'the neighbours are asked first: only where routes still go by it then';
+/** A kick moves routes in some tens of milliseconds. */
+export const KICK_FIRST: Nanos = 250 * MS;
+const KICK_GOES_FIRST = 'the kick goes first: only where routes still go by it then';
 const NO_AGENT = 'the neighbour there runs no agent: a later fault would last longer than without us';
 
 export const URGENT: readonly Repair[] = [
@@ -26,7 +33,23 @@ export const URGENT: readonly Repair[] = [
     radius: 'link',
     refusal: (fault, { around }) => {
       if (isV(around)) return HARMFUL_V;
+      if (fault.affected.length === 1 && fault.affected[0] === fault.peer)
+        return 'its own routes are mended: nobody kicks';
       return isNamed(fault, around) ? 'the kick does that too' : null;
+    },
+  },
+  {
+    action: 'ask',
+    words: 'neighbours that have other ways say so anew, which pushes the dead path out here',
+    does: 'ask the neighbours for their ways',
+    cost: 0.7,
+    radius: 'link',
+    refusal: (fault, { around, knowledge }) => {
+      if (isV(around)) return HARMFUL_V;
+      if (broken(around, fault.interfaceIndex ?? 0).length === 0) return 'no route goes by it: nothing would be won';
+      const others = ways(around, fault.interfaceIndex === null ? [] : [fault.interfaceIndex]);
+      const isMet = others.some(({ index }) => neighboursOn(around, index).some((n) => knowledge.isAgent(index, n)));
+      return isMet ? null : 'no other neighbour runs the agent';
     },
   },
   {
@@ -122,13 +145,19 @@ export function untouchable(fault: Fault, around: Surroundings): string | null {
   return others.length === 0 ? 'it is this router’s last hard interface' : null;
 }
 
+/** Why a dead interface stays in the mesh, whatever the tables will say of its routes. */
+export function staysIn(fault: Fault, scene: Scene): string | null {
+  return untouchable(fault, scene.around) ?? (meetsAgent(fault.interfaceIndex ?? 0, scene) ? null : NO_AGENT);
+}
+
+/** What comes back counts from a new number, and routers around it may refuse a second one for half a minute: so it is not done first. */
 function detachRefusal(fault: Fault, scene: Scene): string | null {
-  const { around } = scene;
+  const { around, now } = scene;
   const refused = untouchable(fault, around);
   if (refused !== null) return refused;
   const lost = broken(around, fault.interfaceIndex ?? 0);
   if (lost.length === 0) return 'no route goes through it: nothing would be won';
   const without = lost.filter(({ other }) => other === 'none').length;
-  if (without === 0) return meetsAgent(fault.interfaceIndex ?? 0, scene) ? null : NO_AGENT;
-  return `no other way is known to ${without} of ${lost.length} routers behind it: it waits for word from the other end`;
+  if (without > 0) return `no other way is known to ${without} of ${lost.length} routers behind it`;
+  return staysIn(fault, scene) ?? (now < fault.at + KICK_FIRST ? KICK_GOES_FIRST : null);
 }

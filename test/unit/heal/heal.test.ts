@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import type { Effect } from '../../../agent/core/effect.ts';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
@@ -47,16 +48,45 @@ function logged(router: Router): string {
   return router.effects.flatMap((effect) => (effect.type === 'log' ? [effect.message] : [])).join('; ');
 }
 
+/** The kick has had its time, and the tables still show every way as it was. */
+function kickInVain(router: Router, still = TWO_WAYS): Effect[] {
+  router.pass(milliseconds(260));
+  return router.feed({ type: 'tables', tables: still });
+}
+
 function setMasters(router: Router): (string | null)[] {
   return router.changes.flatMap(({ change }) => (change.kind === 'set-master' ? [change.master] : []));
 }
 
-test('a lost carrier: alarm and first OGM leave in the same turn, before anything is written down', () => {
+/** Nothing goes by port 1: there is nobody to ask for another way. */
+const IDLE = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
+
+function wordsOf(effects: readonly Effect[]) {
+  const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
+  return frames
+    .filter(({ frame }) => ethertype(frame) === ETH_P_X0)
+    .flatMap(({ interface: index, frame }) => {
+      const word = decodeFrame(fromHex(frame), key);
+      return word.kind === 'alarm' ? [{ index, ...word.alarm }] : [];
+    });
+}
+
+test('a lost carrier: who has another way is asked in the same turn, before anything is written down', () => {
   const router = new Router();
   const effects = router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  const kinds = effects
-    .filter((effect) => effect.type === 'send' || effect.type === 'journal')
-    .map((effect) => effect.type);
+  const kinds = effects.flatMap(({ type }) => (type === 'send' || type === 'journal' ? [type] : []));
+  assert.deepEqual(kinds, ['send', 'journal']);
+  assert.deepEqual(
+    wordsOf(effects).map(({ index, kind, far, affected, hops }) => ({ index, kind, far, affected, hops })),
+    [{ index: 22, kind: 'way-asked', far: '02:00:00:00:01:02', affected: ['02:00:00:00:00:aa'], hops: 1 }],
+    'neither the dead interface nor the primary one is used',
+  );
+});
+
+test('where nobody can be asked, alarm and first OGM leave in that turn', () => {
+  const router = new Router({}, undefined, IDLE);
+  const effects = router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const kinds = effects.flatMap(({ type }) => (type === 'send' || type === 'journal' ? [type] : []));
   assert.deepEqual(kinds, ['send', 'send', 'journal']);
   assert.deepEqual(
     router.sent.map((frame) => [frame.interface, ethertype(frame.frame)]),
@@ -64,8 +94,50 @@ test('a lost carrier: alarm and first OGM leave in the same turn, before anythin
       [22, ETH_P_X0],
       [22, ETH_P_BATMAN],
     ],
-    'neither the dead interface nor the primary one is used',
   );
+});
+
+test('where asking has helped, the far end is told and nobody kicks; what turns back later is kicked for', () => {
+  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
+  for (const isSteady of [true, false]) {
+    const router = new Router();
+    router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+    router.pass(milliseconds(31));
+    assert.ok(router.effects.some(({ type }) => type === 'poll'));
+    router.feed({ type: 'tables', tables: moved });
+    router.pass(milliseconds(370));
+    const told = wordsOf(router.feed({ type: 'tables', tables: isSteady ? moved : TWO_WAYS }));
+    assert.deepEqual(
+      told.map(({ kind, affected }) => [kind, affected]),
+      [['link-down', [isSteady ? ORIGINATOR : '02:00:00:00:00:aa']]],
+    );
+    const isKicked = router.sent.some(({ frame }) => ethertype(frame) === ETH_P_BATMAN);
+    assert.equal(isKicked, !isSteady);
+    assert.deepEqual(
+      router.decisions.map(({ step, action }) => `${step} ${action}`),
+      isSteady ? ['planned ask', 'verified ask'] : ['planned ask', 'planned kick'],
+    );
+  }
+});
+
+test('where asking has not helped, or nobody says what came of it, alarm and kick follow', () => {
+  for (const isRead of [true, false]) {
+    const router = new Router();
+    router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+    router.feed({ type: 'tables', tables: TWO_WAYS });
+    assert.ok(!router.sent.some(({ frame }) => ethertype(frame) === ETH_P_BATMAN), 'its time has not come');
+    router.pass(milliseconds(isRead ? 31 : 81));
+    if (isRead) router.feed({ type: 'tables', tables: TWO_WAYS });
+    assert.ok(router.sent.some(({ frame }) => ethertype(frame) === ETH_P_BATMAN));
+    assert.deepEqual(
+      wordsOf(router.effects).map(({ kind, affected }) => [kind, affected]),
+      [
+        ['way-asked', ['02:00:00:00:00:aa']],
+        ['link-down', ['02:00:00:00:00:aa']],
+      ],
+    );
+    assert.match(router.decisions.at(-1)!.why, isRead ? /0 of 1 routes/ : /the tables did not come/);
+  }
 });
 
 test('while bat0 is being deleted the last of its interfaces still carry word to whoever is behind them', () => {
@@ -85,14 +157,15 @@ test('while bat0 is being deleted the last of its interfaces still carry word to
       .filter((frame) => ethertype(frame.frame) === ETH_P_X0)
       .map(({ interface: index, frame }) => {
         const word = decodeFrame(fromHex(frame), macKey(fromHex(KEY)));
-        return [index, word.kind === 'alarm' ? word.alarm.affected : word.kind];
+        return [index, word.kind === 'alarm' ? `${word.alarm.kind} ${word.alarm.affected}` : word.kind];
       });
   router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
   router.effects.length = 0;
   router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
   assert.deepEqual(alarms().sort(), [
-    [21, ['02:00:00:00:00:bb']],
-    [22, ['02:00:00:00:00:bb']],
+    [21, 'interface-gone 02:00:00:00:00:bb'],
+    [21, 'way-lost 02:00:00:00:00:bb'],
+    [22, 'interface-gone 02:00:00:00:00:bb'],
   ]);
 });
 
@@ -132,7 +205,7 @@ test('where all fell out the primary goes back in before any other: who is first
 });
 
 test('a kick sends contiguous sequence numbers from the kernel’s last, at the configured pace', () => {
-  const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) });
+  const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) }, undefined, IDLE);
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   router.pass(milliseconds(14));
   const ogms = router.sent.filter((frame) => ethertype(frame.frame) === ETH_P_BATMAN);
@@ -283,10 +356,39 @@ test('a mesh that runs without aggregation is left without', () => {
   );
 });
 
-test('the dead interface leaves bat0 after the kick, returns with its carrier, and the story ends', () => {
+test('where the kick moves the routes the dead interface stays in, and the story ends with its carrier', () => {
   const router = new Router();
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  router.pass(milliseconds(40));
+  router.pass(milliseconds(260));
+  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
+  router.feed({ type: 'tables', tables: moved });
+  router.pass(SECOND);
+  router.feed({ type: 'tables', tables: moved });
+  assert.deepEqual(
+    router.decisions.map(({ step, action }) => [step, action]),
+    [
+      ['planned', 'ask'],
+      ['planned', 'kick'],
+      ['verified', 'kick'],
+    ],
+  );
+  router.feed({ type: 'link', link: port(1), cause: 'event' });
+  assert.deepEqual(setMasters(router), []);
+});
+
+test('where it does not, the dead interface leaves bat0, returns with its carrier, and the story ends', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.pass(milliseconds(200));
+  router.feed({ type: 'tables', tables: TWO_WAYS });
+  assert.deepEqual(setMasters(router), [], 'the kick has not had its time');
+  router.effects.length = 0;
+  router.pass(milliseconds(60));
+  assert.ok(
+    router.effects.some(({ type }) => type === 'poll'),
+    'it is looked at then',
+  );
+  kickInVain(router);
   const detach = router.changes.find((effect) => effect.change.kind === 'set-master')!;
   assert.deepEqual(detach.change, { kind: 'set-master', interface: 'eth1', master: null });
   assert.deepEqual(detach.undo, { kind: 'set-master', interface: 'eth1', master: 'bat0' });
@@ -294,13 +396,15 @@ test('the dead interface leaves bat0 after the kick, returns with its carrier, a
   router.done(detach.id);
   router.pass(milliseconds(700));
   router.feed({ type: 'tables', tables: tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]) });
+  const said = router.decisions.map(({ step, action, why }) => [step, action, why] as const);
   assert.deepEqual(
-    router.decisions.map(({ step, action }) => [step, action]),
+    said.map(([step, action]) => [step, action]),
     [
       ['planned', 'detach'],
       ['verified', 'detach'],
     ],
   );
+  assert.match(said[0]![2], /0 of 1 routes go another way; taking the dead interface out/);
   router.feed({ type: 'link', link: port(1, { carrier: true, master: 0 }), cause: 'event' });
   router.pass(milliseconds(10));
   assert.deepEqual(router.changes.at(-1)!.change, { kind: 'set-master', interface: 'eth1', master: 'bat0' });
@@ -338,7 +442,7 @@ test('what is refused says why', () => {
   ];
   for (const [name, router, why] of cases) {
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-    router.pass(milliseconds(100));
+    kickInVain(router, router.room.monitor.tables!);
     const refused = router.decisions[0]!.alternatives.find(({ action }) => action === 'detach')!.refused;
     assert.match(refused ?? '', why, name);
     assert.ok(!router.changes.some((effect) => effect.change.kind === 'set-master'), `${name}: nothing is taken out`);
@@ -350,7 +454,7 @@ test('a flapping interface is put back no sooner than the flap damping', () => {
   let returns = 0;
   for (let round = 0; round < 3; round++) {
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-    router.pass(milliseconds(100));
+    kickInVain(router);
     const detach = router.changes.findLast(
       (effect) => effect.change.kind === 'set-master' && effect.change.master === null,
     );
@@ -378,10 +482,34 @@ test('observe mode writes down what it would have done, and does nothing', () =>
   router.pass(SECOND);
   assert.deepEqual(
     router.decisions.map(({ step, action }) => [step, action]),
-    [['observed', 'detach']],
+    [['observed', 'ask']],
   );
   assert.deepEqual(router.sent, []);
   assert.deepEqual(router.changes, []);
+});
+
+test('an alarm by which nobody else has to move is passed on, and moves nobody', () => {
+  const router = new Router();
+  const sender = '02:00:00:00:00:cc';
+  const word = {
+    sender,
+    epoch: 1,
+    counter: 1,
+    kind: 'link-down',
+    near: ANY,
+    far: ANY,
+    affected: [sender],
+    hops: 4,
+  } as const;
+  const frame = toHex(encodeAlarm(word, '02:00:00:00:01:01', key));
+  const effects = router.feed({ type: 'frame', interface: 21, frame });
+  assert.deepEqual(
+    wordsOf(effects).map(({ index, kind, hops }) => [index, kind, hops]),
+    [[22, 'link-down', 3]],
+  );
+  router.pass(SECOND);
+  assert.deepEqual(router.changes, []);
+  assert.ok(!router.sent.some((sent) => ethertype(sent.frame) === ETH_P_BATMAN));
 });
 
 test('a remote alarm is relayed once, kicks once, and changes no interface', () => {
@@ -627,10 +755,10 @@ test('without a key nothing is sent to others and nothing of theirs is believed;
   router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:aa', 1) });
   assert.deepEqual(router.sent, []);
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  assert.deepEqual(
-    router.sent.map(({ frame }) => ethertype(frame)),
-    [ETH_P_BATMAN],
-  );
+  router.pass(milliseconds(85));
+  const sent = router.sent.map(({ frame }) => ethertype(frame));
+  assert.ok(sent.length > 0);
+  assert.deepEqual(new Set(sent), new Set([ETH_P_BATMAN]));
 });
 
 test('ports that a dump tells before bat0 are members all the same', () => {
@@ -829,7 +957,194 @@ test('another key has other marks, and the old one finds its own again', () => {
   );
   assert.ok(taken(toHex(other)), 'low numbers count under a new key');
   router.feed({ type: 'settings', settings });
-  assert.ok(!taken(alarmFrom('02:00:00:00:00:aa', 499)), 'and a replay under the old one stays a replay');
+  assert.ok(!taken(alarmFrom('02:00:00:00:00:aa', 500)), 'and a replay under the old one stays a replay');
+});
+
+test('alarms that overtake each other are each taken once; what is far behind is a replay', () => {
+  const router = new Router({ senderBudget: 600 });
+  const taken = (counter: number) =>
+    router
+      .feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:aa', counter) })
+      .some(({ type }) => type === 'remember-mark');
+  for (const [counter, isNew] of [
+    [100, true],
+    [98, true],
+    [98, false],
+    [99, true],
+    [100, false],
+    [140, true],
+    [108, true],
+    [107, false],
+    [139, true],
+    [139, false],
+    [172, true],
+    [140, false],
+    [141, true],
+    [139, false],
+  ] as const)
+    assert.equal(taken(counter), isNew, String(counter));
+});
+
+test('alarms in any order, some of them twice: none is taken twice', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 90 }), { maxLength: 200 }), (counters) => {
+      const router = new Router({ senderBudget: 60_000 });
+      const seen = new Set<number>();
+      for (const counter of counters) {
+        const isTaken = router
+          .feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:aa', counter) })
+          .some(({ type }) => type === 'remember-mark');
+        assert.ok(!isTaken || !seen.has(counter), String(counter));
+        const newest = Math.max(0, ...seen);
+        assert.equal(isTaken, !seen.has(counter) && counter >= newest - 32);
+        if (isTaken) seen.add(counter);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+/** From the neighbour at port 1: it has no way any more. */
+function wayLost(counter: number, affected: readonly string[], source = '02:00:00:00:01:01', hops = 1): string {
+  const alarm = { sender: '02:00:00:00:00:cc', epoch: 1, counter, kind: 'way-lost', near: ANY, far: ANY } as const;
+  return toHex(encodeAlarm({ ...alarm, affected, hops }, source, key));
+}
+
+/** X is reached by port 1 and, less well, by port 2; Y by port 1 alone; Z by port 2 alone. */
+const THREE = {
+  ...TWO_WAYS,
+  originators: tables(
+    [
+      ['02:00:00:00:00:aa', 1, true],
+      ['02:00:00:00:00:aa', 2, false],
+      ['02:00:00:00:00:bb', 1, true],
+      ['02:00:00:00:00:cc', 2, true],
+    ],
+    [],
+  ).originators,
+};
+const WAYS = ['02:00:00:00:00:aa', '02:00:00:00:00:bb', '02:00:00:00:00:cc'];
+
+function said(effects: readonly Effect[]) {
+  const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
+  const ogms = frames.filter(({ frame }) => ethertype(frame) === ETH_P_BATMAN);
+  const words = wordsOf(effects);
+  const continued = ogms
+    .filter(({ frame }) => frame.slice(68, 70) === '78')
+    .map(({ interface: index, frame }) => {
+      const [ogm] = parseOgms(fromHex(frame));
+      return [index, ogm!.originator, ogm!.seqno, Number.parseInt(frame.slice(70, 72), 16)] as const;
+    });
+  return {
+    withdrawn: ogms.filter(({ frame }) => frame.slice(68, 70) === '79').map(({ interface: index }) => index),
+    kicked: continued.filter(([, originator]) => originator === ORIGINATOR).length,
+    announced: continued.filter(([, originator]) => originator !== ORIGINATOR),
+    retracted: words.filter(({ kind }) => kind === 'way-lost').map(({ index, affected }) => [index, ...affected]),
+    asked: words.filter(({ kind }) => kind === 'way-asked').map(({ index, affected }) => [index, ...affected]),
+  };
+}
+
+const NOTHING = { withdrawn: [], kicked: 0, announced: [], retracted: [], asked: [] };
+
+test('a neighbour that lost its ways: who went by it and knows no other says so in its turn, once, and kicks', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.effects.length = 0;
+  const first = said(router.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS) }));
+  // X has another way, and Z does not go by that neighbour.
+  assert.deepEqual(first.retracted, [[22, '02:00:00:00:00:bb']]);
+  assert.deepEqual(new Set(first.withdrawn), new Set([22]));
+  assert.ok(first.kicked > 0);
+  assert.deepEqual(first.asked, [[22, '02:00:00:00:00:aa']], 'what is left for X has to be heard anew here');
+  const told = new Set(first.announced.map(([index, originator]) => `${index} ${originator}`));
+  assert.deepEqual(told, new Set(['21 02:00:00:00:00:aa', '21 02:00:00:00:00:cc']), 'and by it that neighbour may go');
+  const again = said(router.feed({ type: 'frame', interface: 21, frame: wayLost(2, ['02:00:00:00:00:bb']) }));
+  assert.deepEqual(again, NOTHING, 'what is told is told');
+  const second = said(router.feed({ type: 'frame', interface: 22, frame: wayLost(3, WAYS, '02:00:00:00:01:02') }));
+  assert.deepEqual(
+    second.retracted,
+    [[21, '02:00:00:00:00:aa', '02:00:00:00:00:cc']],
+    'the other way of X is gone too',
+  );
+  assert.deepEqual(second.announced, []);
+});
+
+test('who is asked says its way anew: numbers that the originator will use next, and what they will be worth', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.effects.length = 0;
+  const ask = (counter: number, affected: readonly string[], far = port(2).mac) => {
+    const effects = router.feed({ type: 'frame', interface: 22, frame: asked(counter, affected, far) });
+    assert.deepEqual(said(effects), NOTHING, 'the tables may be old');
+    if (!effects.some(({ type }) => type === 'poll')) return NOTHING;
+    router.pass(milliseconds(5));
+    return said(router.feed({ type: 'tables', tables: THREE }));
+  };
+  const { announced, ...rest } = ask(1, ['02:00:00:00:00:bb', '02:00:00:00:00:cc', '02:00:00:00:00:77']);
+  assert.deepEqual(rest, { withdrawn: [], kicked: 0, retracted: [], asked: [] });
+  // Z is reached by the one who asks, and of the last nothing was heard.
+  assert.deepEqual(
+    announced.map(([index, originator, seqno]) => [index, originator, seqno]),
+    [51, 51, 52, 53, 54, 55, 56].map((seqno) => [22, '02:00:00:00:00:bb', seqno]),
+  );
+  const tq = THREE.originators.find(({ originator }) => originator === '02:00:00:00:00:bb')!.tq!;
+  assert.deepEqual(new Set(announced.map(([, , , worth]) => worth)), new Set([Math.floor((tq * (255 - 30)) / 255)]));
+  router.feed(ownOgm(52, '02:00:00:00:00:bb'));
+  const twice = ask(2, ['02:00:00:00:00:bb']).announced;
+  assert.equal(Math.max(...twice.map(([, , seqno]) => seqno)), 56, 'the next who asks gets the same numbers');
+  assert.deepEqual(ask(3, ['02:00:00:00:00:bb'], '02:00:00:00:09:99'), NOTHING, 'another was asked');
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.effects.length = 0;
+  assert.deepEqual(ask(4, ['02:00:00:00:00:bb']).announced, [], 'a dead way is not passed on');
+});
+
+function asked(counter: number, affected: readonly string[], far: string): string {
+  const alarm = { sender: '02:00:00:00:00:dd', epoch: 1, counter, kind: 'way-asked', near: ANY, far } as const;
+  return toHex(encodeAlarm({ ...alarm, affected, hops: 1 }, '02:00:00:00:01:02', key));
+}
+
+test('the far end of a link says that it is gone, and this end still has a carrier: its ways are asked for', () => {
+  const router = new Router();
+  const alarm = {
+    sender: '02:00:00:00:00:cc',
+    epoch: 1,
+    counter: 1,
+    kind: 'link-down',
+    near: '02:00:00:00:01:01',
+    far: port(1).mac,
+    affected: ['02:00:00:00:00:cc'],
+    hops: 4,
+  } as const;
+  const heard = (at: number) =>
+    said(router.feed({ type: 'frame', interface: at, frame: toHex(encodeAlarm(alarm, '02:00:00:00:01:02', key)) }));
+  assert.deepEqual(heard(22).asked, [[22, '02:00:00:00:00:aa']]);
+  const setMaster = router.changes.filter(({ change }) => change.kind === 'set-master');
+  assert.deepEqual(setMaster, [], 'an interface is changed on its own evidence only');
+  const other = new Router();
+  const by = other.feed({ type: 'frame', interface: 21, frame: toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key)) });
+  assert.deepEqual(said(by).asked, [], 'what came over that link itself says that it is alive');
+});
+
+test('a lost way goes no further than its neighbours, and moves nobody who does not act', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  const far = router.feed({ type: 'frame', interface: 21, frame: wayLost(1, ['02:00:00:00:00:aa'], undefined, 8) });
+  assert.deepEqual(said(far), { ...NOTHING, asked: [[22, '02:00:00:00:00:aa']] });
+  const observer = new Router({ mode: 'observe' }, [port(1), port(2)], THREE);
+  assert.deepEqual(said(observer.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS) })), NOTHING);
+  const journal = router.effects.filter((effect) => effect.type === 'journal');
+  assert.deepEqual(journal, [], 'it is no fault of its own');
+});
+
+test('lost ways have a budget of their own, and leave that of alarms alone', () => {
+  const router = new Router({ senderBudget: 1 }, [port(1), port(2)], THREE);
+  const reasons = Array.from({ length: 6 }, (_, n) =>
+    router
+      .feed({ type: 'frame', interface: 21, frame: wayLost(n + 1, ['02:00:00:00:00:aa']) })
+      .some((one) => one.type === 'metric' && one.labels.reason === 'sender-budget'),
+  );
+  assert.deepEqual(reasons, [false, false, false, false, true, true]);
+  const alarm = router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:cc', 7) });
+  assert.ok(alarm.some((one) => one.type === 'metric' && one.name === 'alarms_received_total'));
 });
 
 test('a lost link without routes names only its own router; too many are cut to what fits', () => {
@@ -872,12 +1187,11 @@ test('a neighbour lost on a shared interface: a way by another neighbour there i
   assert.equal(router.decisions.at(-1)!.step, 'verified');
 });
 
-test('carrier back before its late detachment: it stays in', () => {
-  const doubtful = { ...TWO_WAYS, originators: TWO_WAYS.originators.map((row) => ({ ...row, lastSeenMs: 5000 })) };
-  const router = new Router({}, undefined, doubtful);
+test('carrier back before its detachment: it stays in', () => {
+  const router = new Router();
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   router.feed({ type: 'link', link: port(1), cause: 'event' });
-  router.pass(5 * SECOND);
+  for (let i = 0; i < 5; i++) kickInVain(router);
   assert.deepEqual(setMasters(router), []);
 });
 
@@ -893,7 +1207,7 @@ test('damping: a second fault does not put an interface back within 30 s of its 
 function backAfterSecondFault(router: Router): boolean {
   const fall = () => {
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-    router.pass(milliseconds(50));
+    kickInVain(router);
     router.done('detach-eth1');
     router.feed({ type: 'link', link: port(1, { carrier: false, master: 0 }), cause: 'event' });
   };
@@ -917,7 +1231,7 @@ function backAfterSecondFault(router: Router): boolean {
 test('a detachment that the kernel did not answer goes back, and nothing stays owed', () => {
   const router = new Router();
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  router.pass(milliseconds(50));
+  kickInVain(router);
   router.done('detach-eth1', 'the answer was lost');
   router.pass(milliseconds(100));
   assert.deepEqual(setMasters(router), [null, 'bat0']);
@@ -980,7 +1294,7 @@ test('an interface at whose far end no agent answers stays in', () => {
     router.feed({ type: 'link', link: port(n, { carrier: false }), cause: 'event' });
     return router.decisions.at(-1)!.alternatives.find(({ action }) => action === 'detach')!.refused;
   };
-  assert.equal(gives(1), null);
+  assert.match(gives(1)!, /the kick goes first/);
   const stock = new Router();
   for (let i = 0; i < 3; i++)
     stock.room.knowledge.on({ type: 'echo-lost', neighbour: '02:00:00:00:01:01', interface: 21 }, stock.now);
@@ -1065,7 +1379,7 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
     assert.deepEqual(gone.changes.filter(isMeant), []);
   }
 
-  const kicking = new Router();
+  const kicking = new Router({}, undefined, IDLE);
   kicking.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   kicking.effects.length = 0;
   kicking.feed({ type: 'mode-asked', by: 'root', mode: 'off' });

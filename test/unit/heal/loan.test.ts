@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import { SECOND } from '../../../agent/core/time.ts';
-import { ownOgm, port, Router } from './harness.ts';
+import { ownOgm, Router } from './harness.ts';
 
 /** A router amid a kick: aggregation is off and the interval short, as the kernel has confirmed. */
 function kicking(): Router {
   const router = new Router();
-  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
   told(router, { aggregatedOgms: false });
   told(router, { aggregatedOgms: false, origInterval: 50 });
   for (const id of ['loan-aggregatedOgms', 'loan-origInterval']) router.done(id);
@@ -63,7 +63,7 @@ describe('somebody sets the OGM interval while it is lent', () => {
   test('right before: what is lent goes back to that, read or not', () => {
     const router = new Router();
     told(router, { origInterval: 2000 });
-    router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+    router.feed({ type: 'kick-asked', by: 'root', lost: null });
     assert.deepEqual(intervals(router), [50]);
     for (const id of ['loan-aggregatedOgms', 'loan-origInterval']) router.done(id);
     end(router);

@@ -582,7 +582,7 @@ test('a radio is not restarted while its interface is made dear, nor the other w
     actions: [action],
     alternatives: [],
     why: '',
-    detachLate: false,
+    later: [],
     delayNs: 0,
     radius: action === 'link-cost' ? 'link' : 'router',
     act: true,

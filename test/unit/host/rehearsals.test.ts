@@ -37,7 +37,7 @@ function asked(action: Action, ms: number): Extract<Effect, { type: 'rehearse' }
     evidence: [],
     affected: [],
   } as const;
-  const weighed = { alternatives: [], why: '', detachLate: false, delayNs: 0, radius: 'router', act: true } as const;
+  const weighed = { alternatives: [], why: '', later: [], delayNs: 0, radius: 'router', act: true } as const;
   const out = { kind: 'set-master', interface: 'eth0', master: null } as const;
   const changes = action === 'detach' ? [out] : [];
   return {

@@ -61,7 +61,7 @@ test('a tape replays, plain and as gzip members, and is nobody else to read', as
   const half = text.indexOf('\n', text.length / 2) + 1;
   writeFileSync(`${file}.gz`, Buffer.concat([gzipSync(text.slice(0, half)), gzipSync(text.slice(half))]));
   assert.equal((await run('replay', `${file}.gz`)).out, out);
-  assert.match((await run('replay', file, '--log')).out, /15\.000 s {2}e7-f1 link-down eth1: planned detach: /);
+  assert.match((await run('replay', file, '--log')).out, /15\.000 s {2}e7-f1 link-down eth1: planned ask: /);
   const json = JSON.parse((await run('replay', file, '--json')).out) as Record<string, unknown>;
   assert.deepEqual([json.version, json.difference, json.agent], [1, null, 'test']);
 });
@@ -95,8 +95,8 @@ test('a difference is told in words, with exit status 1', async (t) => {
   const [, head, event, then, now, where] = out.split('\n');
   assert.match(head!, /to the first difference:$/);
   assert.match(event!, /^event \d+, after 15\.000 s: link eth1 \(21\): up, no carrier, master 10$/);
-  assert.match(then!, /^ {2}then {2}e7-f1 link-down eth1: planned detach: no idea$/);
-  assert.match(now!, /^ {2}now {3}e7-f1 link-down eth1: planned detach: /);
+  assert.match(then!, /^ {2}then {2}e7-f1 link-down eth1: planned ask: no idea$/);
+  assert.match(now!, /^ {2}now {3}e7-f1 link-down eth1: planned ask: /);
   assert.equal(where, '');
   writeFileSync(
     file,

@@ -9,7 +9,7 @@ import { explain } from '../../../agent/report/explain.ts';
 import { Outcomes } from '../../../agent/report/outcomes.ts';
 import { mismatch } from '../../../agent/report/shape.ts';
 import { COMMANDS, error } from '../../../agent/report/shapes.ts';
-import { port, Router, tables } from '../heal/harness.ts';
+import { milliseconds, port, Router, TWO_WAYS, tables } from '../heal/harness.ts';
 import { type Asking, DESK, ENTRIES, FAULT, SELF, sources } from './fixture.ts';
 
 const ROOT: Caller = { name: 'uid 0 (pid 1)', mayChange: true };
@@ -231,6 +231,10 @@ test('what was asked for, or told of, has an end; a kick that its budget refused
   );
   // Its own repair goes on without the kick, and says so.
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  for (const ms of [31, 230]) {
+    router.pass(milliseconds(ms));
+    router.feed({ type: 'tables', tables: TWO_WAYS });
+  }
   router.done('detach-eth1');
   router.feed({ type: 'tables', tables: tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]) });
   assert.match(tell(), /kick .*\n.*-> no: the budget[\s\S]*detach .*\n.*-> taken[\s\S]*Result: repaired by detach/);

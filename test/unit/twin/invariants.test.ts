@@ -87,7 +87,7 @@ function decision(over: Partial<Decision> = {}, evidence = true): Effect {
 function planned({ id, class: kind, action }: { id: string; class: FaultClass; action: Action }): { plan: Plan } {
   const { fault } = (decision() as Extract<Effect, { type: 'journal' }>).decision;
   const about = { ...fault, id, class: kind, interface: null, interfaceIndex: null };
-  const rest = { alternatives: [], why: '', detachLate: false, delayNs: SECOND, radius: 'router', act: true } as const;
+  const rest = { alternatives: [], why: '', later: [], delayNs: SECOND, radius: 'router', act: true } as const;
   return { plan: { fault: about, actions: [action], ...rest } };
 }
 

@@ -67,7 +67,7 @@ function plan(action: Action, name: string, over: Partial<Fault> = {}): Plan {
     actions: [action],
     alternatives: [],
     why: '',
-    detachLate: false,
+    later: [],
     delayNs: 0,
     radius: 'link',
     act: true,

@@ -289,6 +289,7 @@ function actionWord(name) {
 		'none': _('nothing'),
 		'tell': _('tell a person'),
 		'clear-way': _('let others’ route messages pass'),
+		'ask': _('ask the neighbours for their routes'),
 		'kick': _('announce routes at once'),
 		'ease': _('look less often'),
 		'link-cost': _('make the link dearer'),
