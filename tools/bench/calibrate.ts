@@ -81,7 +81,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
 }
 
 /** The outages of one grid's cuts, in milliseconds. */
-function turns(seed: number): number[] {
+export function turns(seed: number): number[] {
   const { routers, width } = SHAPES.grid;
   const random = new Random(seed, 'turns');
   const pairs = Array.from({ length: 4 }, () => farApart(random, 'grid'));
