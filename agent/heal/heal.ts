@@ -18,6 +18,7 @@ import { Mend } from './mend.ts';
 import { Monitor } from './monitor.ts';
 import { Plan } from './plan.ts';
 import { Returns } from './returns.ts';
+import { Ways } from './ways.ts';
 
 export function heal() {
   const monitor = new Monitor();
@@ -30,9 +31,10 @@ export function heal() {
   const returns = new Returns(monitor, knowledge);
   const alarm = new Alarm(monitor);
   const kick = new Kick(monitor);
+  const ways = new Ways(monitor, kick);
   const detect = new Detect(
     monitor,
-    detectors(monitor, (originator) => kick.forwarded(originator)),
+    detectors(monitor, (originator) => ways.forwarded(originator)),
   );
   const journal = new Journal();
   return {
@@ -54,6 +56,7 @@ export function heal() {
       execute,
       returns,
       alarm,
+      ways,
       kick,
       mend,
       detect,
