@@ -61,6 +61,8 @@ interface Job {
   /** When the stronger repair's time has come, if the gentler ones have not helped by then. */
   laterAt: Nanos;
   isDue: boolean;
+  /** It was looked at in its time, and had helped. */
+  isTold: boolean;
 }
 
 export class Execute implements Machine {
@@ -154,6 +156,7 @@ export class Execute implements Machine {
       nextLook: NEVER,
       laterAt: laterAt(plan, now),
       isDue: false,
+      isTold: false,
     };
     this.#jobs.set(fault.id, job);
     // The air first, the books after: every line written before the kick is a line that the repair waits for.
@@ -439,13 +442,16 @@ export class Execute implements Machine {
       // Routers to which no way was known may have one by now; others' OGMs are what is missing then.
       const isStuck = !verdict.good || (isAsking && this.#broken(job.plan.fault).length > 0);
       if (job.isDue && isStuck) effects.push(...this.#goFurther(job, verdict.words, now));
-      else if (job.isDue) job.laterAt = NEVER;
+      else if (job.isDue && !job.isTold) {
+        job.isTold = true;
+        job.laterAt = NEVER;
+        // The other end may not know yet that the link is gone; nobody has to kick.
+        if (isAsking) effects.push(...this.#raise(job.plan.fault, []));
+      }
       if (job.state !== 'verifying' || (isAsking && now < job.began + STEADY)) continue;
       const limit = job.action === 'recreate-mesh' ? GIVE_UP_MESH : GIVE_UP;
       if (verdict.good) {
         this.#jobs.delete(job.plan.fault.id);
-        // The other end may not know yet that the link is gone; nobody has to kick.
-        if (isAsking) effects.push(...this.#raise(job.plan.fault, []));
         effects.push(this.#write(job.plan, 'verified', job.action, now, verdict.words));
       } else if (now - job.began > limit) {
         effects.push(...this.#fail(job, verdict.words, now));

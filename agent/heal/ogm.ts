@@ -20,6 +20,7 @@ const MARK_OFFSET = 20;
 const CONTINUED = 0x78;
 const WITHDRAWN = 0x79;
 const RESTORED = 0x7a;
+const ANNOUNCED = 0x7b;
 const TTL_OFFSET = 2;
 const PREVIOUS_OFFSET = 14;
 const TQ_OFFSET = 21;
@@ -46,7 +47,7 @@ export function parseOgms(frame: Uint8Array): Ogm[] {
     if (end > frame.length) break;
     const mark = frame[at + MARK_OFFSET];
     // Neither says anything about a route of ours.
-    if ((frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0 && mark !== WITHDRAWN && mark !== RESTORED) {
+    if ((frame[at + 3]! & NOT_BEST_NEXT_HOP) === 0 && mark !== WITHDRAWN && mark !== RESTORED && mark !== ANNOUNCED) {
       found.push({
         seqno: view.getUint32(at + 4),
         originator: macFromBytes(frame, at + 8),
@@ -75,6 +76,7 @@ export function announceOgm(ogm: Ogm, seqno: number, tq: number, previous: Mac, 
   macToBytes(previous, frame, ETHER + PREVIOUS_OFFSET);
   frame[ETHER + TQ_OFFSET] = tq;
   frame[ETHER + TTL_OFFSET] = 1;
+  frame[ETHER + MARK_OFFSET] = ANNOUNCED;
   return frame;
 }
 
@@ -84,8 +86,9 @@ export function announceOgm(ogm: Ogm, seqno: number, tq: number, previous: Mac, 
  * window of five (bat_iv_ogm.c, batadv_iv_ogm_process_per_outif: `sameseq`), so a few of these empty it at once, where
  * silence takes five further OGMs.
  */
-export function withdrawOgm(ogm: Ogm, source: Mac): Uint8Array {
+export function withdrawOgm(ogm: Ogm, source: Mac, seqno = ogm.seqno): Uint8Array {
   const frame = broadcast(ogm, source, WITHDRAWN);
+  new DataView(frame.buffer).setUint32(ETHER + 4, seqno >>> 0);
   frame[ETHER + TQ_OFFSET] = WITHDRAWN_TQ;
   return frame;
 }

@@ -12,7 +12,7 @@ import { specOf } from './faults/catalogue.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
 import { ASK_GOES_FIRST, staysIn } from './repairs/urgent.ts';
-import { originatorAddress, type Surroundings } from './surroundings.ts';
+import { isItsName, isPrimary, neighboursOn, originatorAddress, type Surroundings } from './surroundings.ts';
 
 const NETIFD_FIRST: Nanos = 2 * SECOND;
 /** batman-adv chooses among the ways that it has: a dead one goes first. */
@@ -65,9 +65,11 @@ export class Plan implements Machine {
       return { action, cost: repair.cost, refused: repair.refusal(fault, scene) };
     });
     const isOpen = (action: Action) => weighed.some((one) => one.action === action && one.refused === null);
-    const isAsk = isOpen('ask') && isOpen('kick');
+    const isAsk = isOpen('ask') && isOpen('kick') && this.#turnsItself(fault);
     const alternatives = weighed.map((one) =>
-      isAsk && one.action === 'kick' ? { ...one, refused: ASK_GOES_FIRST } : one,
+      isAsk && (one.action === 'kick' || one.action === 'detach') && one.refused === null
+        ? { ...one, refused: ASK_GOES_FIRST }
+        : one,
     );
     const actions = alternatives.filter(({ refused }) => refused === null).map(({ action }) => action);
     // What it needs besides is judged when its time has come, by the tables of then.
@@ -110,6 +112,15 @@ export class Plan implements Machine {
       radius: repair?.radius ?? 'link',
       act: this.#acts(fault),
     };
+  }
+
+  /** Is the far end one router that mends its own ways? Else only our own OGMs turn what comes to us by that link. */
+  #turnsItself({ interfaceIndex, interface: name }: Fault): boolean {
+    if (isPrimary(this.#around, name ?? '')) return false;
+    const met = neighboursOn(this.#around, interfaceIndex ?? 0);
+    if (met.length !== 1 || !this.#knowledge.isAgent(interfaceIndex ?? 0, met[0]!)) return false;
+    // What is not told from an interface's address is not among the routes that are looked after.
+    return !isItsName(this.#around, interfaceIndex ?? 0, met[0]!);
   }
 
   /** The mesh that this router is configured to make is no repair: without it there is nothing to observe. */

@@ -64,6 +64,12 @@ export class Retractions {
     return rows.find((row) => isOpen(row) && isGoodBeside(row, best, tables)) ?? null;
   }
 
+  /** Does the kernel's best way still go by a neighbour that has none any more? */
+  isStuck(originator: Mac, now: Nanos): boolean {
+    const best = this.#rowsOf(originator).find((row) => row.best);
+    return best !== undefined && this.#isTaken(best, now);
+  }
+
   #isTaken({ originator, interface: index, neighbour }: OriginatorPath, now: Nanos): boolean {
     return (this.#taken.get(keyOf(originator, index, neighbour)) ?? -1) >= now;
   }

@@ -186,6 +186,14 @@ export function isGoodBeside(path: OriginatorPath, best: OriginatorPath, tables:
   return path.lastSeenMs <= fresh && worth(path) > ROUND_TRIP_SHARE * worth(best);
 }
 
+/** Is a neighbour's interface its name in the mesh too? Where it has another, that is worth as much as the interface. */
+export function isItsName({ tables }: Surroundings, index: IfIndex, neighbour: Mac): boolean {
+  const rows = (tables?.originators ?? []).filter((row) => row.interface === index && row.neighbour === neighbour);
+  const itself = rows.find((row) => row.originator === neighbour);
+  const least = itself === undefined ? 0 : worth(itself) * (1 - (tables?.mesh?.settings.hopPenalty ?? 0) / 510);
+  return itself !== undefined && !rows.some((row) => row.originator !== neighbour && worth(row) >= least);
+}
+
 function worth(path: OriginatorPath): number {
   return path.tq ?? path.throughput ?? 0;
 }

@@ -6,6 +6,7 @@ import type { Effect } from '../core/effect.ts';
 import type { Event } from '../core/event.ts';
 import { fromHex, toHex } from '../core/hex.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
+import type { OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Alarm } from '../core/words.ts';
@@ -13,6 +14,7 @@ import { ask } from './asking.ts';
 import { Budget } from './budget.ts';
 import type { Kick } from './kick.ts';
 import { announceOgm, type Ogm, parseOgms, restoreOgm, seqnoAhead, withdrawOgm } from './ogm.ts';
+import { ASK_FIRST } from './repairs/urgent.ts';
 import { keep, Retractions } from './retract.ts';
 import { broken, fallen, neighboursOn, originatorAddress, type Surroundings, ways } from './surroundings.ts';
 import { ANY } from './wire.ts';
@@ -33,10 +35,18 @@ const ANNOUNCEMENTS = [1, 1, 2, 3, 4, 5, 6];
 /** An originator sends as many itself meanwhile. */
 const ANNOUNCED: Nanos = 2 * SECOND;
 const TQ_MAX = 255;
+const MOST_ANNOUNCED = 200;
 const MOST_ASKED = 16;
 /** An answer that comes later finds a neighbour that has gone on to stronger means. */
 const READING: Nanos = 100 * MS;
 const MOST_FORWARDED = 1024;
+
+interface Announced {
+  readonly ogm: Ogm;
+  readonly until: Nanos;
+  /** By which interfaces it was said. */
+  readonly to: ReadonlySet<IfIndex>;
+}
 
 export class Ways implements Machine {
   readonly name = 'ways';
@@ -50,7 +60,10 @@ export class Ways implements Machine {
   /** Neighbours' questions, until the tables have been read. */
   readonly #asked: { originators: readonly Mac[]; index: IfIndex; neighbour: Mac; until: Nanos }[] = [];
   /** What was forwarded last of an originator when a neighbour asked for it. */
-  readonly #announced = new Map<Mac, { readonly ogm: Ogm; readonly until: Nanos }>();
+  readonly #announced = new Map<Mac, Announced>();
+  /** Ways that are being turned, and when they should have been. */
+  readonly #turning = new Map<Mac, Nanos>();
+  #lookAt: Nanos = NEVER;
   /** Withdrawals are bounded like kicks. */
   #budget: Budget | null = null;
 
@@ -72,7 +85,11 @@ export class Ways implements Machine {
       case 'alarm':
         return this.#heard(event.alarm, event.interface, event.source, now);
       case 'tables':
-        return this.#answer(now);
+        return [...this.#answer(now), ...this.#look(now)];
+      case 'tick':
+        if (now < this.#lookAt) return [];
+        this.#lookAt = NEVER;
+        return [{ type: 'poll' }];
       case 'symptom':
         if (event.symptom.what === 'mesh-gone') this.#forwarded.clear();
         return [];
@@ -82,7 +99,7 @@ export class Ways implements Machine {
   }
 
   deadline(): Nanos {
-    return NEVER;
+    return this.#lookAt;
   }
 
   /** The newest OGM of another router that this one forwarded. */
@@ -120,7 +137,23 @@ export class Ways implements Machine {
   #poison(originators: readonly Mac[], avoid: readonly IfIndex[], now: Nanos): Effect[] {
     const known = originators.slice(0, MOST_WITHDRAWN).flatMap((originator) => this.#forwarded.get(originator) ?? []);
     for (const { originator, seqno } of known) keep(this.#withdrawn, originator, { seqno, until: now + WITHDRAWN });
-    return this.#repeat(known, withdrawOgm, avoid);
+    return [...this.#repeat(known, withdrawOgm, avoid), ...this.#unsay(known, avoid)];
+  }
+
+  /** Who was answered has newer numbers from us than we forwarded: only the newest of these is taken back. */
+  #unsay(ogms: readonly Ogm[], avoid: readonly IfIndex[]): Effect[] {
+    const frames = ogms.flatMap((ogm) => {
+      const said = this.#announced.get(ogm.originator);
+      const newest = said === undefined ? ogm.seqno : said.ogm.seqno + ANNOUNCEMENTS.at(-1)!;
+      if (said === undefined || seqnoAhead(newest, ogm.seqno) <= 0) return [];
+      return ways(this.#around, avoid)
+        .filter(({ index }) => said.to.has(index))
+        .flatMap(({ index, mac }) => {
+          const frame = { interface: index, frame: toHex(withdrawOgm(ogm, mac, newest)) };
+          return Array.from({ length: COPIES }, () => frame);
+        });
+    });
+    return frames.length === 0 ? [] : [{ type: 'send', frames }, counted(frames.length)];
   }
 
   /** Into the neighbours' windows of five. */
@@ -150,10 +183,13 @@ export class Ways implements Machine {
    * pass them on, to it alone. Their own with the same numbers then count as heard (and a kick of theirs goes beyond).
    */
   #announce(originators: readonly Mac[], index: IfIndex, neighbour: Mac, now: Nanos): Effect[] {
-    const source = this.#around.links.get(index)!.mac;
+    const source = this.#around.links.get(index)?.mac;
+    // Whoever else hears it would give up ways of its own for ours, which may lead by it.
+    const isShared = neighboursOn(this.#around, index).some((other) => other !== neighbour);
+    if (source === undefined || isShared) return [];
     const hopPenalty = this.#around.tables?.mesh?.settings.hopPenalty ?? 0;
     const frames: { interface: IfIndex; frame: string }[] = [];
-    for (const originator of originators.slice(0, MOST_WITHDRAWN)) {
+    for (const originator of originators.slice(0, MOST_ANNOUNCED)) {
       const forwarded = this.#forwarded.get(originator);
       const way = this.#retractions.wayFor(originator, index, neighbour, now);
       if (forwarded === undefined || way?.tq == null) continue;
@@ -161,7 +197,10 @@ export class Ways implements Machine {
       const known = this.#announced.get(originator);
       const { ogm, until } =
         known !== undefined && now < known.until ? known : { ogm: forwarded, until: now + ANNOUNCED };
-      keep(this.#announced, originator, { ogm, until });
+      // Said there already: the same numbers would move nothing.
+      if (known?.ogm === ogm && known.to.has(index)) continue;
+      const to = new Set([...(known?.ogm === ogm ? known.to : []), index]);
+      keep(this.#announced, originator, { ogm, until, to });
       const tq = Math.floor((way.tq * (TQ_MAX - hopPenalty)) / TQ_MAX);
       for (const n of ANNOUNCEMENTS)
         frames.push({
@@ -179,9 +218,29 @@ export class Ways implements Machine {
   #answer(now: Nanos): Effect[] {
     const asked = this.#asked.splice(0).filter(({ until }) => now <= until);
     return asked.flatMap(({ originators, index, neighbour }) => [
-      ...ask(this.#around, this.#retractions.take(originators, index, neighbour, now)),
+      ...this.#turn(this.#retractions.take(originators, index, neighbour, now), now),
       ...this.#announce(originators, index, neighbour, now),
     ]);
+  }
+
+  /** Ways that went by a neighbour that has none any more: others are asked for, and it is looked at what came of it. */
+  #turn(gone: readonly { readonly originator: Mac; readonly by: OriginatorPath | null }[], now: Nanos): Effect[] {
+    const turning = gone.filter(({ by }) => by !== null);
+    if (turning.length === 0) return [];
+    for (const { originator } of turning) keep(this.#turning, originator, now + ASK_FIRST);
+    this.#lookAt = Math.min(this.#lookAt, now + ASK_FIRST);
+    return ask(this.#around, turning);
+  }
+
+  /** Where one still goes by that neighbour, packets circle: then the originators themselves have to kick. */
+  #look(now: Nanos): Effect[] {
+    const due = [...this.#turning].filter(([, at]) => now >= at).map(([originator]) => originator);
+    for (const originator of due) this.#turning.delete(originator);
+    const affected = due.filter((originator) => this.#retractions.isStuck(originator, now));
+    const near = originatorAddress(this.#around);
+    if (affected.length === 0 || near === null) return [];
+    const hops = this.#around.settings.alarmHops;
+    return [emit({ type: 'raise-alarm', alarm: { kind: 'kick', near, far: ANY, affected, hops }, avoid: [] })];
   }
 
   /** The far end of a link of ours says that it is gone, where this end still has a carrier: our ways by it are gone too. */
@@ -202,7 +261,7 @@ export class Ways implements Machine {
     const gone = this.#retractions.take(originators, index, neighbour, now);
     const effects = [
       // What was poisoned here is left only when the other neighbour is heard again.
-      ...ask(this.#around, gone),
+      ...this.#turn(gone, now),
       ...this.#announce(originators, index, neighbour, now),
     ];
     const lost = gone.filter(({ by }) => by === null).map(({ originator }) => originator);

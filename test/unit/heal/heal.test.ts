@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Effect } from '../../../agent/core/effect.ts';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
+import { macFromBytes } from '../../../agent/core/ids.ts';
 import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import type { Machine } from '../../../agent/core/machine.ts';
 import { NEVER, SECOND } from '../../../agent/core/time.ts';
@@ -104,12 +105,12 @@ test('where asking has helped, the far end is told and nobody kicks; what turns 
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
     router.pass(milliseconds(31));
     assert.ok(router.effects.some(({ type }) => type === 'poll'));
-    router.feed({ type: 'tables', tables: moved });
+    const told = wordsOf(router.feed({ type: 'tables', tables: moved }));
     router.pass(milliseconds(370));
-    const told = wordsOf(router.feed({ type: 'tables', tables: isSteady ? moved : TWO_WAYS }));
+    told.push(...wordsOf(router.feed({ type: 'tables', tables: isSteady ? moved : TWO_WAYS })));
     assert.deepEqual(
-      told.map(({ kind, affected }) => [kind, affected]),
-      [['link-down', [isSteady ? ORIGINATOR : '02:00:00:00:00:aa']]],
+      told.map(({ kind, affected }) => [kind, ...affected]),
+      [['link-down', ORIGINATOR], ...(isSteady ? [] : [['link-down', '02:00:00:00:00:aa']])],
     );
     const isKicked = router.sent.some(({ frame }) => ethertype(frame) === ETH_P_BATMAN);
     assert.equal(isKicked, !isSteady);
@@ -1029,16 +1030,14 @@ function said(effects: readonly Effect[]) {
   const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
   const ogms = frames.filter(({ frame }) => ethertype(frame) === ETH_P_BATMAN);
   const words = wordsOf(effects);
-  const continued = ogms
-    .filter(({ frame }) => frame.slice(68, 70) === '78')
-    .map(({ interface: index, frame }) => {
-      const [ogm] = parseOgms(fromHex(frame));
-      return [index, ogm!.originator, ogm!.seqno, Number.parseInt(frame.slice(70, 72), 16)] as const;
-    });
+  const marked = (mark: string) => ogms.filter(({ frame }) => frame.slice(68, 70) === mark);
   return {
-    withdrawn: ogms.filter(({ frame }) => frame.slice(68, 70) === '79').map(({ interface: index }) => index),
-    kicked: continued.filter(([, originator]) => originator === ORIGINATOR).length,
-    announced: continued.filter(([, originator]) => originator !== ORIGINATOR),
+    withdrawn: marked('79').map(({ interface: index }) => index),
+    kicked: marked('78').length,
+    announced: marked('7b').map(({ interface: index, frame }) => {
+      const [seqno, tq] = [frame.slice(36, 44), frame.slice(70, 72)].map((hex) => Number.parseInt(hex, 16));
+      return [index, macFromBytes(fromHex(frame), 22), seqno!, tq!, frame.slice(32, 34)] as const;
+    }),
     retracted: words.filter(({ kind }) => kind === 'way-lost').map(({ index, affected }) => [index, ...affected]),
     asked: words.filter(({ kind }) => kind === 'way-asked').map(({ index, affected }) => [index, ...affected]),
   };
@@ -1089,13 +1088,51 @@ test('who is asked says its way anew: numbers that the originator will use next,
   );
   const tq = THREE.originators.find(({ originator }) => originator === '02:00:00:00:00:bb')!.tq!;
   assert.deepEqual(new Set(announced.map(([, , , worth]) => worth)), new Set([Math.floor((tq * (255 - 30)) / 255)]));
+  assert.deepEqual(new Set(announced.map(([, , , , ttl]) => ttl)), new Set(['01']), 'nobody passes it on');
   router.feed(ownOgm(52, '02:00:00:00:00:bb'));
-  const twice = ask(2, ['02:00:00:00:00:bb']).announced;
-  assert.equal(Math.max(...twice.map(([, , seqno]) => seqno)), 56, 'the next who asks gets the same numbers');
+  assert.deepEqual(ask(2, ['02:00:00:00:00:bb']), NOTHING, 'the same numbers once more would move nothing');
   assert.deepEqual(ask(3, ['02:00:00:00:00:bb'], '02:00:00:00:09:99'), NOTHING, 'another was asked');
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   router.effects.length = 0;
   assert.deepEqual(ask(4, ['02:00:00:00:00:bb']).announced, [], 'a dead way is not passed on');
+});
+
+test('nobody is answered where others would hear it; a turned way is looked at, and kicked for where it is still there', () => {
+  const shared = {
+    ...THREE,
+    neighbours: [
+      ...THREE.neighbours,
+      ...tables([], [['02:00:00:00:01:09', 2]]).neighbours,
+      ...tables([], [['02:00:00:00:01:02', 2]]).neighbours,
+    ],
+  };
+  for (const [first, answers] of [
+    [THREE, true],
+    [shared, false],
+  ] as const) {
+    const router = new Router({}, [port(1), port(2)], first);
+    for (const originator of WAYS) router.feed(ownOgm(50, originator));
+    router.effects.length = 0;
+    router.feed({ type: 'frame', interface: 22, frame: asked(1, ['02:00:00:00:00:bb'], port(2).mac) });
+    assert.equal(said(router.feed({ type: 'tables', tables: first })).announced.length > 0, answers);
+  }
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.effects.length = 0;
+  router.feed({ type: 'frame', interface: 21, frame: wayLost(1, ['02:00:00:00:00:aa']) });
+  router.effects.length = 0;
+  router.pass(milliseconds(31));
+  assert.ok(router.effects.some(({ type }) => type === 'poll'));
+  const words = wordsOf(router.feed({ type: 'tables', tables: THREE }));
+  assert.deepEqual(
+    words.map(({ kind, affected }) => [kind, ...affected]),
+    [
+      ['kick', '02:00:00:00:00:aa'],
+      ['kick', '02:00:00:00:00:aa'],
+    ],
+  );
+  router.pass(SECOND);
+  assert.deepEqual(wordsOf(router.feed({ type: 'tables', tables: THREE })), [], 'once');
 });
 
 function asked(counter: number, affected: readonly string[], far: string): string {
