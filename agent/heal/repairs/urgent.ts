@@ -7,13 +7,13 @@ import type { Repair, Scene } from './spec.ts';
 
 /** Seen in the lab: after a second fault some routes of BATMAN_V stood still for longer than without us. */
 const HARMFUL_V = 'under BATMAN_V this has made things worse: batman-adv repairs by itself';
-/** An interface put back counts from nothing, for a minute; agents push each other over that, batman-adv alone waits. */
 /** The gentler repairs' time: neighbours answer in some milliseconds. */
-export const ASK_FIRST: Nanos = 30 * MS;
+export const ASK_FIRST: Nanos = 60 * MS;
 export const ASK_GOES_FIRST = 'the neighbours are asked first: only where routes still go by it then';
 /** A kick moves routes in some tens of milliseconds. */
 export const KICK_FIRST: Nanos = 250 * MS;
 const KICK_GOES_FIRST = 'the kick goes first: only where routes still go by it then';
+/** An interface put back counts from nothing, for a minute; agents push each other over that, batman-adv alone waits. */
 const NO_AGENT = 'the neighbour there runs no agent: a later fault would last longer than without us';
 
 export const URGENT: readonly Repair[] = [

@@ -103,10 +103,10 @@ test('where asking has helped, the far end is told and nobody kicks; what turns 
   for (const isSteady of [true, false]) {
     const router = new Router();
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-    router.pass(milliseconds(31));
+    router.pass(milliseconds(61));
     assert.ok(router.effects.some(({ type }) => type === 'poll'));
     const told = wordsOf(router.feed({ type: 'tables', tables: moved }));
-    router.pass(milliseconds(370));
+    router.pass(milliseconds(340));
     told.push(...wordsOf(router.feed({ type: 'tables', tables: isSteady ? moved : TWO_WAYS })));
     assert.deepEqual(
       told.map(({ kind, affected }) => [kind, ...affected]),
@@ -127,7 +127,7 @@ test('where asking has not helped, or nobody says what came of it, alarm and kic
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
     router.feed({ type: 'tables', tables: TWO_WAYS });
     assert.ok(!router.sent.some(({ frame }) => ethertype(frame) === ETH_P_BATMAN), 'its time has not come');
-    router.pass(milliseconds(isRead ? 31 : 81));
+    router.pass(milliseconds(isRead ? 61 : 111));
     if (isRead) router.feed({ type: 'tables', tables: TWO_WAYS });
     assert.ok(router.sent.some(({ frame }) => ethertype(frame) === ETH_P_BATMAN));
     assert.deepEqual(
@@ -756,7 +756,7 @@ test('without a key nothing is sent to others and nothing of theirs is believed;
   router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:aa', 1) });
   assert.deepEqual(router.sent, []);
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  router.pass(milliseconds(85));
+  router.pass(milliseconds(115));
   const sent = router.sent.map(({ frame }) => ethertype(frame));
   assert.ok(sent.length > 0);
   assert.deepEqual(new Set(sent), new Set([ETH_P_BATMAN]));
@@ -1121,7 +1121,7 @@ test('nobody is answered where others would hear it; a turned way is looked at, 
   router.effects.length = 0;
   router.feed({ type: 'frame', interface: 21, frame: wayLost(1, ['02:00:00:00:00:aa']) });
   router.effects.length = 0;
-  router.pass(milliseconds(31));
+  router.pass(milliseconds(61));
   assert.ok(router.effects.some(({ type }) => type === 'poll'));
   const words = wordsOf(router.feed({ type: 'tables', tables: THREE }));
   assert.deepEqual(

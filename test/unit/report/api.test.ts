@@ -231,7 +231,7 @@ test('what was asked for, or told of, has an end; a kick that its budget refused
   );
   // Its own repair goes on without the kick, and says so.
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  for (const ms of [31, 230]) {
+  for (const ms of [61, 200]) {
     router.pass(milliseconds(ms));
     router.feed({ type: 'tables', tables: TWO_WAYS });
   }
