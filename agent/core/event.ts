@@ -220,12 +220,15 @@ export type MachineEvent =
   | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }
-  /** Our ways to these routers are gone: tell the neighbours, so that they look for another one now. */
-  /** `stuck`: those among them to whom no good other way is known. */
+  /**
+   * Our ways to these routers are gone: tell the neighbours, so that they look for another one now. `stuck`: those among them to
+   * whom no good other way is known. `by`: the neighbours that were the way.
+   */
   | {
       readonly type: 'withdraw';
       readonly originators: readonly Mac[];
       readonly stuck: readonly Mac[];
+      readonly by: readonly Mac[];
       readonly avoid: readonly IfIndex[];
     }
   /** After alarm and kick of this fault are on the air: the steps that wait for nothing else. */

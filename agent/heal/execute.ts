@@ -19,6 +19,7 @@ import {
   type Broken,
   broken,
   linkByName,
+  neighboursOn,
   originatorAddress,
   primaryName,
   type Surroundings,
@@ -166,7 +167,7 @@ export class Execute implements Machine {
     } else if (action === 'ask') {
       // Where another way is about to come in, taking this one back would only move others for nothing.
       const stuck = lost.filter(({ other }) => other !== 'good');
-      effects.push(...ask(this.#around, lost), ...this.#withdraw(fault, stuck));
+      effects.push(...ask(this.#around, lost), this.#withdraw(fault, stuck));
       job.state = 'verifying';
       job.nextLook = now + STEADY;
     } else if (action === 'clear-way') {
@@ -213,7 +214,7 @@ export class Execute implements Machine {
     const avoid = avoided(fault);
     const effects = this.#raise(fault, lost);
     if (isFirst) effects.push(...ask(this.#around, lost));
-    effects.push(...this.#withdraw(fault, lost));
+    if (lost.length > 0) effects.push(this.#withdraw(fault, lost));
     effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
     if (job.steps.length > 0) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
     return effects;
@@ -225,14 +226,15 @@ export class Execute implements Machine {
     return [{ type: 'emit', event: { type: 'raise-alarm', alarm, avoid: avoided(fault) } }];
   }
 
-  #withdraw(fault: Fault, lost: readonly Broken[]): Effect[] {
-    if (lost.length === 0) return [];
+  #withdraw(fault: Fault, lost: readonly Broken[]): Effect {
     const originators = lost.map(({ originator }) => originator);
     const stuck = lost.filter(({ other }) => other !== 'good').map(({ originator }) => originator);
     // Who is behind a fallen interface must hear the alarm; that the way to them has gone is for the others.
     const isFallen = fault.class === 'interface-fell-out' && fault.interfaceIndex !== null;
     const avoid = isFallen ? [fault.interfaceIndex] : avoided(fault);
-    return [{ type: 'emit', event: { type: 'withdraw', originators, stuck, avoid } }];
+    const met = neighboursOn(this.#around, fault.interfaceIndex ?? 0);
+    const by = fault.class === 'link-silent' && fault.peer !== null ? [fault.peer] : met;
+    return { type: 'emit', event: { type: 'withdraw', originators, stuck, by, avoid } };
   }
 
   /** The routes that a fault of ours broke, as the last tables have them. */

@@ -30,6 +30,8 @@ const WITHDRAWN_TQ = 10;
 export interface Ogm {
   readonly seqno: number;
   readonly originator: Mac;
+  /** The neighbour by which it came to whoever sent this frame; its own address where it is the originator's. */
+  readonly previous: Mac;
   /** Begun by an agent's kick rather than by the originator's kernel. */
   readonly continued: boolean;
   /** This OGM alone, from its type byte to the end of its TVLVs. */
@@ -51,6 +53,7 @@ export function parseOgms(frame: Uint8Array): Ogm[] {
       found.push({
         seqno: view.getUint32(at + 4),
         originator: macFromBytes(frame, at + 8),
+        previous: macFromBytes(frame, at + PREVIOUS_OFFSET),
         continued: mark === CONTINUED,
         packet: frame.slice(at, end),
       });

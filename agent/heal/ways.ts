@@ -39,6 +39,8 @@ const MOST_ANNOUNCED = 200;
 const MOST_ASKED = 16;
 /** An answer that comes later finds a neighbour that has gone on to stronger means. */
 const READING: Nanos = 100 * MS;
+/** Aggregation and the jitter of batman-adv hold an OGM back for less. */
+const ON_THE_WAY: Nanos = 400 * MS;
 const MOST_FORWARDED = 1024;
 
 interface Announced {
@@ -61,6 +63,8 @@ export class Ways implements Machine {
   readonly #asked: { originators: readonly Mac[]; index: IfIndex; neighbour: Mac; until: Nanos }[] = [];
   /** What was forwarded last of an originator when a neighbour asked for it. */
   readonly #announced = new Map<Mac, Announced>();
+  /** Neighbours, also with an originator, by which no way leads any more, and until when OGMs of theirs may still be on their way. */
+  readonly #dead = new Map<string, Nanos>();
   /** Ways that are being turned, and when they should have been. */
   readonly #turning = new Map<Mac, Nanos>();
   #lookAt: Nanos = NEVER;
@@ -78,6 +82,7 @@ export class Ways implements Machine {
       case 'ogm-sent':
         return this.#learn(event.frame, now);
       case 'withdraw':
+        for (const neighbour of event.by) keep(this.#dead, neighbour, now + ON_THE_WAY);
         return [
           ...this.#withdraw(event.originators, event.avoid, now),
           ...this.#retract(this.#retractions.tell(event.stuck, now), event.avoid),
@@ -123,6 +128,11 @@ export class Ways implements Machine {
     this.#forwarded.delete(ogm.originator);
     this.#forwarded.set(ogm.originator, ogm);
     if (this.#forwarded.size > MOST_FORWARDED) this.#forwarded.delete(this.#forwarded.keys().next().value!);
+    if ([ogm.previous, `${ogm.previous} ${ogm.originator}`].some((dead) => now <= (this.#dead.get(dead) ?? -1))) {
+      // It came before its way was gone, and the kernel had it in its queue: whoever hears it would turn back to us.
+      keep(this.#withdrawn, ogm.originator, { seqno: ogm.seqno, until: now + WITHDRAWN });
+      return this.#repeat([ogm], withdrawOgm, []);
+    }
     const withdrawn = this.#withdrawn.get(ogm.originator);
     if (withdrawn === undefined || seqnoAhead(ogm.seqno, withdrawn.seqno) <= 0) return [];
     this.#withdrawn.delete(ogm.originator);
@@ -217,6 +227,8 @@ export class Ways implements Machine {
    */
   #answer(now: Nanos): Effect[] {
     const asked = this.#asked.splice(0).filter(({ until }) => now <= until);
+    for (const { originators, neighbour } of asked)
+      for (const originator of originators) keep(this.#dead, `${neighbour} ${originator}`, now + ON_THE_WAY);
     return asked.flatMap(({ originators, index, neighbour }) => [
       ...this.#turn(this.#retractions.take(originators, index, neighbour, now), now),
       ...this.#announce(originators, index, neighbour, now),
@@ -259,6 +271,7 @@ export class Ways implements Machine {
   /** A neighbour has no way any more to some originators: who went by it and has no other either says so in its turn. */
   #wayLost(originators: readonly Mac[], index: IfIndex, neighbour: Mac, now: Nanos): Effect[] {
     const gone = this.#retractions.take(originators, index, neighbour, now);
+    for (const originator of originators) keep(this.#dead, `${neighbour} ${originator}`, now + ON_THE_WAY);
     const effects = [
       // What was poisoned here is left only when the other neighbour is heard again.
       ...this.#turn(gone, now),
