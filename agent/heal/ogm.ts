@@ -101,6 +101,14 @@ export function restoreOgm(ogm: Ogm, source: Mac): Uint8Array {
   return broadcast(ogm, source, RESTORED);
 }
 
+/** The same, worth what it is by another way: the one by which it came is gone. */
+export function rerouteOgm(ogm: Ogm, tq: number, previous: Mac, source: Mac): Uint8Array {
+  const frame = broadcast(ogm, source, RESTORED);
+  macToBytes(previous, frame, ETHER + PREVIOUS_OFFSET);
+  frame[ETHER + TQ_OFFSET] = tq;
+  return frame;
+}
+
 function broadcast(ogm: Ogm, source: Mac, mark: number): Uint8Array {
   const frame = new Uint8Array(ETHER + ogm.packet.length);
   frame.fill(0xff, 0, 6);

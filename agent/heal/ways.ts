@@ -13,7 +13,7 @@ import type { Alarm } from '../core/words.ts';
 import { ask } from './asking.ts';
 import { Budget } from './budget.ts';
 import type { Kick } from './kick.ts';
-import { announceOgm, type Ogm, parseOgms, restoreOgm, seqnoAhead, withdrawOgm } from './ogm.ts';
+import { announceOgm, type Ogm, parseOgms, rerouteOgm, restoreOgm, seqnoAhead, withdrawOgm } from './ogm.ts';
 import { ASK_FIRST } from './repairs/urgent.ts';
 import { keep, Retractions } from './retract.ts';
 import { broken, fallen, neighboursOn, originatorAddress, type Surroundings, ways } from './surroundings.ts';
@@ -118,6 +118,12 @@ export class Ways implements Machine {
     return others.flatMap((ogm) => this.#other(ogm, now));
   }
 
+  /** What an OGM is worth where we pass it on (batadv_hop_penalty). */
+  #passed(tq: number): number {
+    const hopPenalty = this.#around.tables?.mesh?.settings.hopPenalty ?? 0;
+    return Math.floor((tq * (TQ_MAX - hopPenalty)) / TQ_MAX);
+  }
+
   #afford(now: Nanos): boolean {
     this.#budget ??= new Budget(this.#around.settings.kickBudget);
     this.#budget.perMinute = this.#around.settings.kickBudget;
@@ -129,7 +135,12 @@ export class Ways implements Machine {
     this.#forwarded.set(ogm.originator, ogm);
     if (this.#forwarded.size > MOST_FORWARDED) this.#forwarded.delete(this.#forwarded.keys().next().value!);
     if ([ogm.previous, `${ogm.previous} ${ogm.originator}`].some((dead) => now <= (this.#dead.get(dead) ?? -1))) {
-      // It came before its way was gone, and the kernel had it in its queue: whoever hears it would turn back to us.
+      // It came before its way was gone, and the kernel had it in its queue: whoever hears it would believe in that way again.
+      const way = this.#retractions.wayFor(ogm.originator, 0, '', now);
+      if (way?.tq != null) {
+        const [tq, { neighbour }] = [this.#passed(way.tq), way];
+        return this.#repeat([ogm], (one, source) => rerouteOgm(one, tq, neighbour, source), []);
+      }
       keep(this.#withdrawn, ogm.originator, { seqno: ogm.seqno, until: now + WITHDRAWN });
       return this.#repeat([ogm], withdrawOgm, []);
     }
@@ -197,7 +208,6 @@ export class Ways implements Machine {
     // Whoever else hears it would give up ways of its own for ours, which may lead by it.
     const isShared = neighboursOn(this.#around, index).some((other) => other !== neighbour);
     if (source === undefined || isShared) return [];
-    const hopPenalty = this.#around.tables?.mesh?.settings.hopPenalty ?? 0;
     const frames: { interface: IfIndex; frame: string }[] = [];
     for (const originator of originators.slice(0, MOST_ANNOUNCED)) {
       const forwarded = this.#forwarded.get(originator);
@@ -211,7 +221,7 @@ export class Ways implements Machine {
       if (known?.ogm === ogm && known.to.has(index)) continue;
       const to = new Set([...(known?.ogm === ogm ? known.to : []), index]);
       keep(this.#announced, originator, { ogm, until, to });
-      const tq = Math.floor((way.tq * (TQ_MAX - hopPenalty)) / TQ_MAX);
+      const tq = this.#passed(way.tq);
       for (const n of ANNOUNCEMENTS)
         frames.push({
           interface: index,

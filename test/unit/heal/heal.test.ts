@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Effect } from '../../../agent/core/effect.ts';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
-import { macFromBytes } from '../../../agent/core/ids.ts';
+import { macFromBytes, macToBytes } from '../../../agent/core/ids.ts';
 import { type MeshSettings, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
 import type { Machine } from '../../../agent/core/machine.ts';
 import { NEVER, SECOND } from '../../../agent/core/time.ts';
@@ -1133,6 +1133,40 @@ test('nobody is answered where others would hear it; a turned way is looked at, 
   );
   router.pass(SECOND);
   assert.deepEqual(wordsOf(router.feed({ type: 'tables', tables: THREE })), [], 'once');
+});
+
+/** As the kernel passes it on: an OGM that a neighbour had sent. */
+function passedOn(originator: string, seqno: number, previous: string) {
+  const event = ownOgm(seqno, originator);
+  assert.ok(event.type === 'ogm-sent');
+  const bytes = fromHex(event.frame);
+  macToBytes(previous, bytes, 14 + 14);
+  return { ...event, frame: toHex(bytes) };
+}
+
+test('an OGM that was on its way when its way broke: what the kernel still passes on is taken back, or said as it is now', () => {
+  const [x, y, dead, alive] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb', '02:00:00:00:01:01', '02:00:00:00:01:02'];
+  const router = new Router({}, [port(1), port(2)], THREE);
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const after = (originator: string, seqno: number, previous: string) => {
+    const effects = router.feed(passedOn(originator, seqno, previous));
+    const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
+    return frames.map(({ interface: index, frame }) => [
+      index,
+      frame.slice(36, 44),
+      frame.slice(68, 70),
+      Number.parseInt(frame.slice(70, 72), 16),
+    ]);
+  };
+  const number = '00000033';
+  assert.deepEqual(after(y, 0x33, dead), Array(4).fill([22, number, '79', 10]), 'no other way is known to it');
+  const tq = THREE.originators.find((row) => row.originator === x && !row.best)!.tq!;
+  const worth = Math.floor((tq * (255 - 30)) / 255);
+  assert.deepEqual(after(x, 0x33, dead), Array(4).fill([22, number, '7a', worth]), 'by port 2');
+  assert.deepEqual(after(x, 0x34, alive), [], 'that came another way');
+  assert.equal(after(y, 0x34, alive).length, 4, 'what was taken back is good again');
+  router.pass(SECOND);
+  assert.deepEqual(after(x, 0x35, dead), [], 'by then it has nothing to do with that');
 });
 
 function asked(counter: number, affected: readonly string[], far: string): string {
