@@ -138,8 +138,13 @@ export class Ways implements Machine {
       // It came before its way was gone, and the kernel had it in its queue: whoever hears it would believe in that way again.
       const way = this.#retractions.wayFor(ogm.originator, 0, '', now);
       if (way?.tq != null) {
-        const [tq, { neighbour }] = [this.#passed(way.tq), way];
-        return this.#repeat([ogm], (one, source) => rerouteOgm(one, tq, neighbour, source), []);
+        const [tq, { neighbour, interface: index }] = [this.#passed(way.tq), way];
+        // Whom we go by now takes nothing that he has said himself: to him there is no way by us (poisoned reverse, RFC 2453, 3.4.3).
+        const others = ways(this.#around, [index]).map((link) => link.index);
+        return [
+          ...this.#repeat([ogm], (one, source) => rerouteOgm(one, tq, neighbour, source), [index]),
+          ...this.#repeat([ogm], withdrawOgm, others),
+        ];
       }
       keep(this.#withdrawn, ogm.originator, { seqno: ogm.seqno, until: now + WITHDRAWN });
       return this.#repeat([ogm], withdrawOgm, []);

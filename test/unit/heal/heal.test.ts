@@ -1146,7 +1146,7 @@ function passedOn(originator: string, seqno: number, previous: string) {
 
 test('an OGM that was on its way when its way broke: what the kernel still passes on is taken back, or said as it is now', () => {
   const [x, y, dead, alive] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb', '02:00:00:00:01:01', '02:00:00:00:01:02'];
-  const router = new Router({}, [port(1), port(2)], THREE);
+  const router = new Router({}, [port(1), port(2), port(3)], THREE);
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   const after = (originator: string, seqno: number, previous: string) => {
     const effects = router.feed(passedOn(originator, seqno, previous));
@@ -1159,15 +1159,17 @@ test('an OGM that was on its way when its way broke: what the kernel still passe
     ]);
   };
   const number = '00000033';
-  assert.deepEqual(after(y, 0x33, dead), Array(4).fill([22, number, '79', 10]), 'no other way is known to it');
+  const each = (...rows: unknown[]) => rows.flatMap((row) => Array(4).fill(row));
+  assert.deepEqual(after(y, 0x33, dead), each([22, number, '79', 10], [23, number, '79', 10]), 'no other way is known');
   const tq = THREE.originators.find((row) => row.originator === x && !row.best)!.tq!;
   const worth = Math.floor((tq * (255 - 30)) / 255);
-  assert.deepEqual(after(x, 0x33, dead), Array(4).fill([22, number, '7a', worth]), 'by port 2');
+  const reverse = each([23, number, '7a', worth], [22, number, '79', 10]);
+  assert.deepEqual(after(x, 0x33, dead), reverse, 'by port 2, to whom there is none by us');
   assert.deepEqual(after(x, 0x34, alive), [], 'that came another way');
-  assert.equal(after(y, 0x34, alive).length, 4, 'what was taken back is good again');
+  assert.equal(after(y, 0x34, alive).length, 8, 'what was taken back is good again');
   router.pass(SECOND);
   // The kick had taken it back; by now whatever comes is what it says.
-  assert.deepEqual(after(x, 0x35, dead), Array(4).fill([22, '00000035', '7a', 255]));
+  assert.deepEqual(after(x, 0x35, dead), each([22, '00000035', '7a', 255], [23, '00000035', '7a', 255]));
   assert.deepEqual(after(x, 0x36, dead), []);
 });
 
