@@ -226,6 +226,22 @@ export class Execute implements Machine {
     return [{ type: 'emit', event: { type: 'raise-alarm', alarm, avoid: avoided(fault) } }];
   }
 
+  /**
+   * Our routes have moved by what neighbours said in others' names. Where packets circle between others we cannot see it: the
+   * originators say themselves what is so, when nobody waits for it any more.
+   */
+  #confirm({ plan: { fault }, affected }: Job): Effect[] {
+    if (affected.length === 0) return [];
+    const alarm = this.#alarm(fault, []);
+    const avoid = avoided(fault);
+    return [
+      ...(alarm === null
+        ? []
+        : [{ type: 'emit', event: { type: 'raise-alarm', alarm: { ...alarm, affected }, avoid } } as const]),
+      { type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } },
+    ];
+  }
+
   #withdraw(fault: Fault, lost: readonly Broken[]): Effect {
     const originators = lost.map(({ originator }) => originator);
     const stuck = lost.filter(({ other }) => other !== 'good').map(({ originator }) => originator);
@@ -454,6 +470,7 @@ export class Execute implements Machine {
       const limit = job.action === 'recreate-mesh' ? GIVE_UP_MESH : GIVE_UP;
       if (verdict.good) {
         this.#jobs.delete(job.plan.fault.id);
+        if (isAsking) effects.push(...this.#confirm(job));
         effects.push(this.#write(job.plan, 'verified', job.action, now, verdict.words));
       } else if (now - job.began > limit) {
         effects.push(...this.#fail(job, verdict.words, now));
