@@ -351,11 +351,11 @@ export class Alarm implements Machine {
     if (echo.reply) {
       const asked = this.#asked.get(echo.counter);
       if (asked === undefined || asked.interface !== index || asked.neighbour !== source)
-        return [refused('unasked-echo')];
+        return [unheard('unasked-echo')];
       if (echo.epoch !== this.#around.epoch || echo.asker !== originatorAddress(this.#around))
-        return [refused('unasked-echo')];
+        return [unheard('unasked-echo')];
       this.#asked.delete(echo.counter);
-      if (now - asked.at >= ECHO_TIMEOUT) return [refused('late-echo')];
+      if (now - asked.at >= ECHO_TIMEOUT) return [unheard('late-echo')];
       speak(this.#speakers, `${index} ${source}`);
       const heard = { type: 'echo', neighbour: source, interface: index, rttNs: at - asked.at } as const;
       return [{ type: 'emit', event: asked.usual ? heard : { ...heard, asked: true } }];
@@ -363,11 +363,11 @@ export class Alarm implements Machine {
     // By interface: what one neighbour asks over two cables need not arrive in order.
     const asker = `${index} ${echo.asker}`;
     const mark = this.#askers.get(asker);
-    if (mark !== undefined && !isNewer(echo, mark)) return [refused('replay')];
+    if (mark !== undefined && !isNewer(echo, mark)) return [unheard('replay')];
     const budget = mark?.budget ?? new Budget(ECHO_BUDGET);
     renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, below: 0, budget, ways: null });
     const link = this.#around.links.get(index)!;
-    if (!budget.take(now)) return [refused('echo-budget')];
+    if (!budget.take(now)) return [unheard('echo-budget')];
     const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, entry.key));
     return [{ type: 'send', frames: [{ interface: index, frame }] }];
   }
@@ -469,6 +469,11 @@ function unsent(): Effect {
 
 function refused(reason: string): Effect {
   return metric('alarms_refused_total', { reason }, 1);
+}
+
+/** An echo comes late on a router that is short of time: nothing that others said was turned away. */
+function unheard(reason: string): Effect {
+  return metric('echoes_refused_total', { reason }, 1);
 }
 
 function metric(name: string, labels: Record<string, string>, value: number): Effect {

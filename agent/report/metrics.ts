@@ -141,7 +141,8 @@ export const FAMILIES = {
   self_healing_undo_armed: { type: 'gauge', help: 'Changes that would be undone if the agent died now.' },
   alarms_sent_total: { type: 'counter', help: 'Alarms of this router.' },
   alarms_received_total: { type: 'counter', help: 'Alarms accepted from others.' },
-  alarms_refused_total: { type: 'counter', help: 'Alarms from others that were refused.', labels: ['reason'] },
+  alarms_refused_total: { type: 'counter', help: 'Frames from others that were refused.', labels: ['reason'] },
+  echoes_refused_total: { type: 'counter', help: 'Echoes that were refused, or came too late.', labels: ['reason'] },
   kick_frames_total: { type: 'counter', help: 'Frames that kicks have cost.' },
   ways_retracted_total: {
     type: 'counter',

@@ -50,16 +50,19 @@ async function quiet(topology: string, options: MeshOptions, [time]: string[]): 
     }
   });
   await check('no kick sent, no alarm sent, none refused', async () => {
-    for (const [n, one] of watched.entries())
-      for (const metric of [
-        'kick_frames_total',
-        'alarms_sent_total',
-        'alarms_refused_total',
-        'self_healing_events_total',
-      ]) {
-        const count = await one.metric(metric);
-        if (count !== 0) throw new Error(`r${n}: ${metric} ${count}`);
-      }
+    const none = [
+      'kick_frames_total',
+      'alarms_sent_total',
+      'alarms_refused_total',
+      'echoes_refused_total',
+      'self_healing_events_total',
+    ];
+    for (const [n, one] of watched.entries()) {
+      const said = (await one.metrics()).split('\n').filter((line) => none.some((name) => line.startsWith(name)));
+      // A dozen runtimes share one CPU: an echo may come late, and nothing follows from it.
+      const wrong = said.filter((line) => !line.endsWith(' 0') && !line.includes('"late-echo"'));
+      if (wrong.length > 0) throw new Error(`r${n}: ${wrong.join('; ')}`);
+    }
   });
   await check('nothing has changed in any router', () => sameAs(before, mesh));
   await check('no packet of the probe was missed for longer than a moment', () => {
