@@ -38,14 +38,14 @@ interface Variant {
 }
 
 const VARIANTS: readonly Variant[] = [
-  { prefix: '', spec: { topology: 'ring4' }, runs: 20, stockRuns: 8, tunedRuns: 8, idleSeconds: 60 },
-  { prefix: 'grid_', spec: { topology: 'grid3x3' }, runs: 20, stockRuns: 8, tunedRuns: 8, idleSeconds: 60 },
-  { prefix: 'bla_', spec: { topology: 'ring4', bla: true }, runs: 20, stockRuns: 8, tunedRuns: 0, idleSeconds: 0 },
+  { prefix: '', spec: { topology: 'ring4' }, runs: 20, stockRuns: 20, tunedRuns: 20, idleSeconds: 60 },
+  { prefix: 'grid_', spec: { topology: 'grid3x3' }, runs: 20, stockRuns: 20, tunedRuns: 20, idleSeconds: 60 },
+  { prefix: 'bla_', spec: { topology: 'ring4', bla: true }, runs: 20, stockRuns: 20, tunedRuns: 0, idleSeconds: 0 },
   {
     prefix: 'bla_grid_',
     spec: { topology: 'grid3x3', bla: true },
     runs: 20,
-    stockRuns: 8,
+    stockRuns: 20,
     tunedRuns: 0,
     idleSeconds: 0,
   },
