@@ -7,8 +7,8 @@
  *     node tools/test.ts soak      every lab suite, also those that are too long, or too dear, for every day
  *
  * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
- * Suites run one after the other; one that exports `beside` (it mostly waits) runs beside all of them from the start. One
- * that exports `soak` runs only when it is named, or with all others in `soak`.
+ * Two suites run at a time, on a core each; one that exports `first` (it takes long) begins before the others. One that exports `soak` runs
+ * only when it is named, or with all others in `soak`.
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
 import { execFile } from 'node:child_process';
@@ -25,7 +25,7 @@ export interface Report {
 
 export interface LabSuite {
   readonly name: string;
-  readonly beside?: boolean;
+  readonly first?: boolean;
   readonly soak?: boolean;
   run(report: Report): Promise<void>;
 }
@@ -35,6 +35,8 @@ const ROOT = join(import.meta.dirname, '..');
 const SUITE_LIMIT_MS = 30 * 60_000;
 /** Beside the Node that runs everything. */
 const OTHER_NODES = ['22.13.1', '26.10.0'] as const;
+/** Suites at a time: a kernel that more than one core's worth of others starve misses what the suite waits for. */
+const LANES = 2;
 const started = performance.now();
 
 /** Counts, says each failure and skip when it falls, and again in the summary. */
@@ -133,11 +135,7 @@ async function unit(tally: Tally): Promise<void> {
   }
 }
 
-/** The unit tests once more under the oldest Node that is supported, and the newest: fetched from npm, kept in .cache. */
-async function otherNodes(tally: Tally): Promise<void> {
-  for (const version of OTHER_NODES) await underNode(tally.of('node'), version);
-}
-
+/** The unit tests once more under a Node that is fetched from npm and kept in .cache. */
 async function underNode(report: Report, version: string): Promise<void> {
   const name = `unit tests under Node ${version}`;
   const prefix = join(ROOT, '.cache', `node-${version}`);
@@ -167,30 +165,37 @@ function output(file: string, args: readonly string[], env = process.env): Promi
   });
 }
 
-async function lab(tally: Tally, wanted: readonly string[], soak = false): Promise<void> {
+type Job = () => Promise<void>;
+
+/** The suites that are wanted. */
+async function lab(tally: Tally, wanted: readonly string[], soak = false): Promise<{ first: Job[]; then: Job[] }> {
   const files = globSync('test/lab/*.lab.ts', { cwd: ROOT })
     .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)))
     .sort();
+  const [first, then]: [Job[], Job[]] = [[], []];
   if (wanted.length > 0 && files.length === 0) {
     const all = globSync('test/lab/*.lab.ts', { cwd: ROOT }).map((file) => basename(file, '.lab.ts'));
-    return tally.of('lab').fail(wanted.join(' '), `no suite is called so; there are ${all.sort().join(', ')}`);
+    tally.of('lab').fail(wanted.join(' '), `no suite is called so; there are ${all.sort().join(', ')}`);
   }
-  const beside: Promise<void>[] = [];
-  const inTurn: (() => Promise<void>)[] = [];
   for (const [index, file] of files.entries()) {
     const label = `lab ${index + 1}/${files.length}`;
     try {
       const loaded = (await import(pathToFileURL(join(ROOT, file)).href)) as LabSuite;
       if (loaded.soak === true && !soak && wanted.length === 0) continue;
-      if (loaded.beside === true && files.length > 1) beside.push(suite(tally, label, loaded));
-      else inTurn.push(() => suite(tally, label, loaded));
+      (loaded.first === true ? first : then).push(() => suite(tally, label, loaded));
     } catch (thrown) {
       tally.of(basename(file, '.lab.ts')).fail('could be loaded', words(thrown));
     }
   }
-  for (const next of inTurn) await next();
-  if (beside.length > 0) say('lab: waiting for what runs beside the others');
-  await Promise.all(beside);
+  return { first, then };
+}
+
+async function inLanes(jobs: readonly Job[]): Promise<void> {
+  const left = [...jobs];
+  const lane = async (): Promise<void> => {
+    for (let job = left.shift(); job !== undefined; job = left.shift()) await job();
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
 }
 
 async function suite(tally: Tally, label: string, { name, run: runSuite }: LabSuite): Promise<void> {
@@ -241,10 +246,11 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 async function main([what = 'quick', ...names]: readonly string[]): Promise<number> {
   const tally = new Tally((line) => process.stdout.write(`${line}\n`));
   if (what === 'quick' || what === 'all') await quick(tally);
-  const nodes = what === 'all' ? otherNodes(tally) : null;
-  if (what === 'all' || what === 'lab') await lab(tally, names);
-  if (what === 'soak') await lab(tally, [], true);
-  await nodes;
+  if (what === 'all' || what === 'lab' || what === 'soak') {
+    const { first, then } = await lab(tally, what === 'lab' ? names : [], what === 'soak');
+    const nodes = OTHER_NODES.map((version) => () => underNode(tally.of('node'), version));
+    await inLanes([...first, ...(what === 'all' ? nodes : []), ...then]);
+  }
   if (!['quick', 'all', 'lab', 'soak'].includes(what)) {
     console.error('usage: node tools/test.ts quick | all | lab [NAME...] | soak');
     return 2;

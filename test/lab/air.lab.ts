@@ -16,7 +16,6 @@ import { check, eventually, inKernels, insideOf, Watched } from './suite.ts';
 export const name = 'air';
 /** Its rooms have unit tests for every day. */
 export const soak = true;
-export const beside = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'a ring of three' }]);
 

@@ -21,7 +21,6 @@ import { check, eventually, inKernels, insideOf } from './suite.ts';
 export const name = 'attack';
 /** Each attack has its unit test for every day. */
 export const soak = true;
-export const beside = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'a man in the middle' }]);
 

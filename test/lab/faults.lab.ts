@@ -19,6 +19,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, sameAs, say, skip, snapshots, Watched } from './suite.ts';
 
 export const name = 'faults';
+export const first = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'ring' }, { name: 'grid' }]);
 

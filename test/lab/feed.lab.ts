@@ -11,8 +11,8 @@ import { makeRelease, vendored, vendorFile } from '../../tools/release.ts';
 import type { Report } from '../../tools/test.ts';
 
 export const name = 'release and feed';
-/** It waits for npm and a compiler. */
-export const beside = true;
+/** npm and a compiler hold this whole process up. */
+export const first = true;
 
 const ROOT = join(import.meta.dirname, '../..');
 

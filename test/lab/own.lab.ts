@@ -9,7 +9,6 @@ import type { Report } from '../../tools/test.ts';
 import { check, eventually, inKernels, insideOf, Watched } from './suite.ts';
 
 export const name = 'own';
-export const beside = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'two routers' }]);
 

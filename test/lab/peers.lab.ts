@@ -12,7 +12,6 @@ import { check, eventually, inKernels, insideOf, say, Watched } from './suite.ts
 export const name = 'peers';
 /** Its rooms have unit tests for every day. */
 export const soak = true;
-export const beside = true;
 
 export const run = (report: Report) => inKernels(report, import.meta.filename, [{ name: 'a line of three' }]);
 

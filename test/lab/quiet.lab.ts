@@ -13,7 +13,7 @@ import type { Report } from '../../tools/test.ts';
 import { check, inKernels, insideOf, sameAs, say, snapshots, Watched } from './suite.ts';
 
 export const name = 'ten quiet minutes';
-export const beside = true;
+export const first = true;
 
 const minutes = process.env.X0_QUIET_MINUTES ?? '10';
 
