@@ -7,8 +7,8 @@
  *     node tools/test.ts soak      every lab suite, also those that are too long, or too dear, for every day
  *
  * A lab suite is a module that exports `name` and `run(report)`: it says pass, fail or skip for each thing it tried.
- * Two suites run at a time, on a core each; one that exports `first` (it takes long) begins before the others. One that exports `soak` runs
- * only when it is named, or with all others in `soak`.
+ * Two suites run at a time, on a core each; one that exports `first` (it takes long) begins before the others. One that exports
+ * `soak` runs only when it is named, or with all others in `soak`.
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
 import { execFile } from 'node:child_process';
