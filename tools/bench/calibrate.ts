@@ -7,10 +7,10 @@
  * costs where nobody waits for one.
  */
 import { MS, type Nanos, SECOND } from '../../agent/core/time.ts';
-import { outage } from '../../agent/twin/outage.ts';
 import { Random } from '../../agent/twin/random.ts';
 import { Simulation } from '../../agent/twin/simulation.ts';
 import { type Link, story } from '../../agent/twin/story.ts';
+import { cut, ring } from './cut.ts';
 import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 import { runsOr } from './trials.ts';
 
@@ -110,12 +110,10 @@ export function turns(seed: number): number[] {
     }
     const { a, b, link } = hop;
     cutAt.set(link, fault);
-    simulation.inject({ kind: 'cut', a, b, silent: false });
-    simulation.run(fault + TURN_MENDED);
-    const { ns } = outage(simulation.probes[n]!, fault, fault + TURN_MENDED);
+    const ms = cut(simulation, a, b, TURN_MENDED, n);
     simulation.inject({ kind: 'mend', a, b });
     simulation.run(fault + TURN_MENDED + TURN_RESTS + random.unit() * 2 * SECOND);
-    return [ns / MS];
+    return [ms];
   }).flat();
 }
 
@@ -142,10 +140,7 @@ function trial({ topology, agents, origInterval, algorithm }: Variant, seed: num
   simulation.run(SETTLED + random.unit() * SECOND);
   const way = simulation.route(from, to);
   const hop = seed % (way.length - 1);
-  const fault = simulation.now;
-  simulation.inject({ kind: 'cut', a: way[hop]!, b: way[hop + 1]!, silent: false });
-  simulation.run(fault + WATCH);
-  return outage(simulation.probes[0]!, fault, fault + WATCH).ns / MS;
+  return cut(simulation, way[hop]!, way[hop + 1]!, WATCH);
 }
 
 /** Opposite corners of the ring; three hops or four in the grid. */
@@ -162,7 +157,7 @@ function farApart(random: Random, topology: Variant['topology']): [number, numbe
 }
 
 function linksOf(routers: number, width: number, topology: Variant['topology']): Link[] {
-  if (topology === 'ring') return Array.from({ length: routers }, (_, n) => ({ a: n, b: (n + 1) % routers }));
+  if (topology === 'ring') return ring(routers);
   const links: Link[] = [];
   for (let n = 0; n < routers; n++) {
     if ((n + 1) % width !== 0) links.push({ a: n, b: n + 1 });

@@ -9,10 +9,10 @@
  *     agents_returned_p50_ms, agents_returned_max_ms
  */
 import { MS, type Nanos, SECOND } from '../../agent/core/time.ts';
-import { outage } from '../../agent/twin/outage.ts';
 import { Random } from '../../agent/twin/random.ts';
 import { Simulation } from '../../agent/twin/simulation.ts';
 import { story } from '../../agent/twin/story.ts';
+import { cut, ring } from './cut.ts';
 import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 import { runsOr } from './trials.ts';
 
@@ -53,7 +53,7 @@ function ringOf(size: number, agents: boolean, seed: number, from: number, to: n
     story({
       seed,
       routers: size,
-      links: all.map((n) => ({ a: n, b: (n + 1) % size })),
+      links: ring(size),
       agents: agents ? all : [],
       probes: [{ from, to, everyNs: 4 * MS, fromNs: SETTLED - SECOND }],
       lengthNs,
@@ -74,11 +74,8 @@ function returned(agents: boolean, seed: number): number {
     simulation.run(SETTLED + cutAt + 5 * SECOND);
     simulation.inject({ kind: 'mend', a, b });
   }
-  const fault = SETTLED + 27 * SECOND;
-  simulation.run(fault);
-  simulation.inject({ kind: 'cut', a: 6, b: 7, silent: false });
-  simulation.run(fault + WATCH);
-  return outage(simulation.probes[0]!, fault, fault + WATCH).ns / MS;
+  simulation.run(SETTLED + 27 * SECOND);
+  return cut(simulation, 6, 7, WATCH);
 }
 
 /** In milliseconds. */
@@ -90,8 +87,5 @@ function trial(size: number, agents: boolean, seed: number): number {
   simulation.run(SETTLED + random.unit() * SECOND);
   const way = simulation.route(from, to);
   const hop = random.int(way.length - 1);
-  const fault = simulation.now;
-  simulation.inject({ kind: 'cut', a: way[hop]!, b: way[hop + 1]!, silent: false });
-  simulation.run(fault + WATCH);
-  return outage(simulation.probes[0]!, fault, fault + WATCH).ns / MS;
+  return cut(simulation, way[hop]!, way[hop + 1]!, WATCH);
 }
