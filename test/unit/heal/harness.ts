@@ -6,6 +6,7 @@ import { macToBytes } from '../../../agent/core/ids.ts';
 import {
   type Link,
   type MeshInfo,
+  type MeshSettings,
   type Neighbour,
   type OriginatorPath,
   STOCK_SETTINGS,
@@ -188,3 +189,14 @@ export class Router {
 export function milliseconds(n: number): Nanos {
   return n * MS;
 }
+
+export function withSettings(settings: Partial<MeshSettings>) {
+  return { ...TWO_WAYS, mesh: { ...TWO_WAYS.mesh!, settings: { ...STOCK_SETTINGS, ...settings } } };
+}
+
+export function logged(router: Router): string {
+  return router.effects.flatMap((effect) => (effect.type === 'log' ? [effect.message] : [])).join('; ');
+}
+
+/** Nothing goes by port 1: there is nobody to ask for another way. */
+export const IDLE = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);

@@ -1,8 +1,11 @@
-/** An alarm as a frame, of a router that has the key. */
+/** Alarms as frames, of a router that has the key, and what frames say. */
+import type { Effect } from '../../../agent/core/effect.ts';
 import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import type { Alarm } from '../../../agent/core/words.ts';
-import { encodeAlarm, macKey } from '../../../agent/heal/wire.ts';
+import { decodeFrame, ETH_P_X0, encodeAlarm, macKey } from '../../../agent/heal/wire.ts';
 import { KEY } from './harness.ts';
+
+export const key = macKey(fromHex(KEY));
 
 let counter = 1000;
 
@@ -20,5 +23,33 @@ export function alarmOf(over: Partial<Alarm>): string {
     hops: 4,
     ...over,
   } as const;
-  return toHex(encodeAlarm(alarm, sender, macKey(fromHex(KEY))));
+  return toHex(encodeAlarm(alarm, sender, key));
+}
+
+export function ethertype(frame: string): number {
+  return Number.parseInt(frame.slice(24, 28), 16);
+}
+
+export function alarmFrom(sender: string, counter: number, epoch = 1, hops = 8): string {
+  const alarm = {
+    sender,
+    epoch,
+    counter,
+    kind: 'link-down',
+    near: '02:00:00:00:01:01',
+    far: '02:00:00:00:01:07',
+    affected: [],
+    hops,
+  } as const;
+  return toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key));
+}
+
+export function wordsOf(effects: readonly Effect[]) {
+  const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
+  return frames
+    .filter(({ frame }) => ethertype(frame) === ETH_P_X0)
+    .flatMap(({ interface: index, frame }) => {
+      const word = decodeFrame(fromHex(frame), key);
+      return word.kind === 'alarm' ? [{ index, ...word.alarm }] : [];
+    });
 }

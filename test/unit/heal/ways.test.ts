@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Effect } from '../../../agent/core/effect.ts';
+import { fromHex, toHex } from '../../../agent/core/hex.ts';
+import { macFromBytes, macToBytes } from '../../../agent/core/ids.ts';
+import { SECOND } from '../../../agent/core/time.ts';
+import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
+import { ANY, decodeFrame, ETH_P_X0, encodeAlarm } from '../../../agent/heal/wire.ts';
+import { milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
+import { alarmFrom, ethertype, key, wordsOf } from './words.ts';
+
+function said(effects: readonly Effect[]) {
+  const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
+  const ogms = frames.filter(({ frame }) => ethertype(frame) === ETH_P_BATMAN);
+  const words = wordsOf(effects);
+  const marked = (mark: string) => ogms.filter(({ frame }) => frame.slice(68, 70) === mark);
+  return {
+    withdrawn: marked('79').map(({ interface: index }) => index),
+    kicked: marked('78').length,
+    announced: marked('7b').map(({ interface: index, frame }) => {
+      const [seqno, tq] = [frame.slice(36, 44), frame.slice(70, 72)].map((hex) => Number.parseInt(hex, 16));
+      return [index, macFromBytes(fromHex(frame), 22), seqno!, tq!, frame.slice(32, 34)] as const;
+    }),
+    retracted: words.filter(({ kind }) => kind === 'way-lost').map(({ index, affected }) => [index, ...affected]),
+    asked: words.filter(({ kind }) => kind === 'way-asked').map(({ index, affected }) => [index, ...affected]),
+  };
+}
+
+function asked(counter: number, affected: readonly string[], far: string): string {
+  const alarm = { sender: '02:00:00:00:00:dd', epoch: 1, counter, kind: 'way-asked', near: ANY, far } as const;
+  return toHex(encodeAlarm({ ...alarm, affected, hops: 1 }, '02:00:00:00:01:02', key));
+}
+
+/** From the neighbour at port 1: it has no way any more. */
+function wayLost(counter: number, affected: readonly string[], source = '02:00:00:00:01:01', hops = 1): string {
+  const alarm = { sender: '02:00:00:00:00:cc', epoch: 1, counter, kind: 'way-lost', near: ANY, far: ANY } as const;
+  return toHex(encodeAlarm({ ...alarm, affected, hops }, source, key));
+}
+
+/** X is reached by port 1 and, less well, by port 2; Y by port 1 alone; Z by port 2 alone. */
+const THREE = {
+  ...TWO_WAYS,
+  originators: tables(
+    [
+      ['02:00:00:00:00:aa', 1, true],
+      ['02:00:00:00:00:aa', 2, false],
+      ['02:00:00:00:00:bb', 1, true],
+      ['02:00:00:00:00:cc', 2, true],
+    ],
+    [],
+  ).originators,
+};
+
+const WAYS = ['02:00:00:00:00:aa', '02:00:00:00:00:bb', '02:00:00:00:00:cc'];
+
+const NOTHING = { withdrawn: [], kicked: 0, announced: [], retracted: [], asked: [] };
+
+/** As the kernel passes it on: an OGM that a neighbour had sent. */
+function passedOn(originator: string, seqno: number, previous: string) {
+  const event = ownOgm(seqno, originator);
+  assert.ok(event.type === 'ogm-sent');
+  const bytes = fromHex(event.frame);
+  macToBytes(previous, bytes, 14 + 14);
+  return { ...event, frame: toHex(bytes) };
+}
+
+test('a neighbour that lost its ways: who went by it and knows no other says so in its turn, once, and kicks', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.effects.length = 0;
+  const first = said(router.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS) }));
+  // X has another way, and Z does not go by that neighbour.
+  assert.deepEqual(first.retracted, [[22, '02:00:00:00:00:bb']]);
+  assert.deepEqual(new Set(first.withdrawn), new Set([22]));
+  assert.ok(first.kicked > 0);
+  assert.deepEqual(first.asked, [[22, '02:00:00:00:00:aa']], 'what is left for X has to be heard anew here');
+  const told = new Set(first.announced.map(([index, originator]) => `${index} ${originator}`));
+  assert.deepEqual(told, new Set(['21 02:00:00:00:00:aa', '21 02:00:00:00:00:cc']), 'and by it that neighbour may go');
+  const again = said(router.feed({ type: 'frame', interface: 21, frame: wayLost(2, ['02:00:00:00:00:bb']) }));
+  assert.deepEqual(again, NOTHING, 'what is told is told');
+  const second = said(router.feed({ type: 'frame', interface: 22, frame: wayLost(3, WAYS, '02:00:00:00:01:02') }));
+  assert.deepEqual(
+    second.retracted,
+    [[21, '02:00:00:00:00:aa', '02:00:00:00:00:cc']],
+    'the other way of X is gone too',
+  );
+  assert.deepEqual(second.announced, []);
+});
+
+test('who is asked says its way anew: numbers that the originator will use next, and what they will be worth', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.effects.length = 0;
+  const ask = (counter: number, affected: readonly string[], far = port(2).mac) => {
+    const effects = router.feed({ type: 'frame', interface: 22, frame: asked(counter, affected, far) });
+    assert.deepEqual(said(effects), NOTHING, 'the tables may be old');
+    if (!effects.some(({ type }) => type === 'poll')) return NOTHING;
+    router.pass(milliseconds(5));
+    return said(router.feed({ type: 'tables', tables: THREE }));
+  };
+  const { announced, ...rest } = ask(1, ['02:00:00:00:00:bb', '02:00:00:00:00:cc', '02:00:00:00:00:77']);
+  assert.deepEqual(rest, { withdrawn: [], kicked: 0, retracted: [], asked: [] });
+  // Z is reached by the one who asks, and of the last nothing was heard.
+  assert.deepEqual(
+    announced.map(([index, originator, seqno]) => [index, originator, seqno]),
+    [51, 51, 52, 53, 54, 55, 56].map((seqno) => [22, '02:00:00:00:00:bb', seqno]),
+  );
+  const tq = THREE.originators.find(({ originator }) => originator === '02:00:00:00:00:bb')!.tq!;
+  assert.deepEqual(new Set(announced.map(([, , , worth]) => worth)), new Set([Math.floor((tq * (255 - 30)) / 255)]));
+  assert.deepEqual(new Set(announced.map(([, , , , ttl]) => ttl)), new Set(['01']), 'nobody passes it on');
+  router.feed(ownOgm(52, '02:00:00:00:00:bb'));
+  assert.deepEqual(ask(2, ['02:00:00:00:00:bb']), NOTHING, 'the same numbers once more would move nothing');
+  assert.deepEqual(ask(3, ['02:00:00:00:00:bb'], '02:00:00:00:09:99'), NOTHING, 'another was asked');
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.effects.length = 0;
+  assert.deepEqual(ask(4, ['02:00:00:00:00:bb']).announced, [], 'a dead way is not passed on');
+});
+
+test('nobody is answered where others would hear it; a turned way is looked at, and kicked for where it is still there', () => {
+  const shared = {
+    ...THREE,
+    neighbours: [
+      ...THREE.neighbours,
+      ...tables([], [['02:00:00:00:01:09', 2]]).neighbours,
+      ...tables([], [['02:00:00:00:01:02', 2]]).neighbours,
+    ],
+  };
+  for (const [first, answers] of [
+    [THREE, true],
+    [shared, false],
+  ] as const) {
+    const router = new Router({}, [port(1), port(2)], first);
+    for (const originator of WAYS) router.feed(ownOgm(50, originator));
+    router.effects.length = 0;
+    router.feed({ type: 'frame', interface: 22, frame: asked(1, ['02:00:00:00:00:bb'], port(2).mac) });
+    assert.equal(said(router.feed({ type: 'tables', tables: first })).announced.length > 0, answers);
+  }
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.effects.length = 0;
+  router.feed({ type: 'frame', interface: 21, frame: wayLost(1, ['02:00:00:00:00:aa']) });
+  router.effects.length = 0;
+  router.pass(milliseconds(61));
+  assert.ok(router.effects.some(({ type }) => type === 'poll'));
+  const words = wordsOf(router.feed({ type: 'tables', tables: THREE }));
+  assert.deepEqual(
+    words.map(({ kind, affected }) => [kind, ...affected]),
+    [
+      ['kick', '02:00:00:00:00:aa'],
+      ['kick', '02:00:00:00:00:aa'],
+    ],
+  );
+  router.pass(SECOND);
+  assert.deepEqual(wordsOf(router.feed({ type: 'tables', tables: THREE })), [], 'once');
+});
+
+test('an OGM that was on its way when its way broke: what the kernel still passes on is taken back, or said as it is now', () => {
+  const [x, y, dead, alive] = ['02:00:00:00:00:aa', '02:00:00:00:00:bb', '02:00:00:00:01:01', '02:00:00:00:01:02'];
+  const router = new Router({}, [port(1), port(2), port(3)], THREE);
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const after = (originator: string, seqno: number, previous: string) => {
+    const effects = router.feed(passedOn(originator, seqno, previous));
+    const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
+    return frames.map(({ interface: index, frame }) => [
+      index,
+      frame.slice(36, 44),
+      frame.slice(68, 70),
+      Number.parseInt(frame.slice(70, 72), 16),
+    ]);
+  };
+  const number = '00000033';
+  const each = (...rows: unknown[]) => rows.flatMap((row) => Array(4).fill(row));
+  assert.deepEqual(after(y, 0x33, dead), each([22, number, '79', 10], [23, number, '79', 10]), 'no other way is known');
+  const tq = THREE.originators.find((row) => row.originator === x && !row.best)!.tq!;
+  const worth = Math.floor((tq * (255 - 30)) / 255);
+  const reverse = each([23, number, '7a', worth], [22, number, '79', 10]);
+  assert.deepEqual(after(x, 0x33, dead), reverse, 'by port 2, to whom there is none by us');
+  assert.deepEqual(after(x, 0x34, alive), [], 'that came another way');
+  assert.equal(after(y, 0x34, alive).length, 8, 'what was taken back is good again');
+  router.pass(SECOND);
+  // The kick had taken it back; by now whatever comes is what it says.
+  assert.deepEqual(after(x, 0x35, dead), each([22, '00000035', '7a', 255], [23, '00000035', '7a', 255]));
+  assert.deepEqual(after(x, 0x36, dead), []);
+});
+
+test('the far end of a link says that it is gone, and this end still has a carrier: its ways are asked for', () => {
+  const router = new Router();
+  const alarm = {
+    sender: '02:00:00:00:00:cc',
+    epoch: 1,
+    counter: 1,
+    kind: 'link-down',
+    near: '02:00:00:00:01:01',
+    far: port(1).mac,
+    affected: ['02:00:00:00:00:cc'],
+    hops: 4,
+  } as const;
+  const heard = (at: number) =>
+    said(router.feed({ type: 'frame', interface: at, frame: toHex(encodeAlarm(alarm, '02:00:00:00:01:02', key)) }));
+  assert.deepEqual(heard(22).asked, [[22, '02:00:00:00:00:aa']]);
+  const setMaster = router.changes.filter(({ change }) => change.kind === 'set-master');
+  assert.deepEqual(setMaster, [], 'an interface is changed on its own evidence only');
+  const other = new Router();
+  const by = other.feed({ type: 'frame', interface: 21, frame: toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key)) });
+  assert.deepEqual(said(by).asked, [], 'what came over that link itself says that it is alive');
+});
+
+test('a lost way goes no further than its neighbours, and moves nobody who does not act', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  const far = router.feed({ type: 'frame', interface: 21, frame: wayLost(1, ['02:00:00:00:00:aa'], undefined, 8) });
+  assert.deepEqual(said(far), { ...NOTHING, asked: [[22, '02:00:00:00:00:aa']] });
+  const observer = new Router({ mode: 'observe' }, [port(1), port(2)], THREE);
+  assert.deepEqual(said(observer.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS) })), NOTHING);
+  const journal = router.effects.filter((effect) => effect.type === 'journal');
+  assert.deepEqual(journal, [], 'it is no fault of its own');
+});
+
+test('lost ways have a budget of their own, and leave that of alarms alone', () => {
+  const router = new Router({ senderBudget: 1 }, [port(1), port(2)], THREE);
+  const reasons = Array.from({ length: 6 }, (_, n) =>
+    router
+      .feed({ type: 'frame', interface: 21, frame: wayLost(n + 1, ['02:00:00:00:00:aa']) })
+      .some((one) => one.type === 'metric' && one.labels.reason === 'sender-budget'),
+  );
+  assert.deepEqual(reasons, [false, false, false, false, true, true]);
+  const alarm = router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:cc', 7) });
+  assert.ok(alarm.some((one) => one.type === 'metric' && one.name === 'alarms_received_total'));
+});
+
+test('a lost link without routes names only its own router; too many are cut to what fits', () => {
+  const quiet = new Router({}, undefined, tables([['02:00:00:00:00:aa', 2, true]], []));
+  quiet.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const many = new Router(
+    {},
+    undefined,
+    tables(
+      Array.from({ length: 300 }, (_, n) => [
+        `02:00:00:00:${(n >> 8) + 16}:${(n & 255).toString(16).padStart(2, '0')}`,
+        1,
+        true,
+      ]),
+      [],
+    ),
+  );
+  many.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  const affected = [quiet, many].map((router) => {
+    const { frame } = router.sent.find((sent) => ethertype(sent.frame) === ETH_P_X0)!;
+    const word = decodeFrame(fromHex(frame), key);
+    return word.kind === 'alarm' ? word.alarm.affected : [];
+  });
+  assert.deepEqual(affected[0], [ORIGINATOR]);
+  assert.equal(affected[1]!.length, 200);
+});
