@@ -160,7 +160,8 @@ export type WorldEvent =
   /** An interface appeared or changed (RTM_NEWLINK). `cause` is 'resync' when read from a dump. */
   | { readonly type: 'link'; readonly link: Link; readonly cause: 'event' | 'resync' }
   | { readonly type: 'link-gone'; readonly index: IfIndex; readonly name: string }
-  | { readonly type: 'tables'; readonly tables: Tables }
+  /** `since`: when their reading began. */
+  | { readonly type: 'tables'; readonly tables: Tables; readonly since?: Nanos }
   /** Somebody set something of a mesh interface, perhaps we: its settings right after. */
   | { readonly type: 'mesh-settings'; readonly interface: string; readonly settings: MeshSettings }
   /** Addresses of the mesh interface, so that they can be put back when it is made anew. */
@@ -226,6 +227,7 @@ export type MachineEvent =
    */
   | {
       readonly type: 'withdraw';
+      readonly reason: KickReason;
       readonly originators: readonly Mac[];
       readonly stuck: readonly Mac[];
       readonly by: readonly Mac[];
@@ -244,6 +246,7 @@ export type MachineEvent =
   | { readonly type: 'give-back'; readonly interface: string }
   | {
       readonly type: 'raise-alarm';
+      readonly reason: KickReason;
       readonly alarm: Omit<Alarm, 'sender' | 'epoch' | 'counter'>;
       readonly avoid: readonly IfIndex[];
     }

@@ -128,6 +128,7 @@ export interface Decision {
   /** The fault's id, and the step: 'planned' | 'done' | 'verified' | 'rolled-back' | 'failed' | 'observed' | 'dropped' | 'over'. */
   readonly fault: Fault;
   readonly step: 'planned' | 'observed' | 'done' | 'verified' | 'rolled-back' | 'failed' | 'dropped' | 'over';
+  /** 'verified': when the tables first showed it, and since then always. */
   readonly at: Nanos;
   readonly action: Action;
   readonly alternatives: readonly Alternative[];
@@ -136,7 +137,7 @@ export interface Decision {
   readonly result: string | null;
 }
 
-/** 'silence' and 'remote-alarm' are what others can cause: they may use up half of the kicks at most. */
+/** Of a kick, and of word to others. 'silence' and 'remote-alarm' are what others can cause: they may use up half of a budget at most. */
 export type KickReason = 'own-fault' | 'silence' | 'remote-alarm' | 'operator';
 
 /** Word of a fault, as it travels over the hard interfaces outside bat0. */

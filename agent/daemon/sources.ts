@@ -35,7 +35,10 @@ export function sourcesOf({ version, startedAt, degraded, recorder, ask, now, co
       repairs: [...room.execute.busy(), ...room.mend.busy()],
       classes: room.earned.view(),
       known: room.knowledge.records(),
-      budgets: [{ name: 'kicks', left: room.kick.left(now()), capacity: room.monitor.settings.kickBudget }],
+      budgets: [
+        { name: 'kicks', left: room.kick.left(now()), capacity: room.monitor.settings.kickBudget },
+        { name: 'answers', left: room.ways.left(now()), capacity: room.ways.answersAMinute },
+      ],
       undoArmed: host.armed(),
       authenticated: room.monitor.canSpeak,
     }),

@@ -1,6 +1,7 @@
 /**
  * Word of a fault, outside bat0: raises our own alarms, takes in others', relays each once.
- * A remote alarm is evidence to look, never a command: what follows from it is a bounded kick and a look at our own tables.
+ * A remote alarm is evidence to look, never a command: what follows from it is a bounded kick and a look at our own tables. What a
+ * neighbour says of its own ways is for ways.ts.
  */
 import type { Effect } from '../core/effect.ts';
 import { asAgentError } from '../core/errors.ts';
@@ -10,7 +11,7 @@ import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER } from '../core/time.ts';
 import type { Alarm as AlarmWord } from '../core/words.ts';
-import { Budget } from './budget.ts';
+import { Budget, SharedBudget } from './budget.ts';
 import { type Entry, Ring } from './ring.ts';
 import { Shortage } from './shortage.ts';
 import { fallen, originatorAddress, type Surroundings, usable, ways } from './surroundings.ts';
@@ -27,6 +28,7 @@ import {
   keyOf,
   type MacKey,
   macKey,
+  OF_WAYS,
   peekAlarm,
   SHORTEST,
   VERSION,
@@ -61,9 +63,6 @@ interface Mark {
   ways: Budget | null;
 }
 
-/** Word of ways follows others' faults, and goes to neighbours only. */
-const OF_WAYS: ReadonlySet<AlarmWord['kind']> = new Set(['way-lost', 'way-asked']);
-
 /** Each of a fault's asks is a word of its own. */
 const WAYS_BUDGET = 4;
 
@@ -89,9 +88,8 @@ export class Alarm implements Machine {
   /** Of our own alarms, where somebody else has used those below. */
   #above = 0;
   readonly #overtaken = new Budget(1);
-  #raised: Budget | null = null;
-  #raisedOfSilence: Budget | null = null;
-  #raisedOfWays: Budget | null = null;
+  #raised: SharedBudget | null = null;
+  #raisedOfWays: SharedBudget | null = null;
   #nextEcho: Nanos = NEVER;
   #slower = 1;
   readonly #shortage = new Shortage();
@@ -125,7 +123,7 @@ export class Alarm implements Machine {
         if (this.#around.settings.echoNs > 0) this.#nextEcho = now + FIRST_ECHO;
         return [];
       case 'raise-alarm':
-        return this.#raise(event.alarm, event.avoid, now);
+        return this.#raise(event, now);
       case 'frame':
         return this.#take(event.interface, event.frame, event.at ?? now, now);
       case 'ask':
@@ -180,16 +178,16 @@ export class Alarm implements Machine {
         for (const one of [budget, lost]) if (one !== null) one.perMinute = settings.senderBudget;
   }
 
-  #raise(word: Omit<AlarmWord, 'sender' | 'epoch' | 'counter'>, avoid: readonly IfIndex[], now: Nanos): Effect[] {
+  #raise({ reason, alarm: word, avoid }: Extract<Event, { type: 'raise-alarm' }>, now: Nanos): Effect[] {
     const sender = originatorAddress(this.#around);
     if (!this.#ring.canSpeak || sender === null) return [];
-    // More than others take from one sender is not sent; a silence, which strangers can feign, may use half of it.
+    // More than others take from one sender is not sent.
     const { senderBudget } = this.#around.settings;
-    this.#raised ??= new Budget(senderBudget);
-    this.#raisedOfWays ??= new Budget(senderBudget * WAYS_BUDGET);
-    this.#raisedOfSilence ??= new Budget(Math.max(1, senderBudget / 2));
-    if (word.kind === 'neighbour-lost' && !this.#raisedOfSilence.take(now)) return [unsent()];
-    if (!(OF_WAYS.has(word.kind) ? this.#raisedOfWays : this.#raised).take(now)) return [unsent()];
+    this.#raised ??= new SharedBudget(senderBudget);
+    this.#raisedOfWays ??= new SharedBudget(senderBudget * WAYS_BUDGET);
+    this.#raised.perMinute = senderBudget;
+    this.#raisedOfWays.perMinute = senderBudget * WAYS_BUDGET;
+    if (!(OF_WAYS.has(word.kind) ? this.#raisedOfWays : this.#raised).take(reason, now)) return [unsent()];
     this.#counter += 1;
     const alarm: AlarmWord = { ...word, sender, epoch: this.#epoch, counter: this.#counter };
     return [
@@ -319,16 +317,17 @@ export class Alarm implements Machine {
   /** On every usable hard interface but those. A relay on the interface it came by would only be heard twice. */
   #spread(alarm: AlarmWord, avoid: readonly IfIndex[], now: Nanos, by = ways(this.#around)): Effect {
     const signed = new Map<Entry<MacKey>, Uint8Array>();
-    const under = (entry: Entry<MacKey>): Uint8Array => {
+    const under = (entry: Entry<MacKey>, mac: Mac): Uint8Array => {
+      if (OF_WAYS.has(alarm.kind)) return encodeAlarm(alarm, mac, entry.key);
       const frame = signed.get(entry) ?? encodeAlarm(alarm, ANY, entry.key);
       signed.set(entry, frame);
-      return frame;
+      return fromInterface(frame, mac);
     };
     const links = by.filter((link) => !avoid.includes(link.index) || this.#isShared(link.index));
     const frames = links.flatMap((link) =>
       this.#ring
         .towardsAll(link.index, now)
-        .map((entry) => ({ interface: link.index, frame: toHex(fromInterface(under(entry), link.mac)) })),
+        .map((entry) => ({ interface: link.index, frame: toHex(under(entry, link.mac)) })),
     );
     return { type: 'send', frames };
   }
@@ -360,8 +359,9 @@ export class Alarm implements Machine {
       const heard = { type: 'echo', neighbour: source, interface: index, rttNs: at - asked.at } as const;
       return [{ type: 'emit', event: asked.usual ? heard : { ...heard, asked: true } }];
     }
-    // By interface: what one neighbour asks over two cables need not arrive in order.
-    const asker = `${index} ${echo.asker}`;
+    if (echo.epoch > LAST_EPOCH) return [unheard('epoch')];
+    // By interface: what one neighbour asks over two cables need not arrive in order. By key: who had the old one is nobody under another.
+    const asker = `${entry.id} ${index} ${echo.asker}`;
     const mark = this.#askers.get(asker);
     if (mark !== undefined && !isNewer(echo, mark)) return [unheard('replay')];
     const budget = mark?.budget ?? new Budget(ECHO_BUDGET);

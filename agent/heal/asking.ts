@@ -4,10 +4,15 @@
  */
 import type { Effect } from '../core/effect.ts';
 import type { OriginatorPath } from '../core/kernel.ts';
+import type { KickReason } from '../core/words.ts';
 import { type Surroundings, ways } from './surroundings.ts';
 import { ANY } from './wire.ts';
 
-export function ask(around: Surroundings, lost: readonly { readonly by: OriginatorPath | null }[]): Effect[] {
+export function ask(
+  around: Surroundings,
+  lost: readonly { readonly by: OriginatorPath | null }[],
+  reason: KickReason,
+): Effect[] {
   const good = lost.flatMap(({ by }) => (by === null ? [] : [by]));
   const byNeighbour = Map.groupBy(good, ({ interface: index, neighbour }) => `${index} ${neighbour}`);
   return [...byNeighbour.values()].map((rows) => {
@@ -15,6 +20,6 @@ export function ask(around: Surroundings, lost: readonly { readonly by: Originat
     const affected = rows.map(({ originator }) => originator);
     const avoid = ways(around, [index]).map((link) => link.index);
     const alarm = { kind: 'way-asked', near: ANY, far: neighbour, affected, hops: 1 } as const;
-    return { type: 'emit', event: { type: 'raise-alarm', alarm, avoid } };
+    return { type: 'emit', event: { type: 'raise-alarm', reason, alarm, avoid } };
   });
 }

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { Effect } from '../core/effect.ts';
-import type { Event } from '../core/event.ts';
+import type { Event, MachineEvent } from '../core/event.ts';
 import { type Mac, macFromBytes } from '../core/ids.ts';
 import type { Change, OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
@@ -25,6 +25,7 @@ import {
   type Surroundings,
   ways,
 } from './surroundings.ts';
+import { ANY } from './wire.ts';
 
 /** When tables are read again after a repair: soon, then slower. */
 const LOOKS: readonly Nanos[] = [100 * MS, 150 * MS, 400 * MS, SECOND, 2 * SECOND, 4 * SECOND];
@@ -64,6 +65,8 @@ interface Job {
   isDue: boolean;
   /** It was looked at in its time, and had helped. */
   isTold: boolean;
+  /** Since when the tables have shown that it has helped. */
+  goodAt: Nanos | null;
 }
 
 export class Execute implements Machine {
@@ -158,6 +161,7 @@ export class Execute implements Machine {
       laterAt: laterAt(plan, now),
       isDue: false,
       isTold: false,
+      goodAt: null,
     };
     this.#jobs.set(fault.id, job);
     // The air first, the books after: every line written before the kick is a line that the repair waits for.
@@ -167,7 +171,7 @@ export class Execute implements Machine {
     } else if (action === 'ask') {
       // Where another way is about to come in, taking this one back would only move others for nothing.
       const stuck = lost.filter(({ other }) => other !== 'good');
-      effects.push(...ask(this.#around, lost), this.#withdraw(fault, stuck));
+      effects.push(...ask(this.#around, lost, reasonOf(fault)), this.#withdraw(fault, stuck));
       job.state = 'verifying';
       job.nextLook = now + STEADY;
     } else if (action === 'clear-way') {
@@ -213,7 +217,7 @@ export class Execute implements Machine {
     const { fault } = job.plan;
     const avoid = avoided(fault);
     const effects = this.#raise(fault, lost);
-    if (isFirst) effects.push(...ask(this.#around, lost));
+    if (isFirst) effects.push(...ask(this.#around, lost, reasonOf(fault)));
     if (lost.length > 0) effects.push(this.#withdraw(fault, lost));
     effects.push({ type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } });
     if (job.steps.length > 0) effects.push({ type: 'emit', event: { type: 'proceed', fault: fault.id } });
@@ -223,7 +227,7 @@ export class Execute implements Machine {
   #raise(fault: Fault, lost: readonly Broken[]): Effect[] {
     const alarm = this.#alarm(fault, lost);
     if (alarm === null) return [];
-    return [{ type: 'emit', event: { type: 'raise-alarm', alarm, avoid: avoided(fault) } }];
+    return [emit({ type: 'raise-alarm', reason: reasonOf(fault), alarm, avoid: avoided(fault) })];
   }
 
   /**
@@ -233,12 +237,10 @@ export class Execute implements Machine {
   #confirm({ plan: { fault }, affected }: Job): Effect[] {
     if (affected.length === 0) return [];
     const alarm = this.#alarm(fault, []);
-    const avoid = avoided(fault);
+    const [reason, avoid] = [reasonOf(fault), avoided(fault)];
     return [
-      ...(alarm === null
-        ? []
-        : [{ type: 'emit', event: { type: 'raise-alarm', alarm: { ...alarm, affected }, avoid } } as const]),
-      { type: 'emit', event: { type: 'kick', reason: reasonOf(fault), fault: fault.id, avoid } },
+      ...(alarm === null ? [] : [emit({ type: 'raise-alarm', reason, alarm: { ...alarm, affected }, avoid })]),
+      emit({ type: 'kick', reason, fault: fault.id, avoid }),
     ];
   }
 
@@ -250,7 +252,7 @@ export class Execute implements Machine {
     const avoid = isFallen ? [fault.interfaceIndex] : avoided(fault);
     const met = neighboursOn(this.#around, fault.interfaceIndex ?? 0);
     const by = fault.class === 'link-silent' && fault.peer !== null ? [fault.peer] : met;
-    return { type: 'emit', event: { type: 'withdraw', originators, stuck, by, avoid } };
+    return { type: 'emit', event: { type: 'withdraw', reason: reasonOf(fault), originators, stuck, by, avoid } };
   }
 
   /** The routes that a fault of ours broke, as the last tables have them. */
@@ -457,6 +459,7 @@ export class Execute implements Machine {
     for (const job of [...this.#jobs.values()]) {
       const verdict = this.#verdict(job);
       const isAsking = job.plan.later.includes('kick');
+      job.goodAt = verdict.good ? (job.goodAt ?? now) : null;
       // Routers to which no way was known may have one by now; others' OGMs are what is missing then.
       const isStuck = !verdict.good || (isAsking && this.#broken(job.plan.fault).length > 0);
       if (job.isDue && isStuck) effects.push(...this.#goFurther(job, verdict.words, now));
@@ -471,7 +474,7 @@ export class Execute implements Machine {
       if (verdict.good) {
         this.#jobs.delete(job.plan.fault.id);
         if (isAsking) effects.push(...this.#confirm(job));
-        effects.push(this.#write(job.plan, 'verified', job.action, now, verdict.words));
+        effects.push(this.#write(job.plan, 'verified', job.action, job.goodAt ?? now, verdict.words));
       } else if (now - job.began > limit) {
         effects.push(...this.#fail(job, verdict.words, now));
       }
@@ -557,6 +560,7 @@ export class Execute implements Machine {
     for (const [id, job] of this.#jobs) {
       if (!isMeant(job.plan.fault)) continue;
       job.steps = [];
+      job.plan = { ...job.plan, later: [] };
       job.laterAt = NEVER;
       job.isDue = false;
       if (job.state !== 'delayed') continue;
@@ -575,7 +579,8 @@ export class Execute implements Machine {
     job.steps = job.steps.filter((step) => step.kind !== 'set-master' || step.master !== null);
     if (job.state === 'verifying' || job.state === 'delayed') {
       this.#jobs.delete(id);
-      return [this.#write(job.plan, 'over', job.action, now, how)];
+      const isAsking = job.plan.later.includes('kick');
+      return [...(isAsking ? this.#confirm(job) : []), this.#write(job.plan, 'over', job.action, now, how)];
     }
     return [];
   }
@@ -589,7 +594,6 @@ export class Execute implements Machine {
   }
 }
 
-const ANY: Mac = '00:00:00:00:00:00';
 const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
   'link-down': 'link-down',
   'link-silent': 'neighbour-lost',
@@ -647,6 +651,10 @@ function withoutKick(plan: Plan, refused: string): Plan {
 /** Names the taking out of an interface, to the kernel and to the undo helper. */
 function detachId(name: string): string {
   return `detach-${name}`;
+}
+
+function emit(event: MachineEvent): Effect {
+  return { type: 'emit', event };
 }
 
 function log(level: 'debug' | 'info' | 'warning' | 'error', message: string, fields: Record<string, unknown>): Effect {

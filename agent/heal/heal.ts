@@ -47,6 +47,7 @@ export function heal() {
     mend,
     alarm,
     kick,
+    ways,
     machines: [
       monitor,
       knowledge,

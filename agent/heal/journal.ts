@@ -40,7 +40,7 @@ export class Journal implements Machine {
       effects.push({ type: 'metric', name: 'self_healing_events_total', labels, value: 1 });
     }
     if (step === 'verified') {
-      const seconds = (now - fault.at) / SECOND;
+      const seconds = (decision.at - fault.at) / SECOND;
       effects.push({
         type: 'metric',
         name: 'self_healing_mttr_seconds',

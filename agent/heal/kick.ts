@@ -14,7 +14,7 @@ import type { Machine } from '../core/machine.ts';
 import { power } from '../core/math.ts';
 import { MS, type Nanos, NEVER, SECOND, toMs } from '../core/time.ts';
 import type { KickReason } from '../core/words.ts';
-import { Budget } from './budget.ts';
+import { SharedBudget } from './budget.ts';
 import { Loan } from './loan.ts';
 import { continueOgm, type Ogm, parseOgms, seqnoAhead } from './ogm.ts';
 import { originatorAddress, type Surroundings, ways } from './surroundings.ts';
@@ -48,9 +48,7 @@ export class Kick implements Machine {
   #ogm: Ogm | null = null;
   /** The highest number sent, by the kernel or by us. */
   #highest = 0;
-  /** All kicks, and of these the ones that others may cause: our own interfaces' faults always find some left. */
-  #budget: Budget | null = null;
-  #othersBudget: Budget | null = null;
+  #budget: SharedBudget | null = null;
   #begunAt: Nanos = -1;
   #left = 0;
   /** OGMs sent since the last request. */
@@ -156,6 +154,7 @@ export class Kick implements Machine {
 
   #begin(reason: KickReason, fault: string, avoid: readonly IfIndex[], now: Nanos): Effect[] {
     const { settings } = this.#around;
+    if (settings.mode !== 'act') return [done(fault, 0, `${settings.mode} mode`)];
     if (this.#ogm === null) return [done(fault, 0, 'this router has sent no OGM of its own yet')];
     const links = ways(this.#around, avoid);
     if (links.length === 0) return [done(fault, 0, 'no usable hard interface is left')];
@@ -189,14 +188,9 @@ export class Kick implements Machine {
 
   #afford(reason: KickReason, now: Nanos): boolean {
     const { kickBudget } = this.#around.settings;
-    this.#budget ??= new Budget(kickBudget);
-    const others = Math.max(1, kickBudget / 2);
-    this.#othersBudget ??= new Budget(others);
+    this.#budget ??= new SharedBudget(kickBudget);
     this.#budget.perMinute = kickBudget;
-    this.#othersBudget.perMinute = others;
-    if (this.#budget.left(now) < 1) return false;
-    if ((reason === 'remote-alarm' || reason === 'silence') && !this.#othersBudget.take(now)) return false;
-    return this.#budget.take(now);
+    return this.#budget.take(reason, now);
   }
 
   #tick(now: Nanos): Effect[] {

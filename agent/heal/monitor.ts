@@ -16,6 +16,8 @@ import { attached, broken, isPrimary, NO_SETTINGS, type Surroundings } from './s
 const AFTER_ALARM: Nanos = 300 * MS;
 /** Routers that one reading may declare dead, and neighbours silent. */
 const MOST_SAID = 32;
+/** Routers of the mesh that are remembered, as in mesh/nodes.ts. */
+const MOST_HEARD = 4096;
 /** What others make us remember is bounded. */
 const MOST_NEIGHBOURS = 1024;
 /** A router short of time looks so many times less often. */
@@ -357,6 +359,8 @@ export class Monitor implements Machine, Surroundings {
     for (const path of tables.originators) {
       if (hard.has(path.originator)) continue;
       const at = now - path.lastSeenMs * MS;
+      // Anybody can invent routers: of who is beyond that it is not told that they are gone.
+      if (this.#heard.size >= MOST_HEARD && !this.#heard.has(path.originator)) continue;
       this.#heard.set(path.originator, Math.max(at, this.#heard.get(path.originator) ?? at));
     }
     for (const [originator, at] of this.#heard) {

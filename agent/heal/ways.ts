@@ -9,9 +9,9 @@ import type { IfIndex, Mac } from '../core/ids.ts';
 import type { OriginatorPath } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
-import type { Alarm } from '../core/words.ts';
+import type { Alarm, KickReason } from '../core/words.ts';
 import { ask } from './asking.ts';
-import { Budget } from './budget.ts';
+import { Budget, SharedBudget } from './budget.ts';
 import type { Kick } from './kick.ts';
 import { announceOgm, type Ogm, parseOgms, rerouteOgm, restoreOgm, seqnoAhead, withdrawOgm } from './ogm.ts';
 import { ASK_FIRST } from './repairs/urgent.ts';
@@ -35,7 +35,8 @@ const ANNOUNCEMENTS = [1, 1, 2, 3, 4, 5, 6];
 /** An originator sends as many itself meanwhile. */
 const ANNOUNCED: Nanos = 2 * SECOND;
 const TQ_MAX = 255;
-const MOST_ANNOUNCED = 200;
+/** Originators that neighbours are answered for in a minute, for each kick that may be sent in it. */
+const ANSWERS_A_KICK = 30;
 const MOST_ASKED = 16;
 /** An answer that comes later finds a neighbour that has gone on to stronger means. */
 const READING: Nanos = 100 * MS;
@@ -50,6 +51,13 @@ interface Announced {
   readonly to: ReadonlySet<IfIndex>;
 }
 
+interface Question {
+  readonly originators: readonly Mac[];
+  readonly index: IfIndex;
+  readonly neighbour: Mac;
+  readonly at: Nanos;
+}
+
 export class Ways implements Machine {
   readonly name = 'ways';
   readonly #around: Surroundings;
@@ -60,7 +68,7 @@ export class Ways implements Machine {
   /** Originators whose OGMs we withdrew: the number, and until when it matters. */
   readonly #withdrawn = new Map<Mac, { readonly seqno: number; readonly until: Nanos }>();
   /** Neighbours' questions, until the tables have been read. */
-  readonly #asked: { originators: readonly Mac[]; index: IfIndex; neighbour: Mac; until: Nanos }[] = [];
+  #asked: readonly Question[] = [];
   /** What was forwarded last of an originator when a neighbour asked for it. */
   readonly #announced = new Map<Mac, Announced>();
   /** Neighbours, also with an originator, by which no way leads any more, and until when OGMs of theirs may still be on their way. */
@@ -68,8 +76,9 @@ export class Ways implements Machine {
   /** Ways that are being turned, and when they should have been. */
   readonly #turning = new Map<Mac, Nanos>();
   #lookAt: Nanos = NEVER;
-  /** Withdrawals are bounded like kicks. */
-  #budget: Budget | null = null;
+  /** Withdrawals are bounded like kicks, and answers by what they name. */
+  #withdrawals: SharedBudget | null = null;
+  #answers: Budget | null = null;
 
   constructor(around: Surroundings, kick: Kick) {
     this.#around = around;
@@ -84,19 +93,23 @@ export class Ways implements Machine {
       case 'withdraw':
         for (const neighbour of event.by) keep(this.#dead, neighbour, now + ON_THE_WAY);
         return [
-          ...this.#withdraw(event.originators, event.avoid, now),
-          ...this.#retract(this.#retractions.tell(event.stuck, now), event.avoid),
+          ...this.#withdraw(event.originators, event.avoid, event.reason, now),
+          ...this.#retract(this.#retractions.tell(event.stuck, now), event.avoid, event.reason),
         ];
       case 'alarm':
         return this.#heard(event.alarm, event.interface, event.source, now);
       case 'tables':
-        return [...this.#answer(now), ...this.#look(now)];
+        return [...this.#answer(event.since ?? now, now), ...this.#look(now)];
       case 'tick':
         if (now < this.#lookAt) return [];
         this.#lookAt = NEVER;
         return [{ type: 'poll' }];
       case 'symptom':
         if (event.symptom.what === 'mesh-gone') this.#forwarded.clear();
+        return [];
+      case 'settings':
+      case 'mode-asked':
+        if (this.#around.settings.mode !== 'act') this.#rest();
         return [];
       default:
         return [];
@@ -105,6 +118,28 @@ export class Ways implements Machine {
 
   deadline(): Nanos {
     return this.#lookAt;
+  }
+
+  /** Originators that neighbours may still be answered for. */
+  left(now: Nanos): number {
+    return this.#answering.left(now);
+  }
+
+  get answersAMinute(): number {
+    return this.#around.settings.kickBudget * ANSWERS_A_KICK;
+  }
+
+  get #answering(): Budget {
+    this.#answers ??= new Budget(0);
+    this.#answers.perMinute = this.answersAMinute;
+    return this.#answers;
+  }
+
+  /** Nothing is said any more of what was begun. */
+  #rest(): void {
+    for (const begun of [this.#withdrawn, this.#dead, this.#turning]) begun.clear();
+    this.#asked = [];
+    this.#lookAt = NEVER;
   }
 
   /** The newest OGM of another router that this one forwarded. */
@@ -124,10 +159,11 @@ export class Ways implements Machine {
     return Math.floor((tq * (TQ_MAX - hopPenalty)) / TQ_MAX);
   }
 
-  #afford(now: Nanos): boolean {
-    this.#budget ??= new Budget(this.#around.settings.kickBudget);
-    this.#budget.perMinute = this.#around.settings.kickBudget;
-    return this.#budget.take(now);
+  #afford(reason: KickReason, now: Nanos): boolean {
+    const { kickBudget } = this.#around.settings;
+    this.#withdrawals ??= new SharedBudget(kickBudget);
+    this.#withdrawals.perMinute = kickBudget;
+    return this.#withdrawals.take(reason, now);
   }
 
   #other(ogm: Ogm, now: Nanos): Effect[] {
@@ -155,13 +191,10 @@ export class Ways implements Machine {
     return now > withdrawn.until ? [] : this.#repeat([ogm], restoreOgm, []);
   }
 
-  #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[], now: Nanos): Effect[] {
-    return this.#afford(now) ? this.#poison(originators, avoid, now) : [];
-  }
-
   /** Their OGMs as we forwarded them last, worth next to nothing. */
-  #poison(originators: readonly Mac[], avoid: readonly IfIndex[], now: Nanos): Effect[] {
+  #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[], reason: KickReason, now: Nanos): Effect[] {
     const known = originators.slice(0, MOST_WITHDRAWN).flatMap((originator) => this.#forwarded.get(originator) ?? []);
+    if (known.length === 0 || !this.#afford(reason, now)) return [];
     for (const { originator, seqno } of known) keep(this.#withdrawn, originator, { seqno, until: now + WITHDRAWN });
     return [...this.#repeat(known, withdrawOgm, avoid), ...this.#unsay(known, avoid)];
   }
@@ -200,7 +233,7 @@ export class Ways implements Machine {
     if (kind === 'link-down') return this.#otherEnd(near, far, index, now);
     const isAsked = kind === 'way-asked' && far === this.#around.links.get(index)?.mac;
     if (!isAsked || this.#asked.length >= MOST_ASKED) return [];
-    this.#asked.push({ originators: affected, index, neighbour, until: now + READING });
+    this.#asked = [...this.#asked, { originators: affected, index, neighbour, at: now }];
     return [{ type: 'poll' }];
   }
 
@@ -214,7 +247,7 @@ export class Ways implements Machine {
     const isShared = neighboursOn(this.#around, index).some((other) => other !== neighbour);
     if (source === undefined || isShared) return [];
     const frames: { interface: IfIndex; frame: string }[] = [];
-    for (const originator of originators.slice(0, MOST_ANNOUNCED)) {
+    for (const originator of originators) {
       const forwarded = this.#forwarded.get(originator);
       const way = this.#retractions.wayFor(originator, index, neighbour, now);
       if (forwarded === undefined || way?.tq == null) continue;
@@ -224,6 +257,7 @@ export class Ways implements Machine {
         known !== undefined && now < known.until ? known : { ogm: forwarded, until: now + ANNOUNCED };
       // Said there already: the same numbers would move nothing.
       if (known?.ogm === ogm && known.to.has(index)) continue;
+      if (!this.#answering.take(now)) break;
       const to = new Set([...(known?.ogm === ogm ? known.to : []), index]);
       keep(this.#announced, originator, { ogm, until, to });
       const tq = this.#passed(way.tq);
@@ -240,8 +274,9 @@ export class Ways implements Machine {
    * Who asks has lost its own ways. Those of ours that go by it are turned as well; without that we would send its packets back,
    * so it is answered by tables that are not older than the question.
    */
-  #answer(now: Nanos): Effect[] {
-    const asked = this.#asked.splice(0).filter(({ until }) => now <= until);
+  #answer(since: Nanos, now: Nanos): Effect[] {
+    const asked = this.#asked.filter(({ at }) => at <= since && now <= at + READING);
+    this.#asked = this.#asked.filter(({ at }) => at > since);
     for (const { originators, neighbour } of asked)
       for (const originator of originators) keep(this.#dead, `${neighbour} ${originator}`, now + ON_THE_WAY);
     return asked.flatMap(({ originators, index, neighbour }) => [
@@ -256,18 +291,20 @@ export class Ways implements Machine {
     if (turning.length === 0) return [];
     for (const { originator } of turning) keep(this.#turning, originator, now + ASK_FIRST);
     this.#lookAt = Math.min(this.#lookAt, now + ASK_FIRST);
-    return ask(this.#around, turning);
+    return ask(this.#around, turning, 'remote-alarm');
   }
 
   /** Where one still goes by that neighbour, packets circle: then the originators themselves have to kick. */
   #look(now: Nanos): Effect[] {
     const due = [...this.#turning].filter(([, at]) => now >= at).map(([originator]) => originator);
     for (const originator of due) this.#turning.delete(originator);
+    this.#lookAt = Math.min(...this.#turning.values(), NEVER);
     const affected = due.filter((originator) => this.#retractions.isStuck(originator, now));
     const near = originatorAddress(this.#around);
     if (affected.length === 0 || near === null) return [];
     const hops = this.#around.settings.alarmHops;
-    return [emit({ type: 'raise-alarm', alarm: { kind: 'kick', near, far: ANY, affected, hops }, avoid: [] })];
+    const alarm = { kind: 'kick', near, far: ANY, affected, hops } as const;
+    return [emit({ type: 'raise-alarm', reason: 'remote-alarm', alarm, avoid: [] })];
   }
 
   /** The far end of a link of ours says that it is gone, where this end still has a carrier: our ways by it are gone too. */
@@ -277,9 +314,9 @@ export class Ways implements Machine {
     const lost = broken(this.#around, link.index, near);
     const stuck = lost.filter(({ other }) => other !== 'good').map(({ originator }) => originator);
     return [
-      ...ask(this.#around, lost),
-      ...this.#withdraw(stuck, [], now),
-      ...this.#retract(this.#retractions.tell(stuck, now), []),
+      ...ask(this.#around, lost, 'remote-alarm'),
+      ...this.#withdraw(stuck, [], 'remote-alarm', now),
+      ...this.#retract(this.#retractions.tell(stuck, now), [], 'remote-alarm'),
     ];
   }
 
@@ -300,14 +337,18 @@ export class Ways implements Machine {
     // To whom we went by it, they came to us by it: our own OGMs are what turns them round.
     if (this.#kick.coming < ENOUGH)
       effects.push(emit({ type: 'kick', reason: 'remote-alarm', fault: `way-lost ${neighbour}`, avoid: [] }));
-    return [...this.#poison(told, avoid, now), ...this.#retract(told, avoid), ...effects];
+    return [
+      ...this.#withdraw(told, avoid, 'remote-alarm', now),
+      ...this.#retract(told, avoid, 'remote-alarm'),
+      ...effects,
+    ];
   }
 
-  #retract(affected: readonly Mac[], avoid: readonly IfIndex[]): Effect[] {
+  #retract(affected: readonly Mac[], avoid: readonly IfIndex[], reason: KickReason): Effect[] {
     if (affected.length === 0) return [];
     return [
       { type: 'metric', name: 'ways_retracted_total', labels: {}, value: affected.length },
-      emit({ type: 'raise-alarm', alarm: { kind: 'way-lost', near: ANY, far: ANY, affected, hops: 1 }, avoid }),
+      emit({ type: 'raise-alarm', reason, alarm: { kind: 'way-lost', near: ANY, far: ANY, affected, hops: 1 }, avoid }),
     ];
   }
 }

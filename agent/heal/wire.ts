@@ -93,7 +93,13 @@ export function keyOf(frame: Uint8Array): Pick<MacKey, 'version' | 'name'> | nul
   return { version, name: (frame[ETHER + 5]! << 16) | (frame[ETHER + 6]! << 8) | frame[ETHER + 7]! };
 }
 
-/** The same frame from another of this router's interfaces: the tag does not cover the Ethernet addresses. */
+/**
+ * Words of ways are about those of the interface that says them: the tag covers its address, or anybody could say them again in
+ * another's name.
+ */
+export const OF_WAYS: ReadonlySet<Alarm['kind']> = new Set(['way-lost', 'way-asked']);
+
+/** The same frame from another of this router's interfaces: but for words of ways the tag does not cover the Ethernet addresses. */
 export function fromInterface(frame: Uint8Array, source: Mac): Uint8Array {
   const copy = Uint8Array.from(frame);
   macToBytes(source, copy, 6);
@@ -216,12 +222,18 @@ function seal(frame: Uint8Array, key: MacKey): Uint8Array {
   return frame;
 }
 
-/** Of a frame without its tag. An echo is between two interfaces: who relays it must not pass for one of them. */
+/** Kinds that go no further than to a neighbour. Who relays one must not pass for the interface that it came from. */
+const OF_INTERFACES: ReadonlySet<number> = new Set([
+  ...[...OF_WAYS].map((kind) => KINDS[kind]),
+  ECHO_REQUEST,
+  ECHO_REPLY,
+  HELLO,
+]);
+
+/** Of a frame without its tag. */
 function tag(frame: Uint8Array, key: MacKey): Buffer {
-  const kind = frame[ETHER + 3];
-  // A hello as well: it is of one address.
-  const isEcho = kind === ECHO_REQUEST || kind === ECHO_REPLY || kind === HELLO;
-  const signed = Buffer.concat([key.inner, frame.subarray(ETHER), frame.subarray(0, isEcho ? 12 : 0)]);
+  const addresses = OF_INTERFACES.has(frame[ETHER + 3]!) ? 12 : 0;
+  const signed = Buffer.concat([key.inner, frame.subarray(ETHER), frame.subarray(0, addresses)]);
   signed[BLOCK + 4] = 0; // the hop count
   return hash('sha256', Buffer.concat([key.outer, hash('sha256', signed, 'buffer')]), 'buffer').subarray(0, TAG);
 }

@@ -381,9 +381,10 @@ export class Host implements World {
   async #read(): Promise<void> {
     const kernel = this.#kernel;
     if (kernel === null) return;
+    const since = this.#options.native.now();
     const tables = await kernel.tables(this.#settings.meshInterface);
     if (this.#closed) return;
-    this.feed({ type: 'tables', tables });
+    this.feed({ type: 'tables', tables, since });
     this.#findRadios(tables.hardInterfaces);
     this.xdp?.tables(tables);
     const { mesh } = tables;

@@ -65,7 +65,7 @@ export class Scribe {
       case 'tables': {
         const tables = packTables(event.tables, this.#tables);
         this.#tables = event.tables;
-        return { type: 'tables', tables };
+        return { ...event, tables };
       }
       case 'settings':
         return { ...event, settings: { ...event.settings, key: event.settings.key === '' ? '' : STAND_IN } };
@@ -115,7 +115,7 @@ export function readRecording(text: string): Recording {
     } catch (thrown) {
       throw damaged(at, (thrown as Error).message);
     }
-    return [now, { type: 'tables', tables }];
+    return [now, { ...event, tables }];
   };
   for (const [i, line] of lines.entries()) {
     if (i === 0 || line === '') continue;

@@ -143,7 +143,7 @@ export const FAMILIES = {
   alarms_received_total: { type: 'counter', help: 'Alarms accepted from others.' },
   alarms_refused_total: { type: 'counter', help: 'Frames from others that were refused.', labels: ['reason'] },
   echoes_refused_total: { type: 'counter', help: 'Echoes that were refused, or came too late.', labels: ['reason'] },
-  kick_frames_total: { type: 'counter', help: 'Frames that kicks have cost.' },
+  kick_frames_total: { type: 'counter', help: 'Frames that kicks, withdrawals and answers to neighbours have cost.' },
   ways_retracted_total: {
     type: 'counter',
     help: 'Originators to which this router told its neighbours that it has no way.',

@@ -70,7 +70,7 @@ const taken = (effects: readonly Effect[]) =>
   effects.filter((effect) => effect.type === 'metric' && effect.name === 'alarms_received_total').length;
 const raise = (router: Router) => {
   const alarm = { kind: 'link-down', near: ORIGINATOR, far: NEIGHBOUR, affected: [], hops: 4 } as const;
-  return frames(router.room.alarm.on({ type: 'raise-alarm', alarm, avoid: [] }, router.now));
+  return frames(router.room.alarm.on({ type: 'raise-alarm', reason: 'own-fault', alarm, avoid: [] }, router.now));
 };
 
 test('version 2 is HMAC-SHA-256 with a key derived from that of the air, whose name stands in the frame', () => {

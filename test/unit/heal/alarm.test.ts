@@ -149,7 +149,7 @@ test('who finds its name used by another who has the key goes on above that', ()
   const router = new Router();
   const raised = () => {
     const alarm = { kind: 'kick', near: ANY, far: ANY, affected: [], hops: 2 } as const;
-    const [sent] = router.room.alarm.on({ type: 'raise-alarm', alarm, avoid: [] }, router.now);
+    const [sent] = router.room.alarm.on({ type: 'raise-alarm', reason: 'own-fault', alarm, avoid: [] }, router.now);
     return peekAlarm(fromHex((sent as Extract<Effect, { type: 'send' }>).frames[0]!.frame))!;
   };
   const before = raised();
@@ -230,6 +230,23 @@ test('echoes: each request is answered once, and an answer counts only in time',
   const late = echo(heard.echo.counter, { ...heard.echo, reply: true });
   const effects = router.feed({ type: 'frame', interface: 21, frame: late });
   assert.ok(effects.some((effect) => effect.type === 'metric' && effect.labels.reason === 'late-echo'));
+});
+
+test('an epoch that no router can be in silences no asker, and one key’s askers say nothing of another’s', () => {
+  const other = 'cd'.repeat(32);
+  const router = new Router();
+  const isAnswered = (frame: string) =>
+    router.feed({ type: 'frame', interface: 21, frame }).some(({ type }) => type === 'send');
+  assert.ok(!isAnswered(echo(0xffff_ffff, { epoch: 0xffff_ffff })));
+  assert.ok(isAnswered(echo(1)));
+  assert.ok(isAnswered(echo(1, { epoch: 4_000_000_000 })), 'who has the key can use up the epochs of a name');
+  assert.ok(!isAnswered(echo(2)));
+  router.feed({ type: 'settings', settings: { ...router.room.monitor.settings, key: other }, marks: [] });
+  const asked = { reply: false, asker: '02:00:00:00:00:aa', epoch: 1, counter: 3 };
+  assert.ok(
+    isAnswered(toHex(encodeEcho(asked, '02:00:00:00:00:01', '02:00:00:00:01:01', macKey(fromHex(other))))),
+    'until there is another key',
+  );
 });
 
 test('an unanswered echo is lost, but for what a router that is short of time did not hear', () => {

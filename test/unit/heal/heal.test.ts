@@ -110,6 +110,45 @@ test('where asking has helped, the far end is told, and what holds is confirmed;
   }
 });
 
+test('a repair is over when the tables first show it, not when it is believed', () => {
+  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
+  const router = new Router();
+  const [fault] = router
+    .feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' })
+    .flatMap((effect) => (effect.type === 'journal' ? [effect.decision.fault] : []));
+  for (const [ms, shown] of [
+    [61, moved],
+    [39, TWO_WAYS],
+    [20, moved],
+    [300, moved],
+  ] as const) {
+    router.pass(milliseconds(ms));
+    router.feed({ type: 'tables', tables: shown });
+  }
+  const verified = router.decisions.find(({ step }) => step === 'verified')!;
+  assert.equal(verified.at - fault!.at, milliseconds(120), 'the kernel had turned back in between');
+  const mttr = router.effects.flatMap((effect) =>
+    effect.type === 'metric' && effect.name === 'mesh_mttr_seconds' ? [effect.value] : [],
+  );
+  assert.deepEqual(mttr, [0.12]);
+});
+
+test('a link that comes back while its neighbours are still asked: the originators say all the same what is so', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+  router.pass(milliseconds(30));
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(1), cause: 'event' });
+  assert.deepEqual(
+    [...new Set(wordsOf(router.effects).map(({ kind, affected }) => `${kind} ${affected}`))],
+    ['link-down 02:00:00:00:00:aa'],
+  );
+  assert.deepEqual(
+    router.decisions.map(({ step }) => step),
+    ['over'],
+  );
+});
+
 test('where asking has not helped, or nobody says what came of it, alarm and kick follow', () => {
   for (const isRead of [true, false]) {
     const router = new Router();
@@ -718,6 +757,23 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
     kicking.changes.some(({ id }) => id === 'loan-aggregatedOgms-back'),
     'what is lent goes back',
   );
+
+  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
+  for (const event of [
+    { type: 'mode-asked', by: 'root', mode: 'off' },
+    { type: 'mode-asked', by: 'root', mode: 'observe' },
+    { type: 'class-mode-asked', by: 'root', class: 'link-down', mode: 'observe' },
+  ] as const) {
+    const asking = new Router();
+    asking.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+    asking.pass(milliseconds(20));
+    asking.feed(event);
+    asking.effects.length = 0;
+    asking.pass(milliseconds(500));
+    asking.feed({ type: 'tables', tables: moved });
+    asking.pass(SECOND);
+    assert.deepEqual([asking.sent, asking.changes], [[], []], 'neither word nor kick nor loan');
+  }
 
   const missed = new Router({ mode: 'observe' });
   missed.feed({ type: 'link-gone', index: 21, name: 'eth1' });

@@ -5,9 +5,9 @@ import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { macFromBytes, macToBytes } from '../../../agent/core/ids.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
-import { ANY, decodeFrame, ETH_P_X0, encodeAlarm } from '../../../agent/heal/wire.ts';
+import { ANY, decodeFrame, ETH_P_X0, encodeAlarm, fromInterface } from '../../../agent/heal/wire.ts';
 import { milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
-import { alarmFrom, ethertype, key, wordsOf } from './words.ts';
+import { alarmFrom, alarmOf, ethertype, key, wordsOf } from './words.ts';
 
 function said(effects: readonly Effect[]) {
   const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
@@ -250,4 +250,153 @@ test('a lost link without routes names only its own router; too many are cut to 
   });
   assert.deepEqual(affected[0], [ORIGINATOR]);
   assert.equal(affected[1]!.length, 200);
+});
+
+test('words of ways are those of the interface that said them: said again in another’s name they are refused', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  for (const genuine of [
+    wayLost(1, WAYS, '02:00:00:00:99:01'),
+    toHex(
+      encodeAlarm(
+        {
+          sender: '02:00:00:00:00:cc',
+          epoch: 1,
+          counter: 2,
+          kind: 'way-asked',
+          near: ANY,
+          far: port(1).mac,
+          affected: WAYS,
+          hops: 1,
+        },
+        '02:00:00:00:99:01',
+        key,
+      ),
+    ),
+  ]) {
+    const replayed = toHex(fromInterface(fromHex(genuine), '02:00:00:00:01:01'));
+    const effects = router.feed({ type: 'frame', interface: 21, frame: replayed });
+    assert.deepEqual(said(effects), NOTHING);
+    assert.ok(!effects.some(({ type }) => type === 'poll'));
+    assert.deepEqual(
+      effects.flatMap((effect) => (effect.type === 'metric' ? [[effect.name, effect.labels.reason]] : [])),
+      [['alarms_refused_total', 'tag']],
+    );
+  }
+  const own = router.feed({ type: 'frame', interface: 21, frame: wayLost(3, ['02:00:00:00:00:aa']) });
+  assert.deepEqual(said(own).asked, [[22, '02:00:00:00:00:aa']]);
+});
+
+test('a question is answered by a reading that began after it, or not at all', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  const question = asked(1, ['02:00:00:00:00:bb'], port(2).mac);
+  router.feed({ type: 'frame', interface: 22, frame: question });
+  const askedAt = router.now;
+  const read = (since: number) => said(router.feed({ type: 'tables', tables: THREE, since })).announced.length;
+  router.pass(milliseconds(2));
+  assert.equal(read(askedAt - 1), 0);
+  router.pass(milliseconds(2));
+  assert.equal(read(askedAt), 7);
+  assert.equal(read(askedAt), 0, 'once');
+  const late = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) late.feed(ownOgm(50, originator));
+  late.feed({ type: 'frame', interface: 22, frame: question });
+  late.pass(milliseconds(101));
+  assert.deepEqual(said(late.feed({ type: 'tables', tables: THREE, since: late.now })).announced, []);
+});
+
+test('so many originators are answered for in a minute, and no more, whoever asks', () => {
+  const many = Array.from({ length: 200 }, (_, n) => `02:00:00:01:00:${n.toString(16).padStart(2, '0')}`);
+  const first = tables(
+    many.map((originator) => [originator, 1, true]),
+    [
+      ['02:00:00:00:01:01', 1],
+      ['02:00:00:00:01:02', 2],
+    ],
+  );
+  const router = new Router({ kickBudget: 10 }, [port(1), port(2)], first);
+  assert.equal(router.room.ways.left(router.now), 300);
+  let frames = 0;
+  for (let second = 0; second < 30; second++) {
+    for (const originator of many) router.feed(ownOgm(100 + second, originator));
+    router.effects.length = 0;
+    router.feed({ type: 'frame', interface: 22, frame: asked(second + 1, many, port(2).mac) });
+    frames += said(router.feed({ type: 'tables', tables: first })).announced.length;
+    router.pass(SECOND);
+  }
+  assert.equal(frames, 7 * 300);
+  assert.equal(router.room.ways.left(router.now), 0);
+  assert.equal(router.room.kick.left(router.now), 10);
+  router.pass(60 * SECOND);
+  assert.equal(router.room.ways.left(router.now), 300);
+});
+
+test('what others can cause leaves half of the withdrawals and words to our own lost carriers', () => {
+  const alone = tables(
+    [['02:00:00:00:00:aa', 1, true]],
+    [
+      ['02:00:00:00:01:01', 1],
+      ['02:00:00:00:01:02', 2],
+    ],
+  );
+  for (const alarms of [0, 30]) {
+    const router = new Router({}, [port(1), port(2)], alone);
+    router.feed(ownOgm(50, '02:00:00:00:00:aa'));
+    for (let n = 0; n < alarms; n++) {
+      // The far end of port 1 is gone, they say: what goes by it is stuck.
+      const over = { sender: `02:00:00:00:77:${10 + (n % 8)}`, near: '02:00:00:00:01:01', far: port(1).mac, hops: 1 };
+      const frame = alarmOf({ ...over, kind: 'link-down', affected: ['02:00:00:00:66:66'] });
+      router.feed({ type: 'frame', interface: 22, frame });
+      router.pass(milliseconds(1500));
+      router.feed({ type: 'tables', tables: alone });
+    }
+    router.effects.length = 0;
+    const { withdrawn, retracted } = said(
+      router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' }),
+    );
+    assert.deepEqual([withdrawn.length, alarms > 0 || retracted.length > 0], [4, true], `after ${alarms}`);
+  }
+});
+
+test('each turned way is looked at in its own time', () => {
+  const both = {
+    ...TWO_WAYS,
+    originators: tables(
+      WAYS.slice(0, 2).flatMap((originator) => [[originator, 1, true] as const, [originator, 2, false] as const]),
+      [],
+    ).originators,
+  };
+  const router = new Router({}, [port(1), port(2)], both);
+  const start = router.now;
+  const looks: number[] = [];
+  const pass = (ms: number) => {
+    for (let n = 0; n < ms; n++) {
+      const isDue = router.pass(milliseconds(1)).some(({ type }) => type === 'poll');
+      if (!isDue) continue;
+      looks.push((router.now - start) / milliseconds(1));
+      router.feed({ type: 'tables', tables: both });
+    }
+  };
+  router.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS.slice(0, 1)) });
+  pass(30);
+  router.feed({ type: 'frame', interface: 21, frame: wayLost(2, WAYS.slice(1, 2)) });
+  pass(100);
+  assert.deepEqual(looks, [60, 90]);
+});
+
+test('what was begun in act is not gone on with in another mode', () => {
+  for (const mode of ['observe', 'off'] as const) {
+    const router = new Router({}, [port(1), port(2)], THREE);
+    for (const originator of WAYS) router.feed(ownOgm(50, originator));
+    router.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS) });
+    router.pass(milliseconds(20));
+    router.feed({ type: 'mode-asked', by: 'root', mode });
+    router.effects.length = 0;
+    router.feed(passedOn('02:00:00:00:00:bb', 51, '02:00:00:00:01:01'));
+    router.pass(milliseconds(500));
+    router.feed({ type: 'tables', tables: THREE });
+    assert.deepEqual(said(router.effects), NOTHING);
+    assert.deepEqual(wordsOf(router.effects), []);
+  }
 });

@@ -6,7 +6,16 @@ import { AgentError } from '../../../agent/core/errors.ts';
 import { macFromBytes } from '../../../agent/core/ids.ts';
 import type { Alarm } from '../../../agent/core/words.ts';
 import { continueOgm, parseOgms, seqnoAhead, withdrawOgm } from '../../../agent/heal/ogm.ts';
-import { decodeFrame, encodeAlarm, encodeEcho, MOST_AFFECTED, macKey, peekAlarm } from '../../../agent/heal/wire.ts';
+import {
+  decodeFrame,
+  encodeAlarm,
+  encodeEcho,
+  fromInterface,
+  MOST_AFFECTED,
+  macKey,
+  OF_WAYS,
+  peekAlarm,
+} from '../../../agent/heal/wire.ts';
 
 const secret = new Uint8Array(32).fill(7);
 const key = macKey(secret);
@@ -17,7 +26,7 @@ const alarm: fc.Arbitrary<Alarm> = fc.record(
     sender: mac,
     epoch: u32,
     counter: u32,
-    kind: fc.constantFrom('link-down', 'neighbour-lost', 'interface-gone', 'kick'),
+    kind: fc.constantFrom('link-down', 'neighbour-lost', 'interface-gone', 'kick', 'way-lost', 'way-asked'),
     near: mac,
     far: mac,
     affected: fc.array(mac, { maxLength: MOST_AFFECTED }),
@@ -52,13 +61,14 @@ test('an alarm comes back as it was, with Ethernet padding behind it or not', ()
   );
 });
 
-test('the tag is HMAC-SHA-256, hop count as zero, first 16 bytes', () => {
+test('the tag is HMAC-SHA-256, hop count as zero, first 16 bytes; of words of ways the addresses too', () => {
   fc.assert(
     fc.property(alarm, (word) => {
       const frame = Buffer.from(encodeAlarm(word, '02:00:00:00:00:01', key));
       const payload = Buffer.from(frame.subarray(14, frame.length - 16));
       payload[4] = 0;
-      const expected = createHmac('sha256', secret).update(payload).digest().subarray(0, 16);
+      const addresses = frame.subarray(0, OF_WAYS.has(word.kind) ? 12 : 0);
+      const expected = createHmac('sha256', secret).update(payload).update(addresses).digest().subarray(0, 16);
       assert.deepEqual(frame.subarray(frame.length - 16), expected);
     }),
   );
@@ -100,6 +110,16 @@ test('every single changed byte behind the addresses is noticed, but for the hop
       frame[index]! ^= change;
       if (index === 18) assert.equal(refusalOf(frame), null, 'a relay changes the hop count');
       else assert.notEqual(refusalOf(frame), null, `byte ${index}`);
+    }),
+  );
+});
+
+test('from another interface only what is of no interface', () => {
+  fc.assert(
+    fc.property(alarm, mac, (word, other) => {
+      fc.pre(other !== '02:00:00:00:00:01');
+      const moved = fromInterface(encodeAlarm(word, '02:00:00:00:00:01', key), other);
+      assert.equal(refusalOf(moved), OF_WAYS.has(word.kind) ? 'tag' : null);
     }),
   );
 });
