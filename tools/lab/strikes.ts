@@ -189,7 +189,7 @@ export async function buildUpstreams(gateways: readonly number[]): Promise<void>
 }
 
 /** Slow enough that a storm in it leaves the one CPU to others, and fast enough to be one. */
-const LAN_KBIT_S = 2000;
+const LAN_KBIT_S = 500;
 
 /**
  * The client networks of two routers, each with its bat0 in a bridge as OpenWrt has it, and a cable between them that is

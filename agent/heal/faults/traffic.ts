@@ -37,9 +37,10 @@ export const TRAFFIC_FAULTS: readonly FaultSpec[] = [
 
 export const COUNTERS_EVERY: Nanos = 10 * SECOND;
 const HISTORY: Nanos = 1800 * SECOND;
-/** A storm: both ways through bat0 so many packets a second, and so many times the usual. */
+/** A storm: so many packets a second through bat0, and so many times the usual; fewer times where as much goes as comes. */
 const STORM_LEAST = 400;
 const STORM_TIMES = 10;
+const STORM_TIMES_ALIKE = 4;
 /** What circles comes as often, and as large, as it goes. */
 const ALIKE = 1.5;
 const DISPUTED_FOR: Nanos = 30 * SECOND;
@@ -102,7 +103,8 @@ export class TrafficDetector implements Detector {
   #judgeStorm({ rx, tx, rxSize, txSize, multicast }: Rates, name: string, index: number, now: Nanos): Finding[] {
     const about: About = { interface: name, index, peer: null };
     const usual = this.#usual.value ?? 0;
-    const least = Math.max(STORM_LEAST, STORM_TIMES * usual);
+    const bothAlike = alike(rx, tx) && alike(rxSize, txSize);
+    const least = Math.max(STORM_LEAST, (bothAlike ? STORM_TIMES_ALIKE : STORM_TIMES) * usual);
     const figures = `${Math.round(rx)} packets a second come by ${name} and ${Math.round(tx)} go; the usual is ${Math.round(usual)}`;
     if (Math.max(rx, tx) < least) {
       this.#usual.learn(Math.max(rx, tx), now);
@@ -114,7 +116,7 @@ export class TrafficDetector implements Detector {
     this.#wantsStations = disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
     const settings = this.#around.tables?.mesh?.settings;
     const off = settings?.bridgeLoopAvoidance === false;
-    const bothWays = Math.min(rx, tx) >= least && alike(rx, tx) && alike(rxSize, txSize);
+    const bothWays = Math.min(rx, tx) >= least && bothAlike;
     // A circle may be closed in one direction only; then it is who comes from both sides that tells it from a download.
     const isCircle = disputed.length > 0 ? bothWays || off : bothWays && multicast >= 0.5;
     if (!isCircle) {

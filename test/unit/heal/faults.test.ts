@@ -362,6 +362,28 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'the same on a busy router, over a slow cable',
+    is: 'broadcast-storm',
+    does: (story) => {
+      story.kernel.rates.set('eth1', [300, 300, 400]).set('bat0', [300, 300, 400]);
+      story.run(60);
+      story.kernel.rates.set('eth1', [1500, 1500, 80]).set('bat0', [1500, 1400, 80]);
+      story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
+      story.run(60);
+    },
+  },
+  {
+    name: 'three times the usual both ways, while a station is announced by two routers',
+    is: null,
+    does: (story) => {
+      story.kernel.rates.set('eth1', [300, 300, 400]).set('bat0', [300, 300, 400]);
+      story.run(60);
+      story.kernel.rates.set('eth1', [900, 900, 400]).set('bat0', [900, 900, 400]);
+      story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
+      story.run(40);
+    },
+  },
+  {
     name: 'much traffic both ways, and every station has one place',
     is: null,
     does: (story) => {
