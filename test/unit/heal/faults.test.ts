@@ -366,7 +366,7 @@ const CASES: readonly Case[] = [
     is: 'broadcast-storm',
     does: (story) => {
       story.kernel.rates.set('eth1', [300, 300, 400]).set('bat0', [300, 300, 400]);
-      story.run(60);
+      story.run(3600);
       story.kernel.rates.set('eth1', [1500, 1500, 80]).set('bat0', [1500, 1400, 80]);
       story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
       story.run(60);
@@ -377,7 +377,7 @@ const CASES: readonly Case[] = [
     is: null,
     does: (story) => {
       story.kernel.rates.set('eth1', [300, 300, 400]).set('bat0', [300, 300, 400]);
-      story.run(60);
+      story.run(3600);
       story.kernel.rates.set('eth1', [900, 900, 400]).set('bat0', [900, 900, 400]);
       story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
       story.run(40);
