@@ -53,7 +53,7 @@ interface Rates {
   readonly tx: number;
   readonly rxSize: number;
   readonly txSize: number;
-  /** 0..1 of what came in was multicast; drivers need not count it. */
+  /** Of what came in; drivers need not count it, and batman-adv does not. */
   readonly multicast: number;
 }
 
@@ -91,7 +91,13 @@ export class TrafficDetector implements Detector {
     }
     const bat = rates.get(mesh.name);
     if (bat === undefined) return [];
-    return [...this.#judgeStorm(bat, mesh.name, mesh.index, now), ...this.#judgeLoops(bat, rates, now)];
+    // What it gets of a LAN's multicast a bridge counts.
+    const bridge = rates.get(this.#around.links.get(mesh.master)?.name ?? '');
+    const multicast = Math.max(bat.multicast, bridge?.multicast ?? 0);
+    return [
+      ...this.#judgeStorm({ ...bat, multicast }, mesh.name, mesh.index, now),
+      ...this.#judgeLoops(bat, rates, now),
+    ];
   }
 
   wish() {
@@ -118,7 +124,8 @@ export class TrafficDetector implements Detector {
     const off = settings?.bridgeLoopAvoidance === false;
     const bothWays = Math.min(rx, tx) >= least && bothAlike;
     // A circle may be closed in one direction only; then it is who comes from both sides that tells it from a download.
-    const isCircle = disputed.length > 0 ? bothWays || off : bothWays && multicast >= 0.5;
+    // And stations that are announced by two routers in turn, within a second, are disputed in no reading.
+    const isCircle = (bothWays && (disputed.length > 0 || multicast >= rx / 2)) || (off && disputed.length > 0);
     if (!isCircle) {
       if (looked) this.#usual.learn(Math.max(rx, tx), now);
       else this.#usual.skip(now);
@@ -170,7 +177,7 @@ function ratesOf(old: InterfaceCounters, row: InterfaceCounters, dt: number): Ra
     tx,
     rxSize: per(old.rxBytes, row.rxBytes) / (rx || 1),
     txSize: per(old.txBytes, row.txBytes) / (tx || 1),
-    multicast: per(old.rxMulticast, row.rxMulticast) / (rx || 1),
+    multicast: per(old.rxMulticast, row.rxMulticast),
   };
 }
 

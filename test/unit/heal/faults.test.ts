@@ -373,6 +373,22 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'broadcasts that go round, while every station changes its place faster than tables tell',
+    is: 'broadcast-storm',
+    does: (story) => {
+      story.kernel.rates.set('bat0', [700, 650, 80]).set('br-lan', [1500, 20, 80, 1450]);
+      story.run(60);
+    },
+  },
+  {
+    name: 'a call to many on the LAN, and as much comes back as goes',
+    is: null,
+    does: (story) => {
+      story.kernel.rates.set('bat0', [700, 650, 80]).set('br-lan', [1500, 1400, 80, 200]);
+      story.run(60);
+    },
+  },
+  {
     name: 'three times the usual both ways, while a station is announced by two routers',
     is: null,
     does: (story) => {

@@ -52,7 +52,7 @@ export class Story {
     gateways: Gateway[];
     counters: Map<string, InterfaceCounters>;
     /** Packets a second: [in, out], and their size. */
-    rates: Map<string, [number, number, number]>;
+    rates: Map<string, [rx: number, tx: number, size: number, multicast?: number]>;
     vitals: Vitals;
     stations: Stations;
     upstream: Upstream;
@@ -245,13 +245,13 @@ export class Story {
     const seconds = (now - this.#countedAt) / SECOND;
     this.#countedAt = now;
     for (const name of ['bat0', 'br-lan', ...this.kernel.ports.map(({ link }) => link.name)]) {
-      const [rx, tx, size] = this.kernel.rates.get(name) ?? [3, 3, 100];
+      const [rx, tx, size, multicast = 0] = this.kernel.rates.get(name) ?? [3, 3, 100];
       const was = this.kernel.counters.get(name);
       this.kernel.counters.set(name, {
         name,
         rxPackets: (was?.rxPackets ?? 0) + rx * seconds,
         rxBytes: (was?.rxBytes ?? 0) + rx * size * seconds,
-        rxMulticast: 0,
+        rxMulticast: (was?.rxMulticast ?? 0) + multicast * seconds,
         txPackets: (was?.txPackets ?? 0) + tx * seconds,
         txBytes: (was?.txBytes ?? 0) + tx * size * seconds,
       });
