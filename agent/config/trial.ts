@@ -7,6 +7,7 @@
 import type { Mac } from '../core/ids.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
 import type { Change } from './load.ts';
+import type { Config } from './schema.ts';
 
 /** What can cut nobody off. */
 const HARMLESS = new Set(['file', 'log', 'alert', 'state', 'report', 'probe']);
@@ -15,6 +16,11 @@ const HARMLESS_OPTIONS = new Set(['mesh.revert_after', 'mesh.node_name']);
 /** Whether one of these changes can cut somebody off. */
 export function toBeTried(changes: readonly Change[]): boolean {
   return changes.some(({ section, path }) => !HARMLESS.has(section) && !HARMLESS_OPTIONS.has(path));
+}
+
+/** Where programs and other routers connect to the agent: nobody is logged in there. */
+export function ownPorts({ report, peer }: Config): number[] {
+  return [report.http_port, report.metrics_port, peer.port];
 }
 
 /** What is seen of those who count. */

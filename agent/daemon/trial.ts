@@ -5,7 +5,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { diff, settle } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { type Before, Trial, toBeTried } from '../config/trial.ts';
+import { type Before, ownPorts, Trial, toBeTried } from '../config/trial.ts';
 import { AgentError, asAgentError } from '../core/errors.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
@@ -62,7 +62,6 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
   let takenBack: { readonly why: string; readonly to: Held } | null = null;
 
   const same = (a: Held, b: Held): boolean => Buffer.compare(a.source, b.source) === 0;
-  const ownPorts = ({ report }: Config): number[] => [report.http_port, report.metrics_port];
   const heard = (): Map<Mac, Nanos> =>
     new Map(mesh.view().nodes.map(({ originator, lastSeen }) => [originator, lastSeen]));
   const reached = (): Mac[] => [...heard()].filter(([, at]) => at >= now() - LATELY).map(([one]) => one);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { diff, settle } from '../../../agent/config/load.ts';
-import { type Sight, Trial, toBeTried } from '../../../agent/config/trial.ts';
+import { ownPorts, type Sight, Trial, toBeTried } from '../../../agent/config/trial.ts';
 import type { Mac } from '../../../agent/core/ids.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { connected } from '../../../agent/host/people.ts';
@@ -115,11 +115,28 @@ test('which changes are tried', () => {
     assert.equal(changed(section, option, value), expected, `${section}.${option}`);
 });
 
+const head = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
+const row = (local: string, remote: string, state: string): string =>
+  `   0: ${local} ${remote} ${state} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n`;
+const any = '00000000:0000';
+
+test('programs and routers that connect to the agent are nobody who is logged in', () => {
+  const { config } = settle(
+    "config peer 'peer'\n\toption port '4000'\nconfig report 'report'\n\toption http_port '8088'\n\toption metrics_port '9100'\n",
+    'x',
+  );
+  const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, '0');
+  const ports = [4000, 8088, 9100, 22];
+  const table = [
+    head,
+    ...ports.map((port) => row(`00000000:${hex(port)}`, any, '0A')),
+    ...ports.map((port, i) => row(`010200C0:${hex(port)}`, `0${i + 1}0300C0:D431`, '01')),
+  ].join('');
+  const read = (file: string): string => (file.endsWith('6') ? '' : table);
+  assert.deepEqual(connected(ownPorts(config), read), ['192.0.3.4'], 'by SSH');
+});
+
 test('who is logged in, from /proc/net/tcp', () => {
-  const head = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
-  const row = (local: string, remote: string, state: string): string =>
-    `   0: ${local} ${remote} ${state} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n`;
-  const any = '00000000:0000';
   const tcp = [
     head,
     row('00000000:0016', any, '0A'),
