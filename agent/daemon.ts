@@ -31,10 +31,11 @@ import { trials } from './daemon/trial.ts';
 import { trust } from './daemon/trust.ts';
 import { heal } from './heal/heal.ts';
 import { beAlone } from './host/alone.ts';
-import { readConfigFile } from './host/config-file.ts';
+import { readConfigFile, writeConfigFile } from './host/config-file.ts';
 import { Flusher } from './host/flusher.ts';
 import { bySeverity, logLines } from './host/log-lines.ts';
 import { nativeOrNone } from './host/native.ts';
+import { triggerRevert } from './host/netifd.ts';
 import { openState } from './host/state.ts';
 import { tunnelsFile } from './host/tunnel/memory.ts';
 import { Host } from './host/world.ts';
@@ -156,7 +157,16 @@ async function main(file: string, tape: string | undefined, split = false): Prom
   const served = serving({ report: config.report, metrics, native: shim, log });
   const parts: Part[] = [];
   let air: Air | null = null;
-  const trial = trials({ file, log, mesh, now, reload: () => reload([]), restart });
+  const trial = trials({
+    file,
+    log,
+    mesh,
+    now,
+    write: (source) => writeConfigFile(file, source),
+    askBack: triggerRevert,
+    reload: () => reload([]),
+    restart,
+  });
   const host = new Host({
     native: shim,
     log,

@@ -2,6 +2,7 @@
  * A changed configuration on trial (config/trial.ts): who was reached before, what is seen since, and the way back. What has
  * proved itself is kept in memory (/var/run), so that a restart for an option is judged like a reload.
  */
+import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { diff, settle } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
@@ -10,8 +11,6 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
-import { writeConfigFile } from '../host/config-file.ts';
-import { triggerRevert } from '../host/netifd.ts';
 import { answering, connected } from '../host/people.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { Part } from './part.ts';
@@ -25,8 +24,12 @@ export interface Held {
 interface Options {
   readonly file: string;
   readonly log: Log;
-  readonly mesh: Mesh;
+  readonly mesh: Pick<Mesh, 'view'>;
   now(): Nanos;
+  /** Replaces the file. Throws where this process may not. */
+  write(source: Uint8Array): void;
+  /** Has root put back the file that ran before and has this hash. Answers what went wrong with the asking, or null. */
+  askBack(sha256: string): Promise<string | null>;
   /** Reads the file again. */
   reload(): void;
   /** What was taken back counts from a start only. */
@@ -47,8 +50,11 @@ const LOOK_MS = 1000;
 const PING_EVERY = 5;
 /** Who was heard this lately is reached. */
 const LATELY: Nanos = 10 * SECOND;
+/** How long root may take to put a file back; after that it is asked again, each time after twice as long, up to the other. */
+const ASK_AGAIN_MS = 15_000;
+const ASK_AGAIN_MOST_MS = 600_000;
 
-export function trials({ file, log, mesh, now, reload, restart }: Options): Trials {
+export function trials({ file, log, mesh, now, write, askBack, reload, restart }: Options): Trials {
   let running: {
     trial: Trial;
     before: Before;
@@ -60,6 +66,8 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
   let first: Held | null = null;
   let proven: Held | null = null;
   let takenBack: { readonly why: string; readonly to: Held } | null = null;
+  /** Asked of root and not there yet. */
+  let awaited: { readonly before: Before; readonly restarted: boolean; timer: NodeJS.Timeout | null } | null = null;
 
   const same = (a: Held, b: Held): boolean => Buffer.compare(a.source, b.source) === 0;
   const heard = (): Map<Mac, Nanos> =>
@@ -106,29 +114,42 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
   }
 
   function takeBack(why: string): void {
-    const { from, restarted } = running!;
+    const { from, before, restarted } = running!;
     end();
     takenBack = { why, to: from };
     log.warning('the changed configuration is taken back', { file, why });
+    try {
+      write(from.source);
+    } catch (thrown) {
+      // In the jail /etc/config is a copy, and not ours to write: whoever may write it tells us by a signal.
+      log.debug('root is asked for it', { why: asAgentError(thrown).message });
+      awaited = { before, restarted, timer: null };
+      prove(from);
+      ask(from, ASK_AGAIN_MS);
+      return;
+    }
     prove(from);
-    void putBack(from).then((direct) => {
-      if (restarted) restart('the configuration was taken back');
-      else if (direct) reload();
+    if (restarted) restart('the configuration was taken back');
+    else reload();
+  }
+
+  function ask(held: Held, patienceMs: number): void {
+    const sha256 = createHash('sha256').update(held.source).digest('hex');
+    awaited!.timer = setTimeout(() => {
+      log.error('the configuration of before has not come back: root is asked again', { file, sha256 });
+      ask(held, Math.min(2 * patienceMs, ASK_AGAIN_MOST_MS));
+    }, patienceMs).unref();
+    void askBack(sha256).then((refused) => {
+      if (refused !== null) log.error('the changed configuration cannot be taken back', { file, why: refused });
     });
   }
 
-  /** true: the file is as it was. false: whoever may write it does, and tells us by a signal. */
-  async function putBack({ source }: Held): Promise<boolean> {
-    try {
-      writeConfigFile(file, source);
-      return true;
-    } catch (thrown) {
-      // In the jail /etc/config is a copy, and not ours to write.
-      const refused = await triggerRevert();
-      if (refused !== null)
-        log.error('the changed configuration cannot be taken back', { why: asAgentError(thrown).message, refused });
-      return false;
-    }
+  /** Nothing is waited for any more; answers what was. */
+  function arrived(): typeof awaited {
+    const was = awaited;
+    if (was?.timer) clearTimeout(was.timer);
+    awaited = null;
+    return was;
   }
 
   /** What still waits for a restart has proved nothing. */
@@ -142,11 +163,13 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
   function store(): void {
     if (proven === null || first === null) return;
     const source = Buffer.from(proven.source).toString('base64');
+    // Cut off by what runs, it reaches nobody, and the next start would find nobody to be lost.
+    const routers = awaited?.before.routers ?? reached();
     try {
       const place = placeOf(first.config);
       const draft = `${place}.new`;
       rmSync(draft, { force: true });
-      writeFileSync(draft, JSON.stringify({ source, routers: reached() }), { mode: 0o600, flag: 'wx' });
+      writeFileSync(draft, JSON.stringify({ source, routers }), { mode: 0o600, flag: 'wx' });
       renameSync(draft, place);
     } catch (thrown) {
       log.debug('what has proved itself could not be kept', { why: (thrown as Error).message });
@@ -158,10 +181,21 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
     applied(from, to, people) {
       first ??= to;
       if (takenBack !== null && same(to, takenBack.to)) {
+        const was = arrived();
         prove(to);
+        if (was?.restarted) restart('the configuration was taken back');
         return;
       }
+      const missed = takenBack;
       takenBack = null;
+      const was = arrived();
+      if (was !== null) {
+        log.warning('another configuration came than the one of before', { file });
+        // That one cut nobody off, and those who were reached under it still are the judges.
+        if (toBeTried(diff(missed!.to.config, to.config))) begin(missed!.to, to, was.before, was.restarted);
+        else prove(to);
+        return;
+      }
       const changes = diff(from.config, to.config).filter(({ apply }) => apply === 'live');
       if (running !== null && same(to, running.from)) {
         end();
@@ -195,14 +229,16 @@ export function trials({ file, log, mesh, now, reload, restart }: Options): Tria
         },
       },
     },
-    degraded: () =>
-      takenBack === null
-        ? []
-        : [{ part: 'configuration', level: 'partly', why: `a change was taken back: ${takenBack.why}` }],
+    degraded() {
+      if (takenBack === null) return [];
+      const still = awaited === null ? '' : '; the file of before has not come back yet, so the change still counts';
+      return [{ part: 'configuration', level: 'partly', why: `a change was taken back: ${takenBack.why}${still}` }];
+    },
     close() {
       // Whom this router reaches now is whom the next start has to reach.
       if (running === null) store();
       end();
+      arrived();
     },
   };
 }

@@ -71,11 +71,12 @@ function ubus(words: readonly string[]): Promise<string> {
   });
 }
 
-/** Has procd run the init script's `revert`, as root. Answers what went wrong, or null. */
-export async function triggerRevert(): Promise<string | null> {
+/** Has procd run the init script's `revert` to a file that ran before, as root. Answers what went wrong, or null. */
+export async function triggerRevert(sha256: string): Promise<string | null> {
   if (!existsSync(UBUS)) return 'there is no ubus here to ask for it';
   try {
-    await ubus(['call', 'service', 'event', '{"type":"x0tta6bl4.revert","data":{"package":"x0tta6bl4"}}']);
+    const event = { type: 'x0tta6bl4.revert', data: { package: 'x0tta6bl4', sha256 } };
+    await ubus(['call', 'service', 'event', JSON.stringify(event)]);
     return null;
   } catch (thrown) {
     return thrown instanceof Error ? thrown.message.split('\n', 1)[0]! : String(thrown);

@@ -1,5 +1,6 @@
 /** The feed's scripts as a router runs them: busybox's ash, in a root of its own. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { noRouter, Router } from './root.ts';
 
@@ -373,7 +374,71 @@ describe('service', { skip: noRouter() }, () => {
     r.sh('uci set x0tta6bl4.mesh.interface=bat9');
     r.service('reload');
     r.service('reload');
-    assert.match(r.read('var/run/x0tta6bl4-config/before/x0tta6bl4'), /bat0/);
+    assert.match(r.read('var/run/x0tta6bl4-config/before/1'), /bat0/);
+    assert.ok(!r.has('var/run/x0tta6bl4-config/before/2'));
+  });
+
+  /** A router whose mesh interface was bat0, bat1, ... one reload each, and the hash of each file. */
+  const changedOften = (times: number): { r: Router; hashes: string[] } => {
+    const r = jailed(WITH_KEY);
+    const hashes: string[] = [];
+    for (let i = 0; i <= times; i++) {
+      r.sh(`uci set x0tta6bl4.mesh.interface=bat${i}`);
+      r.service(i === 0 ? 'start' : 'reload');
+      hashes.push(createHash('sha256').update(r.read('etc/config/x0tta6bl4')).digest('hex'));
+    }
+    return { r, hashes };
+  };
+  const interfaceOf = (r: Router): string => /interface='(\w+)'/.exec(r.config('x0tta6bl4').join())![1]!;
+
+  test('revert goes back step by step, or by a hash to any file that ran, and from there further back', () => {
+    const { r } = changedOften(3);
+    for (const before of ['bat2', 'bat1', 'bat0']) {
+      assert.equal(r.service('revert').status, 0);
+      assert.equal(interfaceOf(r), before);
+    }
+    assert.match(r.service('revert').err, /no earlier configuration/);
+
+    const named = changedOften(4);
+    const reverted = named.r.service(`revert ${named.hashes[1]}`);
+    assert.match(reverted.out, /^send_signal x0tta6bl4$/m, reverted.err);
+    assert.equal(interfaceOf(named.r), 'bat1');
+    assert.equal(named.r.read('var/run/x0tta6bl4-config/now/x0tta6bl4'), named.r.read('etc/config/x0tta6bl4'));
+    assert.equal(named.r.service('revert').status, 0);
+    assert.equal(interfaceOf(named.r), 'bat0', 'what was tried later went with it');
+  });
+
+  test('asked again, a revert that was done only signals; a hash that is none of ours changes nothing', () => {
+    const { r, hashes } = changedOften(2);
+    assert.equal(r.service(`revert ${hashes[0]}`).status, 0);
+    const again = r.service(`revert ${hashes[0]}`);
+    assert.match(again.out, /^send_signal x0tta6bl4$/m, again.err);
+    assert.equal(interfaceOf(r), 'bat0');
+    const file = r.read('etc/config/x0tta6bl4');
+    for (const hash of ['0'.repeat(64), hashes[2]!, '../../../etc/passwd', '*', `${hashes[0]!.slice(0, 63)}`, '-n']) {
+      const { status, err, out } = r.service(`revert '${hash}'`);
+      assert.notEqual(status, 0, hash);
+      assert.match(err, /no such earlier configuration/);
+      assert.doesNotMatch(out, /send_signal/);
+      assert.equal(r.read('etc/config/x0tta6bl4'), file);
+    }
+    assert.equal(r.service("revert ''").status, 1, 'an event without a hash is a revert without one');
+  });
+
+  test('so many are kept, and no more', () => {
+    const { r, hashes } = changedOften(11);
+    const kept = r.sh('ls /var/run/x0tta6bl4-config/before').out.trim().split('\n');
+    assert.deepEqual(kept, ['1', '2', '3', '4', '5', '6', '7', '8']);
+    assert.match(r.service(`revert ${hashes[2]}`).err, /no such/);
+    assert.equal(r.service(`revert ${hashes[3]}`).status, 0);
+    assert.equal(r.sh('ls -A /var/run/x0tta6bl4-config/before').out, '');
+  });
+
+  test('procd hands the hash of the event on to it', () => {
+    assert.match(
+      jailed().service('start').out,
+      /^add_config_trigger x0tta6bl4\.revert x0tta6bl4 \/etc\/init\.d\/x0tta6bl4 revert %sha256%$/m,
+    );
   });
 });
 

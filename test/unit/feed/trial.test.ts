@@ -1,0 +1,209 @@
+/**
+ * Confirm or revert in the jail: the agent's side, which may not write /etc/config, and the init script's, which may, run by
+ * busybox's ash. Between them is what procd does: the hash of the agent's event goes to the script, its signal to the agent.
+ */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { settle } from '../../../agent/config/load.ts';
+import type { Mac } from '../../../agent/core/ids.ts';
+import { Log } from '../../../agent/core/log.ts';
+import { MS, type Nanos } from '../../../agent/core/time.ts';
+import { type Held, trials } from '../../../agent/daemon/trial.ts';
+import type { Mesh } from '../../../agent/mesh/mesh.ts';
+import { noRouter, Router } from './root.ts';
+
+const NEIGHBOUR = '02:00:00:00:00:0b' as Mac;
+const FILE = 'etc/config/x0tta6bl4';
+
+/** A file as uci writes it. */
+const saying = ({ log = 'info', ...heal }: Record<string, string>, remark = ''): string =>
+  `# ${remark}\nconfig log 'log'\n\toption level '${log}'\nconfig report 'report'\n\toption socket '/nowhere/x0.sock'\n` +
+  `config heal 'heal'\n${Object.entries(heal)
+    .map(([name, value]) => `\toption ${name} '${value}'\n`)
+    .join('')}`;
+const PROVEN = saying({ poll_interval: '500' }, 'proven');
+
+/** One router: the machine's clock is the test's, and whom it reaches is what the test says. */
+class Jail {
+  readonly router = new Router();
+  readonly lines: string[] = [];
+  readonly restarts: string[] = [];
+  readonly asked: string[] = [];
+  /** Whom it reaches under this configuration. */
+  isReached = (_file: string): boolean => true;
+  /** Whether procd does what it is asked for. */
+  procd = true;
+  readonly #t: TestContext;
+  #now: Nanos = 1e15;
+  #held: Held;
+  #lastSeen: Nanos = 1e15;
+  readonly trials;
+
+  constructor(t: TestContext) {
+    this.#t = t;
+    t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+    this.router.write(FILE, PROVEN);
+    this.router.service('start');
+    this.#held = this.#read();
+    this.trials = trials({
+      file: '/etc/config/x0tta6bl4',
+      log: new Log('info', (line) => void this.lines.push(line)),
+      mesh: {
+        view: () => ({ nodes: [{ originator: NEIGHBOUR, lastSeen: this.#lastSeen }] }),
+      } as unknown as Pick<Mesh, 'view'>,
+      now: () => this.#now,
+      write() {
+        throw new Error('EROFS: read-only file system');
+      },
+      askBack: async (sha256) => {
+        this.asked.push(sha256);
+        if (this.procd) this.#signalled(this.router.service(`revert ${sha256}`).out);
+        return null;
+      },
+      reload: () => assert.fail('it reads again when it is told to'),
+      restart: (why) => void this.restarts.push(why),
+    });
+    void this.trials.started(this.#held);
+  }
+
+  #read(): Held {
+    const source = Buffer.from(this.router.read('var/run/x0tta6bl4-config/now/x0tta6bl4'));
+    return { source, config: settle(source, FILE).config };
+  }
+
+  #signalled(out: string): void {
+    if (!/^send_signal x0tta6bl4$/m.test(out)) return;
+    const before = this.#held;
+    this.#held = this.#read();
+    this.trials.applied(before, this.#held, []);
+  }
+
+  /** A person commits a file and runs reload_config. */
+  change(text: string): void {
+    this.router.write(FILE, text);
+    this.#signalled(this.router.service('reload').out);
+  }
+
+  async pass(seconds: number): Promise<void> {
+    for (let s = 0; s < seconds; s++) {
+      this.#now += 1000 * MS;
+      if (this.isReached(this.#held.source.toString())) this.#lastSeen = this.#now;
+      this.#t.mock.timers.tick(1000);
+      await Promise.resolve();
+    }
+  }
+
+  get file(): string {
+    return this.router.read(FILE);
+  }
+
+  get secondsLeft(): number | null {
+    return this.trials.shows!.trial!.secondsLeft();
+  }
+
+  get said(): string {
+    return this.trials.degraded!(this.#held.config)
+      .map(({ why }) => why)
+      .join('; ');
+  }
+}
+
+const BAD = saying({ poll_interval: '2000' }, 'bad');
+const isCutOff = (file: string): boolean => /poll_interval '2000'/.test(file);
+
+test('two changes within one trial: what stood before the first comes back, byte for byte', {
+  skip: noRouter(),
+}, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !isCutOff(file);
+  await jail.pass(5);
+  jail.change(BAD);
+  await jail.pass(20);
+  jail.change(saying({ poll_interval: '2000', log: 'debug' }, 'and a harmless one'));
+  await jail.pass(100);
+  assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+  assert.equal(jail.secondsLeft, null);
+  assert.equal(jail.asked.length, 1);
+  assert.match(jail.said, /^a change was taken back: the one router that was reached before is lost$/);
+});
+
+test('also after as many as are kept, each of which begins the trial anew', { skip: noRouter() }, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !isCutOff(file);
+  await jail.pass(5);
+  for (let i = 0; i < 8; i++) {
+    jail.change(saying({ poll_interval: '2000', echo_interval: `${10 + i}` }, `${i}`));
+    await jail.pass(10);
+  }
+  await jail.pass(100);
+  assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+});
+
+test('what does not come back is asked for again, and the status says so until it does', {
+  skip: noRouter(),
+}, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !isCutOff(file);
+  await jail.pass(5);
+  jail.change(BAD);
+  jail.procd = false;
+  await jail.pass(61);
+  assert.equal(jail.asked.length, 1);
+  assert.match(jail.said, /has not come back yet/);
+  await jail.pass(60);
+  assert.equal(jail.asked.length, 3, 'after 15 s, and 30 s after that');
+  assert.equal(new Set(jail.asked).size, 1);
+  assert.match(jail.lines.join('\n'), /has not come back: root is asked again/);
+  assert.equal(jail.file, BAD);
+  jail.procd = true;
+  await jail.pass(100);
+  assert.equal(jail.file, PROVEN);
+  assert.doesNotMatch(jail.said, /not come back/);
+  const asked = jail.asked.length;
+  await jail.pass(1000);
+  assert.equal(jail.asked.length, asked, 'and no more from then on');
+});
+
+test('another file than the one that was asked for is on trial against that one, and taken back like it', {
+  skip: noRouter(),
+}, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !isCutOff(file);
+  await jail.pass(5);
+  jail.change(BAD);
+  jail.procd = false;
+  await jail.pass(61);
+  assert.match(jail.said, /has not come back/);
+  jail.procd = true;
+  // It differs from the bad one by what cuts nobody off.
+  jail.change(saying({ poll_interval: '2000', log: 'debug' }));
+  assert.match(jail.lines.join('\n'), /another configuration came than the one of before/);
+  assert.equal(jail.secondsLeft, 60);
+  await jail.pass(70);
+  assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+});
+
+test('one that reaches the mesh again is kept, whoever wrote it', { skip: noRouter() }, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !isCutOff(file);
+  await jail.pass(5);
+  jail.change(BAD);
+  jail.procd = false;
+  await jail.pass(61);
+  const mended = saying({ poll_interval: '700' }, 'by hand');
+  jail.change(mended);
+  await jail.pass(70);
+  assert.equal(jail.file, mended);
+  assert.equal(jail.secondsLeft, null);
+  assert.equal(jail.said, '');
+});
+
+test('a person who reverts gets the file from before all that is on trial', { skip: noRouter() }, async (t) => {
+  const jail = new Jail(t);
+  await jail.pass(5);
+  jail.change(BAD);
+  jail.change(saying({ poll_interval: '3000' }));
+  assert.equal(jail.trials.shows!.trial!.decide('revert', 'somebody'), true);
+  await jail.pass(1);
+  assert.equal(jail.file, PROVEN);
+});
