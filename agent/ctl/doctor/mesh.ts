@@ -316,14 +316,50 @@ const primary: Check = {
       advice(
         `the primary interface is ${name}`,
         'If it goes, this router changes its address in the mesh, and all others learn the way to it anew.',
-        `uci set x0tta6bl4.mesh.own=1   # the agent then makes a steady one; or by hand:`,
-        `ip link add primary0 type bridge && ip link set primary0 up`,
-        `ip link set ${quoted(name!)} nomaster && ip link set primary0 master ${quoted(facts.config.mesh.interface)}`,
-        `ip link set ${quoted(name!)} master ${quoted(facts.config.mesh.interface)}`,
+        ...(isOpenWrt(facts) ? steadyByUci(facts, link) : steadyByHand(facts)),
       ),
     ];
   },
 };
+
+/** The first that is active takes the place, and keeps it: all the others go out once. */
+function makeWay(facts: Facts): string[] {
+  const all = carriers(facts).map(({ name }) => quoted(name));
+  const each = (verb: string) => all.map((name) => `ip link set ${name} ${verb}`).join(' && ');
+  return [each('nomaster'), `${each(`master ${quoted(facts.config.mesh.interface)}`)}   # its users wait a second`];
+}
+
+/** netifd makes the mesh here, so mesh.own would not count. A bridge without ports has no carrier, and no address that stays. */
+function steadyByUci(facts: Facts, link: Link): string[] {
+  const mesh = facts.config.mesh.interface;
+  const section = `network.${mesh.replaceAll(/\W/g, '_')}_primary`;
+  const mac = `${((Number.parseInt(link.mac.slice(0, 2), 16) | 2) ^ 0x80).toString(16).padStart(2, '0')}${link.mac.slice(2)}`;
+  const set = (...all: readonly string[]) => all.map((one) => `uci set ${one}`).join(' && ');
+  return [
+    set('network.primary0=device', 'network.primary0.type=bridge', 'network.primary0.name=primary0'),
+    set('network.primary0.bridge_empty=1', 'network.primary0.mtu=1536', `network.primary0.macaddr=${mac}`),
+    set(`${section}=interface`, `${section}.proto=batadv_hardif`, `${section}.master=${quoted(mesh)}`),
+    set(`${section}.device=primary0`, `${section}.force_link=1`),
+    'uci commit network && /etc/init.d/network reload',
+    ...makeWay(facts),
+  ];
+}
+
+function steadyByHand(facts: Facts): string[] {
+  const { interface: mesh, own, hard } = facts.config.mesh;
+  const lists = carriers(facts)
+    .filter(({ name }) => !hard.includes(name))
+    .map(({ name }) => `uci add_list x0tta6bl4.mesh.hard_interface=${quoted(name)}`);
+  const owned = [
+    [...lists, 'uci set x0tta6bl4.mesh.own=1', 'uci commit x0tta6bl4'].join(' && '),
+    'systemctl restart x0d   # the agent then makes a steady one; or by hand:',
+  ];
+  return [
+    ...(own ? [] : owned),
+    `ip link add primary0 type bridge && ip link set primary0 up && ip link set primary0 master ${quoted(mesh)}`,
+    ...makeWay(facts),
+  ];
+}
 
 const gateway: Check = {
   name: 'gateway',

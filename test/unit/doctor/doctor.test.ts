@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { settle } from '../../../agent/config/load.ts';
+import { UciDocument } from '../../../agent/config/uci.ts';
 import { CHECKS, diagnose } from '../../../agent/ctl/doctor/doctor.ts';
 import type { Facts } from '../../../agent/ctl/doctor/facts.ts';
 import { parseScan } from '../../../agent/ctl/doctor/gather.ts';
@@ -171,7 +173,18 @@ const CASES: readonly (readonly [
     { kernel: mesh({ primary: { index: 5, name: 'eth1', mac: '02:00:00:00:00:05' } }) },
     ['primary'],
     /primary interface is eth1/,
-    /mesh\.own=1/,
+    /bat0_primary\.force_link=1\nuci commit network && [^\n]*reload\nip link set eth1 nomaster && ip link set wlan0 nomaster$/m,
+  ],
+  [
+    'primary, no OpenWrt',
+    {
+      kernel: mesh({ primary: { index: 5, name: 'eth1', mac: '02:00:00:00:00:05' } }),
+      config: { mesh: { interface: 'bat0', own: false, hard: ['wlan0'] } },
+      system: { packages: null },
+    },
+    ['primary'],
+    /primary interface is eth1/,
+    /^uci add_list x0tta6bl4\.mesh\.hard_interface=eth1 && uci set x0tta6bl4\.mesh\.own=1 && uci commit x0tta6bl4$/m,
   ],
   ['gateway into nothing', { kernel: { wayOut: null } }, ['gateway!'], /announces itself/, /gw_mode=off/],
   [
@@ -366,6 +379,35 @@ test('every check finds something in a case above', () => {
     CHECKS.map(({ name }) => name).filter((name) => !found.has(name)),
     [],
   );
+});
+
+/** An option as a person types it: the words in capitals are theirs to fill in. */
+const OPTION = /uci (set|add_list) x0tta6bl4\.(\w+)\.(\w+)=('[^']*'|\S+)/g;
+
+test('what it sets of ours is taken by the agent, all of one remedy together', () => {
+  let tried = 0;
+  for (const [what, change] of CASES)
+    for (const openWrt of [true, false]) {
+      const plain = changed(change);
+      const facts = openWrt ? plain : { ...plain, system: { ...plain.system, packages: null } };
+      for (const { check, remedy } of diagnose(facts).findings) {
+        const { interface: name, own, hard } = facts.config.mesh;
+        const document = UciDocument.parse(`config mesh 'mesh'\n\toption interface '${name}'\n`, 'x');
+        const put = (section: string, option: string, value: string | string[]) =>
+          document.set(document.addSection(section, section), option, value);
+        put('mesh', 'own', own ? '1' : '0');
+        put('mesh', 'hard_interface', [...hard]);
+        const set = [...remedy.join('\n').matchAll(OPTION)];
+        for (const [, verb, section, option, word] of set) {
+          const value = word!.replaceAll("'", '').replace(/^(KEY|NAME)$/, 'a-word-of-theirs');
+          put(section!, option!, verb === 'set' ? value : [...(document.get(section!, option!) ?? []), value]);
+        }
+        const { problems, warnings } = settle(document.toString(), 'x');
+        if (set.length > 0) assert.deepEqual([problems, warnings], [[], []], `${what}: ${check}`);
+        tried += set.length;
+      }
+    }
+  assert.ok(tried >= 10, `${tried}`);
 });
 
 test('without the native part nothing is said of the kernel', () => {
