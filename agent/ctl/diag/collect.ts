@@ -3,12 +3,14 @@
  * known: secrets out of every configuration file, names of hosts and networks, addresses of cards.
  */
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { settle } from '../../config/load.ts';
 import { UciDocument, type UciSection } from '../../config/uci.ts';
 import { message, sqlite } from '../../host/state/sqlite.ts';
+import type { gateways as offers } from '../../report/api/past.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import type { Client } from '../client.ts';
@@ -52,8 +54,13 @@ const CALLS = {
   links: '/mesh/links',
   topology: '/mesh/topology',
   paths: '/mesh/paths',
+  gateways: '/mesh/gateways',
+  probes: '/mesh/probes',
   beacon: '/mesh/beacon',
   identity: '/mesh/identity',
+  peers: '/peers',
+  tunnels: '/tunnels',
+  workload: '/workload',
   xdp: '/mesh/xdp',
   journal: '/heal/log?limit=1000',
   classes: '/heal/classes',
@@ -174,21 +181,40 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
 
 /** Addresses of routers in an answer of the agent. */
 function routersIn(name: string, value: unknown): string[] {
-  const { originator, hardInterfaces, nodes, links } = value as Partial<Of<typeof shapes.status>> &
+  const { originator, hardInterfaces, nodes, links, gateways } = value as Partial<Of<typeof shapes.status>> &
     Partial<Of<typeof shapes.nodes>> &
-    Partial<Of<typeof shapes.links>>;
+    Partial<Of<typeof shapes.links>> &
+    Partial<Of<typeof offers>>;
   if (name === 'status')
     return [originator, ...(hardInterfaces ?? []).map(({ mac }) => mac)].filter((mac) => mac != null);
   if (name === 'nodes') return (nodes ?? []).flatMap((node) => [node.originator, node.nextHop]);
+  if (name === 'gateways') return (gateways ?? []).map((gateway) => gateway.originator);
   return name === 'links' ? (links ?? []).map(({ neighbour }) => neighbour) : [];
 }
 
-/** Names of routers in an answer, by the members that hold them. */
+/** Names of routers in an answer, by the members that hold them, and out of SPIFFE ids wherever they stand. */
 function called(value: unknown, into: Set<string>): void {
+  if (typeof value === 'string') for (const name of namesInIds(value)) into.add(name);
   if (typeof value !== 'object' || value === null) return;
-  for (const [key, member] of Object.entries(value))
-    if (typeof member !== 'string') called(member, into);
-    else if (isPersonalName(key)) into.add(member);
+  for (const [key, member] of Object.entries(value)) {
+    called(member, into);
+    if (typeof member === 'string' && isPersonalName(key)) into.add(member);
+    if (key === 'tunnel' || key === 'tunnels')
+      for (const row of Array.isArray(member) ? member : []) for (const name of tunnelNames(row ?? {})) into.add(name);
+  }
+}
+
+/** The trust domain and the router. */
+function namesInIds(text: string): string[] {
+  const ids = text.matchAll(/spiffe:\/\/([A-Za-z0-9._-]{1,255})(?:\/(?:router|workload)\/([A-Za-z0-9._-]{1,128}))?/g);
+  return [...ids].flatMap(([, domain, node]) => (node === undefined ? [domain!] : [domain!, node]));
+}
+
+/** People name tunnels by where they lead, and the other end may stand there by its name alone. */
+function tunnelNames({ name, peer, endpoint }: Readonly<Record<string, unknown>>): string[] {
+  const text = (one: unknown) => (typeof one === 'string' ? one : '');
+  const host = text(endpoint).replace(/:\d+$/, '');
+  return [text(name), text(peer).replace(/^.*\//, ''), ...(isIP(host.replace(/^\[(.*)\]$/, '$1')) === 0 ? [host] : [])];
 }
 
 /** What the flight recorder has in memory, and the newest recording that is kept. */
@@ -246,13 +272,18 @@ function knownOf(
   const secrets = new Set<string>();
   const names = new Set<string>([...named, hostname(), edge.read('/proc/sys/kernel/hostname').trim()]);
   for (const document of documents)
-    for (const section of document.sections())
+    for (const section of document.sections()) {
+      if (section.type === 'tunnel')
+        for (const name of tunnelNames({ ...Object.fromEntries(section.values()), name: section.name }))
+          names.add(name);
       for (const [option, value] of section.values())
         for (const one of typeof value === 'string' ? [value] : value) {
+          for (const name of namesInIds(one)) names.add(name);
           // A user called root is no secret, and everywhere.
           if (isSecretName(option) && one.length >= 6) secrets.add(one);
           if (isPersonalName(option) || (section.type === 'host' && option === 'name')) names.add(one);
         }
+    }
   for (const file of edge.list('/var/run').filter((name) => /^(hostapd|wpa_supplicant).*\.conf$/.test(name)))
     for (const line of edge.read(`/var/run/${file}`).split('\n')) {
       const [, option, value] = /^\s*([\w.]+)=(.*)$/.exec(line) ?? [];

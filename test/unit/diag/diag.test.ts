@@ -54,7 +54,8 @@ const CLIENT = 'a4:c3:f0:85:7e:19';
 const LEASED = '3c:22:fb:9d:01:6e';
 const DIGITS = '48:12:34:56:78:90';
 const ROUTER = '02:11:22:33:aa:bb';
-const MACS = [CLIENT, LEASED, DIGITS, ROUTER, 'de:ad:be:ef:00:17'];
+const GATEWAY = 'f2:0a:77:31:5c:02';
+const MACS = [CLIENT, LEASED, DIGITS, ROUTER, GATEWAY, 'de:ad:be:ef:00:17'];
 
 const ADDRESSES = [
   '192.168.77.23',
@@ -70,9 +71,12 @@ const NAMES = [
   'freifunk-hintertupfing',
   'anna.mueller@posteo.example',
   'eva',
+  'to_annas_pl',
+  'summer-cottage',
+  'cottage-in-lund.dyn.example',
 ];
 /** Whom only the agent knows by name: what others wrote of them into a log stays where there is no agent to ask. */
-const OTHERS = ['steward-of-the-attic', 'mesh-of-bullerby.example'];
+const OTHERS = ['steward-of-the-attic', 'mesh-of-bullerby.example', 'cousin-in-skane', 'aunt-berit', 'pond.example'];
 const PLACES = ['52.520008', '13.404954', '5231.2005', '52°31'];
 
 /** As programs may write them. */
@@ -144,6 +148,10 @@ config alert 'alert'
 	list command ${uci(JOURNAL_TOKEN)}
 config report 'report'
 	option socket '/nowhere/ctl.sock'
+config tunnel 'to_annas_pl'
+	option peer 'summer-cottage'
+	option endpoint 'cottage-in-lund.dyn.example:51820'
+	list address '${ADDRESSES[3]}'
 `,
   '/etc/config/wireless': `config wifi-iface 'ap'
 	option mode 'ap'
@@ -237,6 +245,25 @@ const ANSWER = {
   interfaces: [],
   recordings: [{ id: 3 }],
   nodes: [{ originator: ROUTER, name: 'annas-iphone', gps: { lat: 52.520008, lon: 13.404954 }, key: MESH_KEY }],
+  peers: [
+    { id: `spiffe://${OTHERS[1]}/router/${OTHERS[2]}`, node: null, address: `${ADDRESSES[4]}%eth1`, role: 'initiator' },
+    { id: null, node: OTHERS[3], address: ADDRESSES[1], role: 'responder' },
+  ],
+  tunnels: [
+    {
+      name: NAMES[6],
+      peer: `spiffe://${OTHERS[1]}/router/${NAMES[7]}`,
+      state: 'silent',
+      endpoint: `[${ADDRESSES[2]}]:51820`,
+      trouble: `${NAMES[8]} is not found, ${OTHERS[2]} and ${OTHERS[3]} do not answer`,
+    },
+    // Of a file that has been changed since.
+    { name: 'x', peer: `spiffe://${OTHERS[1]}/router/x`, state: 'up', endpoint: `${OTHERS[4]}:51820`, trouble: null },
+  ],
+  why: EVERYTHING,
+  targets: [{ target: ADDRESSES[3], sent: 7, answered: 3, error: `${ADDRESSES[0]} is unreachable` }],
+  workload: { socket: '/var/run/x0tta6bl4-workload/api.sock', entries: 2, trouble: EVERYTHING },
+  gateways: [{ originator: GATEWAY, best: true, downKbits: 50_000 }],
   [CLIENT]: { [ADDRESSES[0]!]: `${CLIENT} at 192.168.77.23` },
   config: { mesh: { key: '[secret]' }, alert: { url: HOOK, command: ['/bin/notify', JOURNAL_TOKEN] } },
 };
@@ -308,7 +335,7 @@ for (const [with_, client] of [
 
 test('what was planted would be found: the search itself', async () => {
   const raw = [LOG, ...Object.values(FILES), ...Object.values(PROGRAMS), JSON.stringify(ANSWER), TAPE].join('\n');
-  for (const one of [...SECRETS, ...MACS, ...ADDRESSES, ...NAMES, ...PLACES])
+  for (const one of [...SECRETS, ...MACS, ...ADDRESSES, ...NAMES, ...OTHERS, ...PLACES])
     assert.ok(
       [one, JSON.stringify(one).slice(1, -1), one.replaceAll("'", "'\\''")].some((form) => raw.includes(form)),
       one,
@@ -344,6 +371,17 @@ test('what a bug report needs is there: pseudonyms that hold, words, figures, th
   assert.equal(tape[0].x0tta6bl4, 'recording');
   assert.equal(tape[1][1].settings.key, '00'.repeat(32), 'the stand-in of a key is none');
   assert.equal(tape[2][1].tables.originators[0][0], status.originator);
+  assert.match(JSON.parse(read('agent/gateways.json')).gateways[0].originator, /^02:72:/, 'a router, by its pseudonym');
+  const [tunnel] = JSON.parse(read('agent/tunnels.json')).tunnels;
+  assert.equal(tunnel.state, 'silent');
+  assert.match(tunnel.endpoint, /^\[2001:db8::[0-9a-f]+:[0-9a-f]+\]:51820$/);
+  assert.match(tunnel.name, /^name-[0-9a-f]{6}$/);
+  assert.match(read('config/x0tta6bl4'), new RegExp(`config tunnel '${tunnel.name}'\n\toption peer 'name-`));
+  const [peer, guest] = JSON.parse(read('agent/peers.json')).peers;
+  assert.deepEqual([peer.id, peer.role], ['spiffe://[secret]', 'initiator']);
+  assert.match(guest.node, /^name-[0-9a-f]{6}$/);
+  assert.equal(JSON.parse(read('agent/probes.json')).targets[0].answered, 3);
+  assert.equal(JSON.parse(read('agent/workload.json')).workload.entries, 2);
   assert.ok(JSON.parse(read('doctor.json')).checks > 20);
   assert.match(said, /taken out: \d\d+ secrets/);
   assert.ok(
