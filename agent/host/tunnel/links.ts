@@ -9,7 +9,7 @@ import { AgentError, asAgentError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { SecretBytes } from '../../trust/keys/secret.ts';
 import type { Slot } from '../../tunnel/message.ts';
-import { type MeshEnd, SLOTS, VXLAN_OVERHEAD, VXLAN_PORT, vxlanName, wireguardName } from '../../tunnel/plan.ts';
+import { type MeshEnd, SLOTS, vxlanName, wireguardName } from '../../tunnel/plan.ts';
 import type { Native } from '../native.ts';
 import { type NetlinkConnection, openConnection } from '../netlink/connection.ts';
 import { isErrno, NETLINK_GENERIC, NETLINK_ROUTE } from '../netlink/message.ts';
@@ -17,11 +17,9 @@ import { dumpRoutes, encodeReplaceRoute } from '../netlink/routes.ts';
 import {
   change,
   encodeAddAddress,
-  encodeCreateVxlan,
   encodeCreateWireguard,
   encodeDeleteAddress,
   encodeDeleteLink,
-  encodeSetMaster,
   encodeSetMtu,
   encodeSetUp,
   getLink,
@@ -29,6 +27,7 @@ import {
   ipText,
 } from '../netlink/rtnetlink.ts';
 import { type Endpoint, openWireguard, type Wireguard, type WireguardDevice } from '../netlink/wireguard.ts';
+import { holdHard, joinMesh } from './hard.ts';
 
 /** Until there is a handshake the other end is to hear of us often: its side of the session begins with that. */
 const CALL_SECONDS = 1;
@@ -72,6 +71,8 @@ export interface TunnelLinks {
   call(plan: LinkPlan, slot: Slot): Promise<void>;
   /** Throws where the path is another one than that of this key. */
   route(plan: LinkPlan, slot: Slot, key: string): Promise<void>;
+  /** Its hard interface into the mesh, where there was no mesh interface yet when it was made. */
+  join(plan: LinkPlan): Promise<void>;
   settle(plan: LinkPlan, slot: Slot): Promise<void>;
   lower(plan: Pick<LinkPlan, 'name'>, slot: Slot): Promise<void>;
   /** All that there is of a tunnel that is configured no longer. */
@@ -151,22 +152,6 @@ function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<T
     }
   }
 
-  /** The hard interface. It is put under the mesh interface when it is made; later that is a matter of healing. */
-  async function holdMesh({ name: tunnel, mtu, mesh }: LinkPlan): Promise<void> {
-    if (mesh === null) return;
-    const name = vxlanName(tunnel);
-    const there = await getLink(route, name);
-    if (there?.mac === mesh.mac) return;
-    if (there !== undefined) await change(route, encodeDeleteLink(name), `remove ${name}`);
-    const ends = { local: mesh.local, remote: mesh.remote, vni: mesh.vni, port: VXLAN_PORT };
-    await change(route, encodeCreateVxlan(name, ends, mesh.mac), `make ${name}`);
-    await change(route, encodeSetMtu(name, mtu - VXLAN_OVERHEAD), `set the MTU of ${name}`);
-    const under = await getLink(route, mesh.under);
-    if (under?.kind === 'batadv') await change(route, encodeSetMaster(name, under.index), `put ${name} into the mesh`);
-    else log.warning(`${name} is made, but there is no mesh interface ${mesh.under} to put it under`);
-    await change(route, encodeSetUp(name, true), `start ${name}`);
-  }
-
   return {
     async look(plan) {
       const paths = await Promise.all(SLOTS.map((slot) => peerOf(wireguardName(plan.name, slot))));
@@ -227,7 +212,10 @@ function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<T
         const source = isMesh ? plan.mesh!.local : sourceOf(to);
         await change(route, encodeReplaceRoute({ to, index, table: plan.table, source }), `route ${to} into ${name}`);
       }
-      await holdMesh(plan);
+      await holdHard(route, plan, log);
+    },
+    async join(plan) {
+      await joinMesh(route, plan);
     },
     settle: (plan, slot) => keepAlive(wireguardName(plan.name, slot), plan.keepaliveSeconds),
     lower: (plan, slot) =>

@@ -336,6 +336,7 @@ class End {
           return;
         case 'look':
           this.#feed({ type: 'looked', looks: (await links.look(plan)).map((device) => this.#lookOf(device)) });
+          await links.join(plan);
       }
     } catch (thrown) {
       const { code, message } = asAgentError(thrown, 'E_TUNNEL');

@@ -98,6 +98,11 @@ class Wires implements TunnelLinks {
     this.removed.push(name);
   }
 
+  joins = 0;
+  async join() {
+    this.joins += 1;
+  }
+
   async call() {}
   async settle() {}
   close() {}
@@ -195,6 +200,10 @@ test('two ends agree on keys and renew them; nothing secret is said, kept, logge
   const [first] = sites.ends[0]!.view();
   assert.equal(first!.peer, IDS[1]);
   assert.match(first!.interface!, /^wg[ab]-home$/);
+  assert.ok(
+    sites.wires.every(({ joins }) => joins > 0),
+    'a mesh that came up later is joined at a look',
+  );
 });
 
 test('ports follow the slots, the endpoint too', async (t) => {
