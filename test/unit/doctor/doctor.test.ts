@@ -179,12 +179,12 @@ const CASES: readonly (readonly [
     'primary, no OpenWrt',
     {
       kernel: mesh({ primary: { index: 5, name: 'eth1', mac: '02:00:00:00:00:05' } }),
-      config: { mesh: { interface: 'bat0', own: false, hard: ['wlan0'] } },
+      config: { mesh: { interface: 'bat0', own: false, hard: [] } },
       system: { packages: null },
     },
     ['primary'],
     /primary interface is eth1/,
-    /^uci add_list x0tta6bl4\.mesh\.hard_interface=eth1 && uci set x0tta6bl4\.mesh\.own=1 && uci commit x0tta6bl4$/m,
+    /^(uci add_list x0tta6bl4\.mesh\.hard_interface=\w+ && ){2}uci set x0tta6bl4\.mesh\.own=1 && uci commit x0tta6bl4$/m,
   ],
   ['gateway into nothing', { kernel: { wayOut: null } }, ['gateway!'], /announces itself/, /gw_mode=off/],
   [
