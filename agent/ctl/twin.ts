@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly agents: 'on' | 'off';
 }
 
-/** Plays a scenario under one seed or more. Answers whether nothing was broken. Throws E_SCENARIO_*, E_NOT_FOUND, E_USAGE. */
+/** Plays a scenario under one seed or more. Answers whether nothing was broken, and all came as expected. Throws E_SCENARIO_*, E_NOT_FOUND, E_USAGE. */
 export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Terminal, json: boolean): boolean {
   const source = read(file);
   const asWritten = parsed(source, file, {});
@@ -41,12 +41,18 @@ export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Termi
     shortest = shortestOf(source, scenario, breach.invariant as Invariant, agents);
     break;
   }
-  const broken = reports.filter((report) => report.broken.length > 0);
+  const isWell = reports.every(
+    ({ broken, expectations }) => broken.length === 0 && expectations.every(({ held }) => held),
+  );
   if (json) to.out(`${plainJson({ version: 1, agents, unplayed: left, reports, shortest })}\n`);
   else to.out(asText(reports, shortest, to));
   if (left.length > 0 && !json)
     to.err(fold(`${clean(`the twin has nothing for this, and played without: ${left.join(', ')}`)}\n`, to));
-  return broken.length === 0;
+  const other = agents === 'on' ? 'off' : 'on';
+  const elsewhere = asWritten.expect.filter(({ agent }) => agent === other).length;
+  if (elsewhere > 0 && !json)
+    to.err(fold(`${elsewhere} of what is expected is about agents ${other}: --agents ${other}\n`, to));
+  return isWell;
 }
 
 function parsed(source: string, file: string, options: ParseOptions): Scenario {
@@ -130,6 +136,11 @@ function asText(reports: readonly SeedReport[], shortest: Document | null, to: T
   for (const { seed, broken } of reports)
     for (const { invariant, atS, what } of broken)
       lines.push('', `BROKEN with seed ${seed} after ${atS.toFixed(3)} s: ${clean(invariant)}: ${clean(what)}`);
+  const judged = reports.flatMap(({ seed, expectations }) => expectations.map((one) => ({ seed, ...one })));
+  const failed = judged.filter(({ held }) => !held);
+  for (const { seed, path, expect, why } of failed)
+    lines.push('', `NOT AS EXPECTED with seed ${seed}: ${path} ${expect}: ${clean(why)}`);
+  if (judged.length > 0 && failed.length === 0) lines.push('', 'all came as expected, as far as the twin can judge it');
   if (shortest === null) lines.push('', 'no invariant was broken');
   else lines.push('the shortest scenario that still shows it:', JSON.stringify(shortest));
   return `${lines.join('\n')}\n`;

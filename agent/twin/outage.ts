@@ -19,16 +19,22 @@ export interface Outage {
   readonly recovered: boolean;
 }
 
-/** `probes` in the order of sending, of one pair; those sent from `until` on do not count. */
-export function outage(probes: readonly Probe[], fault: Nanos, until: Nanos): Outage {
+/** Whether it came too late to be of use, or never. */
+export function isLost({ sent, received }: Probe, late: Nanos = LATE): boolean {
+  return received === 0 || received - sent > late;
+}
+
+/** `probes` in the order of sending, of one pair; those sent from `until` on do not count. `late`: a second, or less. */
+export function outage(probes: readonly Probe[], fault: Nanos, until: Nanos, late?: Nanos): Outage {
   let run = 0;
   let lost = 0;
   let end = fault;
   let last = fault;
-  for (const { sent, received } of probes) {
+  for (const probe of probes) {
+    const { sent } = probe;
     if (sent < fault || sent >= until) continue;
     last = sent;
-    if (received === 0 || received - sent > LATE) {
+    if (isLost(probe, late)) {
       run += 1;
       lost += 1;
     } else {

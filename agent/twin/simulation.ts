@@ -48,6 +48,7 @@ export interface Router {
 }
 
 interface Entry {
+  readonly at: Nanos;
   readonly node: string;
   readonly decision: Decision;
 }
@@ -139,7 +140,7 @@ export class Simulation implements Watcher, Routes {
 
   onEffect(world: TwinWorld, effect: Effect): void {
     if (effect.type === 'journal') {
-      this.journal.push({ node: world.node, decision: effect.decision });
+      this.journal.push({ at: this.now, node: world.node, decision: effect.decision });
       this.#hash.update(`${this.now} ${world.node} ${JSON.stringify(effect.decision)}\n`);
     }
     for (const watcher of this.#watchers) watcher.onEffect(world, effect);

@@ -3,6 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import type { HealSettings } from '../core/event.ts';
 import type { MeshSettings } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { isJudged } from './expected.ts';
 import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
 import { WARM } from './simulation.ts';
 import { type Fault, type Link, type Routes, type Story, story, type Timed } from './story.ts';
@@ -93,7 +94,7 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
 }
 
 /** What a scenario says and the twin has nothing for, by its path: it plays on without. */
-export function unplayed({ agent, kernel, nodes, link, links, timeline }: Scenario): string[] {
+export function unplayed({ agent, kernel, nodes, link, links, timeline, expect }: Scenario): string[] {
   const found: string[] = [];
   for (const [section, options] of Object.entries(agent.config))
     for (const [name, value] of Object.entries(options))
@@ -108,6 +109,7 @@ export function unplayed({ agent, kernel, nodes, link, links, timeline }: Scenar
     if (entry.fault === 'clock-stepped') found.push(`$.timeline[${n}]`);
     if ('jitter_ms' in entry && entry.jitter_ms !== undefined) found.push(`$.timeline[${n}].jitter_ms`);
   }
+  for (const [n, one] of expect.entries()) if (!isJudged(one)) found.push(`$.expect[${n}]`);
   return found;
 }
 

@@ -34,16 +34,20 @@ const drawn: Rehearsing = (_effect, _known, random) => {
   return { verdict, detail: 'by chance', afterNs: Math.round(random.unit() * random.unit() * LONGEST) };
 };
 
-/** `mended` false: it ends as the scenario does, and what holds only after a quiet time is not asked. `verdicts`: of rehearsals. */
+/**
+ * `mended` false: it ends as the scenario does, and what holds only after a quiet time is not asked. `verdicts`: of rehearsals.
+ * `atEnd`: looks at the mesh as the scenario leaves it, where nothing was broken.
+ */
 export function play(
   scenario: Scenario,
   options: {
     readonly agents?: 'on' | 'off';
     readonly mended?: boolean;
     readonly verdicts?: 'played' | 'drawn';
+    readonly atEnd?: (simulation: Simulation) => void;
   } = {},
 ): Trial {
-  const { agents = 'on', mended = true, verdicts = 'played' } = options;
+  const { agents = 'on', mended = true, verdicts = 'played', atEnd } = options;
   let invariants!: Invariants;
   const watchers = (of: Simulation) => {
     invariants = new Invariants(of);
@@ -53,9 +57,10 @@ export function play(
   const isOver = () => invariants.isBroken;
   simulation.run(simulation.story.lengthNs, isOver);
   invariants.checkMemory();
+  if (!invariants.isBroken) atEnd?.(simulation);
   if (mended && !invariants.isBroken) {
     simulation.mendAll();
-    simulation.run(simulation.story.lengthNs + QUIET, isOver);
+    simulation.run(simulation.now + QUIET, isOver);
     if (!invariants.isBroken) invariants.checkEnd();
   }
   return { breaches: invariants.breaches, simulation };

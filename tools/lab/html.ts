@@ -3,11 +3,11 @@
  * One file, no script, nothing from elsewhere. Every name in it comes from people and is escaped: a node may be called
  * `<script>`.
  */
+import { PASSIVE } from '../../agent/twin/expected.ts';
 import type { Scenario } from '../../agent/twin/scenario.ts';
 import type { MeshGraph } from '../../agent/twin/topologies.ts';
 import type { JournalRow, Played, PlayedFault, PlayedProbe } from './played.ts';
 import type { FaultReport, Report, RunReport } from './report.ts';
-import { PASSIVE } from './verdicts.ts';
 import { foundText, repairText, shortMs } from './words.ts';
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: XML has no place for them.

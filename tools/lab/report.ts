@@ -3,9 +3,18 @@
  * that was wrong; with agents beside without; and whether what was expected holds. Pure. tools/lab/README.md documents the
  * JSON; within a format version members are only ever added.
  */
+import {
+  actionText,
+  all,
+  isAction,
+  type Judged,
+  judge as judgeAlike,
+  type Outcome,
+  shownMs,
+} from '../../agent/twin/expected.ts';
 import type { Expectation, Scenario } from '../../agent/twin/scenario.ts';
-import type { Cost, JournalRow, Played, PlayedFault } from './played.ts';
-import { PASSIVE, VERDICTS } from './verdicts.ts';
+import type { JournalRow, Played, PlayedFault } from './played.ts';
+import { VERDICTS } from './verdicts.ts';
 
 export const REPORT_FORMAT = 1;
 
@@ -144,13 +153,11 @@ function explains(fault: PlayedFault, row: JournalRow): boolean {
   return names(fault, row) || verdictOf(fault).follows.includes(row.class);
 }
 
-const DONE = new Set(['done', 'verified', 'failed', 'rolled-back']);
-
 /** Actions that were taken, each once, with how it ended. */
 function actionsOf(journal: readonly JournalRow[]): { first: JournalRow; ended: string }[] {
   const found = new Map<string, { first: JournalRow; ended: string }>();
   for (const row of journal) {
-    if (!DONE.has(row.step) || PASSIVE.has(row.action) || row.class === 'asked') continue;
+    if (!isAction(row)) continue;
     const key = JSON.stringify([row.router, row.fault, row.action]);
     const known = found.get(key);
     found.set(key, { first: known?.first ?? row, ended: row.step });
@@ -242,56 +249,22 @@ function repairOf({ atMs, untilMs, restoredMs, costs }: PlayedFault, how: 'traff
 
 // ---- expectations ----
 
-interface Judged {
-  readonly held: boolean;
-  readonly why: string;
-}
-
-const shownMs = (ms: number) => (ms < 10_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`);
-
-function all(failed: readonly string[], otherwise: string): Judged {
-  if (failed.length === 0) return { held: true, why: otherwise };
-  const more = failed.length > 8 ? `; and ${failed.length - 8} more` : '';
-  return { held: false, why: failed.slice(0, 8).join('; ') + more };
-}
+/** As far as the twin judges alike. */
+const outcomeOf = ({ graph }: Scenario, { reach, faults }: Played, { probes, actions }: RunReport): Outcome => ({
+  reach: reach.map(({ from, to, ok }) => ({ from: graph.nodes[from]!, to: graph.nodes[to]!, ok })),
+  costs: faults.flatMap(({ name, costs }) =>
+    costs.map(({ probe, outageMs, recovered }) => ({ fault: name, probe, outageMs, recovered })),
+  ),
+  probes: probes.map(({ name, loss_pct }) => ({ name, lossPct: loss_pct })),
+  actions: actions.map(({ router, action, class: of, at_ms }) => ({ router, action, class: of, atMs: at_ms })),
+});
 
 function judge(expectation: Expectation, scenario: Scenario, played: Played, run: RunReport): Judged {
-  const { nodes } = scenario.graph;
+  const alike = judgeAlike(expectation, outcomeOf(scenario, played, run));
+  if (alike !== null) return alike;
   const about = <T extends { readonly name: string }>(of: readonly T[], name: string | undefined) =>
     name === undefined ? of : of.filter((one) => one.name === name);
   switch (expectation.expect) {
-    case 'reachable':
-    case 'unreachable': {
-      const { from, to, expect } = expectation;
-      const isAsked = (pair: { from: number; to: number }) => {
-        const ends = [nodes[pair.from]!, nodes[pair.to]!];
-        return [from, to].every((name) => name === undefined || ends.includes(name));
-      };
-      const wanted = expect === 'reachable';
-      const wrong = played.reach.filter((pair) => isAsked(pair) && pair.ok !== wanted);
-      const verb = wanted ? 'does not reach' : 'reaches';
-      return all(
-        wrong.map((pair) => `${nodes[pair.from]} ${verb} ${nodes[pair.to]}`),
-        `${played.reach.filter(isAsked).length} pairs`,
-      );
-    }
-    case 'outage-below': {
-      const costs = about(played.faults, expectation.fault).flatMap((fault) =>
-        fault.costs
-          .filter(({ probe }) => expectation.probe === undefined || probe === expectation.probe)
-          .map((cost) => ({ fault: fault.name, cost })),
-      );
-      const said = ({ fault, cost }: { fault: string; cost: Cost }) =>
-        `${fault} cost ${cost.probe} ${shownMs(cost.outageMs)}${cost.recovered ? '' : ' and was not over'}`;
-      if (costs.length === 0) return { held: false, why: 'no packet was sent after the fault' };
-      const wrong = costs.filter(({ cost }) => !cost.recovered || cost.outageMs >= expectation.ms);
-      return all(wrong.map(said), costs.map(said).join('; '));
-    }
-    case 'loss-below': {
-      const probes = about(run.probes, expectation.probe);
-      const said = ({ name, loss_pct }: { name: string; loss_pct: number }) => `${name} lost ${loss_pct.toFixed(2)} %`;
-      return all(probes.filter(({ loss_pct }) => loss_pct >= expectation.pct).map(said), probes.map(said).join('; '));
-    }
     case 'found':
       return found(expectation, played, run);
     case 'repaired': {
@@ -310,8 +283,6 @@ function judge(expectation: Expectation, scenario: Scenario, played: Played, run
       if (faults.length === 0) return { held: false, why: 'no such fault was made' };
       return all(faults.filter(isWrong).map(said), faults.map(said).join('; '));
     }
-    case 'no-actions':
-      return all(run.actions.map(describe), 'none');
     case 'no-false-actions':
       return all(
         run.actions.filter(({ because_of }) => because_of === null).map(describe),
@@ -329,8 +300,8 @@ function judge(expectation: Expectation, scenario: Scenario, played: Played, run
   }
 }
 
-const describe = ({ at_ms, router, action, class: of }: ActionReport) =>
-  `${router}: ${action} for ${of} at ${(at_ms / 1000).toFixed(1)} s`;
+const describe = ({ router, action, class: of, at_ms }: ActionReport) =>
+  actionText({ router, action, class: of, atMs: at_ms });
 
 function found(expectation: Extract<Expectation, { expect: 'found' }>, played: Played, run: RunReport): Judged {
   const { fault: only, as, within_s: within } = expectation;

@@ -67,6 +67,3 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   'memory-pressure': { names: ['overload'], follows: [], repair: 'none' },
   'clock-stepped': { names: ['clock-stepped'], follows: [], repair: 'none' },
 };
-
-/** What an agent does that changes nothing: it names no action of the mesh's. */
-export const PASSIVE: ReadonlySet<string> = new Set(['none', 'tell']);

@@ -10,8 +10,9 @@ export const twinCommands: readonly Command[] = [
     most: 1,
     help: 'play a scenario on simulated routers; needs no agent',
     more: `Afterwards everything outside is made whole, and what has to hold then is
-checked too. Exit status 1 if an invariant was broken: then the shortest
-scenario that still shows it is printed.`,
+checked too. Exit status 1 if something did not come as the scenario expects,
+or an invariant was broken: then the shortest scenario that still shows it is
+printed.`,
     example: 'x0ctl twin run ring.json --seeds 20',
     options: {
       seed: { type: 'string', value: 'N', help: "instead of the scenario's own" },

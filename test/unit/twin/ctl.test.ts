@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -136,4 +136,39 @@ test('what a scenario says and the twin has nothing for is named, and not passed
   );
   assert.deepEqual(JSON.parse((await x0ctl('twin', 'run', join(folder, 'more.json'), '--json')).out).unplayed, paths);
   assert.equal((await x0ctl('twin', 'run', RING)).err, '');
+});
+
+test('what a scenario expects and does not get ends in 1 and is named; what the twin cannot judge is named too', async () => {
+  const ring = JSON.parse(readFileSync(RING, 'utf8')) as object;
+  const well = [
+    { expect: 'reachable' },
+    { expect: 'outage-below', ms: 500 },
+    { expect: 'loss-below', pct: 10 },
+    { expect: 'found', within_s: 1 },
+  ];
+  const held = await x0ctl('twin', 'run', file('held.json', { ...ring, expect: well }));
+  assert.equal(held.status, 0, held.out);
+  assert.match(held.out, /all came as expected, as far as the twin can judge it/);
+  assert.match(held.err, /played without: \$\.expect\[3\]/);
+
+  const both = { expect: 'outage-below', fault: 'f1', ms: 500, agent: 'both' };
+  const failing = file('failing.json', { ...ring, expect: [both, { expect: 'no-actions' }, ...well] });
+  const { status, out } = await x0ctl('twin', 'run', failing, '--seeds', '2');
+  assert.equal(status, 1);
+  for (const seed of [1, 2])
+    assert.match(out, new RegExp(`NOT AS EXPECTED with seed ${seed}: \\$\\.expect\\[1\\] no-actions: r\\d: `));
+  assert.doesNotMatch(out, /all came as expected|expect\[0\]/);
+  const json = await x0ctl('twin', 'run', failing, '--json');
+  assert.equal(json.status, 1);
+  const { reports, unplayed } = JSON.parse(json.out);
+  assert.deepEqual(unplayed, ['$.expect[5]']);
+  assert.deepEqual(
+    reports[0].expectations.map(({ held }: { held: boolean }) => held),
+    [true, false, true, true, true],
+  );
+
+  const off = await x0ctl('twin', 'run', failing, '--agents', 'off');
+  assert.equal(off.status, 1);
+  assert.match(off.out, /NOT AS EXPECTED with seed 1: \$\.expect\[0\] outage-below: f1 cost p1 \d{4} ms/);
+  assert.match(off.err, /5 of what is expected is about agents on: --agents on/);
 });
