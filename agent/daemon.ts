@@ -36,6 +36,7 @@ import { Flusher } from './host/flusher.ts';
 import { bySeverity, logLines } from './host/log-lines.ts';
 import { nativeOrNone } from './host/native.ts';
 import { triggerRevert } from './host/netifd.ts';
+import { answering, connected } from './host/people.ts';
 import { openState } from './host/state.ts';
 import { tunnelsFile } from './host/tunnel/memory.ts';
 import { Host } from './host/world.ts';
@@ -162,6 +163,8 @@ async function main(file: string, tape: string | undefined, split = false): Prom
     log,
     mesh,
     now,
+    connected: (ports) => connected(ports),
+    answering,
     write: (source) => writeConfigFile(file, source),
     askBack: triggerRevert,
     reload: () => reload([]),

@@ -11,7 +11,6 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import { isMac, type Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
-import { answering, connected } from '../host/people.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { Part } from './part.ts';
 
@@ -26,6 +25,9 @@ interface Options {
   readonly log: Log;
   readonly mesh: Pick<Mesh, 'view'>;
   now(): Nanos;
+  /** Addresses that hold a connection to a port of this router, but for these ports; and those of them that answer. */
+  connected(ports: readonly number[]): string[];
+  answering(addresses: readonly string[]): Promise<string[]>;
   /** Replaces the file. Throws where this process may not. */
   write(source: Uint8Array): void;
   /** Has root put back the file that ran before and has this hash. Answers what went wrong with the asking, or null. */
@@ -54,7 +56,8 @@ const LATELY: Nanos = 10 * SECOND;
 const ASK_AGAIN_MS = 15_000;
 const ASK_AGAIN_MOST_MS = 600_000;
 
-export function trials({ file, log, mesh, now, write, askBack, reload, restart }: Options): Trials {
+export function trials(options: Options): Trials {
+  const { file, log, mesh, now, connected, answering, write, askBack, reload, restart } = options;
   let running: {
     trial: Trial;
     before: Before;
@@ -99,6 +102,8 @@ export function trials({ file, log, mesh, now, write, askBack, reload, restart }
     };
     const trial = new Trial(before, now(), within);
     running = { trial, before, from, to, restarted, timer: setInterval(look, LOOK_MS).unref() };
+    // An agent that dies in it starts with the same judges.
+    store();
   }
 
   function end(): void {
@@ -164,7 +169,7 @@ export function trials({ file, log, mesh, now, write, askBack, reload, restart }
     if (proven === null || first === null) return;
     const source = Buffer.from(proven.source).toString('base64');
     // Cut off by what runs, it reaches nobody, and the next start would find nobody to be lost.
-    const routers = awaited?.before.routers ?? reached();
+    const routers = (running ?? awaited)?.before.routers ?? reached();
     try {
       const place = placeOf(first.config);
       const draft = `${place}.new`;

@@ -3,7 +3,10 @@
  * busybox's ash. Between them is what procd does: the hash of the agent's event goes to the script, its signal to the agent.
  */
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, type TestContext, test } from 'node:test';
 import { settle } from '../../../agent/config/load.ts';
 import type { Mac } from '../../../agent/core/ids.ts';
 import { Log } from '../../../agent/core/log.ts';
@@ -15,9 +18,12 @@ import { noRouter, Router } from './root.ts';
 const NEIGHBOUR = '02:00:00:00:00:0b' as Mac;
 const FILE = 'etc/config/x0tta6bl4';
 
+const RUN = mkdtempSync(join(tmpdir(), 'x0-trial-'));
+after(() => rmSync(RUN, { recursive: true }));
+
 /** A file as uci writes it. */
 const saying = ({ log = 'info', ...heal }: Record<string, string>, remark = ''): string =>
-  `# ${remark}\nconfig log 'log'\n\toption level '${log}'\nconfig report 'report'\n\toption socket '/nowhere/x0.sock'\n` +
+  `# ${remark}\nconfig log 'log'\n\toption level '${log}'\nconfig report 'report'\n\toption socket '${RUN}/x0.sock'\n` +
   `config heal 'heal'\n${Object.entries(heal)
     .map(([name, value]) => `\toption ${name} '${value}'\n`)
     .join('')}`;
@@ -36,22 +42,31 @@ class Jail {
   readonly #t: TestContext;
   #now: Nanos = 1e15;
   #held: Held;
-  #lastSeen: Nanos = 1e15;
-  readonly trials;
+  // At the start tables are empty.
+  #lastSeen: Nanos = 0;
+  trials;
 
   constructor(t: TestContext) {
     this.#t = t;
     t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+    rmSync(`${RUN}/x0.sock.proven`, { force: true });
     this.router.write(FILE, PROVEN);
     this.router.service('start');
     this.#held = this.#read();
-    this.trials = trials({
+    this.trials = this.#agent();
+    void this.trials.started(this.#held);
+  }
+
+  #agent() {
+    return trials({
       file: '/etc/config/x0tta6bl4',
       log: new Log('info', (line) => void this.lines.push(line)),
       mesh: {
         view: () => ({ nodes: [{ originator: NEIGHBOUR, lastSeen: this.#lastSeen }] }),
       } as unknown as Pick<Mesh, 'view'>,
       now: () => this.#now,
+      connected: () => [],
+      answering: async () => [],
       write() {
         throw new Error('EROFS: read-only file system');
       },
@@ -63,7 +78,17 @@ class Jail {
       reload: () => assert.fail('it reads again when it is told to'),
       restart: (why) => void this.restarts.push(why),
     });
-    void this.trials.started(this.#held);
+  }
+
+  /** The agent ends, by itself or without a word, and procd starts it with the file as it is now. */
+  async restart(how: 'ends' | 'dies'): Promise<void> {
+    if (how === 'ends') this.trials.close!();
+    this.#t.mock.timers.reset();
+    this.#t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+    this.router.service('start');
+    this.#held = this.#read();
+    this.trials = this.#agent();
+    await this.trials.started(this.#held);
   }
 
   #read(): Held {
@@ -205,5 +230,43 @@ test('a person who reverts gets the file from before all that is on trial', { sk
   jail.change(saying({ poll_interval: '3000' }));
   assert.equal(jail.trials.shows!.trial!.decide('revert', 'somebody'), true);
   await jail.pass(1);
+  assert.equal(jail.file, PROVEN);
+});
+
+test('what counts from a restart only: it ends itself once the file of before is there, and not before that', {
+  skip: noRouter(),
+}, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !/option generic '0'/.test(file);
+  await jail.pass(5);
+  jail.router.write(FILE, `${PROVEN}config bpf 'bpf'\n\toption generic '0'\n`);
+  await jail.restart('ends');
+  assert.equal(jail.secondsLeft, 60);
+  jail.procd = false;
+  await jail.pass(61);
+  assert.deepEqual(jail.restarts, []);
+  assert.match(jail.said, /not come back yet/);
+  jail.procd = true;
+  await jail.pass(20);
+  assert.equal(jail.file, PROVEN);
+  assert.equal(jail.restarts.length, 1);
+});
+
+test('an agent that dies while it is on trial, or while it waits, starts with the same judges', {
+  skip: noRouter(),
+}, async (t) => {
+  const jail = new Jail(t);
+  jail.isReached = (file) => !isCutOff(file);
+  await jail.pass(5);
+  jail.change(BAD);
+  await jail.pass(30);
+  await jail.restart('dies');
+  assert.equal(jail.secondsLeft, 60, 'nobody is reached now');
+  jail.procd = false;
+  await jail.pass(61);
+  await jail.restart('dies');
+  assert.equal(jail.secondsLeft, 60);
+  jail.procd = true;
+  await jail.pass(61);
   assert.equal(jail.file, PROVEN);
 });
