@@ -237,7 +237,7 @@ export function lanPairs({ timeline, graph }: Scenario): (readonly [number, numb
 }
 
 /** Frames a second on a cable between LANs above which it is a storm. */
-const STORM_FRAMES = 100;
+const STORM_FRAMES = 300;
 
 export class Striker {
   readonly #stage: Stage;
