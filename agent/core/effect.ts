@@ -76,7 +76,14 @@ export type Effect =
   | { readonly type: 'restart'; readonly why: string }
   | { readonly type: 'journal'; readonly decision: Decision }
   /** Something learned, kept across restarts; it comes back with 'started'. null forgets it. */
-  | { readonly type: 'remember'; readonly kind: Memory['kind']; readonly key: string; readonly value: string | null }
+  | {
+      readonly type: 'remember';
+      readonly kind: Memory['kind'];
+      readonly key: string;
+      readonly value: string | null;
+      /** To be on the medium within a second. */
+      readonly isUrgent?: boolean;
+    }
   /** The newest alarm accepted from a sender, kept across restarts against replay. */
   | {
       readonly type: 'remember-mark';

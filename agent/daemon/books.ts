@@ -30,7 +30,7 @@ export function keep(book: Book, into: Into): void {
       into.alerts.take(book.decision);
       break;
     case 'remember':
-      into.state.remember(book.kind, book.key, book.value);
+      into.state.remember(book.kind, book.key, book.value, book.isUrgent);
       break;
     case 'remember-mark':
       into.state.rememberMark(book.sender, book.epoch, book.counter, book.key);

@@ -48,6 +48,7 @@ export function trust(started: Config, agent: Agent): Trust {
       const opened = await openIdentity({
         keyFile,
         airFile: `${directory}/air.key`,
+        invitationFile: `${directory}/invitations.key`,
         create,
         settings: settingsOf(config),
         attestors,
@@ -55,7 +56,7 @@ export function trust(started: Config, agent: Agent): Trust {
         now,
         wall: () => Date.now(),
         log,
-        keep: (key, value) => host.carryOut({ type: 'remember', kind: 'trust', key, value }),
+        keep: (key, value, isUrgent) => host.carryOut({ type: 'remember', kind: 'trust', key, value, isUrgent }),
         decided,
       });
       identity = opened;

@@ -3,36 +3,14 @@
  * comes back with the keys that it had, and its first alarm is believed. What cannot be read is as if there were none, since
  * any member hands them on.
  */
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { rmSync } from 'node:fs';
 import { type KeptAirKey, MOST_AIR_KEYS } from '../trust/air/keys.ts';
+import { readPrivate, replacePrivate } from './private-file.ts';
 
 const VERSION = 1;
-const MOST_BYTES = 512 * 1024;
 
 export function readAirFile(file: string): KeptAirKey[] {
-  try {
-    const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-    try {
-      const { mode, size } = fstatSync(fd);
-      if ((mode & constants.S_IFMT) !== constants.S_IFREG || (mode & 0o077) !== 0 || size > MOST_BYTES) return [];
-      return keysIn(JSON.parse(readFileSync(fd, 'utf8')));
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return [];
-  }
+  return keysIn(readPrivate(file));
 }
 
 /** Replaces it; without any key there is none. Throws what the file system says. */
@@ -47,18 +25,7 @@ export function writeAirFile(file: string, keys: readonly KeptAirKey[]): void {
     ageMs: Math.round(ageMs),
     against,
   }));
-  const temporary = `${file}.x0-${process.pid}`;
-  rmSync(temporary, { force: true });
-  const fd = openSync(temporary, 'wx', 0o600);
-  try {
-    fchmodSync(fd, 0o600);
-    const bytes = Buffer.from(JSON.stringify({ version: VERSION, keys: told }));
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, file);
+  replacePrivate(file, { version: VERSION, keys: told });
 }
 
 function keysIn(value: unknown): KeptAirKey[] {

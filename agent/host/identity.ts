@@ -17,6 +17,7 @@ import { standardSuite } from '../trust/keys/suite.ts';
 import { Membership } from '../trust/membership/membership.ts';
 import type { Kept, TrustEffect, TrustEvent, TrustSettings } from '../trust/membership/words.ts';
 import { readAirFile, writeAirFile } from './air-file.ts';
+import { readInvitationFile, writeInvitationFile } from './invitation-file.ts';
 import { createKeyFile, readKeyFile } from './key-file.ts';
 import { type Provider, provider } from './openssl.ts';
 import { p256 } from './p256.ts';
@@ -41,6 +42,8 @@ export interface IdentityOptions {
   readonly keyFile: string;
   /** Where the keys of the air are kept. */
   readonly airFile: string;
+  /** Where a steward's invitations are kept. */
+  readonly invitationFile: string;
   readonly create: boolean;
   readonly settings: TrustSettings;
   readonly attestors: readonly Attestor[];
@@ -107,7 +110,8 @@ export class Identity {
     this.tools = tools;
     this.machine = machine;
     const air = readAirFile(options.airFile);
-    this.feed({ type: 'started', wallMs: options.wall(), kept: options.kept, air });
+    const invited = readInvitationFile(options.invitationFile);
+    this.feed({ type: 'started', wallMs: options.wall(), kept: options.kept, air, invited });
   }
 
   /** null while this router has no identity. */
@@ -181,6 +185,9 @@ export class Identity {
         return;
       case 'keep-air':
         writeAirFile(this.#options.airFile, effect.keys);
+        return;
+      case 'keep-invitations':
+        writeInvitationFile(this.#options.invitationFile, effect.invited);
         return;
       case 'gate':
         this.#gate = effect.state;

@@ -161,10 +161,9 @@ export class State {
     return this.#memories.all().filter(({ kind }) => kind === 'trust');
   }
 
-  /** null forgets it. */
-  remember(kind: Memory['kind'], key: string, value: string | null): void {
-    // Who was revoked has to stay so, whatever happens next.
-    if (this.#memories.remember(kind, key, value)) this.#want(kind === 'trust');
+  /** null forgets it. What is urgent is on the medium within a second, whatever happens next: who was revoked has to stay so. */
+  remember(kind: Memory['kind'], key: string, value: string | null, isUrgent = false): void {
+    if (this.#memories.remember(kind, key, value)) this.#want(isUrgent);
   }
 
   /** Takes over other limits while running. */

@@ -6,8 +6,8 @@ interface Database {
   prepare(sql: string): { all(...values: string[]): unknown[]; run(...values: string[]): unknown };
 }
 
-/** Classes of faults times repairs, what a mesh agrees on, and a good deal more. */
-const MOST = 2048;
+/** Classes of faults times repairs, a steward's 2048 members and 1024 used invitations, what a mesh agrees on, and more. */
+const MOST = 5120;
 
 export class Memories {
   readonly #known = new Map<string, Memory>();

@@ -24,7 +24,7 @@ const CHECK = 4;
 const LENGTH = 1 + ID + SECRET + ANCHOR + CHECK;
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz234567';
 /** Of one steward's memory; the oldest that nobody has used goes first. */
-const MOST = 1024;
+export const MOST_INVITATIONS = 1024;
 const LABEL = 'x0tta6bl4 invitation v1';
 
 export interface Invitation {
@@ -103,7 +103,7 @@ export class Invitations implements Attestor {
   /** One of another steward's. Answers whether it is new. */
   learn(one: Invited): boolean {
     if (this.#invited.has(one.id)) return false;
-    if (this.#invited.size >= MOST) this.#forget(this.#invited.keys().next().value!);
+    if (this.#invited.size >= MOST_INVITATIONS) this.#forget(this.#invited.keys().next().value!);
     this.#invited.set(one.id, one);
     return true;
   }
@@ -115,7 +115,7 @@ export class Invitations implements Attestor {
   claim(one: Claimed): { readonly known: Claimed | null; readonly forgotten: string | null } {
     const known = this.#claimed.get(one.id);
     if (known !== undefined) return { known: known.key === one.key ? null : known, forgotten: null };
-    const forgotten = this.#claimed.size >= MOST ? this.#claimed.keys().next().value! : null;
+    const forgotten = this.#claimed.size >= MOST_INVITATIONS ? this.#claimed.keys().next().value! : null;
     if (forgotten !== null) this.#claimed.delete(forgotten);
     this.#claimed.set(one.id, one);
     return { known: null, forgotten };
@@ -140,8 +140,11 @@ export class Invitations implements Attestor {
     return true;
   }
 
-  prune(wallMs: number): void {
-    for (const [id, { untilMs }] of this.#invited) if (untilMs < wallMs) this.#forget(id);
+  /** Answers whether any has ended. */
+  prune(wallMs: number): boolean {
+    const ended = this.all().filter(({ untilMs }) => untilMs < wallMs);
+    for (const { id } of ended) this.#forget(id);
+    return ended.length > 0;
   }
 
   check(evidence: Uint8Array, binding: Uint8Array, identity: string, wallMs: number): Attested {

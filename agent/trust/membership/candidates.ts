@@ -4,6 +4,7 @@
  */
 import { AgentError } from '../../core/errors.ts';
 import { authorityKey } from '../certificate/credential.ts';
+import type { Claimed } from '../join/invitation.ts';
 import type { Router } from './router.ts';
 import type { Sessions } from './sessions.ts';
 import type { Member } from './words.ts';
@@ -19,6 +20,8 @@ export interface Known {
   /** This router's own name. */
   nodeName(): string;
   members(): readonly Member[];
+  /** Who came with an invitation, be it long ago. */
+  claims(): readonly Claimed[];
 }
 
 export class Candidates {
@@ -36,12 +39,15 @@ export class Candidates {
 
   /** A router by its name or its key's fingerprint (or the beginning of it). Throws E_NOT_FOUND. */
   find(whom: string): { readonly key: string; readonly node: string } {
+    const { ledger } = this.#router;
     const peers = this.#sessions.peers().map(({ fingerprint: key, node }) => ({ key, node }));
-    const stewards = this.#router.ledger.stewards().map(({ fingerprint: key, node }) => ({ key, node }));
-    const all = new Map([...this.#known.members(), ...stewards, ...peers].map((one) => [one.key, one]));
-    const found = [...all.values()].filter(
-      ({ key, node }) => node === whom || (/^[0-9a-f]{16,64}$/.test(whom) && key.startsWith(whom)),
-    );
+    const stewards = ledger.stewards().map(({ fingerprint: key, node }) => ({ key, node }));
+    const meant = (among: readonly { readonly key: string; readonly node: string }[]) =>
+      [...new Map(among.map((one) => [one.key, one])).values()].filter(
+        ({ key, node }) => node === whom || (/^[0-9a-f]{16,64}$/.test(whom) && key.startsWith(whom)),
+      );
+    const standing = meant([...this.#known.members(), ...stewards, ...peers]);
+    const found = standing.length > 0 ? standing : meant(this.#known.claims().filter(({ key }) => !ledger.has(key)));
     if (found.length === 1) return found[0]!;
     if (/^[0-9a-f]{64}$/.test(whom)) return { key: whom, node: whom.slice(0, 16) };
     const why =

@@ -1,14 +1,18 @@
 /**
  * What a membership keeps across restarts, as text under names, none of it secret: what the mesh believes, the own
- * certificate, to whom an invitation went, who was cast out, and the earliest that it can be now. Flash may have damaged any of it.
+ * certificate, who was let in and by which invitation, who was cast out, and the earliest that it can be now. Flash may have
+ * damaged any of it.
  */
 import { isMac } from '../../core/ids.ts';
 import type { Outcast } from '../air/gate.ts';
+import { isNodeId } from '../certificate/spiffe.ts';
 import type { Claimed } from '../join/invitation.ts';
 import type { Loose } from '../ledger/item.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { readStatement } from '../ledger/statement.ts';
-import type { Kept, TrustEffect } from './words.ts';
+import type { Kept, Member, TrustEffect } from './words.ts';
+
+const KEY = /^[0-9a-f]{64}$/;
 
 export class Keeping {
   readonly #ledger: Ledger;
@@ -48,6 +52,14 @@ export class Keeping {
     this.#keep('floor', String(wallMs), false);
   }
 
+  member({ key, node, notAfter, by }: Member): void {
+    this.#keep(`member ${key}`, `${node} ${notAfter} ${by}`, false);
+  }
+
+  noMember(key: string): void {
+    this.#keep(`member ${key}`, null, false);
+  }
+
   /** A mesh key that somebody knows who was revoked. */
   voidKey(name: string): void {
     this.#keep(`void ${name}`, '1', true);
@@ -71,6 +83,7 @@ export interface Recollection {
   /** Trust bundles in their order, then stewards, then revocations. `by`: whose a bundle is. */
   readonly items: readonly (Loose & { readonly by: string })[];
   readonly claims: readonly Claimed[];
+  readonly members: readonly Member[];
   /** The salt and the chain; null where there is none. */
   readonly own: readonly [Uint8Array, ...Uint8Array[]] | null;
   readonly voidKeys: readonly string[];
@@ -99,6 +112,7 @@ export function recollect(kept: readonly Kept[]): Recollection {
       const [by, node, steward] = value.split(' ');
       return steward === undefined ? [] : [{ id: key.slice(6), key: by!, node: node!, by: steward }];
     }),
+    members: of('member ').flatMap(({ key, value }) => memberOf(key.slice(7), value)),
     own: salt === undefined ? null : [salt, ...chain],
     voidKeys: of('void ').map(({ key }) => key.slice(5)),
     outcasts: of('outcast ').flatMap(({ key, value }) => outcastOf(key.slice(8), value)),
@@ -109,6 +123,12 @@ function looseOf(value: string): Loose | null {
   const [kind = '', text = ''] = value.split(' ');
   if (kind !== 'bundle' && kind !== 'steward' && kind !== 'revocation') return null;
   return { kind, bytes: Buffer.from(text, 'base64') };
+}
+
+function memberOf(key: string, value: string): Member[] {
+  const [node = '', ends = '', by = ''] = value.split(' ');
+  const isWhole = KEY.test(key) && isNodeId(node) && /^\d{1,15}$/.test(ends) && KEY.test(by);
+  return isWhole ? [{ key, node, notAfter: Number(ends), by }] : [];
 }
 
 function outcastOf(key: string, value: string): Outcast[] {

@@ -15,7 +15,7 @@ import { isNodeId } from '../certificate/spiffe.ts';
 import type { Tools } from '../certificate/tools.ts';
 import type { Peer, Refused } from '../certificate/verify.ts';
 import type { Attestor, Prover } from '../join/attest.ts';
-import { invitationProver, readInvitation } from '../join/invitation.ts';
+import { type Invited, invitationProver, readInvitation } from '../join/invitation.ts';
 import { renewalProver } from '../join/renewal.ts';
 import type { RouterSecrets } from '../keys/router.ts';
 import type { Loose } from '../ledger/item.ts';
@@ -109,6 +109,7 @@ export class Membership {
     this.#candidates = new Candidates(router, sessions, {
       nodeName: () => this.#own.nodeName(),
       members: () => this.members(),
+      claims: () => this.#stewardship.claims(),
     });
     this.#parts = {
       router,
@@ -129,7 +130,13 @@ export class Membership {
   }
 
   deadline(): Nanos {
-    return Math.min(this.#own.deadline(), this.#joining.deadline(), this.#pruneAt, this.#air.deadline());
+    return Math.min(
+      this.#own.deadline(),
+      this.#joining.deadline(),
+      this.#stewardship.deadline(),
+      this.#pruneAt,
+      this.#air.deadline(),
+    );
   }
 
   /** Whom a chain proves, as far as this router can know the time. Never throws. */
@@ -170,14 +177,15 @@ export class Membership {
   }
 
   /**
-   * Revokes a router: by a steward. Stewards are revoked by the owner (`install`). Throws E_FORBIDDEN, E_NOT_FOUND.
+   * Revokes a router: by a steward. Stewards are revoked by the owner (`install`). `by`: who asked for it. Throws
+   * E_FORBIDDEN, E_NOT_FOUND.
    */
-  revoke(whom: string, now: Nanos): TrustEffect[] {
+  revoke(whom: string, now: Nanos, by = 'a person'): TrustEffect[] {
     this.#stewardship.authorised('revoke');
     const { key, node } = this.find(whom);
     if (this.#router.ledger.isSteward(key))
       throw new AgentError('E_FORBIDDEN', `${node} is a steward: only the owner's key revokes it`);
-    return this.#turn(now, () => this.#stewardship.revoke(key, node, 'a person asked for it')).effects;
+    return this.#turn(now, () => this.#stewardship.revoke(key, node, `${by} asked for it`)).effects;
   }
 
   /** A router by its name or its key's fingerprint (or the beginning of it). Throws E_NOT_FOUND. */
@@ -246,7 +254,7 @@ export class Membership {
     const router = this.#router;
     switch (event.type) {
       case 'started':
-        this.#start(event.kept, event.wallMs);
+        this.#start(event.kept, event.wallMs, event.invited ?? []);
         this.#air.restore(event.air ?? []);
         return;
       case 'clock':
@@ -258,6 +266,7 @@ export class Membership {
         if (router.now >= this.#pruneAt) this.#prune();
         this.#own.tick();
         this.#joining.tick();
+        this.#stewardship.tick();
         return;
       case 'session-up':
         this.#sessionUp(event.peer);
@@ -299,10 +308,10 @@ export class Membership {
     });
   }
 
-  #start(kept: readonly Kept[], wallMs: number): void {
+  #start(kept: readonly Kept[], wallMs: number, invited: readonly Invited[]): void {
     const router = this.#router;
     const { ledger, now } = router;
-    const { floorMs, items, claims, own, voidKeys, outcasts } = recollect(kept);
+    const { floorMs, items, claims, members, own, voidKeys, outcasts } = recollect(kept);
     router.calendar = new Calendar(floorMs, now);
     router.calendar.hear(wallMs, now);
     this.#pruneAt = now + PRUNE_EVERY;
@@ -310,7 +319,7 @@ export class Membership {
       if (kind !== 'bundle' || ledger.bundle !== null) ledger.take(kind, bytes, router.wallMs);
       else router.tolerate('a trust bundle that was kept', () => ledger.found(bytes, by));
     }
-    for (const one of claims) this.#stewardship.remember(one);
+    this.#stewardship.remember(members, claims, invited);
     this.#air.remember(voidKeys, outcasts);
     this.#stewardship.appoint();
     if (own !== null && ledger.bundle !== null && !ledger.has(router.key)) {

@@ -3,6 +3,7 @@
  * (membership.ts).
  */
 import { AgentError } from '../../core/errors.ts';
+import type { Nanos } from '../../core/time.ts';
 import { type Given, vouch } from '../../workload/vouch.ts';
 import { readCertificate } from '../certificate/certificate.ts';
 import type { Credential } from '../certificate/credential.ts';
@@ -18,6 +19,8 @@ import { SecretBytes } from '../keys/secret.ts';
 import type { Loose } from '../ledger/item.ts';
 import { sayRevocation } from '../ledger/statement.ts';
 import type { Gossip } from './gossip.ts';
+import { KeptInvitations } from './invited.ts';
+import { Members } from './members.ts';
 import type { Router } from './router.ts';
 import type { Sessions } from './sessions.ts';
 import type { Member } from './words.ts';
@@ -32,7 +35,6 @@ export interface Office {
   take(item: Loose): 'new' | 'known' | { readonly refused: string };
 }
 
-const MOST_MEMBERS = 4096;
 /** Longer than any certificate is good for. */
 const LONGEST_LIFE_MS = 8 * 24 * 3_600_000;
 /** How long a revocation of a router is kept: longer than any of its certificates and their grace can last. */
@@ -43,7 +45,8 @@ export class Stewardship {
   readonly #sessions: Sessions;
   readonly #office: Office;
   readonly #invitations = new Invitations();
-  readonly #members = new Map<string, Member>();
+  readonly #members: Members;
+  readonly #kept: KeptInvitations;
   #authority: Authority | null = null;
   #admitter: Admitter | null = null;
 
@@ -51,6 +54,8 @@ export class Stewardship {
     this.#router = router;
     this.#sessions = sessions;
     this.#office = office;
+    this.#members = new Members(router.keeping);
+    this.#kept = new KeptInvitations(router, this.#invitations);
   }
 
   /** null where this router is no steward. */
@@ -86,22 +91,37 @@ export class Stewardship {
   }
 
   members(): Member[] {
-    return [...this.#members.values()];
+    return this.#members.all();
+  }
+
+  claims(): Claimed[] {
+    return this.#invitations.claims();
   }
 
   openInvitations(): number {
     return this.#invitations.open().length;
   }
 
-  /** A claim that was kept. */
-  remember(one: Claimed): void {
-    this.#invitations.claim(one);
+  /** What was kept. */
+  remember(members: readonly Member[], claims: readonly Claimed[], invited: readonly Invited[]): void {
+    for (const one of members) this.#members.remember(one);
+    for (const one of claims) this.#invitations.claim(one);
+    for (const one of invited) if (one.untilMs >= this.#router.wallMs) this.#invitations.learn(one);
+  }
+
+  deadline(): Nanos {
+    return this.#kept.deadline();
+  }
+
+  tick(): void {
+    this.#kept.tick();
   }
 
   invite(node: string, lifeMs: number): { readonly text: string; readonly id: string; readonly untilMs: number } {
     const { tools, ledger, wallMs } = this.#router;
     if (node !== '') this.#requireFree(node, null);
     const one = this.#invitations.issue(tools.random, node === '' ? null : node, wallMs + lifeMs);
+    this.#kept.now();
     this.#tellStewards(invited(one));
     const { id, secret, untilMs } = one;
     return { text: invitationText({ id, secret, anchor: ledger.anchor! }), id, untilMs };
@@ -158,14 +178,14 @@ export class Stewardship {
     const bytes = sayRevocation(by.identity, { domain, key, node, at, until: at + REVOKED_FOR_MS });
     const outcome = this.#office.take({ kind: 'revocation', bytes });
     if (typeof outcome !== 'string') throw new AgentError('E_FORBIDDEN', outcome.refused);
-    this.#members.delete(key);
+    this.#members.forget(key);
     this.#router.effect({ type: 'decided', what: 'revoked', who: node, why });
   }
 
   /** A certificate was made, by this steward: the others are told. */
   issued(key: string, node: string, chain: readonly Uint8Array[], invitation: string): void {
     const { notAfter } = readCertificate(chain[0]!)!;
-    this.#note({ key, node, notAfter, by: this.#router.key });
+    this.#members.note({ key, node, notAfter, by: this.#router.key });
     this.#tellStewards({ type: 'issued', key, node, untilMs: notAfter, invitation });
   }
 
@@ -174,7 +194,7 @@ export class Stewardship {
     if (this.#authority === null) return;
     for (const one of this.#invitations.all()) this.#router.say(key, invited(one));
     const claims = new Map(this.#invitations.claims().map(({ key: by, id }) => [by, id]));
-    for (const { key: member, node, notAfter } of this.#members.values()) {
+    for (const { key: member, node, notAfter } of this.#members.all()) {
       const invitation = claims.get(member) ?? '';
       this.#router.say(key, { type: 'issued', key: member, node, untilMs: notAfter, invitation });
     }
@@ -185,25 +205,20 @@ export class Stewardship {
     if (this.#authority === null || (said.node !== '' && !isNodeId(said.node))) return;
     if (said.type === 'invited') {
       const secret = new SecretBytes(Uint8Array.from(said.secret));
-      this.#invitations.learn({
-        id: said.id,
-        secret,
-        node: said.node === '' ? null : said.node,
-        untilMs: said.untilMs,
-      });
+      const node = said.node === '' ? null : said.node;
+      if (this.#invitations.learn({ id: said.id, secret, node, untilMs: said.untilMs })) this.#kept.later();
       return;
     }
     const { key, node, untilMs, invitation } = said;
     if (node === '' || untilMs > this.#router.wallMs + LONGEST_LIFE_MS) return;
-    this.#note({ key, node, notAfter: untilMs, by: from });
+    this.#members.note({ key, node, notAfter: untilMs, by: from });
     if (invitation !== '') this.#claim({ id: invitation, key, node, by: from });
   }
 
   prune(): void {
     const { wallMs } = this.#router;
-    this.#invitations.prune(wallMs);
-    const { graceMs } = this.#router.settings;
-    for (const [key, { notAfter }] of this.#members) if (notAfter + graceMs < wallMs) this.#members.delete(key);
+    if (this.#invitations.prune(wallMs)) this.#kept.later();
+    this.#members.prune(wallMs - this.#router.settings.graceMs);
   }
 
   #become(by: Authority | null): void {
@@ -252,8 +267,11 @@ export class Stewardship {
   /** Throws E_USAGE where another router has the name. */
   #requireFree(node: string, key: string | null): void {
     const { ledger, key: own } = this.#router;
-    const stewards = ledger.stewards().map((one) => ({ node: one.node, key: one.fingerprint }));
-    const holder = [...this.#members.values(), ...stewards, { node: this.#office.nodeName(), key: own }].find(
+    const others = [...ledger.stewards(), ...this.#sessions.peers()].map((one) => ({
+      node: one.node,
+      key: one.fingerprint,
+    }));
+    const holder = [...this.members(), ...others, { node: this.#office.nodeName(), key: own }].find(
       (one) => one.node === node && one.key !== key && !ledger.has(one.key),
     );
     if (holder !== undefined)
@@ -267,13 +285,6 @@ export class Stewardship {
     const own = leaf == null ? '' : fingerprint(leaf.identity);
     const revoked = this.#members.has(own) ? { has: (key: string) => key === own && ledger.has(key) } : ledger;
     return verifier.verifyPeer(chain, ledger.bundle!, revoked, wallMs, settings.graceMs);
-  }
-
-  #note(one: Member): void {
-    const known = this.#members.get(one.key);
-    if (known !== undefined && known.notAfter > one.notAfter) return;
-    if (known === undefined && this.#members.size >= MOST_MEMBERS) return;
-    this.#members.set(one.key, one);
   }
 
   /**

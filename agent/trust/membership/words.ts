@@ -8,6 +8,7 @@ import type { AirState, KeptAirKey } from '../air/keys.ts';
 import type { Credential } from '../certificate/credential.ts';
 import type { Authority } from '../certificate/issue.ts';
 import type { Peer } from '../certificate/verify.ts';
+import type { Invited } from '../join/invitation.ts';
 import type { Revoked, Steward } from '../ledger/ledger.ts';
 
 export interface TrustSettings {
@@ -36,6 +37,7 @@ export type TrustEvent =
       readonly wallMs: number;
       readonly kept: readonly Kept[];
       readonly air?: readonly KeptAirKey[];
+      readonly invited?: readonly Invited[];
     }
   /** What the wall clock reads; once a minute, and when it was set. */
   | { readonly type: 'clock'; readonly wallMs: number }
@@ -68,6 +70,8 @@ export type TrustEffect =
   | { readonly type: 'air'; readonly state: AirState | null }
   /** What is to be there after a restart, and nothing else. */
   | { readonly type: 'keep-air'; readonly keys: readonly KeptAirKey[] }
+  /** As a steward: the invitations that are to be known after a restart, and no others. They are secret. */
+  | { readonly type: 'keep-invitations'; readonly invited: readonly Invited[] }
   | { readonly type: 'gate'; readonly state: GateState }
   /** End the sessions with these keys. */
   | { readonly type: 'distrust'; readonly keys: readonly string[] }
@@ -86,7 +90,9 @@ export type TrustEffect =
         | 'allowed'
         | 'not-allowed'
         | 'isolated'
-        | 'let-in';
+        | 'let-in'
+        | 'identity-given'
+        | 'identity-taken-back';
       readonly who: string;
       readonly why: string;
     }

@@ -30,11 +30,22 @@ test('what was learned is there after a restart; the newest word counts, and wha
   again.close();
 });
 
+test('what is urgent is written within a second, the rest with what else is collected', { skip }, (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ writeIntervalNs: 60 * SECOND });
+  const due = () => (state.flushDue() - bench.time) / SECOND;
+  state.remember('trust', 'member a', 'attic 1 b');
+  assert.equal(due(), 60);
+  state.remember('trust', 'item 1', 'revocation x', true);
+  assert.equal(due(), 1);
+  state.close();
+});
+
 test('memories are bounded, in memory as on the medium', { skip }, (t) => {
   const bench = new Bench(t);
   const state = bench.open({ directory: null });
-  for (let i = 0; i < 3000; i++) state.remember('repair', `x ${i}`, '[]');
-  assert.equal(state.memories().length, 2048);
+  for (let i = 0; i < 6000; i++) state.remember('repair', `x ${i}`, '[]');
+  assert.equal(state.memories().length, 5120);
   state.remember('repair', 'x 5', '[7]');
   assert.equal(state.memories().find(({ key }) => key === 'x 5')!.value, '[7]');
 });

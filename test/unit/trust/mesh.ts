@@ -5,7 +5,9 @@ import type { AirState, KeptAirKey } from '../../../agent/trust/air/keys.ts';
 import type { Credential } from '../../../agent/trust/certificate/credential.ts';
 import type { Tools } from '../../../agent/trust/certificate/tools.ts';
 import type { Attestor } from '../../../agent/trust/join/attest.ts';
+import type { Invited } from '../../../agent/trust/join/invitation.ts';
 import { newSecrets, type RouterSecrets } from '../../../agent/trust/keys/router.ts';
+import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
 import { standardSuite } from '../../../agent/trust/keys/suite.ts';
 import type { Loose } from '../../../agent/trust/ledger/item.ts';
 import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner } from '../../../agent/trust/ledger/owner.ts';
@@ -33,6 +35,8 @@ export interface Router {
   machine: Membership;
   credential: Credential | null;
   readonly kept: Map<string, string>;
+  /** Under which names something was written, each time. */
+  readonly written: string[];
   readonly neighbours: Set<Router>;
   readonly sessions: Set<Router>;
   readonly log: string[];
@@ -40,6 +44,8 @@ export interface Router {
   /** What frames on the air are sealed with, by ids and secrets; and whose come in. */
   air: AirState | null;
   airKept: readonly KeptAirKey[];
+  /** The file of its invitations. */
+  invited: readonly Invited[];
   gate: GateState;
   readonly vouched: (TrustEffect & { type: 'vouched' })[];
   /** What its wall clock is off by, milliseconds. */
@@ -78,12 +84,14 @@ export class Mesh {
       machine: new Membership(tools, secrets, this.#settings, this.attestors),
       credential: null,
       kept: new Map(),
+      written: [],
       neighbours: new Set(),
       sessions: new Set(),
       log: [],
       decided: [],
       air: null,
       airKept: [],
+      invited: [],
       gate: { admitted: [], isolated: [] },
       vouched: [],
       offMs,
@@ -96,7 +104,8 @@ export class Mesh {
 
   #begin(router: Router): void {
     const kept = [...router.kept].map(([key, value]) => ({ key, value }));
-    this.tell(router, { type: 'started', wallMs: this.wallMs + router.offMs, kept, air: router.airKept });
+    const invited = copies(router.invited);
+    this.tell(router, { type: 'started', wallMs: this.wallMs + router.offMs, kept, air: router.airKept, invited });
   }
 
   /** A cable between two, or of one with many. */
@@ -261,7 +270,9 @@ export class Mesh {
       } else if (effect.type === 'keep') {
         if (effect.value === null) router.kept.delete(effect.key);
         else router.kept.set(effect.key, effect.value);
-      } else if (effect.type === 'air') router.air = effect.state;
+        router.written.push(effect.key);
+      } else if (effect.type === 'keep-invitations') router.invited = copies(effect.invited);
+      else if (effect.type === 'air') router.air = effect.state;
       else if (effect.type === 'gate') router.gate = effect.state;
       else if (effect.type === 'keep-air')
         router.airKept = effect.keys.map((key) => ({ ...key, secret: Uint8Array.from(key.secret) }));
@@ -289,4 +300,9 @@ export class Mesh {
     this.#later(b, () => this.tell(b, { type: 'session-down', key: ofA }));
     this.settle();
   }
+}
+
+/** The machine wipes its own. */
+function copies(invited: readonly Invited[]): Invited[] {
+  return invited.map((one) => ({ ...one, secret: new SecretBytes(Uint8Array.from(one.secret.reveal())) }));
 }
