@@ -8,7 +8,9 @@ import type { UciDocument, UciValue } from './uci.ts';
 type Step =
   | { readonly rename: string; readonly to: string }
   /** Where it has this value, and nobody chose it: it was the default. */
-  | { readonly change: string; readonly from: string; readonly to: string; readonly why: string };
+  | { readonly change: string; readonly from: string; readonly to: string; readonly why: string }
+  /** Each item of a list anew; one of which null is left goes, unless nothing would be left of the list. */
+  | { readonly items: string; readonly why: string; anew(item: string): string | null };
 
 interface Migration {
   /** The form that the file has afterwards. */
@@ -26,6 +28,24 @@ export const MIGRATIONS: readonly Migration[] = [
         from: '/var/lib/x0tta6bl4',
         to: '/etc/x0tta6bl4',
         why: 'on OpenWrt a reboot empties /var',
+      },
+    ],
+  },
+  {
+    format: 2,
+    steps: [
+      {
+        items: 'trust.allow',
+        anew(rule) {
+          if (rule === 'spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults') return 'router/* read-status';
+          const [, pattern, powers] = /^\s*(\S+)\s+(\S+)\s*$/.exec(rule) ?? [];
+          if (pattern === undefined || powers === undefined) return rule;
+          const all = powers.split(',');
+          const left = all.filter((power) => power !== 'tell-faults' && power !== 'change-configuration');
+          if (left.length === all.length) return rule;
+          return left.length === 0 ? null : `${pattern} ${left.join(',')}`;
+        },
+        why: 'tell-faults and change-configuration allowed nothing, and router/* is all of whatever mesh it is',
       },
     ],
   },
@@ -61,10 +81,19 @@ export function migrate(doc: UciDocument, migrations: readonly Migration[] = MIG
 }
 
 function take(doc: UciDocument, step: Step): string[] {
-  const at = 'rename' in step ? step.rename : step.change;
+  const at = 'rename' in step ? step.rename : 'items' in step ? step.items : step.change;
   const [section, option] = at.split('.') as [string, string];
   const value = doc.get(section, option);
   if (value === undefined) return [];
+  if ('items' in step) {
+    if (typeof value === 'string') return [];
+    const items = value.flatMap((item) => step.anew(item) ?? []);
+    // No list at all would be the default, which may allow more.
+    if (items.length === 0) return [];
+    if (items.length === value.length && items.every((item, i) => item === value[i])) return [];
+    put(doc, at, items);
+    return [`${at} is written anew: ${step.why}`];
+  }
   if ('change' in step) {
     if (value !== step.from) return [];
     put(doc, at, step.to);

@@ -258,7 +258,7 @@ const TRUST_DOMAIN: Form = {
 };
 
 const RULE: Form = {
-  expected: `a SPIFFE ID and a list out of ${POWERS.join(', ')}`,
+  expected: `router/NAME or a SPIFFE ID (* for the last part), and what it may out of ${POWERS.join(', ')}, since another router can ask for nothing else`,
   test: (text) => {
     try {
       return readRule(text) !== null;
@@ -726,10 +726,10 @@ export const SECTIONS = {
         'Whether routers without an identity are spoken with and believed under the mesh key too, until somebody is revoked.',
       ),
       allow: list(
-        ['spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults'],
+        ['router/* read-status'],
         RULE,
         'live',
-        'Who may do what on this router over a session: a SPIFFE ID, or one that ends in /*, and what it may; the rest is denied.',
+        'Who may do what on this router over a session: router/NAME, router/* for all of its mesh or a SPIFFE ID, and read-status, admit or revoke; the rest is denied.',
       ),
       ssh_allowed: list(
         [],

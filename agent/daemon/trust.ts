@@ -9,6 +9,7 @@ import { MS, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import type { Identity } from '../host/identity.ts';
 import type { TrustDesk } from '../report/sources.ts';
+import { parseSpiffeId, routerId } from '../trust/certificate/spiffe.ts';
 import type { Attestor } from '../trust/join/attest.ts';
 import type { TrustEffect, TrustSettings } from '../trust/membership/words.ts';
 import { Policy, type Power, readRule } from '../trust/policy.ts';
@@ -17,13 +18,14 @@ import { fingerprint, healSettings } from './settings.ts';
 
 /** Of what others decide how often it comes, one entry of the journal in so long. */
 const REFUSALS_EVERY = 60 * SECOND;
-const HARMLESS: ReadonlySet<Power> = new Set<Power>(['read-status', 'tell-faults']);
 
 export interface Trust extends Part {
   /** null on a router that is in no mesh of identities, and until it is loaded. */
   identity(): Identity | null;
   /** Whether somebody who has proved this SPIFFE ID may do so here; the journal says why. */
   permits(id: string, power: Power): boolean;
+  /** Whether a rule of the policy is for the router of this name and no other. */
+  isNamed(node: string): boolean;
   /** Called once, when there is an identity to work with: at the start, or when a person founds or joins a mesh. */
   onLoaded(use: (identity: Identity) => void): void;
 }
@@ -83,6 +85,11 @@ export function trust(started: Config, agent: Agent): Trust {
     log.info(`${effect.what}: ${effect.who}`, { why: effect.why });
   }
 
+  /** The trust domain that this router is in. */
+  function domain(): string | null {
+    return parseSpiffeId(identity?.current()?.id ?? '')?.trustDomain ?? null;
+  }
+
   function awake(): Identity {
     if (identity !== null) return identity;
     if (loading !== null) throw new AgentError('E_BUSY', 'the identity is being loaded');
@@ -118,9 +125,9 @@ export function trust(started: Config, agent: Agent): Trust {
       one.carryOut(effects);
       return { text, id, untilMs };
     },
-    revoke(whom) {
+    revoke(whom, by) {
       const one = awake();
-      one.carryOut(one.machine.revoke(whom, now()));
+      one.carryOut(one.machine.revoke(whom, now(), by));
     },
     install(items) {
       const one = awake();
@@ -142,11 +149,15 @@ export function trust(started: Config, agent: Agent): Trust {
     shows: { trust: desk },
     identity: () => identity,
     permits(id, power) {
-      const { isAllowed, why } = policy.decide(id, power);
+      const { isAllowed, why } = policy.decide(id, power, domain());
       // What is only looked at, and allowed, would fill the journal with nothing.
-      if (!isAllowed || !HARMLESS.has(power))
+      if (!isAllowed || power !== 'read-status')
         decided({ type: 'decided', what: isAllowed ? 'allowed' : 'not-allowed', who: `${id}: ${power}`, why });
       return isAllowed;
+    },
+    isNamed(node) {
+      const own = domain();
+      return own !== null && policy.names(routerId(own, node), own);
     },
     onLoaded(use) {
       users.push(use);

@@ -113,7 +113,8 @@ export interface TrustDesk {
   /** `key`: the SSH host key's file, where the caller may read it and the agent may not. */
   joinBy(method: 'ssh-host-key' | 'x509-proof', anchor: string, key?: Buffer): void;
   invite(node: string, lifeMs: number): { readonly text: string; readonly id: string; readonly untilMs: number };
-  revoke(whom: string): void;
+  /** `by`: who asks for it. */
+  revoke(whom: string, by: string): void;
   install(items: readonly Loose[]): void;
   /** null while the other router is being asked. */
   candidate(whom: string): { readonly node: string; readonly identity: Uint8Array; readonly spki: Uint8Array } | null;

@@ -91,9 +91,9 @@ export const trustCalls: readonly Call[] = [
     changing: true,
     body: [{ name: 'whom', type: 'string', help: 'its name, or the fingerprint of its key' }],
     shape: shapes.done,
-    answer: ({ sources, body: { whom } }) => {
+    answer: ({ sources, caller, body: { whom } }) => {
       if (typeof whom !== 'string') throw usage('whom: expected a name or a fingerprint');
-      deskOf(sources).revoke(whom);
+      deskOf(sources).revoke(whom, caller.name);
       return { done: true, message: `${whom} is revoked` };
     },
   }),

@@ -27,7 +27,7 @@ test('forms follow one another, the newest is what the defaults have, every step
   assert.equal(DEFAULTS.file.format, FORMAT);
   const paths = new Set(ROWS.map(({ path }) => path));
   for (const step of MIGRATIONS.flatMap(({ steps }) => steps))
-    assert.ok(paths.has('rename' in step ? (step as { to: string }).to : step.change));
+    assert.ok(paths.has('rename' in step ? step.to : 'items' in step ? step.items : step.change));
 });
 
 test('the default file is of the newest form', () => {
@@ -112,6 +112,49 @@ test('an older file is read as today, before anybody has written it anew', () =>
   assert.equal(config.state.directory, '/etc/x0tta6bl4');
   assert.equal(migrated.length, 2);
   assert.equal(settle(old.replace('/var/lib', '/mnt'), 'x').config.state.directory, '/mnt/x0tta6bl4');
+});
+
+test('rules of the policy lose what allowed nothing, and the old default is the new one', () => {
+  const file = (...rules: string[]): string =>
+    `config trust 'trust'\n${rules.map((one) => `\tlist allow '${one}'\n`).join('')}\nconfig file 'file'\n\toption format '1'\n`;
+  const old = 'spiffe://x0tta6bl4.mesh/router/* read-status,tell-faults';
+  const desk = 'spiffe://x0tta6bl4.mesh/router/desk';
+  const cases: readonly (readonly [before: readonly string[], after: readonly string[]])[] = [
+    [[old], ['router/* read-status']],
+    [
+      [old, `${desk} change-configuration,admit`, `${desk} tell-faults`],
+      ['router/* read-status', `${desk} admit`],
+    ],
+    [[`${desk} read-status,admit,revoke`], [`${desk} read-status,admit,revoke`]],
+    [
+      ['spiffe://a/router/* tell-faults,read-status', 'router/x revoke'],
+      ['spiffe://a/router/* read-status', 'router/x revoke'],
+    ],
+  ];
+  for (const [before, after] of cases) {
+    const { config, problems, migrated } = settle(file(...before), 'x');
+    assert.deepEqual(problems, []);
+    assert.deepEqual(config.trust.allow, after);
+    assert.equal(migrated.length, before.join() === after.join() ? 1 : 2);
+  }
+  // What was never a rule stays, and is named; and a list of which nothing would be left does not become the default.
+  for (const bad of [`${desk} tell-faults`, 'nonsense', `${desk} read-status,fly`]) {
+    const { problems } = settle(file(bad), 'x');
+    assert.match(problems[0]!.message, /trust\.allow: expected .*read-status, admit, revoke/, bad);
+  }
+});
+
+test('a word that allows nothing is refused, and what there is to allow is named', () => {
+  for (const word of ['tell-faults', 'change-configuration', 'fly']) {
+    const text = `config trust 'trust'\n\tlist allow 'router/* read-status,${word}'\n\nconfig file 'file'\n\toption format '${FORMAT}'\n`;
+    const { problems } = settle(text, 'x');
+    assert.equal(problems.length, 1);
+    assert.match(
+      problems[0]!.message,
+      /read-status, admit, revoke, since another router can ask for nothing else, not /,
+    );
+    assert.ok(problems[0]!.message.includes(word));
+  }
 });
 
 test('a form from the future is a warning', () => {
