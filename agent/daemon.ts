@@ -317,7 +317,7 @@ async function main(file: string, tape: string | undefined, split = false): Prom
       })
       .catch((thrown) => log.error(`no keys for the air: ${asAgentError(thrown).message}`));
     const loaded = import('./daemon/sessions.ts').then(({ sessions }) =>
-      sessions(started, agent, identity, identities.permits),
+      sessions(started, agent, identity, identities),
     );
     const use = (part: Sessions) => {
       join(part);

@@ -148,7 +148,10 @@ export async function readText(): Promise<string> {
   return text.trim();
 }
 
-export async function invitationText({ text, until }: Of<typeof shapes.invitation>, qr: boolean): Promise<string> {
+export async function invitationText(
+  { text, until }: Pick<Of<typeof shapes.invitation>, 'text' | 'until'>,
+  qr: boolean,
+): Promise<string> {
   // Letters and digits in upper case make a QR code of few points.
   const code = qr ? `${(await import('uqr')).renderUnicodeCompact(text.toUpperCase())}\n\n` : '';
   return `${code}On the new router, until ${clean(until)}:

@@ -17,7 +17,7 @@ import { type Discovery, openDiscovery } from '../host/peer/discovery.ts';
 import { type Address, Peers } from '../host/peer/peers.ts';
 import type { Credentials } from '../peer/credentials.ts';
 import type { Exchange } from '../peer/exchange.ts';
-import { type PeerDesk, QUESTIONS, type Question } from '../report/api/peers.ts';
+import { ORDERS, type Order, type PeerDesk, QUESTIONS, type Question } from '../report/api/peers.ts';
 import { answer } from '../report/api.ts';
 import type { Aead } from '../trust/keys/primitives.ts';
 import { SecretBytes } from '../trust/keys/secret.ts';
@@ -188,14 +188,15 @@ function desk(peers: Peers): PeerDesk {
     get halfOpen() {
       return peers.halfOpen;
     },
-    ask(whom: string, what: Question) {
+    ask(whom: string, what: Question | Order, body: Readonly<Record<string, unknown>>) {
       if (tickets.size >= MOST_TICKETS) throw new AgentError('E_PEER_BUSY', 'too many answers are awaited');
       const id = idOf(whom);
       const ticket = randomBytes(8).toString('hex');
       const entry = { answer: null as string | null, error: null as AgentError | null };
       tickets.set(ticket, entry);
       setTimeout(() => tickets.delete(ticket), TICKET_MS).unref();
-      peers.request(id, `node/${what}`, null, { priority: 'bulk', most: MOST_ANSWER }).then(
+      const said = Object.hasOwn(ORDERS, what) ? JSON.stringify(body) : null;
+      peers.request(id, `node/${what}`, said, { priority: 'bulk', most: MOST_ANSWER }).then(
         (page) => {
           if (typeof page === 'string') entry.answer = page;
           else entry.error = new AgentError('E_PEER_PROTOCOL', `${id} answered what is no page`);

@@ -9,12 +9,14 @@ import { AgentError } from '../core/errors.ts';
 import type { Identity } from '../host/identity.ts';
 import { provider } from '../host/openssl.ts';
 import type { Exchange, Handler } from '../peer/exchange.ts';
+import { ORDERS, type Order } from '../report/api/peers.ts';
 import { readCertificate } from '../trust/certificate/certificate.ts';
 import { nodeOf, parseSpiffeId, routerId } from '../trust/certificate/spiffe.ts';
 import type { Peer, Refused } from '../trust/certificate/verify.ts';
 import { fingerprint } from '../trust/keys/router.ts';
 import type { Suite } from '../trust/keys/suite.ts';
 import { OWN } from '../trust/membership/words.ts';
+import { orders } from './orders.ts';
 import type { Agent, Part } from './part.ts';
 import { peering } from './peers.ts';
 import type { Trust } from './trust.ts';
@@ -49,7 +51,7 @@ export async function sessions(
   config: Config,
   agent: Agent,
   identity: Identity,
-  permits: Trust['permits'],
+  trust: Pick<Trust, 'permits' | 'isNamed'>,
 ): Promise<Sessions> {
   const { primitives } = await provider();
   const conversations = new Map<string, Exchange>();
@@ -66,7 +68,7 @@ export async function sessions(
       verify: (chain) => identity.verify(chain),
     },
     aead: primitives.chacha20Poly1305,
-    mayRead: (id) => permits(id, 'read-status'),
+    mayRead: (id) => trust.permits(id, 'read-status'),
     onFound() {
       // A joining that somebody listens to is not begun anew for another one.
       if (visited === null) identity.feed({ type: 'chance' });
@@ -93,6 +95,9 @@ export async function sessions(
   };
   peers.handle(GOSSIP, gossip);
   peers.handle(JOIN, join);
+  const obey = orders(agent, trust);
+  for (const what of Object.keys(ORDERS) as Order[])
+    peers.handle(`node/${what}`, { handle: (body, { from }) => obey(what, from.peer!.id, body) });
 
   function conversationOf(from: Exchange): string {
     if (visited === from) return OWN;

@@ -3,42 +3,69 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../core/errors.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
-import { type Command, showing, usage, views } from '../command.ts';
+import { type Command, numberOf, showing, tell, usage, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
 import { plainJson } from '../terminal.ts';
 
 const QUESTIONS: ReadonlySet<string> = new Set(['status', 'topology', 'log']);
+const ORDERS: ReadonlySet<string> = new Set(['invite', 'revoke']);
 const LOOK_MS = 50;
 const LONGEST_MS = 20_000;
 
 export const peerCommands: readonly Command[] = [
   {
     name: 'peers',
-    arguments: '[ROUTER QUESTION]',
+    arguments: '[ROUTER WHAT]',
     least: 0,
-    most: 2,
+    most: 3,
     help: 'sessions with other routers, or what one answers',
-    more: `ROUTER is a SPIFFE ID or the name in it, QUESTION status, topology or log: that
+    more: `ROUTER is a SPIFFE ID or the name in it, WHAT status, topology or log: that
 page of the other router's API, as JSON, if its policy lets this one read it.
+Where its policy has admit or revoke for this one, a steward is asked by
+invite [NAME] for an invitation, and by revoke WHO to revoke a router.
 HYBRID says where the post-quantum half of the key exchange is: in TLS, or in
 the session beside it where a TLS library lacks it.`,
     example: 'x0ctl peers attic status | jq .heal.faults',
+    options: { minutes: { type: 'string', value: 'N', help: 'with invite: how long it is good for; 60 without it' } },
     run: async (context) => {
-      const [whom, what] = context.arguments;
+      const [whom, what, router] = context.arguments;
       if (whom === undefined)
         return showing<Of<typeof shapes.peers>>('/peers', async (answer, to) => (await views()).peersText(answer, to))(
           context,
         );
-      if (what === undefined || !QUESTIONS.has(what)) throw usage('QUESTION: expected status, topology or log');
+      if (what === undefined || !(QUESTIONS.has(what) || ORDERS.has(what)))
+        throw usage('WHAT: expected status, topology, log, invite or revoke');
+      if (QUESTIONS.has(what) && router !== undefined) throw usage(`${what} takes no WHO`);
+      if (what === 'revoke' && router === undefined) throw usage('WHO: expected whom to revoke');
+      const minutes = numberOf(context.options.minutes, 'minutes', 1, 43_200);
+      if (minutes !== undefined && what !== 'invite') throw usage('--minutes: only with invite');
       const agent = await context.agent();
-      const { ticket } = (await agent.post('/peers/ask', { whom, what })) as Of<typeof shapes.peerTicket>;
+      const asked = { whom, what, router, seconds: minutes === undefined ? undefined : 60 * minutes };
+      const { ticket } = (await agent.post('/peers/ask', asked)) as Of<typeof shapes.peerTicket>;
       for (const end = performance.now() + LONGEST_MS; performance.now() < end; await sleep(LOOK_MS)) {
         const { answer } = (await agent.get(`/peers/answers/${ticket}`)) as Of<typeof shapes.peerAnswer>;
         if (answer === null) continue;
-        context.to.out(`${plainJson(JSON.parse(answer))}\n`);
+        const page = pageOf(answer);
+        if (what === 'revoke') return tell(context.to, context.json, { ...page, message: String(page.message) });
+        if (what === 'invite' && !context.json) {
+          const { text, until } = page;
+          const { invitationText } = await import('../trust.ts');
+          context.to.out(await invitationText({ text: String(text), until: String(until) }, false));
+        } else context.to.out(`${plainJson(page)}\n`);
         return EXIT.ok;
       }
       throw new AgentError('E_PEER_DEADLINE', `${whom} did not answer in time`);
     },
   },
 ];
+
+/** What another router answered, which may be anything. */
+function pageOf(answer: string): Readonly<Record<string, unknown>> {
+  try {
+    const page: unknown = JSON.parse(answer);
+    if (typeof page === 'object' && page !== null) return page as Record<string, unknown>;
+  } catch {
+    // Told below.
+  }
+  throw new AgentError('E_PEER_PROTOCOL', 'what it answered is no page of an API');
+}

@@ -1,5 +1,6 @@
 /** Sessions with other routers, and what those say of themselves. */
 import { type Nanos, toMs } from '../../core/time.ts';
+import type { Power } from '../../trust/policy.ts';
 import * as shapes from '../shapes.ts';
 import { type Call, call, seconds, usage } from './call.ts';
 
@@ -28,14 +29,23 @@ export interface PeerView {
 export const QUESTIONS = { status: '/mesh/status', topology: '/mesh/topology', log: '/heal/log' } as const;
 export type Question = keyof typeof QUESTIONS;
 
+/** What another router, a steward, can be asked to do: a call of its API, and what its policy has to allow for that. */
+export const ORDERS = {
+  invite: { url: '/trust/invite', power: 'admit' },
+  revoke: { url: '/trust/revoke', power: 'revoke' },
+} as const satisfies Record<string, { readonly url: string; readonly power: Power }>;
+export type Order = keyof typeof ORDERS;
+
 export interface PeerDesk {
   view(): readonly PeerView[];
   readonly halfOpen: number;
-  /** Asks a router, by its SPIFFE ID or its name; answers a ticket. Throws E_NOT_FOUND, E_PEER_BUSY. */
-  ask(whom: string, what: Question): string;
+  /** Asks a router, by its SPIFFE ID or its name; answers a ticket. `body` is of an order's call. Throws E_NOT_FOUND, E_PEER_BUSY. */
+  ask(whom: string, what: Question | Order, body: Readonly<Record<string, unknown>>): string;
   /** The answer: JSON; null while it is awaited. Throws what came instead, E_NOT_FOUND for no such ticket. */
   answer(ticket: string): string | null;
 }
+
+const ASKED = [...Object.keys(QUESTIONS), ...Object.keys(ORDERS)] as (Question | Order)[];
 
 export const peerCalls: readonly Call[] = [
   call({
@@ -59,20 +69,24 @@ export const peerCalls: readonly Call[] = [
   call({
     method: 'POST',
     path: '/peers/ask',
-    help: 'Asks another router over its session; the answer is fetched with the ticket.',
+    help: 'Asks another router over its session, to tell or to do something; the answer is fetched with the ticket.',
     body: [
       { name: 'whom', type: 'string', help: 'its SPIFFE ID or its name' },
-      { name: 'what', type: 'string', help: Object.keys(QUESTIONS).join(', ') },
+      { name: 'what', type: 'string', help: ASKED.join(', ') },
+      { name: 'router', type: 'string', help: 'whom it shall invite or revoke' },
+      { name: 'seconds', type: 'integer', help: 'how long the invitation is good for' },
     ],
     changing: true,
     shape: shapes.peerTicket,
-    answer: ({ sources, body: { whom, what } }) => {
+    answer: ({ sources, body: { whom, what, router, seconds } }) => {
       if (typeof whom !== 'string' || !/^[A-Za-z0-9._:/-]{1,400}$/.test(whom))
         throw usage('whom: expected a SPIFFE ID or the name of a router');
-      if (typeof what !== 'string' || !Object.hasOwn(QUESTIONS, what))
-        throw usage(`what: expected ${Object.keys(QUESTIONS).join(' or ')}`);
+      const asked = ASKED.find((one) => one === what);
+      if (asked === undefined) throw usage(`what: expected ${ASKED.join(' or ')}`);
       if (sources.peers === undefined) throw usage('this router has no identity, and so no sessions');
-      return { ticket: sources.peers.ask(whom, what as Question) };
+      if (asked === 'revoke' && router === undefined) throw usage('router: expected whom to revoke');
+      const body = asked === 'invite' ? { node: router, seconds } : asked === 'revoke' ? { whom: router } : {};
+      return { ticket: sources.peers.ask(whom, asked, body) };
     },
   }),
   call({

@@ -1,77 +1,15 @@
 /** The commands of identities, against the agent's part for them on real sockets, files and databases. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { build, type Config } from '../../../agent/config/schema.ts';
-import type { Effect } from '../../../agent/core/effect.ts';
-import { Log } from '../../../agent/core/log.ts';
-import type { Decision } from '../../../agent/core/words.ts';
-import { main } from '../../../agent/ctl/main.ts';
-import type { Agent } from '../../../agent/daemon/part.ts';
-import { type Trust, trust } from '../../../agent/daemon/trust.ts';
-import { hear } from '../../../agent/host/http.ts';
+import { test } from 'node:test';
+import type { Config } from '../../../agent/config/schema.ts';
 import type { Identity } from '../../../agent/host/identity.ts';
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
-import { openState, type State } from '../../../agent/host/state.ts';
-import { Metrics } from '../../../agent/report/metrics.ts';
 import { mismatch } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
 import { OWN } from '../../../agent/trust/membership/words.ts';
-import { sources } from '../report/fixture.ts';
-
-interface Router {
-  readonly directory: string;
-  readonly socket: string;
-  readonly part: Trust;
-  readonly state: State;
-  readonly journal: Decision[];
-  readonly lines: string[];
-}
-
-let sockets = 0;
-const now = () => Math.round(performance.now() * 1e6);
-
-async function router(
-  t: TestContext,
-  directory = mkdtempSync(join(tmpdir(), 'x0-trust-')),
-  options: Record<string, unknown> = {},
-): Promise<Router> {
-  const lines: string[] = [];
-  const journal: Decision[] = [];
-  const log = new Log('debug', (line) => void lines.push(line));
-  const config: Config = build(({ path, option }) =>
-    path === 'state.directory' ? directory : (options[path] ?? option.default),
-  );
-  const state = openState({
-    directory,
-    journalEntries: 1000,
-    sizeLimitKib: 4096,
-    writeIntervalNs: 1e9,
-    now,
-    wall: Date.now,
-    log,
-  });
-  const carryOut = (effect: Effect) => {
-    if (effect.type === 'remember') state.remember(effect.kind, effect.key, effect.value);
-    if (effect.type === 'journal') journal.push(effect.decision);
-  };
-  const part = trust(config, { log, state, now, host: { carryOut } } as unknown as Agent);
-  const socket = join(directory, `${process.pid}-${++sockets}.sock`);
-  const from = { ...sources(), ...part.shows };
-  const server = createServer(hear(from, new Metrics(), () => ({ name: 'uid 0', mayChange: true })));
-  await new Promise<void>((listening) => server.listen(socket, listening));
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-    part.close?.();
-    state.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return { directory, socket, part, state, journal, lines };
-}
+import { endOf, now, ownerKey, type Router, router, until, well, x0ctl } from './help.ts';
 
 /** Two agents that are each other's neighbours: bytes go from one to the other, sessions stand while both believe. */
 function wire(a: Router, b: Router): void {
@@ -115,33 +53,6 @@ function wire(a: Router, b: Router): void {
       });
     });
 }
-
-async function x0ctl(at: Router, ...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const status = await main(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: { X0_SOCKET: at.socket },
-    sleep: () => Promise.resolve(),
-  });
-  return { status, out, err };
-}
-
-async function well(at: Router, ...argv: string[]): Promise<string> {
-  const { status, out, err } = await x0ctl(at, ...argv);
-  assert.equal(status, 0, `${argv.join(' ')}: ${out}${err}`);
-  return out;
-}
-
-const ownerKey = ({ directory }: Router) => join(directory, 'owner.key');
 
 test('a mesh of two, by hand: init, invite, join, members, steward, rotate, revoke, and it all survives a restart', async (t) => {
   const [attic, kitchen] = [await router(t), await router(t)];
@@ -209,20 +120,6 @@ test('a mesh of two, by hand: init, invite, join, members, steward, rotate, revo
   assert.deepEqual(again.state.memories(), [], 'machines are told nothing of it');
   for (const line of [...attic.lines, ...kitchen.lines]) assert.ok(!line.includes(text.slice(6, 30)));
 });
-
-/** The directory of a router that has ended, for its next life. */
-function endOf({ directory, state, part }: Router): string {
-  part.close?.();
-  state.close();
-  return directory;
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; !isSo(); ) {
-    assert.ok(Date.now() < end, 'it does not come');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 test('what is wrong is said, and no key is overwritten', async (t) => {
   const one = await router(t);

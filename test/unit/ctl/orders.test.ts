@@ -1,0 +1,151 @@
+/** What a router has a steward do over a real session, and what the steward's policy says of it. */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type { AgentError } from '../../../agent/core/errors.ts';
+import { SECOND } from '../../../agent/core/time.ts';
+import { orders } from '../../../agent/daemon/orders.ts';
+import type { Agent } from '../../../agent/daemon/part.ts';
+import { sessions } from '../../../agent/daemon/sessions.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import { sources } from '../report/fixture.ts';
+import { now, ownerKey, type Router, router, until, well, x0ctl } from './help.ts';
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address() as { port: number };
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** A router that holds sessions over the loopback, and dials whoever is at `others`. */
+async function talking(
+  t: TestContext,
+  port: number,
+  others: readonly number[],
+  allow?: readonly string[],
+): Promise<Router> {
+  const one = await router(t, undefined, {
+    'peer.port': port,
+    'peer.listen': ['127.0.0.1'],
+    'peer.connect': others.map((other) => `[127.0.0.1]:${other}`),
+    'peer.announce': false,
+    'mesh.interface': 'x0-not-there',
+    ...(allow && { 'trust.allow': allow }),
+  });
+  const { log, state, part, from, config } = one;
+  const agent = {
+    log,
+    state,
+    now,
+    metrics: new Metrics(),
+    machines: [],
+    mesh: { view: () => ({ self: null }) },
+    room: { monitor: { tables: null } },
+    sources: from,
+  } as unknown as Agent;
+  let end = () => {};
+  t.after(() => end());
+  part.onLoaded((identity) => {
+    void sessions(config, agent, identity, part).then((joined) => {
+      Object.assign(from, joined.shows);
+      end = () => joined.close?.();
+    });
+  });
+  return one;
+}
+
+const standsWith = async (at: Router, node: string) =>
+  until(() => at.from.peers?.view().some((one) => one.node === node) === true);
+const wordOf = (text: string) => /^ {2}([a-z2-7]{72})$/m.exec(text)![1]!;
+const saysOf = ({ journal }: Router) => journal.map(({ result, why }) => `${result}: ${why}`);
+
+test('a mesh of another trust domain: all read status, and whom the policy lets invites and revokes', async (t) => {
+  const [a, b, c] = [await freePort(), await freePort(), await freePort()];
+  const rules = ['router/* read-status', 'router/kitchen admit,revoke', 'spiffe://example.org/router/desk revoke'];
+  const attic = await talking(t, a, [], rules);
+  const [kitchen, shed] = [await talking(t, b, [a]), await talking(t, c, [a])];
+  await well(attic, 'mesh', 'init', '--name', 'attic', '--domain', 'example.org', '--owner-key', ownerKey(attic));
+  await well(kitchen, 'join', wordOf(await well(attic, 'invite', 'kitchen')));
+  await standsWith(kitchen, 'attic');
+  await standsWith(attic, 'kitchen');
+
+  // The default policy of one, asked by the other, and the other way around.
+  assert.equal(JSON.parse(await well(attic, 'peers', 'kitchen', 'status')).version, 1);
+  assert.equal(JSON.parse(await well(kitchen, 'peers', 'attic', 'topology')).version, 1);
+
+  const id = 'spiffe://example.org/router/kitchen';
+  const text = await well(kitchen, 'peers', 'attic', 'invite', 'shed', '--minutes', '5');
+  assert.match(text, /On the new router, until \d{4}-/);
+  assert.equal(saysOf(attic).at(-1), `allowed ${id}: admit: the rule for router/kitchen allows it`);
+  await well(shed, 'join', wordOf(text));
+  await standsWith(shed, 'attic');
+  const { until: ends } = JSON.parse(await well(kitchen, 'peers', 'attic', 'invite', '--json'));
+  assert.ok(Math.abs(Date.parse(ends) - Date.now() - 3_600_000) < 60_000);
+
+  const refused: readonly (readonly [at: Router, argv: readonly string[], status: number, says: RegExp])[] = [
+    [shed, ['attic', 'invite', 'x'], 5, /policy of this router does not let \S+shed invite anybody/],
+    [shed, ['attic', 'revoke', 'kitchen'], 5, /policy of this router does not let \S+shed revoke anybody/],
+    [attic, ['kitchen', 'revoke', 'shed'], 5, /policy of this router does not let \S+attic revoke anybody/],
+    [kitchen, ['attic', 'invite', 'desk'], 5, /has a rule for that name/],
+    [kitchen, ['attic', 'invite', 'shed'], 5, /another router is called shed/],
+    [kitchen, ['attic', 'invite', '../x'], 5, /a name has at most 63/],
+    [kitchen, ['attic', 'revoke', 'attic'], 5, /is a steward/],
+    [kitchen, ['attic', 'revoke', 'nobody'], 5, /no router of this name/],
+    [kitchen, ['attic', 'revoke'], 2, /WHO/],
+    [kitchen, ['attic', 'status', 'x'], 2, /takes no WHO/],
+    [kitchen, ['attic', 'status', '--minutes', '5'], 2, /only with invite/],
+    [kitchen, ['attic', 'invite', 'x', '--minutes', '0'], 2, /minutes/],
+    [kitchen, ['attic', 'fly'], 2, /status, topology, log, invite or revoke/],
+  ];
+  for (const [at, argv, status, says] of refused) {
+    const answer = await x0ctl(at, 'peers', ...argv);
+    assert.match(answer.err, says, argv.join(' '));
+    assert.equal(answer.status, status, argv.join(' '));
+  }
+  const denied = 'not-allowed spiffe://example.org/router/shed: admit: no rule for router/* allows it';
+  assert.ok(saysOf(attic).includes(denied));
+
+  assert.match(await well(kitchen, 'peers', 'attic', 'revoke', 'shed'), /^shed is revoked/);
+  assert.equal(saysOf(attic).at(-1), `revoked shed: ${id} asked for it`);
+  await until(() => attic.from.peers!.view().every(({ node }) => node !== 'shed'));
+});
+
+test('orders are counted for each router, and what is no call is none', () => {
+  let at = 0;
+  const asked: string[] = [];
+  const from = { ...sources(), now: () => at };
+  const trust = {
+    ...from.trust!,
+    invite: (node: string) => {
+      asked.push(node);
+      return { text: 'a', id: 'b', untilMs: 0 };
+    },
+  };
+  const policy = { permits: (id: string) => id !== 'c', isNamed: (node: string) => node === 'desk' };
+  const obey = orders({ sources: { ...from, trust }, now: () => at }, policy);
+  const refuses = (code: AgentError['code'], id: string, body: unknown) =>
+    assert.throws(() => obey('invite', id, body), { code }, `${id} ${String(body)}`);
+  for (const [code, body] of [
+    ['E_PEER_PROTOCOL', null],
+    ['E_PEER_PROTOCOL', { node: 'x' }],
+    ['E_PEER_PROTOCOL', `{"node":"${'x'.repeat(1024)}"}`],
+    ['E_USAGE', 'nonsense'],
+    ['E_USAGE', '[]'],
+    ['E_USAGE', 'null'],
+    ['E_USAGE', '{"node":7}'],
+    ['E_USAGE', '{"seconds":1}'],
+    ['E_USAGE', '{"whom":"x"}'],
+    ['E_FORBIDDEN', '{"node":"desk"}'],
+  ] as const)
+    refuses(code, 'd', body);
+  refuses('E_FORBIDDEN', 'c', '{"node":"x"}');
+  assert.deepEqual(asked, []);
+  for (let i = 0; i < 30; i++) assert.equal(JSON.parse(obey('invite', 'a', `{"node":"n${i}"}`)).text, 'a');
+  refuses('E_PEER_BUSY', 'a', '{"node":"x"}');
+  obey('invite', 'b', '{}');
+  at = 3600 * SECOND;
+  obey('invite', 'a', '{}');
+  assert.equal(asked.length, 32);
+});
