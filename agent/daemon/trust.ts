@@ -8,7 +8,8 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import { MS, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import type { Identity } from '../host/identity.ts';
-import type { TrustDesk } from '../report/sources.ts';
+import type { Spire } from '../host/workload/spire.ts';
+import type { Degraded, TrustDesk } from '../report/sources.ts';
 import { parseSpiffeId, routerId } from '../trust/certificate/spiffe.ts';
 import type { Attestor } from '../trust/join/attest.ts';
 import type { TrustEffect, TrustSettings } from '../trust/membership/words.ts';
@@ -37,6 +38,7 @@ export function trust(started: Config, agent: Agent): Trust {
   let identity: Identity | null = null;
   let loading: Promise<void> | null = null;
   let trouble: AgentError | null = null;
+  let isClosed = false;
   let entries = 0;
   /** When each kind of refusal was written down last. */
   const refused = new Map<string, number>();
@@ -110,11 +112,13 @@ export function trust(started: Config, agent: Agent): Trust {
     trouble: () => trouble?.message ?? (loading === null ? null : 'it is being loaded'),
     join(text) {
       const one = awake();
+      trouble = null;
       one.carryOut(one.machine.join(text, now()));
     },
     joinBy(method, anchor, key) {
       const one = awake();
-      void joinBy(one, method, anchor, key, config, now).catch((thrown) => {
+      trouble = null;
+      void joinBy(one, method, anchor, key, config, spire, now).catch((thrown) => {
         trouble = asAgentError(thrown);
         log.error(`the joining could not begin: ${trouble.message}`, { code: trouble.code });
       });
@@ -144,6 +148,22 @@ export function trust(started: Config, agent: Agent): Trust {
     items: () => awake().machine.items(),
   };
 
+  const { workload_socket: socket } = started.trust;
+  const spire =
+    socket === ''
+      ? null
+      : import('../host/workload/spire.ts').then(
+          (it) => new it.Spire({ socket, log, wall: () => Date.now(), decided }),
+        );
+  let standing: Spire | null = null;
+  spire?.then(
+    (one) => {
+      standing = one;
+      if (isClosed) one.close();
+    },
+    (thrown) => log.error(`nothing is asked of the SPIRE agent: ${asAgentError(thrown).message}`),
+  );
+
   if (existsSync(keyFile)) wake(false);
   return {
     shows: { trust: desk },
@@ -165,8 +185,11 @@ export function trust(started: Config, agent: Agent): Trust {
     },
     degraded() {
       const view = desk.view();
-      if (trouble !== null) return [{ part: 'identity', level: 'none', why: trouble.message }];
-      return view === null || view.trouble === '' ? [] : [{ part: 'identity', level: view.state, why: view.trouble }];
+      const found: Degraded[] = standing?.degraded() ?? [];
+      if (trouble !== null) found.push({ part: 'identity', level: 'none', why: trouble.message });
+      else if (view !== null && view.trouble !== '')
+        found.push({ part: 'identity', level: view.state, why: view.trouble });
+      return found;
     },
     settle(next) {
       config = next;
@@ -174,7 +197,11 @@ export function trust(started: Config, agent: Agent): Trust {
       identity?.machine.settle(settingsOf(next));
       identity?.feed({ type: 'clock', wallMs: Date.now() });
     },
-    close: () => identity?.close(),
+    close() {
+      isClosed = true;
+      standing?.close();
+      identity?.close();
+    },
   };
 }
 
@@ -209,7 +236,8 @@ async function joinBy(
   method: 'ssh-host-key' | 'x509-proof',
   anchor: string,
   key: Buffer | undefined,
-  { trust: { x509_certificate, x509_key, workload_socket } }: Config,
+  { trust: { x509_certificate, x509_key } }: Config,
+  spire: Promise<Spire> | null,
   now: Agent['now'],
 ): Promise<void> {
   if (method === 'ssh-host-key') {
@@ -226,10 +254,7 @@ async function joinBy(
     import('../trust/join/x509.ts'),
     import('../host/x509-file.ts'),
   ]);
-  const holder =
-    workload_socket === ''
-      ? openHolder(x509_certificate, x509_key)
-      : await (await import('../host/workload/client.ts')).holderFrom(workload_socket);
+  const holder = spire === null ? openHolder(x509_certificate, x509_key) : await (await spire).holder();
   one.carryOut(one.machine.joinWith(x509Prover(holder), anchor, now()));
 }
 

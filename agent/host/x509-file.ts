@@ -1,5 +1,5 @@
 /** Certificates and keys of others' making, as PEM files: for attestation by X.509. */
-import { createPrivateKey, sign } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { AgentError } from '../core/errors.ts';
 import type { X509Holder } from '../trust/join/x509.ts';
@@ -22,8 +22,13 @@ export function openHolder(certificateFile: string, keyFile: string): X509Holder
   } catch {
     throw new AgentError('E_KEY_FILE', `${keyFile} has no private key without a passphrase`, { file: keyFile });
   }
+  return { chain, sign: (message) => signBy(key, message) };
+}
+
+/** As stewards verify it (agent/trust/join/x509.ts). */
+export function signBy(key: KeyObject, message: Uint8Array): Uint8Array {
   const isPlain = key.asymmetricKeyType === 'ed25519' || key.asymmetricKeyType === 'ed448';
-  return { chain, sign: (message) => sign(isPlain ? null : 'sha256', message, key) };
+  return sign(isPlain ? null : 'sha256', message, key);
 }
 
 function read(file: string): string {

@@ -2,12 +2,11 @@
  * A client of the SPIFFE Workload API, as a SPIRE agent serves it: it asks for X.509-SVIDs, is told of each renewal over
  * the same stream, and comes again, later and later, when the stream ends.
  */
-import { createPrivateKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { AgentError } from '../../core/errors.ts';
 import { parseSpiffeId } from '../../trust/certificate/spiffe.ts';
-import type { X509Holder } from '../../trust/join/x509.ts';
 import { Frames, frame, GRPC, GRPC_TYPE, GrpcError, type Headers, pathOf, statusOf } from '../../workload/grpc.ts';
 import { readX509SvidResponse, type X509Svid } from '../../workload/messages.ts';
 
@@ -138,41 +137,6 @@ export class WorkloadClient {
     failed(thrown instanceof GrpcError ? `gRPC status ${thrown.code}: ${thrown.message}` : thrown.message, wait);
     this.#timer = setTimeout(() => this.#connect(), wait).unref();
   }
-}
-
-/**
- * What a SPIRE agent gives this router, to prove itself with to the stewards (agent/trust/join/x509.ts), who bind the hybrid
- * keys in. Rejects with E_SOCKET where none comes in time.
- */
-export function holderFrom(socket: string, patienceMs = FIRST_ANSWER_MS): Promise<X509Holder> {
-  return new Promise((resolve, reject) => {
-    let last = 'it does not answer';
-    const client = new WorkloadClient({
-      socket,
-      random: Math.random,
-      given(svid) {
-        if (svid === null) return;
-        over();
-        resolve(holderOf(svid));
-      },
-      failed(why) {
-        last = why;
-      },
-    });
-    const timer = setTimeout(() => {
-      over();
-      reject(new AgentError('E_SOCKET', `no certificate from ${socket}: ${last}`, { socket }));
-    }, patienceMs).unref();
-    function over(): void {
-      clearTimeout(timer);
-      client.close();
-    }
-  });
-}
-
-function holderOf({ chain, key }: Svid): X509Holder {
-  const isPlain = key.asymmetricKeyType === 'ed25519' || key.asymmetricKeyType === 'ed448';
-  return { chain, sign: (message) => sign(isPlain ? null : 'sha256', message, key) };
 }
 
 /** Throws E_SVID, which quotes nothing of it. */

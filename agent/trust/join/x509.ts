@@ -12,20 +12,20 @@ import { type Attested, type Attestor, no, type Prover } from './attest.ts';
 const LONGEST_CHAIN = 4;
 const PURPOSE = Buffer.from('x0tta6bl4 X.509 proof v1\0');
 
-/** The certificate's key at work; the world holds it. */
+/** The certificate's key at work; the world holds it, and may have another one at the next proof. Throws AgentError where it has none. */
 export interface X509Holder {
   /** DER, the leaf first. */
   readonly chain: readonly Uint8Array[];
   sign(message: Uint8Array): Uint8Array;
 }
 
-export function x509Prover({ chain, sign }: X509Holder): Prover {
+export function x509Prover(holder: X509Holder): Prover {
   return {
     method: 'x509-proof',
     prove: (binding) =>
       sequence(
-        sequence(...chain.map((one) => der(TAG.octets, one))),
-        der(TAG.octets, sign(Buffer.concat([PURPOSE, binding]))),
+        sequence(...holder.chain.map((one) => der(TAG.octets, one))),
+        der(TAG.octets, holder.sign(Buffer.concat([PURPOSE, binding]))),
       ),
   };
 }

@@ -6,8 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { AgentError } from '../../../agent/core/errors.ts';
-import { holderFrom, readSvid, type Svid, WorkloadClient } from '../../../agent/host/workload/client.ts';
-import { x509Attestor, x509Prover } from '../../../agent/trust/join/x509.ts';
+import { readSvid, type Svid, WorkloadClient } from '../../../agent/host/workload/client.ts';
 import { frame } from '../../../agent/workload/grpc.ts';
 import { writeX509SvidResponse, type X509Svid } from '../../../agent/workload/messages.ts';
 import { OWN_UID, stage } from './help.ts';
@@ -49,16 +48,6 @@ test('it has what the server gives, and each renewal; what is taken away it give
   assert.match(failed[0]!, /status 7/);
   one.entries = [OWN_UID];
   await until(() => given.at(-1) !== null, 'given again');
-});
-
-test("a SPIRE agent's certificate proves this router to a steward that believes its CA", async (t) => {
-  const one = stage(t);
-  const attestor = x509Attestor(one.vouching()!.roots);
-  const binding = Buffer.from('binding');
-  const proof = x509Prover(await holderFrom(one.path)).prove(binding);
-  const found = attestor.check(proof, binding, '', one.vouching()!.wallMs);
-  assert.ok(found.ok, JSON.stringify(found));
-  assert.ok(!attestor.check(proof, Buffer.from('another'), '', one.vouching()!.wallMs).ok);
 });
 
 function directory(t: TestContext): string {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { AgentError } from '../../../agent/core/errors.ts';
-import { holderFrom, readSvid } from '../../../agent/host/workload/client.ts';
+import { readSvid } from '../../../agent/host/workload/client.ts';
 import { readCertificate } from '../../../agent/trust/certificate/certificate.ts';
 import { type Gossip, readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
 import { tools } from '../trust/mesh.ts';
@@ -107,13 +107,5 @@ test('what is said of it is read as it was, and nothing else', () => {
       copy[at % copy.length] = to;
       readGossip(copy);
     }),
-  );
-});
-
-test('no SPIRE agent to join with: why', async (t) => {
-  const one = stage(t);
-  await assert.rejects(
-    holderFrom(`${one.path}.none`, 100),
-    (error: AgentError) => error.code === 'E_SOCKET' && /ENOENT/.test(error.message),
   );
 });
