@@ -19,7 +19,7 @@ import {
   Secret,
   TUNNEL_RULES,
 } from './schema.ts';
-import { UciDocument, type UciSection, type UciValue } from './uci.ts';
+import { UciDocument, type UciOption, type UciSection, type UciValue } from './uci.ts';
 
 /** Something that is odd but harms nothing: the agent goes on as if it were not there, and an edit keeps it. */
 export interface Warning {
@@ -59,8 +59,8 @@ export function settle(
   let result: Omit<Settled, 'source'>;
   try {
     const doc = UciDocument.parse(source, file);
-    const { changes } = migrate(doc);
-    result = { ...validate(doc, overrides), migrated: changes };
+    const { changes, isNumberOnly } = migrate(doc);
+    result = { ...validate(doc, overrides), migrated: isNumberOnly ? [] : changes };
   } catch (thrown) {
     const problem = asAgentError(thrown);
     return {
@@ -88,7 +88,7 @@ const MAX_WARNINGS = 100;
 export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES): Validated {
   const problems: AgentError[] = [];
   const warnings: Warning[] = [];
-  const found = new Map<string, { line: number; lines: Map<string, number>; values: Map<string, UciValue> }>();
+  const found = new Map<string, { line: number; options: Map<string, UciOption> }>();
   const warn = (line: number, section: string, message: string, option?: string) => {
     if (warnings.length >= MAX_WARNINGS) return;
     warnings.push({ file: doc.file, line, section: clip(section), ...(option && { option: clip(option) }), message });
@@ -109,67 +109,65 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
     else if (first) warn(line, key, `section ${key} stands on line ${first.line} already; this one does not count`);
     else {
       if (section.type !== key) warn(line, key, `section ${key} should have the type ${key}`);
-      const lines = section.lines();
-      const values = section.values();
-      found.set(key, { line, lines, values });
-      for (const option of values.keys()) {
+      const options = section.options();
+      found.set(key, { line, options });
+      for (const [option, { lines }] of options) {
         if (ROWS.some((r) => r.section === key && r.name === option)) continue;
-        warn(lines.get(option) ?? line, key, `unknown option ${key}.${clip(option)}`, option);
+        warn(lines[0]!, key, `unknown option ${key}.${clip(option)}`, option);
       }
     }
   }
 
   for (const why of overrides.idle) warn(0, '', `the environment variable ${why}`);
 
-  const problem = (row: Row, expected: string) => {
+  const said = (row: Row): UciOption | undefined => {
     const over = overrides.by.get(row.path);
-    if (over !== undefined) {
-      const detail = { file: over.variable, line: 0, section: row.section, option: row.name, expected };
-      const value = row.option.kind === 'secret' ? undefined : printable(over.text);
-      const message = `environment variable ${over.variable}: ${row.path}: expected ${expected}`;
-      problems.push(
-        value === undefined
-          ? new AgentError('E_CONFIG_VALUE', message, detail)
-          : new AgentError('E_CONFIG_VALUE', `${message}, not ${value}`, { ...detail, value }),
-      );
-      return;
-    }
-    const section = found.get(row.section);
-    const line = section?.lines.get(row.name) ?? section?.line ?? 0;
-    const raw = section?.values.get(row.name);
-    const value = row.option.kind === 'secret' || raw === undefined ? undefined : printable(raw);
-    const detail = { file: doc.file, line, section: row.section, option: row.name, expected };
-    const message = `${doc.file}:${line}: ${row.path}: expected ${expected}`;
+    return over === undefined ? found.get(row.section)?.options.get(row.name) : { value: over.text, lines: [] };
+  };
+  const refused = new Set<string>();
+  const refuse = ({ path, section, name, option }: Row, expected: string, bad: Refused | undefined) => {
+    const variable = overrides.by.get(path)?.variable;
+    const line = variable === undefined ? (bad?.line ?? found.get(section)?.line ?? 0) : 0;
+    const where = variable === undefined ? `${doc.file}:${line}` : `environment variable ${variable}`;
     problems.push(
-      value === undefined
-        ? new AgentError('E_CONFIG_VALUE', message, detail)
-        : new AgentError('E_CONFIG_VALUE', `${message}, not ${value}`, { ...detail, value }),
+      refusal(`${where}: ${path}`, { file: variable ?? doc.file, line, section, option: name, expected }, option, bad),
     );
+    refused.add(path);
   };
 
   let config = build((row) => {
-    const raw = overrides.by.get(row.path)?.text ?? found.get(row.section)?.values.get(row.name);
+    const raw = said(row);
     if (raw === undefined) return row.option.default;
-    const value = readValue(row.option, raw);
-    if (value !== undefined) return value;
-    const several = row.option.kind !== 'list' && typeof raw !== 'string';
-    problem(row, several ? `one option and no list, ${row.option.expected}` : row.option.expected);
+    const { value, bad } = readValue(row.option, raw);
+    if (bad === undefined) return value;
+    refuse(row, expectedOf(row.option, bad), bad);
     return row.option.default;
   });
 
   for (const rule of RULES) {
     if (rule.holds(config)) continue;
     const rows = rule.paths.map((path) => ROWS.find((r) => r.path === path)!);
-    const isSaid = (r: Row) => overrides.by.has(r.path) || found.get(r.section)?.values.has(r.name);
-    problem(rows.find(isSaid) ?? rows[0]!, rule.expected);
-    for (const bad of rows) {
+    const at = rule.at?.(config);
+    const isSaid = (row: Row) => said(row) !== undefined;
+    const isChosen = (row: Row) => isSaid(row) && plain(optionValue(config, row)) !== plain(row.option.default);
+    const blamed =
+      rows.find((row) => row.path === at?.path && isSaid(row)) ?? rows.find(isChosen) ?? rows.find(isSaid) ?? rows[0]!;
+    // With a default in the place of what was refused already, nobody knows whether it would hold.
+    if (![...rule.paths, ...(rule.also ?? [])].some((path) => refused.has(path)))
+      refuse(blamed, rule.expected, partOf(said(blamed), blamed.path === at?.path ? at.item : undefined));
+    for (const bad of [blamed, ...rows.filter((row) => row !== blamed)]) {
       const before = config;
       config = build((row) => (row === bad ? row.option.default : optionValue(before, row)));
       if (rule.holds(config)) break;
     }
   }
   if (config.file.format > FORMAT)
-    warn(0, 'file', `form ${config.file.format} is newer than this agent, which knows ${FORMAT}`, 'format');
+    warn(
+      found.get('file')?.options.get('format')?.lines[0] ?? 0,
+      'file',
+      `form ${config.file.format} is newer than this agent, which knows ${FORMAT}`,
+      'format',
+    );
   const tunnel: Config['tunnel'][number][] = [];
   const program: Config['program'][number][] = [];
   for (const section of repeated) {
@@ -177,26 +175,42 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
       warn(line, `${section.type} ${section.name ?? ''}`, message, option),
     );
     if (read === null) continue;
-    const broken =
-      'selector' in read
-        ? PROGRAM_RULES.find((rule) => !rule.holds(read))
-        : TUNNEL_RULES.find((rule) => !rule.holds(read, tunnel));
-    if (broken === undefined) 'selector' in read ? program.push(read) : tunnel.push(read);
-    else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected));
+    if ('selector' in read) {
+      const broken = PROGRAM_RULES.find((rule) => !rule.holds(read));
+      if (broken === undefined) program.push(read);
+      else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected));
+    } else {
+      const broken = TUNNEL_RULES.find((rule) => !rule.holds(read, tunnel));
+      if (broken === undefined) tunnel.push(read);
+      else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected, broken.item?.(read)));
+    }
   }
   return { config: { ...config, tunnel, program }, problems, warnings };
 }
 
-function repeatedProblem(section: UciSection, file: string, option: string, expected: string): AgentError {
-  const line = section.lines().get(option) ?? section.line;
-  const path = `${section.type}.${clip(section.name ?? '')}.${option}`;
-  return new AgentError('E_CONFIG_VALUE', `${file}:${line}: ${path}: expected ${expected}`, {
-    file,
-    line,
-    section: section.type,
-    option,
-    expected,
-  });
+/** A rule that a section of a type breaks, by this option, or by one item of it. */
+function repeatedProblem(
+  section: UciSection,
+  file: string,
+  option: string,
+  expected: string,
+  item?: number,
+): AgentError {
+  return refusalIn(section, file, option, expected, partOf(section.options().get(option), item));
+}
+
+function refusalIn(
+  section: UciSection,
+  file: string,
+  name: string,
+  expected: string,
+  bad: Refused | undefined,
+): AgentError {
+  const { type, line: first } = section;
+  const line = bad?.line ?? first;
+  const path = [type, ...(section.name === undefined ? [] : [clip(section.name)]), name].join('.');
+  const option = (REPEATED[type as RepeatedName].options as Readonly<Record<string, Option>>)[name];
+  return refusal(`${file}:${line}: ${path}`, { file, line, section: type, option: name, expected }, option, bad);
 }
 
 /** One of several sections of a type. A bad option takes the whole section with it: half a tunnel is none. */
@@ -208,35 +222,72 @@ function readRepeated(
 ): Config[RepeatedName][number] | null {
   const { options, name: form, test } = REPEATED[section.type as RepeatedName];
   const before = problems.length;
-  const refuse = (option: string, expected: string): number =>
-    problems.push(repeatedProblem(section, file, option, expected));
-  const name = section.name ?? '';
-  if (!test(name)) refuse('name', form);
-  const values = section.values();
-  for (const option of values.keys())
-    if (!Object.hasOwn(options, option))
-      warn(section.lines().get(option) ?? section.line, `unknown option ${section.type}.${clip(option)}`, option);
+  const { name = '', line } = section;
+  if (!test(name))
+    problems.push(refusalIn(section, file, 'name', form, name === '' ? undefined : { value: name, line }));
+  const said = section.options();
+  for (const [option, { lines }] of said)
+    if (!Object.hasOwn(options, option)) warn(lines[0]!, `unknown option ${section.type}.${clip(option)}`, option);
   const read = Object.entries<Option>(options).map(([key, option]) => {
-    const raw = values.get(key);
-    const value = raw === undefined ? option.default : readValue(option, raw);
-    if (value === undefined) refuse(key, option.expected);
+    const raw = said.get(key);
+    if (raw === undefined) return [key, option.default] as const;
+    const { value, bad } = readValue(option, raw);
+    if (bad !== undefined) problems.push(refusalIn(section, file, key, expectedOf(option, bad), bad));
     return [key, value] as const;
   });
   if (problems.length > before) return null;
   return { name, ...Object.fromEntries(read) } as unknown as Config[RepeatedName][number];
 }
 
+/** What is not taken, a whole value or one item of a list, and its line, where it stands in the file. */
+interface Refused {
+  readonly value: UciValue;
+  readonly line: number | undefined;
+}
+
+/** What it is that does not hold of an option: one item, where it is known which, else all that was said. */
+function partOf(said: UciOption | undefined, item = -1): Refused | undefined {
+  if (said === undefined) return undefined;
+  return itemsOf(said)[item] ?? { value: said.value, line: said.lines[0] };
+}
+
 /** A list may also stand in one option, its items parted by blanks, as OpenWrt's own scripts take it. */
-function readValue(option: Option, raw: UciValue): unknown {
-  if (option.kind !== 'list') return typeof raw === 'string' ? option.read(raw) : undefined;
-  const items = typeof raw === 'string' ? raw.split(/\s+/).filter(Boolean) : raw;
+function itemsOf({ value, lines }: UciOption): (Refused & { readonly value: string })[] {
+  if (typeof value !== 'string') return value.map((item, i) => ({ value: item, line: lines[i] }));
+  const items = value.split(/\s+/).filter(Boolean);
+  return items.map((item) => ({ value: item, line: lines[0] }));
+}
+
+function readValue(option: Option, said: UciOption): { readonly value?: unknown; readonly bad?: Refused } {
+  if (option.kind !== 'list') {
+    const value = typeof said.value === 'string' ? option.read(said.value) : undefined;
+    return value === undefined ? { bad: { value: said.value, line: said.lines.at(-1) } } : { value };
+  }
   const values: unknown[] = [];
-  for (const item of items) {
-    const value = option.read(item);
-    if (!Array.isArray(value)) return undefined;
+  for (const item of itemsOf(said)) {
+    const value = option.read(item.value);
+    if (!Array.isArray(value)) return { bad: item };
     values.push(...value);
   }
-  return values;
+  return { value: values };
+}
+
+/** Of a list it is one item that is refused; all of it only where there should be none. */
+function expectedOf({ expected }: Option, { value }: Refused): string {
+  return typeof value === 'string' ? expected : `one option and no list, ${expected}`;
+}
+
+/** E_CONFIG_VALUE that says what is refused, unless that is a secret. */
+function refusal(
+  where: string,
+  detail: Readonly<Record<string, unknown>> & { readonly expected: string },
+  option: Option | undefined,
+  bad: Refused | undefined,
+): AgentError {
+  const message = `${where}: expected ${detail.expected}`;
+  if (bad === undefined || option?.kind === 'secret') return new AgentError('E_CONFIG_VALUE', message, detail);
+  const value = printable(bad.value);
+  return new AgentError('E_CONFIG_VALUE', `${message}, not ${value}`, { ...detail, value });
 }
 
 function clip(text: string): string {

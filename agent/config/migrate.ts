@@ -57,6 +57,8 @@ export interface Migrated {
   readonly from: number;
   /** What was changed, a line each, without values that may be secret; empty: the file is of today's form. */
   readonly changes: readonly string[];
+  /** At most the number was: there is nothing that a person has to know. */
+  readonly isNumberOnly: boolean;
 }
 
 /**
@@ -71,13 +73,14 @@ export function migrate(doc: UciDocument, migrations: readonly Migration[] = MIG
     if (format <= from) continue;
     for (const step of steps) changes.push(...take(doc, step));
   }
+  const isNumberOnly = changes.length === 0;
   const newest = migrations.at(-1)?.format ?? 0;
   // A file with nothing in it follows the defaults, whatever form they have.
   if (from < newest && doc.sections().length > 0) {
     doc.set(doc.addSection('file', 'file'), 'format', String(newest));
     changes.push(`file.format is ${newest}`);
   }
-  return { from, changes };
+  return { from, changes, isNumberOnly };
 }
 
 function take(doc: UciDocument, step: Step): string[] {

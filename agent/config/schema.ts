@@ -891,15 +891,31 @@ export function optionValue(config: Config, row: Row): unknown {
 
 /**
  * What has to hold between options that are each valid. Where it does not, `paths` fall back to their defaults one
- * after the other until it does; their defaults together satisfy it. The first of them that the file has is blamed.
+ * after the other, what is blamed first, until it does; their defaults together satisfy it. Blamed is what `at` names; else
+ * the first of them that the file has, if it can be with another value than the default. Nothing is said where one of them,
+ * or of what it is `also` about, was refused already.
  */
-export const RULES: readonly { paths: readonly string[]; expected: string; holds(config: Config): boolean }[] = [
+export const RULES: readonly {
+  readonly paths: readonly string[];
+  readonly also?: readonly string[];
+  readonly expected: string;
+  holds(config: Config): boolean;
+  /** Where it does not hold, as far as that can be told; of a list, which item. */
+  at?(config: Config): { readonly path: string; readonly item?: number };
+}[] = [
   {
     paths: ['mesh.primary', 'mesh.hard_interface', 'mesh.interface'],
     expected: 'mesh.interface, mesh.primary and every mesh.hard_interface to be different interfaces',
     holds: ({ mesh }) => {
       const names = [mesh.interface, mesh.primary, ...mesh.hard_interface];
       return !mesh.own || new Set(names).size === names.length;
+    },
+    at: ({ mesh }) => {
+      if (mesh.primary === mesh.interface)
+        return { path: mesh.interface === DEFAULTS.mesh.interface ? 'mesh.primary' : 'mesh.interface' };
+      const hard = mesh.hard_interface;
+      const isTaken = (name: string, i: number) => [mesh.interface, mesh.primary, ...hard.slice(0, i)].includes(name);
+      return { path: 'mesh.hard_interface', item: hard.findIndex(isTaken) };
     },
   },
   {
@@ -909,6 +925,7 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
   },
   {
     paths: ['mesh.own'],
+    also: ['mesh.hard_interface'],
     expected: 'mesh.own to be 0, or mesh.hard_interface to name an interface for the mesh',
     holds: ({ mesh }) => !mesh.own || mesh.hard_interface.length > 0,
   },
@@ -926,6 +943,7 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
     paths: ['alert.command'],
     expected: 'the first item of alert.command to be an absolute path',
     holds: ({ alert }) => alert.command.length === 0 || alert.command[0]!.startsWith('/'),
+    at: () => ({ path: 'alert.command', item: 0 }),
   },
   {
     paths: ['beacon.rate', 'beacon.slot', 'beacon.guard', 'beacon.profile'],
@@ -934,6 +952,7 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
   },
   {
     paths: ['beacon.interval', 'beacon.slot'],
+    also: ['beacon.profile'],
     expected: ENOUGH_SLOTS,
     holds: (config) => hasSlots(beaconOf(config)),
   },
@@ -943,6 +962,8 @@ export const RULES: readonly { paths: readonly string[]; expected: string; holds
     holds: ({ heal }) => heal.flap_damping >= heal.reattach_damping,
   },
 ];
+
+const isDefaultRoute = (network: string): boolean => network.endsWith('/0');
 
 /** What has to hold of one program. */
 export const PROGRAM_RULES: readonly {
@@ -954,11 +975,13 @@ export const PROGRAM_RULES: readonly {
   { option: 'selector', expected: `at least one of ${SELECTOR}`, holds: ({ selector }) => selector.length > 0 },
 ];
 
-/** What has to hold within one section of a type, and what among all of that type. The first of `options` is blamed. */
+/** What has to hold within one section of a type, and what among all of that type. */
 export const TUNNEL_RULES: readonly {
   readonly option: string;
   readonly expected: string;
   holds(tunnel: Config['tunnel'][number], others: Config['tunnel']): boolean;
+  /** Of a list, the item by which it does not hold. */
+  item?(tunnel: Config['tunnel'][number]): number;
 }[] = [
   { option: 'peer', expected: PEER.expected, holds: ({ peer }) => peer !== '' },
   {
@@ -985,7 +1008,8 @@ export const TUNNEL_RULES: readonly {
   {
     option: 'allowed_ips',
     expected: 'no default route in the main table, which the tunnel itself needs; another table may have it',
-    holds: ({ allowed_ips: networks, table }) => table !== 254 || !networks.some((network) => network.endsWith('/0')),
+    holds: ({ allowed_ips: networks, table }) => table !== 254 || !networks.some(isDefaultRoute),
+    item: ({ allowed_ips: networks }) => networks.findIndex(isDefaultRoute),
   },
 ];
 

@@ -46,6 +46,12 @@ interface Statement extends Piece {
 
 export type UciValue = string | readonly string[];
 
+/** An option as libuci understands it, and where that stands: a line for each item of a list, else one. */
+export interface UciOption {
+  readonly value: UciValue;
+  readonly lines: readonly number[];
+}
+
 /** One section. Stays valid while its document is edited; change it through the document only. */
 export class UciSection {
   readonly type: string;
@@ -61,27 +67,31 @@ export class UciSection {
     this.line = line;
   }
 
-  /** Every option with its value, in the order of first appearance. */
-  values(): Map<string, UciValue> {
-    const values = new Map<string, string | string[]>();
-    for (const { kind, name, value } of this.statements) {
-      const before = values.get(name);
+  /** Every option that has a value, in the order of first appearance. */
+  options(): Map<string, UciOption> {
+    const options = new Map<string, { value: string | string[]; lines: number[] }>();
+    for (const { kind, name, value, line } of this.statements) {
       if (kind === 'list') {
-        // A list that turns up again grows in place: copying it every time would cost quadratic time.
-        if (Array.isArray(before)) before.push(value);
-        else values.set(name, before === undefined ? [value] : [before, value]);
-      } else if (kind === 'option' && value !== '') values.set(name, value);
+        const before = options.get(name);
+        if (before === undefined) options.set(name, { value: [value], lines: [line] });
+        else {
+          // A list that turns up again grows in place: copying it every time would cost quadratic time.
+          if (typeof before.value === 'string') before.value = [before.value];
+          before.value.push(value);
+          before.lines.push(line);
+        }
+      } else if (kind === 'option' && value !== '') options.set(name, { value, lines: [line] });
     }
-    return values;
+    return options;
+  }
+
+  /** The values alone. */
+  values(): Map<string, UciValue> {
+    return new Map([...this.options()].map(([name, { value }]) => [name, value]));
   }
 
   get(option: string): UciValue | undefined {
-    return this.values().get(option);
-  }
-
-  /** Every option with the line that last speaks of it. */
-  lines(): Map<string, number> {
-    return new Map(this.statements.filter((s) => s.kind !== 'config').map((s) => [s.name, s.line]));
+    return this.options().get(option)?.value;
   }
 
   #of(option: string): Statement[] {

@@ -117,6 +117,86 @@ test('a bad value names file, line, section, option, value and what was expected
   }
 });
 
+test('blamed is the line that counts, and of a list the item that is wrong', () => {
+  const cases: [lines: string, line: number, option: string, value: string | undefined][] = [
+    [
+      "config mesh mesh\nlist hard_interface 'a/b'\nlist hard_interface b\nlist hard_interface c",
+      2,
+      'hard_interface',
+      '"a/b"',
+    ],
+    [
+      "config mesh mesh\nlist hard_interface a\nlist hard_interface 'a/b'\nlist hard_interface c",
+      3,
+      'hard_interface',
+      '"a/b"',
+    ],
+    [
+      "config mesh mesh\noption hard_interface a\nlist hard_interface b\nlist hard_interface 'a/b'",
+      4,
+      'hard_interface',
+      '"a/b"',
+    ],
+    ["config mesh mesh\nlist hard_interface 'a/b'\noption hard_interface 'a  c/d e'", 3, 'hard_interface', '"c/d"'],
+    ["config heal heal\noption mode acct\noption mode ''", 2, 'mode', '"acct"'],
+    ['config heal heal\noption mode acct\noption detach 1\noption mode acc', 4, 'mode', '"acc"'],
+    ['config heal heal\noption mode act\nlist mode off', 3, 'mode', '"act off"'],
+    [
+      "config heal heal\noption detach 1\nconfig log log\nconfig heal heal\noption mode acct\noption mode ''",
+      5,
+      'mode',
+      '"acct"',
+    ],
+    // A rule: what makes it not hold, and not what has its default.
+    [
+      'config mesh mesh\noption own 1\noption primary primary0\nlist hard_interface a\nlist hard_interface b\nlist hard_interface a',
+      6,
+      'hard_interface',
+      '"a"',
+    ],
+    ['config mesh mesh\noption own 1\nlist hard_interface a\nlist hard_interface bat0', 4, 'hard_interface', '"bat0"'],
+    ["config mesh mesh\noption own 1\noption hard_interface 'a primary0'", 3, 'hard_interface', '"primary0"'],
+    ['config mesh mesh\noption own 1\nlist hard_interface a\noption interface primary0', 4, 'interface', '"primary0"'],
+    [
+      'config mesh mesh\noption interface bat0\noption own 1\nlist hard_interface a\noption primary bat0',
+      5,
+      'primary',
+      '"bat0"',
+    ],
+    ['config report report\noption metrics_port 9091\noption http_port 9091', 3, 'http_port', '"9091"'],
+    ['config alert alert\nlist command logger\nlist command -t', 2, 'command', '"logger"'],
+  ];
+  for (const [text, line, option, value] of cases) {
+    const { problems } = load(text);
+    assert.deepEqual(
+      problems.map(({ detail }) => [detail.line, detail.option, detail.value]),
+      [[line, option, value]],
+      text,
+    );
+    assert.match(problems[0]!.message, new RegExp(`^${FILE}:${line}: \\w+\\.${option}: expected .*, not ${value}$`));
+  }
+  // An option that nobody knows, the same.
+  assert.deepEqual(
+    load("config heal heal\noption colour red\noption detach 1\noption colour ''").warnings.map(({ line }) => line),
+    [2],
+  );
+  assert.equal(load("config log log\nconfig file file\noption format '99'").warnings[0]!.line, 3);
+});
+
+test('of one mistake one problem is made, though a default in its place breaks a rule', () => {
+  const own = load("config mesh mesh\noption own 1\nlist hard_interface 'a/b'");
+  assert.deepEqual(
+    own.problems.map(({ detail }) => detail.option),
+    ['hard_interface'],
+  );
+  const slow = load('config mesh mesh\noption orig_interval 60000\nconfig heal heal\noption dead_after x');
+  assert.deepEqual(
+    slow.problems.map(({ detail }) => detail.option),
+    ['dead_after'],
+  );
+  for (const { config } of [own, slow]) for (const rule of RULES) assert.ok(rule.holds(config), rule.expected);
+});
+
 test('a reload with problems keeps the last good configuration whole', () => {
   const good = load('config heal heal\noption mode observe\noption kick_count 3\n').config;
   const bad = load('config heal heal\noption mode act\noption kick_count 99\n', good);

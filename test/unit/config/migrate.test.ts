@@ -32,7 +32,7 @@ test('forms follow one another, the newest is what the defaults have, every step
 
 test('the default file is of the newest form', () => {
   const doc = parse(defaultsUci());
-  assert.deepEqual(migrate(doc), { from: FORMAT, changes: [] });
+  assert.deepEqual(migrate(doc), { from: FORMAT, changes: [], isNumberOnly: true });
   assert.equal(doc.toString(), defaultsUci());
 });
 
@@ -135,7 +135,7 @@ test('rules of the policy lose what allowed nothing, and the old default is the 
     const { config, problems, migrated } = settle(file(...before), 'x');
     assert.deepEqual(problems, []);
     assert.deepEqual(config.trust.allow, after);
-    assert.equal(migrated.length, before.join() === after.join() ? 1 : 2);
+    assert.equal(migrated.length, before.join() === after.join() ? 0 : 2);
   }
   // What was never a rule stays, and is named; and a list of which nothing would be left does not become the default.
   for (const bad of [`${desk} tell-faults`, 'nonsense', `${desk} read-status,fly`]) {
@@ -155,6 +155,17 @@ test('a word that allows nothing is refused, and what there is to allow is named
     );
     assert.ok(problems[0]!.message.includes(word));
   }
+});
+
+test('of a file that lacks its number only nothing is told', () => {
+  const current = "config mesh 'mesh'\n\toption node_name 'attic'\n";
+  assert.deepEqual(settle(current, 'x').migrated, []);
+  assert.deepEqual(settle(`${current}config file 'file'\n\toption format '0'\n`, 'x').migrated, []);
+  // Who asks for the number gets it.
+  const doc = parse(current);
+  assert.deepEqual(migrate(doc), { from: 0, changes: [`file.format is ${FORMAT}`], isNumberOnly: true });
+  assert.match(doc.toString(), /option format/);
+  assert.equal(migrate(parse('config old old\noption name a\n'), TABLE).isNumberOnly, false);
 });
 
 test('a form from the future is a warning', () => {

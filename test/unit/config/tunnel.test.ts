@@ -66,8 +66,54 @@ test('a tunnel with something wrong is none, and its line and option are named',
     assert.match(problems[0]!.message, new RegExp(`${FILE}:\\d+: tunnel\\..*${option}`));
     assert.deepEqual(config.tunnel, []);
   }
-  const { problems } = load("config tunnel 'a'\n\toption peer x\n\toption mesh 1\n\toption listen_port 9999999");
-  assert.equal(problems[0]!.detail.line, 4);
+});
+
+test('the value, its line and of a list the item are named', () => {
+  const cases: readonly [string, number, string, string?][] = [
+    [
+      "config tunnel 'a'\noption peer x\noption mesh 1\noption listen_port 9999999",
+      4,
+      'tunnel.a.listen_port',
+      '"9999999"',
+    ],
+    ["config tunnel 'a'\noption peer x\noption mesh 1\noption mtu 9\noption mtu ''", 4, 'tunnel.a.mtu', '"9"'],
+    [
+      "config tunnel 'a'\noption peer x\nlist allowed_ips '::/128'\nlist allowed_ips 'net'\nlist allowed_ips '::/1'",
+      4,
+      'tunnel.a.allowed_ips',
+      '"net"',
+    ],
+    [
+      "config tunnel 'a'\noption peer x\nlist allowed_ips '::/128'\nlist allowed_ips '0.0.0.0/0'",
+      4,
+      'tunnel.a.allowed_ips',
+      '"0.0.0.0/0"',
+    ],
+    ["config tunnel 'a'\noption peer x\noption allowed_ips '10.0.0.0/8 ::/0'", 3, 'tunnel.a.allowed_ips', '"::/0"'],
+    [
+      "config tunnel 'a_name_too_long'\noption peer x\noption mesh 1\noption name b",
+      1,
+      'tunnel.a_name_too_long.name',
+      '"a_name_too_long"',
+    ],
+    ['\nconfig tunnel\noption peer x\noption mesh 1', 2, 'tunnel.name'],
+    ['config tunnel a\noption mesh 1', 1, 'tunnel.a.peer'],
+    ['config tunnel a\nlist peer x\nlist peer y\noption mesh 1', 3, 'tunnel.a.peer', '"x y"'],
+    ["config program 'a'\noption path '/x'\nlist selector 'unix:uid:0'", 2, 'program.a.path', '"/x"'],
+    [
+      "config program 'a'\noption path 'x'\nlist selector 'unix:uid:0'\nlist selector root",
+      4,
+      'program.a.selector',
+      '"root"',
+    ],
+  ];
+  for (const [text, line, path, value] of cases) {
+    const { problems } = load(text);
+    assert.equal(problems.length, 1, text);
+    const { message, detail } = problems[0]!;
+    assert.deepEqual([detail.line, detail.value], [line, value], text);
+    assert.equal(message, `${FILE}:${line}: ${path}: expected ${detail.expected}${value ? `, not ${value}` : ''}`);
+  }
 });
 
 test('what two tunnels cannot both have', () => {
