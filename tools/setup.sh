@@ -10,7 +10,7 @@
 #
 # Debian packages come through apt, as root or with sudo where it asks for no password. Says on stderr what it is doing;
 # ends with one sentence and exit code 1 when something is missing that it cannot bring. Some packages can be done
-# without: then it says what is lost, goes on, and does not try again (`make clean` lets it).
+# without: then it says what is lost, goes on, and tries no failed one again (`make clean` lets it).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 export PATH=$PATH:/usr/sbin:/sbin
@@ -81,8 +81,8 @@ may_have() {
   if [ ! -e "$tried" ] && have apt-get && [ ${#root[@]} -gt 0 ]; then
     say "installing the Debian packages $*"
     install "$@" && return 0
+    touch "$tried"
   fi
-  touch "$tried"
   say "going on without $*: $lost"
 }
 may_have /usr/include/bpf/libbpf.h 'the native part will not load BPF objects' libbpf-dev

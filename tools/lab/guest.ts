@@ -40,7 +40,11 @@ const EXIT_MARK = '\u001elab-exit ';
 
 /** Shell lines that run the script with `device` as its stdin and stdout, between the marks. */
 export function runScript({ script, args = [], env = {} }: GuestOptions, root: string, device: string): string {
-  const exports = Object.entries(env).map(([key, value]) => `export ${key}=${quote(value)}`);
+  // What older Nodes have to be told, so that they run TypeScript.
+  const { NODE_OPTIONS } = process.env;
+  const exports = Object.entries({ ...(NODE_OPTIONS && { NODE_OPTIONS }), ...env }).map(
+    ([key, value]) => `export ${key}=${quote(value)}`,
+  );
   const command = [process.execPath, script, ...args].map(quote).join(' ');
   return `${exports.join('\n')}
 cd ${quote(root)}

@@ -10,7 +10,7 @@ export type Database = BetterSqlite3.Database;
  * does not refuse an older one: it takes the process down with a segmentation fault when a database is opened.
  */
 export function sqliteRefusal(napi: string | undefined = process.versions.napi): string | null {
-  return Number(napi) >= 10 ? null : `better-sqlite3 needs Node 22.14 or newer (this is ${process.version})`;
+  return Number(napi) >= 10 ? null : `better-sqlite3 needs Node 22.14, 23.6 or newer (this is ${process.version})`;
 }
 
 /** Loaded on use, so that a machine without the addon still heals, with its state in memory. */

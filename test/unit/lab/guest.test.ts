@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { follow, signalOf } from '../../../tools/lab/guest.ts';
+import { follow, runScript, signalOf } from '../../../tools/lab/guest.ts';
 
 /** A shell in the place of the emulator, held by a process in the place of the tether. */
 async function end(script: string, kill = false): Promise<{ code: number; crash: string | null }> {
@@ -33,4 +33,21 @@ test("the emulator's own death by a signal is told from the script's, and from w
   assert.deepEqual(inside, { code: 139, crash: null });
   assert.deepEqual(ours, { code: 255, crash: null });
   assert.deepEqual([139, 1, 128, 255].map(signalOf), ['SIGSEGV', null, null, null]);
+});
+
+test('a guest runs its script as this process runs its own: older Nodes are told to strip types there too', (t) => {
+  const { NODE_OPTIONS } = process.env;
+  t.after(() => {
+    if (NODE_OPTIONS === undefined) delete process.env.NODE_OPTIONS;
+    else process.env.NODE_OPTIONS = NODE_OPTIONS;
+  });
+  const exported = (options: string, env: Record<string, string> = {}) => {
+    process.env.NODE_OPTIONS = options;
+    return runScript({ script: '/x/inside.ts', env }, '/x', '/dev/null')
+      .split('\n')
+      .filter((line) => line.startsWith('export NODE_OPTIONS='));
+  };
+  assert.deepEqual(exported('--experimental-strip-types'), ["export NODE_OPTIONS='--experimental-strip-types'"]);
+  assert.deepEqual(exported('--x', { NODE_OPTIONS: '--y' }), ["export NODE_OPTIONS='--y'"]);
+  assert.deepEqual(exported(''), []);
 });
