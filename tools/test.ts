@@ -31,6 +31,8 @@ export interface LabSuite {
 }
 
 const ROOT = join(import.meta.dirname, '..');
+/** While the unit tests run. */
+const PROGRESS_MS = 15_000;
 /** No lab suite takes as long as this: one that hangs must not hold the summary back. */
 const SUITE_LIMIT_MS = 30 * 60_000;
 /** Beside the Node that runs everything. */
@@ -103,18 +105,20 @@ async function quick(tally: Tally): Promise<void> {
     command(report, 'direction of imports', node, ['tools/structure.ts']),
     command(report, 'generated files', node, ['tools/generate.ts', '--check']),
   ]);
-  await unit(tally);
+  await unit(tally, unitFiles());
 }
 
 /** node:test's own events: a test counts once, a suite or a file only when it failed by itself. */
-async function unit(tally: Tally): Promise<void> {
-  const files = globSync('test/unit/**/*.test.ts', { cwd: ROOT })
-    .map((file) => join(ROOT, file))
-    .sort();
+export async function unit(tally: Tally, files: readonly string[], everyMs = PROGRESS_MS): Promise<void> {
   say(`unit tests, ${files.length} files`);
   const report = tally.of('unit');
+  // As it happens: what passed or failed is told file by file, in their order.
+  let [done, passed] = [0, 0];
+  const waiting = setInterval(() => {
+    say(`unit tests: ${done} of ${files.length} files done, ${passed} tests passed so far`);
+  }, everyMs);
   const where = (file: string | undefined): string => (file === undefined ? '' : `${basename(file, '.test.ts')}: `);
-  for await (const event of run({ files, concurrency: true, cwd: ROOT, timeout: 120_000 })) {
+  for await (const event of run({ files: [...files], concurrency: true, cwd: ROOT, timeout: 120_000 })) {
     if (event.type === 'test:pass') {
       const { data } = event;
       const name = where(data.file) + data.name;
@@ -131,9 +135,19 @@ async function unit(tally: Tally): Promise<void> {
       report.fail(where(data.file) + data.name, cause);
     } else if (event.type === 'test:stderr') {
       process.stderr.write(event.data.message);
+    } else if (event.type === 'test:complete') {
+      const { name, file, details, skip = false } = event.data;
+      if (name === file) done++;
+      else if (details.passed && details.type !== 'suite' && skip === false) passed++;
     }
   }
+  clearInterval(waiting);
 }
+
+const unitFiles = (): string[] =>
+  globSync('test/unit/**/*.test.ts', { cwd: ROOT })
+    .map((file) => join(ROOT, file))
+    .sort();
 
 /** The unit tests once more under a Node that is fetched from npm and kept in .cache. */
 async function underNode(report: Report, version: string): Promise<void> {
@@ -148,8 +162,10 @@ async function underNode(report: Report, version: string): Promise<void> {
   say(name);
   const types = version.startsWith('22.') ? '--experimental-strip-types --disable-warning=ExperimentalWarning' : '';
   const env = { ...process.env, PATH: `${bin}:${process.env.PATH}`, NODE_OPTIONS: types };
-  const files = globSync('test/unit/**/*.test.ts', { cwd: ROOT });
-  const { failed, text } = await output(join(bin, 'node'), ['--test', '--test-reporter=tap', ...files], env);
+  const at = performance.now();
+  const waiting = setInterval(() => say(`${name}, ${((performance.now() - at) / 1000).toFixed(0)} s so far`), 20_000);
+  const args = ['--test', '--test-reporter=tap', ...unitFiles()];
+  const { failed, text } = await output(join(bin, 'node'), args, env).finally(() => clearInterval(waiting));
   const count = (what: string): string => new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? '?';
   const counts = `${count('pass')} passed, ${count('skipped')} skipped`;
   const broken = text.split('\n').filter((line) => line.trimStart().startsWith('not ok'));

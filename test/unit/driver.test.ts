@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Tally } from '../../tools/test.ts';
 
@@ -16,4 +20,40 @@ test('the summary: failures and skips with their reasons, then the counts alone 
     '2 passed, 1 failed, 1 skipped',
   ]);
   assert.equal(said.length, 2);
+});
+
+test('while the unit tests run a line says now and then how far they have come', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'x0-driver-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const files = [
+    ['quick', "test('four', () => {}); test('five', () => {}); test('six', { skip: 'no' }, () => {});"],
+    ['slow', "test('one', () => sleep(1)); test('two', () => sleep(1500)); test('three', () => sleep(1));"],
+  ].map(([name, body]) => {
+    const file = join(folder, `${name}.test.mjs`);
+    const imports = "import { test } from 'node:test'; import { setTimeout as sleep } from 'node:timers/promises';";
+    writeFileSync(file, `${imports}\n${body}\n`);
+    return file;
+  });
+  const script = join(folder, 'driver.mjs');
+  writeFileSync(
+    script,
+    `const { Tally, unit } = await import(${JSON.stringify(join(import.meta.dirname, '../../tools/test.ts'))});
+    const tally = new Tally((line) => console.log(line));
+    await unit(tally, ${JSON.stringify(files)}, 250);
+    console.log(tally.summary());`,
+  );
+  // Not one of the files that this run itself is about.
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', env, timeout: 60_000 });
+  const said = stdout.split('\n').filter((line) => line.includes('so far'));
+  assert.ok(said.length >= 3, stdout + stderr);
+  for (const line of said)
+    assert.match(line, /^ *[\d.]+ s {2}unit tests: [012] of 2 files done, [0-5] tests passed so far$/);
+  const counts = said.map((line) => Number(/done, (\d+)/.exec(line)![1]));
+  assert.deepEqual(
+    counts,
+    counts.toSorted((a, b) => a - b),
+  );
+  assert.match(said.at(-1)!, /[12] of 2 files done, [2-5] tests/);
+  assert.match(stdout, /^5 passed, 0 failed, 1 skipped$/m);
 });
