@@ -14,12 +14,18 @@ const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l';
 const REDRAW_MS = 100;
 /** Without a terminal, silence longer than this is broken. */
 const SILENCE_MS = 4000;
+/** From inside something comes ten times a second: a kernel that says nothing for so long hangs. */
+const STUCK_S = 180;
 const KEYS: Readonly<Record<string, Command>> = { c: 'cut', m: 'mend', k: 'kill', r: 'revive', a: 'agents' };
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+/** As a shell has it for who wrote to nobody (SIGPIPE). */
+const UNHEARD = 141;
 
 const { stdin, stdout } = process;
 const { env } = process;
 const live = stdout.isTTY && env.TERM !== 'dumb';
+/** Whether somebody can play with it once the story is told. */
+const hasKeys = live && stdin.isTTY;
 const unicode = /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '') && env.TERM !== 'linux';
 const color = !env.NO_COLOR;
 
@@ -28,7 +34,12 @@ if (missing) {
   process.stderr.write(`x0tta6bl4: ${missing}\n`);
   process.exit(1);
 }
-prepareLab();
+try {
+  prepareLab();
+} catch (thrown) {
+  process.stderr.write(`x0tta6bl4: the lab cannot be prepared: ${(thrown as Error).message.split('\n')[0]}\n`);
+  process.exit(1);
+}
 
 const started = performance.now();
 const elapsedMs = () => performance.now() - started;
@@ -36,14 +47,16 @@ let state = START;
 let tick = 0;
 let onScreen = false;
 let lastWords = 0;
+let unheardS = 0;
 /** What the kernel and the script inside said besides: wanted only when they end before their time. */
 const aside: string[] = [];
 
-// Whoever read our lines has gone (`make run | head`): there is nobody left to tell.
-stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+// Whoever read our lines has gone (`make run | head`): there is nobody left to tell, and nothing has been shown.
+for (const stream of [stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(UNHEARD);
+    throw error;
+  });
 
 function print(line: string): void {
   lastWords = performance.now();
@@ -76,6 +89,7 @@ function restore(): void {
 process.on('exit', restore);
 
 function hear(line: string): void {
+  unheardS = 0;
   let event: Event;
   try {
     event = JSON.parse(line) as Event;
@@ -85,10 +99,10 @@ function hear(line: string): void {
   }
   const before = state;
   state = tell(state, event);
+  if (event.type === 'told' && !hasKeys) uml.kill();
   if (live) return;
   const said = event.type === 'cost' || event.type === 'fault' ? progress(state, event) : progress(before, event);
   if (said !== null) print(said);
-  if (event.type === 'told') uml.kill();
 }
 
 if (!live) print(START.step);
@@ -106,13 +120,19 @@ for (const [signal, code] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, n
   });
 
 let stopped = false;
+// Counted, not measured: the time in which we ourselves stand still (Ctrl-Z) is nobody's silence.
+const watchdog = setInterval(() => {
+  if (++unheardS < STUCK_S) return;
+  aside.push(`nothing was heard from inside for ${STUCK_S} s`);
+  uml.kill();
+}, 1000);
 let timer: NodeJS.Timeout;
 if (live) {
   onScreen = true;
   stdout.write(ENTER);
   stdout.on('resize', () => stdout.write('\x1b[2J'));
   timer = setInterval(draw, REDRAW_MS);
-  if (stdin.isTTY) {
+  if (hasKeys) {
     stdin.setRawMode(true);
     stdin.on('data', (data) => {
       for (const key of data.toString('latin1').toLowerCase()) {
@@ -131,6 +151,7 @@ if (live) {
 
 const code = await uml.exited;
 clearInterval(timer);
+clearInterval(watchdog);
 if (stdin.isTTY) stdin.pause();
 restore();
 const { ok, text } = verdict(state);

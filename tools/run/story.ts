@@ -103,6 +103,8 @@ export interface State {
   readonly learned: Readonly<Record<string, { readonly at: number; readonly exact: boolean }>>;
   readonly busy: string | null;
   readonly told: boolean;
+  /** When the story was told, with everything whole again, nothing got through. */
+  readonly isLostAtEnd: boolean;
 }
 
 export const START: State = {
@@ -120,6 +122,7 @@ export const START: State = {
   learned: {},
   busy: null,
   told: false,
+  isLostAtEnd: false,
 };
 
 const YOUR_TURN = 'Your turn: break it (c, k), mend it (m, r), compare without the agents (a)';
@@ -127,6 +130,8 @@ const YOUR_TURN = 'Your turn: break it (c, k), mend it (m, r), compare without t
 /** As many reports (ten a second) as the widest screen shows. */
 const REPORTS = 600;
 const DECISIONS = 200;
+/** The last second of the story. */
+const END_REPORTS = 10;
 
 export function tell(state: State, event: Event): State {
   switch (event.type) {
@@ -185,8 +190,11 @@ export function tell(state: State, event: Event): State {
       };
     case 'busy':
       return { ...state, busy: event.command, ...(event.command === null ? { step: YOUR_TURN } : { note: null }) };
-    case 'told':
-      return { ...state, told: true, step: YOUR_TURN };
+    case 'told': {
+      const last = state.reports.slice(-END_REPORTS);
+      const isLostAtEnd = last.length > 0 && last.every(({ sent, lost }) => lost > 0 && lost >= sent);
+      return { ...state, told: true, isLostAtEnd, step: YOUR_TURN };
+    }
   }
 }
 
@@ -475,6 +483,8 @@ export function verdict(state: State): { readonly ok: boolean; readonly text: st
       text: `With the agents, traffic${end} was still lost ${milliseconds(failed.cost!.outageMs)} after ${failed.what}.`,
     };
   if (!state.told) return { ok: false, text: 'The story did not come to its end.' };
+  if (state.isLostAtEnd)
+    return { ok: false, text: `With everything mended again and the agents running, nothing got through${end}.` };
   const repaired = state.trials.filter((trial) => trial.told && trial.agents && trial.cost?.recovered);
   if (repaired.length === 0) return { ok: false, text: 'No fault was measured with the agents running.' };
   const mute = repaired.find((trial) => detection(state, trial) === null);

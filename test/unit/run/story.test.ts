@@ -109,6 +109,19 @@ test('verdict: good only when the story came to its end and the agents repaired 
   assert.match(verdict(play(MESH, ...STOCK, { type: 'told' })).text, /No fault was measured/);
 });
 
+test('verdict: a mesh that is whole again and carries nothing has not recovered', () => {
+  const second = (lost: number) => Array.from({ length: 10 }, (_, i) => probe(200_000 * MS + i, lost));
+  const end = (...lost: number[]) => play(MESH, ...STOCK, ...AGENT, ...lost.flatMap(second), { type: 'told' });
+  assert.equal(verdict(end(50)).ok, false);
+  assert.equal(
+    verdict(end(0, 50)).text,
+    'With everything mended again and the agents running, nothing got through from r0 to r2.',
+  );
+  for (const lost of [[0], [3], [50, 0], [50, 49]]) assert.equal(verdict(end(...lost)).ok, true, `${lost}`);
+  // What is lost by playing afterwards is no part of it.
+  assert.equal(verdict(play.from(end(0), ...second(50))).ok, true);
+});
+
 test('a fault of somebody playing afterwards changes neither report nor verdict', () => {
   const end = play(MESH, ...STOCK, ...AGENT, { type: 'told' });
   const played = play.from(end, { ...fault(9, 'cut', true), told: false }, cost(9, 9000, { recovered: false }));
