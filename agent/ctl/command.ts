@@ -47,10 +47,11 @@ export function showing<T>(
   };
 }
 
-/** What the agent says of a thing that it was asked to do. */
+/** What the agent says of a thing that it was asked to do, and did or did not. */
 export function tell(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as { message: string }).message)}\n`, to));
-  return EXIT.ok;
+  const { done, message } = answer as { readonly done: boolean; readonly message: string };
+  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean(message)}\n`, to));
+  return done ? EXIT.ok : EXIT.refused;
 }
 
 export function usage(message: string): AgentError {

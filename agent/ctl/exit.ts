@@ -16,9 +16,14 @@ const BY_ERROR: Readonly<Record<string, number>> = {
   E_FORBIDDEN: EXIT.refused,
   E_NOT_FOUND: EXIT.refused,
   E_CONFIG_READ: EXIT.refused,
+  E_CONFIG_SYNTAX: EXIT.problem,
+  E_CONFIG_VALUE: EXIT.problem,
   E_JOURNAL_BROKEN: EXIT.problem,
+  E_KEY_FILE: EXIT.refused,
   E_MAP: EXIT.refused,
   E_RECORDING: EXIT.refused,
+  E_STATE: EXIT.refused,
+  E_SVID: EXIT.refused,
 };
 
 export function exitOf(code: string): number {

@@ -1,7 +1,10 @@
 /** A file that somebody named on the command line. */
-import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { AgentError } from '../core/errors.ts';
 import { clean, clip } from './terminal.ts';
+
+/** How long a full pipe is left alone. */
+const FULL_MS = 5;
 
 /** Its bytes. Throws E_NOT_FOUND, E_FORBIDDEN, or E_USAGE for what is no file or larger than `most` bytes. */
 export function readNamed(file: string, most: number): Uint8Array {
@@ -26,22 +29,41 @@ export function readNamed(file: string, most: number): Uint8Array {
   }
 }
 
-/** For nobody else to read, and through no link that somebody else has laid; - is standard output. Throws E_USAGE, E_FORBIDDEN. */
+/**
+ * For nobody else to read, through no link that somebody else has laid, and into a file only: a device would be closed to
+ * others, and a FIFO wait for a reader. - is standard output. Throws E_USAGE, E_FORBIDDEN.
+ */
 export function writeNamed(into: string, bytes: Uint8Array): void {
   if (into === '' || into !== clean(into))
     throw new AgentError('E_USAGE', `FILE: '${clean(into)}' is no name for a file`);
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  const { O_WRONLY, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
   try {
-    const fd = into === '-' ? 1 : openSync(into, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    const fd = into === '-' ? 1 : openSync(into, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW, 0o600);
     try {
-      if (fd !== 1) fchmodSync(fd, 0o600);
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      if (fd !== 1) {
+        if (!fstatSync(fd).isFile()) throw new AgentError('E_USAGE', `FILE: ${clip(into, 255)} is not a file`);
+        fchmodSync(fd, 0o600);
+        ftruncateSync(fd);
+      }
+      for (let at = 0; at < bytes.length; ) at += writeSome(fd, bytes, at);
     } finally {
       if (fd !== 1) closeSync(fd);
     }
   } catch (thrown) {
+    if (thrown instanceof AgentError) throw thrown;
     const { code } = thrown as NodeJS.ErrnoException;
     const message = `FILE: ${clip(into, 255)} cannot be written: ${code ?? String(thrown)}`;
     throw new AgentError('E_FORBIDDEN', message, { file: into }, { cause: thrown });
+  }
+}
+
+/** Node has made a pipe on the standard output non-blocking: who reads it slowly is waited for. */
+function writeSome(fd: number, bytes: Uint8Array, at: number): number {
+  try {
+    return writeSync(fd, bytes, at);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EAGAIN') throw thrown;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_MS);
+    return 0;
   }
 }

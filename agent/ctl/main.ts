@@ -29,7 +29,11 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
     if (rest.length < command.least || rest.length > command.most)
       throw usage(`usage: x0ctl ${command.name} ${command.arguments}`.trimEnd());
     json = values.json === true;
-    const socket = typeof values.socket === 'string' ? values.socket : to.environment.X0_SOCKET;
+    // A variable of a shell that is not set: what was meant is not known.
+    for (const [name, { value = 'a value' }] of Object.entries<Flag>({ ...GLOBAL, ...command.options }))
+      if (values[name] === '') throw usage(`--${name}: expected ${value}, and it is empty`);
+    if (rest.includes('')) throw usage(`usage: x0ctl ${command.name} ${command.arguments}, and one is empty`);
+    const socket = typeof values.socket === 'string' ? values.socket : to.environment.X0_SOCKET || undefined;
     return await command.run({
       to,
       json,
@@ -51,6 +55,8 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
     return exitOf(error.code);
   }
 }
+
+type Flag = NonNullable<Command['options']>[string];
 
 type Found =
   | { readonly kind: 'command'; readonly command: Command; readonly rest: readonly string[] }

@@ -19,7 +19,12 @@ export interface Terminal {
 export function terminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   // `x0ctl heal log | head` is no error.
-  stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 5));
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    stderr.write(`x0ctl: the output cannot be written: ${error.code ?? error.message}\n`);
+    process.exit(5);
+  });
+  stderr.on('error', () => {});
   const isScreen = stdout.isTTY === true;
   return {
     out: (text) => stdout.write(text),

@@ -1,14 +1,17 @@
 /** `x0ctl heal verify`: the journal's chain, held against its seals here and not by who keeps it. */
-import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { type Checkpoint, GENESIS, type SealedRow, type Verification, verifyChain } from '../host/journal.ts';
-import { message, sqlite } from '../host/state/sqlite.ts';
+import { isDamage, message, sqlite } from '../host/state/sqlite.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
-import { clean, fold, plainJson, type Terminal } from './terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal } from './terminal.ts';
+
+/** As large as state.size_limit can be, and what stands in the log besides. */
+const MOST_BYTES = 2 ** 30 + 2 ** 26;
 
 export interface Verified {
   readonly result: Verification;
@@ -52,15 +55,23 @@ function ended(result: Verification, head: Checkpoint): Verification {
 }
 
 /**
- * Of a state file. It is looked at in a copy: opening it would change what lies beside it. Throws E_NOT_FOUND, and E_STATE
- * where an agent uses it or it is no state file.
+ * Of a state file. It is looked at in a copy: opening it would change what lies beside it. Throws E_NOT_FOUND, E_STATE where
+ * it is no state file, and E_JOURNAL_BROKEN where it was one and SQLite cannot make it out any more.
  */
 export function verifyFile(file: string): Verified {
-  if (!existsSync(file)) throw new AgentError('E_NOT_FOUND', `there is no ${file}`);
+  if (!existsSync(file)) throw new AgentError('E_NOT_FOUND', `there is no ${clip(file, 255)}`);
+  const parts = ['', '-wal'].filter((suffix) => existsSync(file + suffix));
+  for (const suffix of parts) {
+    // A device has no end, and a FIFO waits for one.
+    const { size } = statSync(file + suffix);
+    if (!statSync(file + suffix).isFile()) throw new AgentError('E_STATE', `${clip(file + suffix, 255)} is not a file`);
+    if (size > MOST_BYTES)
+      throw new AgentError('E_STATE', `${clip(file + suffix, 255)} has ${size} bytes, at most ${MOST_BYTES} are read`);
+  }
   const directory = mkdtempSync(join(tmpdir(), 'x0ctl-'));
   try {
     const copy = join(directory, 'state.db');
-    for (const suffix of ['', '-wal']) if (existsSync(file + suffix)) cpSync(file + suffix, copy + suffix);
+    for (const suffix of parts) copyFileSync(file + suffix, copy + suffix);
     const db = new (sqlite())(copy, { fileMustExist: true });
     try {
       const rows = db.prepare('SELECT id, entry, hash FROM journal ORDER BY id').iterate() as Iterable<SealedRow>;
@@ -72,9 +83,11 @@ export function verifyFile(file: string): Verified {
     }
   } catch (thrown) {
     if (thrown instanceof AgentError) throw thrown;
+    const { code } = thrown as { code?: unknown };
+    const isBroken = isDamage(thrown) && code !== 'SQLITE_NOTADB';
     throw new AgentError(
-      'E_STATE',
-      `${file} cannot be read as a state file: ${message(thrown)}`,
+      isBroken ? 'E_JOURNAL_BROKEN' : 'E_STATE',
+      `${clip(file, 255)} cannot be read as a state file: ${message(thrown)}`,
       {},
       { cause: thrown },
     );

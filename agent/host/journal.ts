@@ -42,6 +42,8 @@ export const GENESIS: Checkpoint = { id: 0, hash: new Uint8Array(32) };
 
 /** An entry longer than this (bytes of JSON) loses evidence from its middle: flash is worth more than the tenth witness. */
 export const ENTRY_LIMIT = 16_384;
+/** Milliseconds from 1970 that a Date can hold. */
+const LAST_DATE = 8.64e15;
 
 /** JSON with keys in code-unit order and nothing optional in it, so that equal values give equal bytes. */
 export function canonical(value: unknown): string {
@@ -55,6 +57,23 @@ export function canonical(value: unknown): string {
     return `{${parts.join(',')}}`;
   }
   return JSON.stringify(value ?? null);
+}
+
+/** null for what is none: what lies on flash may be damaged where no checksum of SQLite's shows it. */
+export function readEntry(text: unknown): Entry | null {
+  try {
+    const entry = JSON.parse(text as string) as Entry;
+    const { fault, step, action, at, why, alternatives } = entry.decision;
+    const isSound =
+      [step, action, why, fault.id, fault.class].every((word) => typeof word === 'string') &&
+      [entry.id, entry.epoch, at, fault.at].every(Number.isFinite) &&
+      Math.abs(entry.wall) <= LAST_DATE &&
+      Array.isArray(alternatives) &&
+      Array.isArray(fault.evidence);
+    return isSound ? entry : null;
+  } catch {
+    return null;
+  }
 }
 
 export function seal(previous: Uint8Array, entry: string): Uint8Array {

@@ -19,7 +19,15 @@ import type { Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
-import { type Checkpoint, type Entry, GENESIS, type Verification, verifyChain, writeEntry } from './journal.ts';
+import {
+  type Checkpoint,
+  type Entry,
+  GENESIS,
+  readEntry,
+  type Verification,
+  verifyChain,
+  writeEntry,
+} from './journal.ts';
 import { setAside } from './state/aside.ts';
 import { FlashBudget } from './state/budget.ts';
 import { epochIn, nextEpoch } from './state/epoch.ts';
@@ -217,15 +225,8 @@ export class State {
       this.#failed(thrown);
       texts = waiting.map((one) => one.text).slice(-limit);
     }
-    const entries: Entry[] = [];
-    for (const text of texts) {
-      try {
-        entries.push(JSON.parse(text) as Entry);
-      } catch {
-        // Damaged on the medium; `verify` names it, and the others are still worth showing.
-      }
-    }
-    return entries;
+    // What is damaged on the medium `verify` names; the others are still worth showing.
+    return texts.map(readEntry).filter((entry) => entry !== null);
   }
 
   /** Walks the whole chain on the medium. Entries not yet written are not part of it. Costs a read of the file. */

@@ -1,7 +1,7 @@
 /** What comes in, as XDP measures it, and the programs that do. */
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
-import { type Command, choiceOf, numberOf, showing, views } from '../command.ts';
+import { type Command, choiceOf, numberOf, showing, usage, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
 import { fold, plainJson } from '../terminal.ts';
 
@@ -32,6 +32,7 @@ object is validated first, against its manifest.`,
       endian: { type: 'string', value: 'ORDER', help: "little or big; this router's without it" },
     },
     run: async ({ to, json, arguments: [named = 'mesh'], options }) => {
+      if (json && options.dot === true) throw usage('--dot and --json exclude each other');
       const variant = choiceOf(options.variant, 'variant', ['timer', 'no-timer']) ?? 'timer';
       const endian = choiceOf(options.endian, 'endian', ['little', 'big']);
       const { explain } = await import('../../host/bpf/explain.ts');

@@ -15,7 +15,8 @@ ash (busybox), which completes names of programs only: given to sh, it makes
 links beside x0ctl, and x0ctl-<TAB> shows them. Without any of it, beginnings of
 commands stand for them where they are unique: x0ctl h l is x0ctl heal log.`,
     example: 'x0ctl completion ash | sh',
-    run: async ({ to, arguments: [shell] }) => {
+    run: async ({ to, json, arguments: [shell] }) => {
+      if (json) throw usage('--json: what this prints is for a shell');
       const { SHELLS, completion } = await import('../completion.ts');
       const named = SHELLS.find((one) => one === shell);
       if (named === undefined) throw usage(`SHELL: expected ${SHELLS.join(' or ')}`);

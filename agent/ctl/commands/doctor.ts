@@ -1,4 +1,5 @@
 /** What is wrong with this router, and what to send to whoever is to find out. */
+import { resolve } from 'node:path';
 import { CONFIG_FILE, type Command, type Context } from '../command.ts';
 import { VERSION } from '../version.ts';
 
@@ -8,7 +9,8 @@ async function looking({ options, to }: Context) {
   const named = options.socket ?? to.environment.X0_SOCKET;
   return {
     edge: edge(),
-    configFile: typeof options.config === 'string' ? options.config : CONFIG_FILE,
+    // What looks at a router begins at its root.
+    configFile: typeof options.config === 'string' ? resolve(options.config) : CONFIG_FILE,
     version: VERSION,
     agent: (socket: string) => client(typeof named === 'string' ? named : socket),
   };

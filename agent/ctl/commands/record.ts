@@ -1,7 +1,7 @@
 /** Recordings of repairs, and playing them again. */
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
-import { type Command, numberOf, showing, views } from '../command.ts';
+import { type Command, numberOf, showing, usage, views } from '../command.ts';
 
 export const recordCommands: readonly Command[] = [
   {
@@ -28,6 +28,7 @@ It holds addresses and times, no key and no traffic of users.`,
     options: { id: { type: 'string', value: 'N', help: 'of a kept recording, as record list shows them' } },
     run: async ({ to, json, arguments: [file], options, agent }) => {
       const id = numberOf(options.id, 'id', 1, Number.MAX_SAFE_INTEGER);
+      if (json && file === '-') throw usage('--json and - exclude each other: the recording itself goes there');
       const { exportRecording } = await import('../record.ts');
       return exportRecording(await agent(), file, id, to, json);
     },
@@ -43,6 +44,7 @@ Exit status 1 with the first difference, if there is one. Needs no agent.`,
     example: 'x0ctl replay incident.jsonl.gz',
     options: { log: { type: 'boolean', help: 'show every decision as it is taken' } },
     run: async ({ to, json, arguments: [file], options }) => {
+      if (json && options.log === true) throw usage('--log and --json exclude each other');
       const { replayFile } = await import('../replay.ts');
       return replayFile(file!, to, json, options.log === true);
     },

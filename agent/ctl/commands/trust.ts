@@ -86,6 +86,8 @@ unless --keep makes that the owner's own word.`,
       keep: { type: 'boolean', help: 'what that steward had revoked stays revoked' },
     },
     run: async ({ to, json, options, arguments: [router], agent }) => {
+      if (options.keep === true && options['owner-key'] === undefined)
+        throw usage('--keep goes with --owner-key: what a steward had revoked only the owner can keep so');
       const { revoke } = await trust();
       const node = await revoke(await agent(), text(options['owner-key']), router!, options.keep === true);
       to.out(json ? `${plainJson({ version: 1, node })}\n` : `${clean(node)} is revoked.\n`);
@@ -133,6 +135,7 @@ key until it is used or has ended, and good once: show it to nobody else.`,
       qr: { type: 'boolean', help: 'with a QR code, for a phone' },
     },
     run: async ({ to, json, options, arguments: [node = ''], agent }) => {
+      if (json && options.qr === true) throw usage('--qr and --json exclude each other');
       const seconds = 60 * (numberOf(options.minutes, 'minutes', 1, 43_200) ?? 60);
       const answer = (await (await agent()).post('/trust/invite', { node, seconds })) as Of<typeof shapes.invitation>;
       if (json) to.out(`${plainJson(answer)}\n`);
@@ -159,6 +162,10 @@ X.509 certificate, where a steward's configuration has them.`,
     run: async ({ to, json, options, arguments: [given], agent }) => {
       const { hostKey, join, readText } = await trust();
       const seconds = numberOf(options.seconds, 'seconds', 1, 3600) ?? 60;
+      if (options['ssh-host-key'] === true && options.x509 === true)
+        throw usage('--ssh-host-key and --x509 exclude each other');
+      if (given !== undefined && options.anchor !== undefined)
+        throw usage('--anchor goes with --ssh-host-key or --x509: an invitation says itself which mesh it is for');
       const method = options['ssh-host-key'] === true ? 'ssh-host-key' : options.x509 === true ? 'x509-proof' : null;
       if ((method === null) === (given === undefined))
         throw usage('expected TEXT alone; or --ssh-host-key or --x509, with --anchor');

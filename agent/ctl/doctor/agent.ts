@@ -1,4 +1,5 @@
 /** Checks of the agent: its configuration, its process, its rights, and what it says of itself. */
+import { CONFIG_FILE } from '../command.ts';
 import { advice, type Check, type Facts, install, isOpenWrt, problem, quoted } from './facts.ts';
 
 /** linux/capability.h */
@@ -23,14 +24,20 @@ const configuration: Check = {
           `touch ${quoted(config.file)}   # an empty one is all defaults, and healing acts`,
         ),
       ];
+    if (config.unread === 'denied') return 'the configuration is for root to read: run it as root';
+    if (config.unread === 'no file')
+      return [
+        problem(
+          `${config.file} is not a file`,
+          'Defaults count, and healing only observes.',
+          `ls -l ${quoted(config.file)}`,
+        ),
+      ];
+    const check = config.file === CONFIG_FILE ? 'x0ctl config check' : `x0ctl config check ${quoted(config.file)}`;
     const found = config.problems
       .slice(0, 5)
       .map((message) =>
-        problem(
-          message,
-          'What is wrong does not count, and until it is right healing may only observe.',
-          'x0ctl config check',
-        ),
+        problem(message, 'What is wrong does not count, and until it is right healing may only observe.', check),
       );
     const odd = config.warnings[0];
     if (odd !== undefined)
@@ -38,7 +45,7 @@ const configuration: Check = {
         advice(
           `${odd}${config.warnings.length > 1 ? `, and ${config.warnings.length - 1} more like it` : ''}`,
           'It is ignored: a slip of the pen, or of another version.',
-          'x0ctl config check',
+          check,
         ),
       );
     return found;
@@ -163,18 +170,19 @@ const key: Check = {
   name: 'mesh-key',
   looksFor: 'the key of the mesh',
   // Routers with an identity agree on keys of their own.
-  look: ({ config, answer }) =>
-    config.hasKey ||
-    (answer !== null && !answer.degraded.some(({ part, level }) => part === 'alarms' && level === 'none'))
-      ? []
-      : [
-          advice(
-            'mesh.key is not set',
-            'Routers heal alone: neither alarms nor echoes go between them, and no dead interface is taken out.',
-            'head -c 32 /dev/urandom | hexdump -ve \'/1 "%02x"\'   # makes one',
-            'uci set x0tta6bl4.mesh.key=KEY && uci commit x0tta6bl4   # the same on every router',
-          ),
-        ],
+  look: ({ config, answer }) => {
+    const speaks = answer !== null && !answer.degraded.some(({ part, level }) => part === 'alarms' && level === 'none');
+    if (config.hasKey || speaks) return [];
+    if (config.unread === 'denied') return 'the configuration is for root to read: run it as root';
+    return [
+      advice(
+        'mesh.key is not set',
+        'Routers heal alone: neither alarms nor echoes go between them, and no dead interface is taken out.',
+        'head -c 32 /dev/urandom | hexdump -ve \'/1 "%02x"\'   # makes one',
+        'uci set x0tta6bl4.mesh.key=KEY && uci commit x0tta6bl4   # the same on every router',
+      ),
+    ];
+  },
 };
 
 const mode: Check = {

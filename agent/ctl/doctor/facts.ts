@@ -29,6 +29,8 @@ export interface Facts {
   readonly config: {
     readonly file: string;
     readonly exists: boolean;
+    /** Why what is there could not be read: it is a directory or a device, or for others only. */
+    readonly unread: 'no file' | 'denied' | null;
     /** Permission bits. */
     readonly mode: number | null;
     readonly problems: readonly string[];

@@ -31,7 +31,8 @@ export interface GatherOptions {
 
 export async function gather({ edge, configFile, version, scan, agent }: GatherOptions): Promise<Facts> {
   const seen = edge.look(configFile);
-  const { config, problems, warnings } = settle(edge.read(configFile), configFile);
+  const source = edge.read(configFile);
+  const { config, problems, warnings } = settle(source, configFile);
   const { mesh, report, state } = config;
   const [kernel, told, log] = await Promise.all([
     seeKernel(mesh.interface, { listenMs: LISTEN_MS, all: false }),
@@ -51,6 +52,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
     config: {
       file: configFile,
       exists: seen !== null,
+      unread: seen === null ? null : !seen.isFile ? 'no file' : seen.size > 0 && source === '' ? 'denied' : null,
       mode: seen?.mode ?? null,
       problems: problems.map(({ message }) => message),
       warnings: warnings.map(({ message, line }) => `${configFile}:${line}: ${message}`),

@@ -15,7 +15,9 @@ export class Memories {
   readonly #dirty = new Map<string, { readonly memory: Memory; readonly gone: boolean }>();
 
   load(db: Database): void {
-    for (const row of db.prepare('SELECT kind, key, value FROM memories').all() as Memory[])
+    // What a bit that fell over in the file has made of one is none.
+    const texts = "typeof(kind) || typeof(key) || typeof(value) = 'texttexttext'";
+    for (const row of db.prepare(`SELECT kind, key, value FROM memories WHERE ${texts}`).all() as Memory[])
       this.#known.set(`${row.kind} ${row.key}`, row);
   }
 

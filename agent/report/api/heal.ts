@@ -81,7 +81,8 @@ export const healCalls: readonly Call[] = [
 ];
 
 function sealOf({ id, hash }: Sealed): { id: number; hash: string } {
-  return { id, hash: Buffer.from(hash).toString('hex') };
+  // SQLite keeps a value of any type in any column; whoever verifies finds that none of them is a seal.
+  return { id, hash: hash instanceof Uint8Array ? Buffer.from(hash).toString('hex') : '' };
 }
 
 function entryOf({ id, wall, decision }: JournalEntry): Of<typeof shapes.log>['entries'][number] {

@@ -53,7 +53,7 @@ const TRIED = COMMANDS.filter(({ name }) =>
       'bpf explain',
     ],
     ...['heal log', 'heal explain', 'heal verify', 'heal mode', 'heal kick', 'record list', 'replay', 'twin what-if'],
-    ...['config check', 'completion'],
+    ...['config check', 'config migrate', 'config trial', 'completion', 'tunnels', 'workload', 'peers', 'twin run'],
   ].includes(name),
 );
 const PROPER: Readonly<Record<string, string>> = {
@@ -65,21 +65,27 @@ const PROPER: Readonly<Record<string, string>> = {
   SHELL: 'bash',
 };
 
+const screen = (): Terminal => ({
+  out: () => {},
+  err: () => {},
+  columns: 80,
+  rows: 24,
+  isScreen: false,
+  color: false,
+  environment: {},
+  sleep: () => Promise.resolve(),
+});
+
 async function run(argv: readonly string[]): Promise<{ status: number; said: string; err: string }> {
   let [said, err] = ['', ''];
   const to: Terminal = {
+    ...screen(),
     out: (text) => {
       said += text;
     },
     err: (text) => {
       err += text;
     },
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: {},
-    sleep: () => Promise.resolve(),
   };
   return { status: await main(argv, to), said, err };
 }
@@ -145,7 +151,7 @@ for (const command of TRIED) {
     if (least > 0) assert.equal(few.status, 2);
     const many = await run([...words, '--socket', socket, ...Array<string>(most + 1).fill('x')]);
     assert.equal(many.status, 2, many.err);
-    assert.match(many.err, /^x0ctl: (usage: x0ctl |MODE|there is)/);
+    assert.match(many.err, /^x0ctl: (usage: x0ctl |MODE|QUESTION|there is)/);
   });
 }
 
@@ -175,6 +181,41 @@ test('any line at all', async (t) => {
     { numRuns: 300 },
   );
   assert.deepEqual(readdirSync('.'), before, 'no file was written');
+});
+
+test('what would be ignored is refused instead, before anything is done', async () => {
+  const asked: readonly [line: readonly string[], says: RegExp][] = [
+    [['topology', '--dot', '--json'], /exclude each other/],
+    [['bpf', 'explain', '--dot', '--json'], /exclude each other/],
+    [['replay', '/nowhere', '--log', '--json'], /exclude each other/],
+    [['record', 'export', '-', '--json'], /exclude each other/],
+    [['invite', '--qr', '--json'], /exclude each other/],
+    [['completion', 'bash', '--json'], /--json/],
+    [['join', 'text', '--anchor', '0123456789abcdef'], /--anchor goes with/],
+    [['join', 'text', '--x509', '--anchor', '0123456789abcdef'], /--anchor goes with|TEXT alone/],
+    [['join', '--x509', '--ssh-host-key', '--anchor', '0123456789abcdef'], /exclude each other/],
+    [['mesh', 'revoke', 'attic', '--keep'], /--keep goes with --owner-key/],
+    // Of a shell's variable that is not set: an empty ROUTER would be this one.
+    [['mesh', 'steward', ''], /ROUTER, and one is empty/],
+    [['mesh', 'steward', 'attic', '--owner-key', ''], /--owner-key: expected FILE, and it is empty/],
+    [['mesh', 'init', '--name='], /--name: expected NAME, and it is empty/],
+    [['invite', ''], /one is empty/],
+    [['replay', ''], /one is empty/],
+    [['config', 'check', ''], /one is empty/],
+    [['status', '--socket='], /--socket: expected PATH, and it is empty/],
+  ];
+  for (const [words, says] of asked) {
+    const { status, err, said } = await run([...words, ...(words.includes('status') ? [] : ['--socket', '/nowhere'])]);
+    assert.equal(status, 2, `${words.join(' ')}: ${err}`);
+    assert.match(err + said, says, words.join(' '));
+  }
+});
+
+test('X0_SOCKET that is empty is one that is not set', async () => {
+  const said: string[] = [];
+  const to = { ...screen(), err: (text: string) => void said.push(text), environment: { X0_SOCKET: '' } };
+  await main(['status'], to);
+  assert.doesNotMatch(said.join(''), /no answer on : /);
 });
 
 test('wrong words are refused before anybody is asked', async () => {

@@ -277,6 +277,38 @@ test('no beacons: said, and a problem for scripts', async (t) => {
   assert.match(out, /beacon\.enabled is off/);
 });
 
+test('what was asked for and not done is refused', async (t) => {
+  const socket = await agent(t, sources({ ask: () => [] }));
+  for (const [line, says] of [
+    [['config', 'confirm'], /no changed configuration is on trial/],
+    [['config', 'revert'], /no changed configuration is on trial/],
+    [['heal', 'kick'], /heal\.mode is off/],
+  ] as const) {
+    const { status, out } = await run([...line, '--socket', socket]);
+    assert.deepEqual([status, says.test(out)], [EXIT.refused, true], `${line.join(' ')}: ${out}`);
+  }
+});
+
+test('a configuration that is wrong is the same kind of problem to whoever looks at it', async (t) => {
+  const file = join(folder(t), 'config');
+  for (const text of ["config mesh 'mesh\n", 'option own 1\n', 'config mesh mesh\n\toption a b c\n', 'a\0b']) {
+    writeFileSync(file, text);
+    const [check, migrate] = [await run(['config', 'check', file]), await run(['config', 'migrate', file, '--write'])];
+    assert.deepEqual([check.status, migrate.status], [EXIT.problem, EXIT.problem], text);
+    assert.match(migrate.err, /config:[12]: expected/);
+    assert.equal(readFileSync(file, 'utf8'), text);
+  }
+});
+
+test('a file of today that lacks its number is not told to be older, and can be given it', async (t) => {
+  const file = join(folder(t), 'config');
+  writeFileSync(file, "config mesh 'mesh'\n\toption node_name 'attic'\n");
+  assert.equal((await run(['config', 'check', file])).out, `${file} is valid.\n`);
+  assert.match((await run(['config', 'migrate', file, '--write'])).out, /^file\.format is \d+\n$/);
+  assert.match(readFileSync(file, 'utf8'), /option format/);
+  assert.match((await run(['config', 'migrate', file, '--write'])).out, /is of today's form/);
+});
+
 test('exit statuses', async (t) => {
   const socket = await agent(t, sources({ mesh: () => ({ ...sources().mesh(), mesh: null }) }), false);
   const missing = join(folder(t), 'none.sock');

@@ -128,7 +128,7 @@ test('what is wrong is said, and no key is overwritten', async (t) => {
     [['mesh', 'init', '--domain', 'A B'], 2, /--domain/],
     [['mesh', 'init', '--name', 'a/b'], 2, /--name/],
     [['mesh', 'rotate'], 2, /--new-key FILE as well, or --finish/],
-    [['mesh', 'revoke', 'x', '--owner-key', '/nowhere'], 5, /ENOENT/],
+    [['mesh', 'revoke', 'x', '--owner-key', '/nowhere'], 4, /ENOENT/],
     [['join'], 2, /TEXT/],
     [['join', '--ssh-host-key'], 2, /--anchor/],
     [['join', 'hello'], 2, /no invitation/],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -414,6 +414,32 @@ test('the file is for nobody else, is written through no link, and its name is a
   await assert.rejects(diag(options, '', screen(), true), { code: 'E_USAGE' });
   await assert.rejects(diag(options, 'a\x1b[31m', screen(), true), { code: 'E_USAGE', message: /^FILE: 'a\?\[31m'/ });
   await assert.rejects(diag(options, at, screen(), true), { code: 'E_FORBIDDEN' });
+  // A FIFO without a reader would hold it up; what is shorter than before leaves nothing of that.
+  execFileSync('mkfifo', ['-m', '644', join(at, 'fifo')]);
+  await assert.rejects(diag(options, join(at, 'fifo'), screen(), true), { code: 'E_FORBIDDEN', message: /ENXIO/ });
+  writeFileSync(loose, 'x'.repeat(500_000));
+  await diag(options, loose, screen(), true);
+  assert.ok(statSync(loose).size < 100_000);
+});
+
+test('a device is left alone, with its mode', { skip: process.getuid?.() === 0 ? false : 'takes root' }, async (t) => {
+  const device = join(folder(t), 'null');
+  try {
+    execFileSync('mknod', ['-m', '666', device, 'c', '1', '3'], { stdio: 'ignore' });
+  } catch {
+    return t.skip('no device can be made here');
+  }
+  const options = { edge: fakeEdge(folder(t)), configFile: '/none', version: '0', agent: noAgent };
+  await assert.rejects(diag(options, device, screen(), true), { code: /^E_(USAGE|FORBIDDEN)$/ });
+  assert.equal(statSync(device).mode & 0o777, 0o666);
+});
+
+test('who reads the standard output slowly gets all of it', () => {
+  const module = join(import.meta.dirname, '../../../agent/ctl/file.ts');
+  const script = `const { writeNamed } = await import('${module}'); process.stdout; writeNamed('-', new Uint8Array(1 << 20));`;
+  const line = `"$0" --input-type=module -e "$1" | { sleep 0.3; wc -c; }`;
+  const { stdout } = spawnSync('sh', ['-c', line, process.execPath, script], { encoding: 'utf8' });
+  assert.equal(stdout.trim(), `${1 << 20}`);
 });
 
 test('a tar of any contents is one that tar reads', (t) => {

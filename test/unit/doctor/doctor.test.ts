@@ -266,6 +266,20 @@ const CASES: readonly (readonly [
   ['name', { system: { hostName: 'OpenWrt' } }, ['name'], /called 'OpenWrt'/, /hostname=NAME/],
   ['no configuration', { config: { exists: false } }, ['configuration'], /there is no/, /touch/],
   [
+    'a configuration that is a directory',
+    { config: { unread: 'no file' } },
+    ['configuration!'],
+    /is not a file/,
+    /ls -l/,
+  ],
+  [
+    'another configuration that is bad',
+    { config: { file: '/tmp/my own', problems: ['/tmp/my own:3: heal.mode: expected one of off, observe, act'] } },
+    ['configuration!'],
+    /heal\.mode/,
+    /config check '\/tmp\/my own'/,
+  ],
+  [
     'bad configuration',
     { config: { problems: ['x:3: heal.mode: expected one of off, observe, act'] } },
     ['configuration!'],

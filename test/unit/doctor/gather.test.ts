@@ -69,6 +69,29 @@ test('agents in this namespace, by what their words and their status say', (t) =
   assert.equal(found[1]!.replaced, false, 'a program of no known place');
 });
 
+test('a configuration that is no file, or not for us to read, is not taken for an empty one', async (t) => {
+  const at = root(t, {
+    '/etc/config/x0tta6bl4': "config mesh 'mesh'\n",
+    '/etc/config/folder/x': '',
+    '/etc/config/empty': '',
+  });
+  const unread = async (configFile: string, read = edge(at).read) => {
+    const facts = await gather({
+      edge: { ...edge(at), read, run: () => Promise.resolve(null) },
+      configFile,
+      version: '0',
+      scan: false,
+      agent: () => ({ get: () => Promise.reject(new Error('no')), post: () => Promise.reject(new Error('no')) }),
+    });
+    return facts.config.unread;
+  };
+  assert.equal(await unread('/etc/config/x0tta6bl4'), null);
+  assert.equal(await unread('/etc/config/empty'), null);
+  assert.equal(await unread('/etc/config/nowhere'), null);
+  assert.equal(await unread('/etc/config/folder'), 'no file');
+  assert.equal(await unread('/etc/config/x0tta6bl4', () => ''), 'denied');
+});
+
 test('facts of a router that has next to nothing, and of files that are none', async (t) => {
   const at = root(t, {
     '/etc/config/x0tta6bl4': '\x00\xff not UCI',

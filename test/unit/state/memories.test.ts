@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import Database from 'better-sqlite3';
 import { SECOND } from '../../../agent/core/time.ts';
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import { Bench } from './help.ts';
@@ -39,6 +40,19 @@ test('what is urgent is written within a second, the rest with what else is coll
   state.remember('trust', 'item 1', 'revocation x', true);
   assert.equal(due(), 1);
   state.close();
+});
+
+test('what is no text in the file is no memory', { skip }, (t) => {
+  const bench = new Bench(t);
+  const first = bench.open();
+  first.remember('class-mode', 'link-lossy', 'act');
+  first.close();
+  const db = new Database(bench.file);
+  db.exec("INSERT INTO memories VALUES ('repair', x'00', '[]'), ('repair', 'link-down kick', x'5b5d')");
+  db.close();
+  const again = bench.open();
+  assert.deepEqual(again.memories(), [{ kind: 'class-mode', key: 'link-lossy', value: 'act' }]);
+  again.close();
 });
 
 test('memories are bounded, in memory as on the medium', { skip }, (t) => {

@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import type { Client } from '../../../agent/ctl/client.ts';
+import { EXIT, exitOf } from '../../../agent/ctl/exit.ts';
 import { showVerification, verifyAgent, verifyFile } from '../../../agent/ctl/verify.ts';
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import type { State } from '../../../agent/host/state.ts';
@@ -145,6 +146,28 @@ test('what is no state file says so', (t) => {
   );
 });
 
+test('what SQLite cannot make out any more is a broken journal, what never was one is none, a device is neither', (t) => {
+  const bench = written(t);
+  const whole = readFileSync(bench.file);
+  for (const at of [4096, 8192, 3 * 4096]) {
+    const bytes = Buffer.from(whole);
+    bytes.fill(0xa5, at, at + 4096);
+    writeFileSync(bench.file, bytes);
+    const found = (() => {
+      try {
+        return verifyFile(bench.file).result.ok;
+      } catch (thrown) {
+        return (thrown as AgentError).code;
+      }
+    })();
+    assert.notEqual(found, 'E_STATE', `page at ${at}`);
+  }
+  writeFileSync(bench.file, whole.subarray(0, 2 * 4096));
+  assert.throws(() => verifyFile(bench.file), { code: 'E_JOURNAL_BROKEN', message: /cannot be read as a state file/ });
+  assert.deepEqual([exitOf('E_JOURNAL_BROKEN'), exitOf('E_STATE')], [EXIT.problem, EXIT.refused]);
+  assert.throws(() => verifyFile('/dev/zero'), { code: 'E_STATE', message: '/dev/zero is not a file' });
+});
+
 /** x0ctl's client, over the API without a socket between. */
 function client(state: State, meanwhile: () => void = () => {}): Client {
   const from = sources({ journal: state });
@@ -202,6 +225,24 @@ test('entries that go from the beginning meanwhile are no breach', async (t) => 
   assert.ok(found.checkpoint > 0);
   state.close();
 });
+
+for (const [what, statement] of [
+  ['a seal that is a number', 'UPDATE journal SET hash = 5 WHERE id = 25'],
+  ['an entry that is a number', 'UPDATE journal SET entry = 5 WHERE id = 25'],
+  ['an entry that is a list', "UPDATE journal SET entry = '[]' WHERE id = 25"],
+] as const)
+  test(`the running agent tells of ${what} what is wrong, and shows the others`, async (t) => {
+    const bench = written(t);
+    const db = new Database(bench.file);
+    db.exec(statement);
+    db.close();
+    const state = bench.open();
+    const { result } = await verifyAgent(client(state));
+    assert.ok(!result.ok && result.broken === 25);
+    for (const path of ['/heal/log', '/mesh/status']) assert.ok(await client(state).get(path), path);
+    assert.ok(state.query().length >= state.status().entries - 1);
+    state.close();
+  });
 
 test('an end that was cut off behind the agent shows', async (t) => {
   const bench = new Bench(t);
