@@ -23,7 +23,7 @@ export async function healMode(to: Terminal, json: boolean, words: readonly stri
   if (second !== undefined) return done(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
   const answer = (await agent.get('/heal/classes')) as Classes;
   const rows = answer.classes.filter((row) => first === 'classes' || row.class === first);
-  to.out(json ? `${plainJson({ ...answer, classes: rows })}\n` : table(rows));
+  to.out(json ? `${plainJson({ ...answer, classes: rows })}\n` : table(rows, answer.mode));
   return 0;
 }
 
@@ -40,12 +40,14 @@ async function check(first: string | undefined, second: string | undefined): Pro
   );
 }
 
-function table(rows: Classes['classes']): string {
+/** Where healing as a whole only observes, or is off, no class is repaired. */
+function table(rows: Classes['classes'], whole: Classes['mode']): string {
   const lines = rows.map(({ class: kind, mode, safe, acts, right, wrong, confidence }) => {
     const cases = right + wrong;
     const shown =
       cases === 0 ? '-' : `${right} of ${Math.round(cases * 10) / 10}, at least ${Math.floor(100 * confidence)} %`;
-    return [kind, mode, acts ? 'repaired' : mode === 'off' ? 'ignored' : 'observed', safe ? 'yes' : '', shown];
+    const now = [mode, whole].includes('off') ? 'ignored' : acts && whole === 'act' ? 'repaired' : 'observed';
+    return [kind, mode, now, safe ? 'yes' : '', shown];
   });
   const all = [['CLASS', 'MODE', 'NOW', 'SAFE', 'RIGHT'], ...lines];
   const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));

@@ -33,7 +33,10 @@ export async function showTopology(
   if (typeof target === 'string') {
     const graph = map === null ? Graph.of(topology.edges) : graphOf(map);
     const source = typeof from === 'string' ? from : topology.self;
-    if (source === null) throw usage('--from: it is not known where from');
+    if (source === null)
+      throw map === null
+        ? new AgentError('E_NOT_FOUND', 'this router has no address in the mesh yet: --from says where from')
+        : usage('--from: a map does not say where from');
     const known = new Set(topology.nodes.map(({ id }) => id));
     for (const [option, end] of Object.entries({ from: source, to: target }))
       if (!known.has(end))

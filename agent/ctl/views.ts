@@ -309,7 +309,11 @@ type Topology = Of<typeof shapes.topology>;
 
 /** A map from a file is the whole mesh, and from nowhere in particular; what a router tells is what it sees. */
 export function peersText({ enabled, halfOpen, peers }: Of<typeof shapes.peers>, to: Screen): string {
-  if (!enabled) return 'This router has no identity, so no sessions: x0ctl mesh init or x0ctl join TEXT.\n';
+  if (!enabled)
+    return fold(
+      'No sessions: this router has no identity (x0ctl mesh init, or x0ctl join), or peer.enabled is 0.\n',
+      to,
+    );
   const open = halfOpen === 0 ? '' : `${halfOpen} connections where nobody has proven anything yet.\n`;
   if (peers.length === 0) return `No session with another router stands.\n${open}`;
   const rows = table(

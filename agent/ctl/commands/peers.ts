@@ -45,7 +45,7 @@ the session beside it where a TLS library lacks it.`,
       for (const end = performance.now() + LONGEST_MS; performance.now() < end; await sleep(LOOK_MS)) {
         const { answer } = (await agent.get(`/peers/answers/${ticket}`)) as Of<typeof shapes.peerAnswer>;
         if (answer === null) continue;
-        const page = pageOf(answer);
+        const page = pageOf(answer, whom);
         if (what === 'revoke') return tell(context.to, context.json, { ...page, message: String(page.message) });
         if (what === 'invite' && !context.json) {
           const { text, until } = page;
@@ -60,12 +60,16 @@ the session beside it where a TLS library lacks it.`,
 ];
 
 /** What another router answered, which may be anything. */
-function pageOf(answer: string): Readonly<Record<string, unknown>> {
+function pageOf(text: string, whom: string): Readonly<Record<string, unknown>> {
+  let page: unknown;
   try {
-    const page: unknown = JSON.parse(answer);
-    if (typeof page === 'object' && page !== null) return page as Record<string, unknown>;
-  } catch {
-    // Told below.
+    page = JSON.parse(text);
+  } catch (cause) {
+    throw new AgentError('E_PEER_PROTOCOL', `${whom} answered what is no JSON`, {}, { cause });
   }
-  throw new AgentError('E_PEER_PROTOCOL', 'what it answered is no page of an API');
+  if (typeof page !== 'object' || page === null)
+    throw new AgentError('E_PEER_PROTOCOL', `${whom} answered what is no page of an API`);
+  const { error } = page as { readonly error?: { readonly message?: unknown } };
+  if (error !== undefined) throw new AgentError('E_PEER_REFUSED', `${whom} answered with an error: ${error?.message}`);
+  return page as Record<string, unknown>;
 }

@@ -29,7 +29,7 @@ if they are given nothing.`,
         ];
         return lines.map((line) => fold(`${clean(line)}\n`, to)).join('');
       },
-      ({ workload }) => (workload === null || workload.trouble === null ? EXIT.ok : EXIT.problem),
+      ({ workload }) => (workload?.trouble === null ? EXIT.ok : EXIT.problem),
     ),
   },
 ];

@@ -1,7 +1,9 @@
 /** Sessions with other routers, and what those say of themselves. */
+import { AgentError } from '../../core/errors.ts';
 import { type Nanos, toMs } from '../../core/time.ts';
 import type { Power } from '../../trust/policy.ts';
 import * as shapes from '../shapes.ts';
+import type { Sources } from '../sources.ts';
 import { type Call, call, seconds, usage } from './call.ts';
 
 /** One session, as it stands. */
@@ -83,10 +85,9 @@ export const peerCalls: readonly Call[] = [
         throw usage('whom: expected a SPIFFE ID or the name of a router');
       const asked = ASKED.find((one) => one === what);
       if (asked === undefined) throw usage(`what: expected ${ASKED.join(' or ')}`);
-      if (sources.peers === undefined) throw usage('this router has no identity, and so no sessions');
       if (asked === 'revoke' && router === undefined) throw usage('router: expected whom to revoke');
       const body = asked === 'invite' ? { node: router, seconds } : asked === 'revoke' ? { whom: router } : {};
-      return { ticket: sources.peers.ask(whom, asked, body) };
+      return { ticket: deskOf(sources).ask(whom, asked, body) };
     },
   }),
   call({
@@ -95,8 +96,12 @@ export const peerCalls: readonly Call[] = [
     help: 'What a router answered; null while the answer is awaited.',
     shape: shapes.peerAnswer,
     answer: ({ sources, id }) => {
-      if (sources.peers === undefined) throw usage('this router has no identity, and so no sessions');
-      return { answer: sources.peers.answer(id) };
+      return { answer: deskOf(sources).answer(id) };
     },
   }),
 ];
+
+function deskOf({ peers }: Sources): PeerDesk {
+  if (peers !== undefined) return peers;
+  throw new AgentError('E_NOT_FOUND', 'this router has no identity, or peer.enabled is 0: there are no sessions');
+}

@@ -289,6 +289,66 @@ test('what was asked for and not done is refused', async (t) => {
   }
 });
 
+test('what is not there is no wrong usage, and the exit status says what the help does', async (t) => {
+  const { peers: _, ...without } = sources();
+  const bare = await agent(t, { ...without, mesh: () => ({ ...without.mesh(), self: null }) } as Sources);
+  for (const [line, status, says] of [
+    [['peers', 'attic', 'status'], EXIT.refused, /no sessions/],
+    [['topology', '--to', 'x'], EXIT.refused, /no address in the mesh yet/],
+    [['workload'], EXIT.problem, /no program is given one/],
+    [['probes'], EXIT.ok, /10\.77\.0\.2/],
+  ] as const) {
+    const found = await run([...line, '--socket', bare]);
+    assert.deepEqual([found.status, says.test(found.out + found.err)], [status, true], `${line[0]}: ${found.err}`);
+  }
+});
+
+test('whatever another router answers, it is shown only as the page that was asked for', async (t) => {
+  const { peers } = sources();
+  const asked = async (page: string) => {
+    const socket = await agent(t, sources({ peers: { ...peers!, answer: () => page } }));
+    return run(['peers', 'attic', 'status', '--socket', socket]);
+  };
+  assert.deepEqual(await asked('{"version":1}'), { status: EXIT.ok, out: '{\n  "version": 1\n}\n', err: '' });
+  for (const [page, says] of [
+    [
+      '{"version":1,"error":{"code":"E_BUG","message":"the agent failed"}}',
+      /attic answered with an error: the agent fa/,
+    ],
+    ['{"error":null}', /answered with an error/],
+    ['\x1b[2J', /^x0ctl: attic answered what is no JSON\n$/],
+    ['', /no JSON/],
+  ] as const) {
+    const { status, out, err } = await asked(page);
+    assert.deepEqual([status, out], [EXIT.failed, ''], page);
+    assert.match(err, says);
+  }
+});
+
+test('heal mode classes: nothing is repaired where healing as a whole only observes, or is off', async (t) => {
+  const { heal } = sources();
+  const [known] = heal().classes;
+  const now = async (whole: 'off' | 'observe' | 'act', mode: 'auto' | 'off', acts: boolean) => {
+    const socket = await agent(
+      t,
+      sources({ heal: () => ({ ...heal(), mode: whole, classes: [{ ...known!, mode, acts }] }) }),
+    );
+    const { out } = await run(['heal', 'mode', 'classes', '--socket', socket]);
+    return /^link-lossy +\S+ +(\S+)/m.exec(out)?.[1];
+  };
+  assert.deepEqual(
+    await Promise.all([
+      now('act', 'auto', true),
+      now('act', 'auto', false),
+      now('act', 'off', false),
+      now('observe', 'auto', true),
+      now('observe', 'off', false),
+      now('off', 'auto', true),
+    ]),
+    ['repaired', 'observed', 'ignored', 'observed', 'ignored', 'ignored'],
+  );
+});
+
 test('a configuration that is wrong is the same kind of problem to whoever looks at it', async (t) => {
   const file = join(folder(t), 'config');
   for (const text of ["config mesh 'mesh\n", 'option own 1\n', 'config mesh mesh\n\toption a b c\n', 'a\0b']) {
