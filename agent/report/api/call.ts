@@ -78,13 +78,14 @@ export function clip(text: string): string {
 
 /**
  * The members of a body that were given: null is as if it were not there. Throws E_USAGE that names what the call does not
- * take, or what is of another type.
+ * take, what is given twice, or what is of another type.
  */
 export function given({ method, query = [], body = [] }: Call, asked: Pick<Asked, 'query' | 'body'>): Asked['body'] {
   const names = (of: readonly Parameter[]) => (of.length === 0 ? 'none' : of.map(({ name }) => name).join(', '));
   for (const name of asked.query.keys())
     if (!query.some((one) => one.name === name))
       throw usage(`${clip(name)}: no such parameter; there is ${names(query)}`);
+  for (const { name } of query) if (asked.query.getAll(name).length > 1) throw usage(`${name}: given more than once`);
   const members = Object.entries(asked.body).filter(([name, value]) => {
     const known = body.find((one) => one.name === name);
     if (known === undefined) throw usage(`${clip(name)}: no such member of a ${method}; there is ${names(body)}`);

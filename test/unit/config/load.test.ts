@@ -183,6 +183,45 @@ test('blamed is the line that counts, and of a list the item that is wrong', () 
   assert.equal(load("config log log\nconfig file file\noption format '99'").warnings[0]!.line, 3);
 });
 
+test('whatever a file says, the line that is blamed speaks of the option and has the value', () => {
+  const statement = fc.tuple(
+    fc.constantFrom('option', 'list'),
+    fc.constantFrom(...ROWS.filter(({ section, option }) => section !== 'trust' && option.kind !== 'secret')),
+    fc.constantFrom(
+      '',
+      '0',
+      '1',
+      '7',
+      '9091',
+      '99999',
+      'bat0',
+      'mesh0',
+      'primary0',
+      'a/b',
+      'act',
+      '/x',
+      'a b',
+      '0x88b6',
+    ),
+  );
+  fc.assert(
+    fc.property(fc.array(statement, { maxLength: 30 }), (statements) => {
+      const lines = statements.flatMap(([kind, { section, name }, value]) => [
+        `config ${section} '${section}'`,
+        `\t${kind} ${name} '${value}'`,
+      ]);
+      for (const { detail, message } of load(lines.join('\n')).problems) {
+        const blamed = /^\t\w+ (\w+) '(.*)'$/.exec(lines[Number(detail.line) - 1]!);
+        assert.equal(blamed?.[1], detail.option, message);
+        // Of a list either the one item, or all of it.
+        const [value, there] = [JSON.parse(String(detail.value)) as string, blamed![2]!];
+        assert.ok(value.includes(there) || there.includes(value), `${message}: ${there}`);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('of one mistake one problem is made, though a default in its place breaks a rule', () => {
   const own = load("config mesh mesh\noption own 1\nlist hard_interface 'a/b'");
   assert.deepEqual(

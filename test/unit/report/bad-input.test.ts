@@ -61,6 +61,8 @@ for (const { method, path, query = [], body = [] } of CALLS) {
         assert.equal(status, 400, value.slice(0, 40));
         assert.match(message!, new RegExp(`^${name}: expected `));
       }
+      // Which of the two counts nobody could know.
+      assert.equal(ask(method, `${url}?${name}=1&${name}=2`).message, `${name}: given more than once`);
     });
 
   for (const { name, type } of body)
