@@ -155,9 +155,11 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
     // With a default in the place of what was refused already, nobody knows whether it would hold.
     if (![...rule.paths, ...(rule.also ?? [])].some((path) => refused.has(path)))
       refuse(blamed, rule.expected, partOf(said(blamed), blamed.path === at?.path ? at.item : undefined));
-    for (const bad of [blamed, ...rows.filter((row) => row !== blamed)]) {
-      const before = config;
-      config = build((row) => (row === bad ? row.option.default : optionValue(before, row)));
+    const without = (bad: Row, from: Config) =>
+      build((row) => (row === bad ? row.option.default : optionValue(from, row)));
+    const alone = rows.find((row) => rule.holds(without(row, config)));
+    for (const bad of alone === undefined ? rows : [alone]) {
+      config = without(bad, config);
       if (rule.holds(config)) break;
     }
   }

@@ -890,10 +890,10 @@ export function optionValue(config: Config, row: Row): unknown {
 }
 
 /**
- * What has to hold between options that are each valid. Where it does not, `paths` fall back to their defaults one
- * after the other, what is blamed first, until it does; their defaults together satisfy it. Blamed is what `at` names; else
- * the first of them that the file has, if it can be with another value than the default. Nothing is said where one of them,
- * or of what it is `also` about, was refused already.
+ * What has to hold between options that are each valid. Where it does not, the first of `paths` whose default alone makes
+ * it hold falls back to that, or else one after the other until it does; their defaults together satisfy it. Blamed is what
+ * `at` names; else the first of them that the file has, if it can be with another value than the default. Nothing is said
+ * where one of them, or of what it is `also` about, was refused already.
  */
 export const RULES: readonly {
   readonly paths: readonly string[];

@@ -236,6 +236,19 @@ test('of one mistake one problem is made, though a default in its place breaks a
   for (const { config } of [own, slow]) for (const rule of RULES) assert.ok(rule.holds(config), rule.expected);
 });
 
+test('a rule that is broken costs as little as can be: the mesh that the agent is to make is still made', () => {
+  for (const [lines, primary, name] of [
+    ['option primary a', 'primary0', 'bat0'],
+    ['option interface primary0', 'primary0', 'bat0'],
+    ['option primary bat0', 'primary0', 'bat0'],
+  ] as const) {
+    const { config, problems } = load(`config mesh mesh\noption own 1\nlist hard_interface a\n${lines}`);
+    assert.equal(problems.length, 1, lines);
+    const { own, hard_interface } = config.mesh;
+    assert.deepEqual([own, hard_interface, config.mesh.primary, config.mesh.interface], [true, ['a'], primary, name]);
+  }
+});
+
 test('a reload with problems keeps the last good configuration whole', () => {
   const good = load('config heal heal\noption mode observe\noption kick_count 3\n').config;
   const bad = load('config heal heal\noption mode act\noption kick_count 99\n', good);
