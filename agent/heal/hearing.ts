@@ -5,6 +5,7 @@
  */
 import type { Neighbour } from '../core/kernel.ts';
 import { MS, type Nanos, NEVER } from '../core/time.ts';
+import { Missed, repeated } from './missed.ts';
 
 /**
  * A neighbour that was silent for so long and came back may be so again: its OGMs are rarer than ours. Twice its longest
@@ -16,14 +17,6 @@ const LONGEST_USUAL_MS = 30_000;
 /** A reading reaches us a little later than it was made: what it calls heard just after a loss was heard before. */
 const READING_TAKES: Nanos = 200 * MS;
 
-/** Missing at a reading, where the last frame is so many intervals old: one that is late is not lost. */
-const LATE = 1.25;
-/** A reading that comes sooner than that after an OGM was due cannot tell. */
-const TELLING = 1 - (LATE - 1);
-/** What is usual is followed over so many OGMs; before there are any, a link loses this share of them. */
-const FOLLOWED = 1500;
-const PRIOR = 50;
-const PRIOR_LOSS = 0.004;
 /** By chance, on a link that is whole, no oftener than once in ten million OGMs. */
 const CHANCE = 1e-7;
 const MOST_MISSED = 8;
@@ -63,12 +56,7 @@ export class Hearing {
   /** Frames to it were not acknowledged, and how many in a row. */
   unheardAt: Nanos = 0;
   unheard = 0;
-  /** OGMs that were due, and those of them that were missing: the older, the less they count. */
-  #due = 0;
-  #missed = 0;
-  /** Missing now: a loss if it is heard again, else the beginning of a silence. */
-  #pending = 0;
-  #sampledAt: Nanos = Number.NEGATIVE_INFINITY;
+  readonly #missed = new Missed();
   /** It has answered, and not left ENDED echoes in a row unanswered. */
   #answers = false;
   #lost = 0;
@@ -119,18 +107,11 @@ export class Hearing {
     this.row = row;
     this.#silentMs = row.lastSeenMs - stoodStillMs;
     if (this.silent) {
-      this.#pending = 0;
+      this.#missed.silent();
       return;
     }
-    if (heardAnew) {
-      this.#missed += this.#pending;
-      this.#pending = 0;
-    }
-    if (now - this.#sampledAt < everyMs * MS * 0.9) return;
-    this.#sampledAt = now;
-    this.#due = this.#due * (1 - 1 / FOLLOWED) + 1;
-    this.#missed *= 1 - 1 / FOLLOWED;
-    if (this.#silentMs > LATE * everyMs) this.#pending += 1;
+    if (heardAnew) this.#missed.heard();
+    this.#missed.read(this.#silentMs, everyMs, now);
   }
 
   /** Its silence is over. */
@@ -162,7 +143,7 @@ export class Hearing {
       this.isYoung(now) ||
       this.isAsked ||
       this.#unanswered ||
-      this.#loss() > MOST_LOSS
+      this.#missed.loss() > MOST_LOSS
     )
       return false;
     return this.row.lastSeenMs > OVERDUE * everyMs;
@@ -198,7 +179,10 @@ export class Hearing {
   /** So many OGMs in a row may be missing: more are no chance. */
   missable(fewest: number, now: Nanos): number {
     if (this.isYoung(now)) return MOST_MISSED;
-    return Math.min(MOST_MISSED, repeated(this.#loss(), CHANCE, fewest, MOST_MISSED) + (this.#isAlive ? ALIVE : 0));
+    return Math.min(
+      MOST_MISSED,
+      repeated(this.#missed.loss(), CHANCE, fewest, MOST_MISSED) + (this.#isAlive ? ALIVE : 0),
+    );
   }
 
   /** Is it silent, where `slowMs` without a word are too long, and `soonMs` where frames to it are not answered either? */
@@ -220,20 +204,9 @@ export class Hearing {
     return at > 0 && now - this.row.lastSeenMs * MS <= at + READING_TAKES;
   }
 
-  #loss(): number {
-    return Math.min(1, (this.#missed / TELLING + PRIOR_LOSS * PRIOR) / (this.#due + PRIOR));
-  }
-
   /** As many as it takes that chance alone does not leave them unanswered, beside two missing OGMs. */
   #questions(): number {
-    const loss = this.#loss();
+    const loss = this.#missed.loss();
     return repeated(1 - (1 - loss) * (1 - loss), CHANCE / (loss * loss), FEWEST_ASKED, MOST_ASKED);
   }
-}
-
-/** How often something of this likelihood has to happen in a row until that is less likely than `chance`. */
-function repeated(likelihood: number, chance: number, fewest: number, most: number): number {
-  let times = 1;
-  for (let all = likelihood; all > chance && times < most; times++) all *= likelihood;
-  return Math.max(times, fewest);
 }

@@ -16,6 +16,8 @@ type Row = Readonly<Partial<Record<Where, readonly FaultClass[]>>>;
 
 /** A link whose neighbour is no longer heard, or no longer hears, wholly or in part, or has begun anew. */
 const UNHEARD = ['link-silent', 'link-lossy', 'link-one-way'] as const;
+/** The same, again and again. */
+const RESTLESS = ['link-flapping', ...UNHEARD] as const;
 /** What shows wherever a router is no longer heard, and what others say of it. */
 const APART = ['neighbour-dead', 'router-dead', 'partition', 'gateway-lost', 'remote-alarm'] as const;
 /** Who does not hear somebody tells the others. */
@@ -23,29 +25,29 @@ const TOLD = ['remote-alarm'] as const;
 const NONE: Row = {};
 
 const CAUSES: Readonly<Record<Fault['kind'], Row>> = {
-  cut: { ends: ['link-down', 'link-flapping', ...UNHEARD], far: APART },
-  mend: { ends: UNHEARD, far: TOLD },
-  'one-way': { ends: UNHEARD, far: APART },
-  loss: { ends: UNHEARD, far: APART },
+  cut: { ends: ['link-down', ...RESTLESS], far: APART },
+  mend: { ends: RESTLESS, far: TOLD },
+  'one-way': { ends: RESTLESS, far: APART },
+  loss: { ends: RESTLESS, far: APART },
   delay: { ends: ['link-slow', ...UNHEARD], far: APART },
   busy: { own: ['overload', 'link-slow'], near: ['link-slow'] },
-  'router-off': { near: ['link-down', 'link-flapping', ...UNHEARD], far: APART },
-  'router-on': { own: UNHEARD, near: UNHEARD, far: TOLD },
+  'router-off': { near: ['link-down', ...RESTLESS], far: APART },
+  'router-on': { own: UNHEARD, near: RESTLESS, far: TOLD },
   'agent-killed': { near: UNHEARD, far: TOLD },
   'agent-started': NONE,
   'agent-stopped': { near: ['link-slow', ...UNHEARD], far: TOLD },
   'agent-continued': { own: UNHEARD, near: ['link-slow'], far: TOLD },
-  down: { own: ['link-down', ...UNHEARD], near: UNHEARD, far: APART },
-  up: { own: UNHEARD, near: UNHEARD, far: TOLD },
+  down: { own: ['link-down', ...UNHEARD], near: RESTLESS, far: APART },
+  up: { own: UNHEARD, near: RESTLESS, far: TOLD },
   unplugged: {
-    own: ['interface-vanished', 'interface-fell-out', 'link-down', 'link-flapping', ...UNHEARD],
-    near: UNHEARD,
+    own: ['interface-vanished', 'interface-fell-out', 'link-down', ...RESTLESS],
+    near: RESTLESS,
     far: APART,
   },
-  plugged: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: TOLD },
-  taken: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
-  given: { own: UNHEARD, near: UNHEARD, far: TOLD },
-  bridged: { own: ['interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
+  plugged: { own: ['interface-fell-out', ...UNHEARD], near: RESTLESS, far: TOLD },
+  taken: { own: ['interface-fell-out', ...UNHEARD], near: RESTLESS, far: APART },
+  given: { own: UNHEARD, near: RESTLESS, far: TOLD },
+  bridged: { own: ['interface-fell-out', ...UNHEARD], near: RESTLESS, far: APART },
   'mesh-deleted': { own: ['mesh-vanished', 'interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
   mtu: { own: ['mtu-trouble', 'config-drift'] },
   upstream: { own: ['gateway-no-upstream'], far: ['gateway-lost'] },

@@ -4,8 +4,11 @@
  * a radio link that always loses a tenth is no fault, a cable that begins to is one.
  */
 import type { Event, LinkFigures } from '../../core/event.ts';
+import type { Mac } from '../../core/ids.ts';
 import { MS, type Nanos, SECOND, toMs } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
+import { MISSED, patientEveryMs } from '../../mesh/silence.ts';
+import { Missed, repeated } from '../missed.ts';
 import { Shortage } from '../shortage.ts';
 import { attached, type Surroundings } from '../surroundings.ts';
 import { type About, clamp, type Detector, type FaultSpec, percent, type Seen, Steady, Usual } from './spec.ts';
@@ -52,7 +55,7 @@ export const LINK_FAULTS: readonly FaultSpec[] = [
   },
   {
     class: 'link-flapping',
-    words: 'a link loses its carrier again and again',
+    words: 'a link comes and goes, again and again',
     safe: false,
     repairs: ['link-cost', 'tell'],
     rightAfterNs: 60 * SECOND,
@@ -302,21 +305,55 @@ function suddenLimit(usual: number): number {
   return clamp(usual + LOSSY.sigmas * Math.sqrt((3 * usual) / WINDOW_OGMS), LOSSY.least, LOSSY.most);
 }
 
-/** So many lost carriers within a minute; over when the link has kept quiet for a minute. */
+/** So many within the window; over when the link has kept quiet for as long. */
 const FLAPS = 3;
-const FLAP_WINDOW: Nanos = 60 * SECOND;
+const CARRIER_WINDOW: Nanos = 60 * SECOND;
+const SILENCE_WINDOW: Nanos = 120 * SECOND;
+/** By chance, on a link that is whole, no more than one OGM in a hundred thousand begins a silence. */
+const CHANCE = 1e-5;
+const MOST_MISSED = 12;
+/** OGMs heard one after the other between two silences: who sends rarer ones than we do is not silent in between. */
+const HEARD_BETWEEN = 3;
+/** At the edge of what a radio reaches links come and go: what is usual there is no fault, within bounds. */
+const ACQUAINTED: Nanos = 300 * SECOND;
+const UNUSUAL = 2;
+const MOST_USUAL = 9;
 
+/** One neighbour on one interface, and when it was not heard. */
+interface Ear {
+  readonly interface: string;
+  readonly index: number;
+  readonly peer: Mac;
+  readonly missed: Missed;
+  lastSeen: Nanos;
+  /** OGMs since its last silence. */
+  heard: number;
+  isSilent: boolean;
+  /** This silence has another reason: a lost carrier, or that we had no time to listen. */
+  isExplained: boolean;
+  /** When silences of the last minutes were over: a long one counts once. */
+  silences: Nanos[];
+  readonly usual: Usual;
+}
+
+/** Radios lose no carrier: there a link that comes and goes shows in a neighbour that falls silent again and again. */
 export class FlapDetector implements Detector {
-  readonly wants: readonly Event['type'][] = ['fault', 'links'];
+  readonly wants: readonly Event['type'][] = ['fault', 'links', 'vitals', 'ease'];
   readonly #around: Surroundings;
   readonly #downs = new Map<string, { index: number; at: Nanos[] }>();
+  readonly #ears = new Map<string, Ear>();
+  /** One fault an interface, however many come and go on it. */
   readonly #flapping = new Steady('link-flapping', 0, 1, 0);
+  readonly #told = new Map<string, About>();
+  readonly #shortage = new Shortage();
+  #readAt: Nanos = Number.NEGATIVE_INFINITY;
 
   constructor(around: Surroundings) {
     this.#around = around;
   }
 
   on(event: Event, now: Nanos): readonly Finding[] {
+    this.#shortage.note(event, now);
     if (event.type === 'fault') {
       const { class: kind, interface: name, interfaceIndex } = event.fault;
       if (kind !== 'link-down' || name === null) return [];
@@ -326,19 +363,109 @@ export class FlapDetector implements Detector {
       this.#downs.set(name, known);
       return [];
     }
-    const findings: Finding[] = [];
+    if (event.type !== 'links') return [];
+    this.#listen(event.links, now);
     for (const [name, known] of this.#downs) {
-      known.at = known.at.filter((at) => now - at < FLAP_WINDOW);
-      const about: About = { interface: name, index: known.index, peer: null };
-      if (known.at.length >= FLAPS) {
-        const what = `its carrier was lost ${known.at.length} times in the last minute`;
-        findings.push(...this.#flapping.read(about, { confidence: 0.95, source: 'rtnetlink', what }, now));
-      } else if (known.at.length === 0) {
-        this.#downs.delete(name);
-        const isThere = this.#around.links.has(known.index);
-        findings.push(...this.#flapping.end(about, isThere ? 'it kept still for a minute' : 'it is gone'));
-      }
+      known.at = known.at.filter((at) => now - at < CARRIER_WINDOW);
+      if (known.at.length === 0) this.#downs.delete(name);
     }
-    return findings;
+    const ears = new Map<string, Ear[]>();
+    for (const ear of this.#ears.values()) {
+      const beside = ears.get(ear.interface);
+      if (beside === undefined) ears.set(ear.interface, [ear]);
+      else beside.push(ear);
+    }
+    const names = new Set([...this.#downs.keys(), ...ears.keys(), ...this.#told.keys()]);
+    return [...names].flatMap((name) => this.#judge(name, ears.get(name) ?? [], now));
   }
+
+  #listen(links: readonly LinkFigures[], now: Nanos): void {
+    const { tables, settings } = this.#around;
+    if (tables === null) return;
+    // Whoever reads late, or hears nobody at all, learns of himself.
+    const isLate = now - this.#readAt > 2 * settings.pollNs + SECOND || this.#shortage.isOn(now);
+    this.#readAt = now;
+    const present = new Set<string>();
+    for (const link of links) {
+      const key = `${link.index} ${link.neighbour}`;
+      present.add(key);
+      let ear = this.#ears.get(key);
+      if (ear === undefined) {
+        ear = begun(link);
+        this.#ears.set(key, ear);
+      }
+      const lastDown = this.#downs.get(link.interface)?.at.at(-1) ?? Number.NEGATIVE_INFINITY;
+      hear(ear, link, patientEveryMs(tables, link.index), now);
+      ear.isExplained ||= isLate || !link.carrier || lastDown >= ear.lastSeen;
+    }
+    for (const key of this.#ears.keys()) if (!present.has(key)) this.#ears.delete(key);
+    const all = [...this.#ears.values()];
+    const isDeaf = new Set(all.map(({ index }) => index)).size > 1 && all.every(({ isSilent }) => isSilent);
+    for (const ear of all) {
+      ear.isExplained ||= isDeaf;
+      if (this.#told.has(ear.interface)) ear.usual.skip(now);
+      else ear.usual.learn(ear.silences.length, now);
+    }
+  }
+
+  #judge(name: string, ears: readonly Ear[], now: Nanos): Finding[] {
+    const downs = this.#downs.get(name);
+    const told = this.#told.get(name);
+    const count = downs?.at.length ?? 0;
+    const about = told ?? { interface: name, index: downs?.index ?? ears[0]?.index ?? 0, peer: null };
+    if (count >= FLAPS) {
+      this.#told.set(name, about);
+      const what = `its carrier was lost ${count} times in the last minute`;
+      return this.#flapping.read(about, { confidence: 0.95, source: 'rtnetlink', what }, now);
+    }
+    const restless = ears.filter(isRestless);
+    if (restless.length > 0) {
+      this.#told.set(name, about);
+      const affected = restless.slice(0, 50).map(({ peer }) => peer);
+      const most = Math.max(...restless.map(({ silences }) => silences.length));
+      const others = restless.length === 1 ? '' : `, and ${restless.length - 1} others did the like`;
+      const what = `${affected[0]} fell silent ${most} times in the last two minutes, and was heard well in between${others}`;
+      return this.#flapping.read(about, { confidence: 0.9, source: 'batadv tables', what, affected }, now);
+    }
+    if (told === undefined || count > 0 || ears.some(({ silences }) => silences.length > 0)) return [];
+    this.#told.delete(name);
+    return this.#flapping.end(about, this.#around.links.has(about.index) ? 'it kept still for a while' : 'it is gone');
+  }
+}
+
+function begun({ interface: name, index, neighbour: peer, lastSeen }: LinkFigures): Ear {
+  return {
+    interface: name,
+    index,
+    peer,
+    missed: new Missed(),
+    lastSeen,
+    heard: 0,
+    isSilent: false,
+    isExplained: false,
+    silences: [],
+    usual: new Usual(HISTORY),
+  };
+}
+
+function hear(ear: Ear, { lastSeen }: LinkFigures, everyMs: number, now: Nanos): void {
+  ear.silences = ear.silences.filter((at) => now - at < SILENCE_WINDOW);
+  // The age of one OGM is told a little differently each time.
+  if (lastSeen - ear.lastSeen > (everyMs * MS) / 4) {
+    if (!ear.isSilent) ear.missed.heard();
+    else if (!ear.isExplained && ear.heard >= HEARD_BETWEEN) ear.silences.push(now);
+    ear.heard = ear.isSilent ? 1 : ear.heard + 1;
+    ear.lastSeen = lastSeen;
+    ear.isSilent = ear.isExplained = false;
+  }
+  const silentMs = (now - lastSeen) / MS;
+  ear.missed.read(silentMs, everyMs, now);
+  const missable = repeated(ear.missed.loss(), CHANCE, MISSED, MOST_MISSED);
+  ear.isSilent ||= silentMs > (missable + 0.5) * everyMs;
+  if (ear.isSilent) ear.missed.silent();
+}
+
+function isRestless({ silences, usual }: Ear): boolean {
+  if (usual.knownNs < ACQUAINTED) return false;
+  return silences.length >= Math.min(MOST_USUAL, Math.floor(FLAPS + UNUSUAL * usual.value!));
 }

@@ -5,7 +5,7 @@
 import type { Change, HardSettings } from '../../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../../core/time.ts';
 import type { Fault } from '../../core/words.ts';
-import { broken, linkByName, type Surroundings } from '../surroundings.ts';
+import { broken, linkByName, neighboursOn, type Surroundings } from '../surroundings.ts';
 import type { Repair, Scene, Step } from './spec.ts';
 import { isV, meetsAgent, untouchable } from './urgent.ts';
 
@@ -233,6 +233,10 @@ function costRefusal(fault: Fault, scene: Scene): string | null {
   const key = isV(around) ? 'throughputOverride' : 'hopPenalty';
   if (hard?.[key] === undefined) return 'this batman-adv cannot make one interface cost more';
   if ((hard.hopPenalty ?? 0) >= COSTLY) return 'it costs as much as is of use';
+  const { class: kind, affected } = fault;
+  const isOfOne = kind === 'link-flapping' && affected.length > 0;
+  if (isOfOne && neighboursOn(around, fault.interfaceIndex ?? 0).some((one) => !affected.includes(one)))
+    return 'others are heard well there, and it would cost more for them too';
   return otherWay(fault, scene);
 }
 

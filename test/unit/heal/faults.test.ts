@@ -19,6 +19,18 @@ function decay(story: Story, loss: number, seconds: number, n = 1): void {
   }
 }
 
+function comesAndGoes(story: Story, times: number, silent: number, heard: number, ports = [0]): void {
+  const all = (isSilent: boolean) => {
+    for (const n of ports) story.kernel.ports[n]!.silent = isSilent;
+  };
+  for (let i = 0; i < times; i++) {
+    all(true);
+    story.run(silent);
+    all(false);
+    story.run(heard);
+  }
+}
+
 interface Case {
   readonly name: string;
   /** null: nothing must be seen. */
@@ -154,6 +166,55 @@ const CASES: readonly Case[] = [
         story.tell(1, { carrier: true, master: 10 });
         story.run(1800);
       }
+    },
+  },
+  {
+    name: 'a neighbour falls silent for six seconds, three times within two minutes, and no carrier is lost',
+    is: 'link-flapping',
+    does: (story) => {
+      story.run(200);
+      comesAndGoes(story, 3, 6, 12);
+    },
+  },
+  {
+    name: 'a neighbour falls silent twice',
+    is: null,
+    does: (story) => {
+      story.run(200);
+      comesAndGoes(story, 2, 6, 60);
+    },
+  },
+  {
+    name: 'one long silence, in which each reading shows it anew',
+    is: 'neighbour-dead',
+    does: (story) => {
+      story.run(200);
+      comesAndGoes(story, 1, 40, 100);
+    },
+  },
+  {
+    name: 'a neighbour sends one OGM in six seconds',
+    is: null,
+    does: (story) => {
+      story.run(200);
+      comesAndGoes(story, 40, 5, 1);
+    },
+  },
+  {
+    name: 'nobody is heard on any interface, again and again: it is this router that hears nothing',
+    is: null,
+    does: (story) => {
+      story.run(200);
+      comesAndGoes(story, 4, 6, 12, [0, 1]);
+    },
+  },
+  {
+    name: 'a neighbour falls silent again and again, while this router has no time to listen',
+    is: 'overload',
+    does: (story) => {
+      vitals(story, { busy: 1 });
+      story.run(200);
+      comesAndGoes(story, 4, 6, 12);
     },
   },
   // --- interfaces
@@ -542,6 +603,35 @@ test('a neighbour’s word that it does not hear us is a reason to look more clo
   };
   const [alone, told] = [seenAfter(false), seenAfter(true)];
   assert.ok(alone !== null && told !== null && told < alone, `${told} s instead of ${alone}`);
+});
+
+test('a link that has always come and gone is no fault; one that begins to is, and only until it keeps still', () => {
+  const edge = new Story();
+  comesAndGoes(edge, 100, 5, 20);
+  assert.ok(!edge.classes().includes('link-flapping'), edge.classes().join());
+  const story = new Story().settle();
+  story.run(300);
+  comesAndGoes(story, 6, 5, 12);
+  const told = story.decisions.filter(({ fault }) => fault.class === 'link-flapping');
+  assert.equal(told.length, 1, 'once, however long it lasts');
+  assert.deepEqual([told[0]!.fault.interface, told[0]!.fault.affected], ['eth1', [N1]]);
+  assert.match(told[0]!.fault.evidence[0]!.what, /fell silent 3 times in the last two minutes/);
+  story.run(130);
+  assert.deepEqual(story.open(), []);
+});
+
+test('a link whose carrier goes with the neighbour is told once, and by its carrier', () => {
+  const story = new Story().settle();
+  story.run(300);
+  for (let i = 0; i < 5; i++) {
+    story.tell(1, { carrier: false });
+    story.run(6);
+    story.tell(1, { carrier: true, master: 10 });
+    story.run(6);
+  }
+  const told = story.decisions.filter(({ fault }) => fault.class === 'link-flapping');
+  assert.equal(told.length, 1);
+  assert.match(told[0]!.fault.evidence.at(-1)!.what, /carrier was lost 3 times/);
 });
 
 test('translation tables that do not fit what a router announces, three times in a row', () => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Memory } from '../../../agent/core/event.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import type { Action, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
+import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
 import { Router } from './harness.ts';
 import { N1, Story, X } from './story.ts';
 
@@ -86,6 +87,30 @@ test('a bad link that no route goes by is left alone, until one does', () => {
   }
   assert.deepEqual(story.steps('link-one-way').slice(2), ['planned link-cost', 'verified link-cost']);
   assert.equal(bad.hopPenalty, 240);
+});
+
+test('an interface is not made dear for one neighbour that comes and goes, where others are heard well on it', () => {
+  const story = new Story().settle();
+  const { monitor, knowledge } = story.router.room;
+  const fault: Fault = {
+    id: 'f1',
+    class: 'link-flapping',
+    at: story.now,
+    interface: 'eth1',
+    interfaceIndex: 21,
+    peer: null,
+    confidence: 0.9,
+    evidence: [],
+    affected: [N1],
+  };
+  const refusal = (around: typeof monitor, affected = fault.affected) =>
+    repairOf('link-cost').refusal({ ...fault, affected }, { around, knowledge, now: story.now });
+  assert.equal(refusal(monitor), null);
+  const [row] = monitor.tables!.neighbours;
+  const neighbours = [...monitor.tables!.neighbours, { ...row!, neighbour: '02:00:00:00:01:77' }];
+  const shared = Object.create(monitor, { tables: { value: { ...monitor.tables!, neighbours } } });
+  assert.match(refusal(shared)!, /others are heard well there/);
+  assert.equal(refusal(shared, []), null, 'a carrier is everybody’s');
 });
 
 const drift = (story: Story) => {
