@@ -1,12 +1,12 @@
 /**
  * The flight recorder: the last minutes of all that the machines were told and decided, in memory, compressed; after a
- * repair a copy goes to flash, once what followed is over.
+ * repair, or a fault of this router's own that was only observed, a copy goes to flash, once what followed is over.
  *
  * Memory: `limitKib` of gzip in SEGMENTS parts, the oldest of which goes when they are full, and up to RAW of text that
  * waits for being compressed. Each part begins with a keyframe, so that a replay can begin with it. The first part of all
  * begins where the agent did.
  *
- * Flash: nothing while nothing is repaired. A recording is at most `limitKib`, goes into the database in pieces (two
+ * Flash: nothing while nothing happens. A recording is at most `limitKib`, goes into the database in pieces (two
  * writes each: log and file), and only while half of the budget for bursts stays for the journal (state/budget.ts).
  * At 256 KiB that is half a MiB an incident and, by the budget, no more than 8 MiB a day whatever happens.
  */
@@ -60,9 +60,9 @@ export class Recorder {
   #length = 0;
   readonly #waiting: Turn[] = [];
   #timer: NodeJS.Timeout | null = null;
-  /** Faults that were repaired since a recording was last kept, and when the last of that was. */
+  /** Faults that are worth keeping since a recording was last kept, and when the last of that was. */
   readonly #faults = new Set<string>();
-  #repairedAt: Nanos = 0;
+  #happenedAt: Nanos = 0;
 
   constructor(limitKib: number, options: RecorderOptions) {
     this.#limitKib = limitKib;
@@ -119,7 +119,7 @@ export class Recorder {
     this.#timer = null;
     if (!this.#options.busy()) {
       this.#write(BATCH);
-      if (this.#faults.size > 0 && this.#options.now() >= this.#repairedAt + AFTERMATH) this.#keep();
+      if (this.#faults.size > 0 && this.#options.now() >= this.#happenedAt + AFTERMATH) this.#keep();
     }
     if (this.#waiting.length === 0 && this.#faults.size === 0) return;
     const wait = this.#waiting.length === 0 ? LOOK_MS : this.#options.busy() ? WAIT_MS : BATCH_MS;
@@ -148,9 +148,9 @@ export class Recorder {
       this.#lines.push(line);
       this.#length += line.length;
       for (const output of turn.decided) {
-        if (!('journal' in output) || !isRepair(output.journal)) continue;
+        if (!('journal' in output) || !isIncident(output.journal)) continue;
         this.#faults.add(output.journal.fault.id);
-        this.#repairedAt = turn.now;
+        this.#happenedAt = turn.now;
       }
       if (this.#length >= RAW) this.#compress(turn.now);
     }
@@ -185,11 +185,14 @@ export class Recorder {
 }
 
 /** One that this router saw the reason for: others must not decide how often our flash is written. */
-function isRepair({ step, action, fault }: Decision): boolean {
-  return ENDS.has(step) && action !== 'none' && fault.class !== 'remote-alarm';
+function isIncident({ step, action, fault }: Decision): boolean {
+  if (action === 'none' || fault.class === 'remote-alarm') return false;
+  return ENDS.has(step) || (step === 'observed' && fault.evidence.every(({ source }) => OWN_EYES.has(source)));
 }
 
 const ENDS: ReadonlySet<string> = new Set(['verified', 'failed', 'rolled-back']);
+/** Where a neighbour's frames, or their absence, show nothing: what is only observed costs him nothing to feign. */
+const OWN_EYES: ReadonlySet<string> = new Set(['rtnetlink', 'settings', 'vitals', 'upstream']);
 
 function keyframeOf({ isFirst, members }: Segment): number {
   return isFirst ? 0 : members[0]!.length;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { type Nanos, SECOND } from '../../../agent/core/time.ts';
+import type { Action, Fault, FaultClass } from '../../../agent/core/words.ts';
 import { Recorder, type RecorderOptions } from '../../../agent/host/recorder.ts';
 import { readRecording } from '../../../agent/record/format.ts';
 import { replay } from '../../../agent/twin/replay.ts';
@@ -98,6 +99,31 @@ test('nothing is kept while nothing is repaired, and a repair is with what follo
   flight.recorder.close();
   assert.equal(flight.kept.length, 2);
   assert.notDeepEqual(flight.kept[1]!.faults, faults);
+});
+
+test('what was only observed is kept where this router saw it in itself, and not where a neighbour may feign it', (t: TestContext) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const kept = (kind: FaultClass, sources: readonly string[], action: Action = 'restore') => {
+    const flight = new Flight(64);
+    flight.router.pass(60 * SECOND);
+    const now = flight.router.now + SECOND;
+    const evidence = sources.map((source) => ({ source, what: 'so it was', at: now }));
+    const about = { interface: 'eth1', interfaceIndex: 21, peer: null, confidence: 1, affected: [] };
+    const fault: Fault = { id: 'e7-f9', class: kind, at: now, ...about, evidence };
+    const decision = { fault, step: 'observed', at: now, action, alternatives: [], why: '', result: null } as const;
+    flight.recorder.take({ now, event: { type: 'tick' }, heard: [], decided: [{ journal: decision }] });
+    flight.recorder.close();
+    return flight.kept.map(({ faults }) => faults);
+  };
+  assert.deepEqual(kept('config-drift', ['settings']), [['e7-f9']]);
+  assert.deepEqual(kept('link-down', ['rtnetlink', 'rtnetlink'], 'kick'), [['e7-f9']]);
+  assert.deepEqual(kept('overload', ['vitals'], 'ease'), [['e7-f9']]);
+  assert.deepEqual(kept('gateway-no-upstream', ['upstream'], 'gateway-stand-down'), [['e7-f9']]);
+  assert.deepEqual(kept('link-silent', ['batadv tables'], 'kick'), []);
+  assert.deepEqual(kept('link-flapping', ['rtnetlink', 'batadv tables'], 'link-cost'), []);
+  assert.deepEqual(kept('translation-inconsistent', ['translation tables'], 'tell'), []);
+  assert.deepEqual(kept('remote-alarm', ['alarm'], 'kick'), []);
+  assert.deepEqual(kept('clock-stepped', ['vitals'], 'none'), []);
 });
 
 test('while a repair is under way nothing is made of what comes', (t: TestContext) => {
