@@ -154,6 +154,8 @@ export type Change =
   | { readonly kind: 'set-mtu'; readonly interface: string; readonly mtu: number }
   /** Has netifd bring up what it declares for this device (OpenWrt). */
   | { readonly kind: 'netifd-up'; readonly interface: string }
+  /** Has netifd take the radio of this device down and up, with all that it declares on it. */
+  | { readonly kind: 'netifd-radio'; readonly interface: string }
   /** A bridge without ports: the stable primary interface where the agent owns the mesh. */
   | { readonly kind: 'create-bridge'; readonly interface: string; readonly mac: Mac | null }
   | { readonly kind: 'add-address'; readonly interface: string; readonly address: InterfaceAddress };

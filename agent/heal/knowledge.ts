@@ -42,7 +42,7 @@ export interface Record {
   successes: number;
   /** Sum over the successes, from fault to verification. */
   repairNs: Nanos;
-  /** Faults of other things that began just after it was done. */
+  /** Faults of other things that began just after it was carried out. */
   sideEffects: number;
 }
 
@@ -52,6 +52,8 @@ const FORGETTING = 0.99;
 const KNOWN = 3;
 const POOR = 1 / 3;
 const GOOD = 2 / 3;
+/** What began just after a repair need not be its doing: it speaks against it half as much as a success speaks for it. */
+const SIDE_EFFECT = 1 / 2;
 /** What begins so soon after a repair may be its doing. */
 const AFTERMATH: Nanos = 10 * SECOND;
 /** Something put back so often within an hour is changed by somebody who means it. */
@@ -111,7 +113,9 @@ export class Knowledge implements Machine {
     }
     if (event.type === 'symptom' && event.symptom.what === 'joined-mesh')
       this.#of(event.symptom.interface).attachedAt = now;
-    if (event.type === 'fault') this.#suspect(event.fault, now);
+    if (event.type === 'fault') return this.#suspect(event.fault, now);
+    if (event.type === 'kick-done' && event.refused !== null && event.fault === this.#lastDone?.fault.id)
+      this.#lastDone = null;
     if (event.type === 'decision') return this.#learn(event.decision, now);
     if (event.type === 'started') for (const memory of event.memories ?? []) this.#recall(memory, now);
     return [];
@@ -186,7 +190,7 @@ export class Knowledge implements Machine {
     this.#plans.set(fault, count);
     const known = repairs.map((action) => {
       const record = this.#records.get(`${fault} ${action}`);
-      const share = record === undefined || record.tries < KNOWN ? null : record.successes / record.tries;
+      const share = record === undefined || record.tries < KNOWN ? null : worthOf(record);
       return { action, record, share };
     });
     const isExploring = explore > 0 && count % explore === 0;
@@ -206,8 +210,12 @@ export class Knowledge implements Machine {
     const at = this.#failed.get(triedFor(fault, action));
     const cooldown = repairOf(action).mend?.cooldownNs ?? 0;
     if (at === undefined || now - at >= cooldown) return null;
-    const what = action === 'tell' ? 'a person was told' : 'it was tried and did not help';
-    return `${what} ${Math.round((now - at) / SECOND)} s ago`;
+    return `${DONE[action] ?? 'it was tried and did not help'} ${Math.round((now - at) / SECOND)} s ago`;
+  }
+
+  /** mend.ts says what it carries out, and when. */
+  carriesOut(fault: Fault, action: Action, now: Nanos): void {
+    this.#lastDone = { record: `${fault.class} ${action}`, fault, at: now };
   }
 
   /** mend.ts says what is in force. */
@@ -227,11 +235,15 @@ export class Knowledge implements Machine {
   }
 
   #learn({ fault, action, step }: Decision, now: Nanos): Effect[] {
-    if (step === 'planned' && action !== 'none' && action !== 'tell')
-      this.#lastDone = { record: `${fault.class} ${action}`, fault, at: now };
+    // What execute.ts plans is on its way, but for what is rehearsed first.
+    const { mend, radius } = repairOf(action);
+    if (step === 'planned' && action !== 'none' && mend === undefined && radius === 'link')
+      this.carriesOut(fault, action, now);
     const isFailed = step === 'failed' || step === 'rolled-back' || step === 'dropped';
     const isRestart = step === 'done' && action === 'restart-service';
-    if (isFailed || isRestart || (step === 'done' && action === 'tell')) {
+    // An interface that goes down takes what was wrong with it along, for a while.
+    const isRadio = step === 'verified' && action === 'restart-radio';
+    if (isFailed || isRestart || isRadio || (step === 'done' && action === 'tell')) {
       const key = triedFor(fault, action);
       this.#failed.delete(key);
       this.#failed.set(key, now);
@@ -251,6 +263,7 @@ export class Knowledge implements Machine {
     record.tries = record.tries * FORGETTING + 1;
     record.successes *= FORGETTING;
     record.repairNs *= FORGETTING;
+    record.sideEffects *= FORGETTING;
     if (step === 'verified') {
       record.successes += 1;
       record.repairNs += now - fault.at;
@@ -259,12 +272,14 @@ export class Knowledge implements Machine {
   }
 
   /** A fault of something else, just after something was done. */
-  #suspect(fault: Fault, now: Nanos): void {
+  #suspect(fault: Fault, now: Nanos): Effect[] {
     const last = this.#lastDone;
-    if (last === null || now - last.at > AFTERMATH || fault.at !== now || fault.id === last.fault.id) return;
-    if (fault.class === 'remote-alarm' || fault.class === 'asked' || last.at === now) return;
+    if (last === null || now - last.at > AFTERMATH || fault.at !== now || fault.id === last.fault.id) return [];
+    if (fault.class === 'remote-alarm' || fault.class === 'asked' || last.at === now) return [];
     const [kind, action] = last.record.split(' ') as [FaultClass, Action];
-    this.#recordOf(kind, action).sideEffects += 1;
+    const record = this.#recordOf(kind, action);
+    record.sideEffects += 1;
+    return [remember(record)];
   }
 
   #recordOf(kind: FaultClass, action: Action): Record {
@@ -298,8 +313,19 @@ export class Knowledge implements Machine {
   }
 }
 
+/** What need not have failed to be enough for now. */
+const DONE: Readonly<Partial<{ [action in Action]: string }>> = {
+  tell: 'a person was told',
+  'restart-radio': 'it was done',
+};
+
 function triedFor({ class: kind, interface: name, peer }: Fault, action: Action): string {
   return `${kind} ${action} ${name ?? ''} ${peer ?? ''}`;
+}
+
+/** The share that worked, less what came of it beside. */
+function worthOf({ tries, successes, sideEffects }: Record): number {
+  return (successes - SIDE_EFFECT * sideEffects) / tries;
 }
 
 function isLast(action: Action): boolean {
@@ -308,7 +334,8 @@ function isLast(action: Action): boolean {
 
 function inWords({ tries, successes, repairNs, sideEffects }: Record): string {
   const time = successes >= 1 ? `, in ${(repairNs / successes / SECOND).toFixed(1)} s on average` : '';
-  const beside = sideEffects > 0 ? `; ${Math.round(sideEffects)} other faults began just after` : '';
+  const beside =
+    sideEffects >= 0.5 ? `; ${Math.round(sideEffects)} other faults began just after, which counts against it` : '';
   return `here it has worked ${Math.round(successes)} of ${Math.round(tries)} times${time}${beside}`;
 }
 

@@ -4,7 +4,7 @@
  * and is given back when the fault is over. Repairs that cannot touch each other run side by side.
  */
 import type { Effect } from '../core/effect.ts';
-import type { Event } from '../core/event.ts';
+import type { Event, Tables } from '../core/event.ts';
 import type { Change } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
@@ -38,7 +38,7 @@ const NO_ANSWER = 'the kernel did not answer';
 
 interface Applied {
   readonly id: string;
-  readonly step: Step;
+  readonly step: Step & { readonly undo: Change };
 }
 
 interface Job {
@@ -50,8 +50,9 @@ interface Job {
   until: Nanos;
   steps: Step[];
   readonly applied: Applied[];
-  /** The id of the change that has not been answered. */
+  /** The id of the change that has not been answered, and what it is. */
   waiting: string | null;
+  step: Step | null;
   /** Originators that went by the fault's interface, and had another way. */
   lost: readonly string[];
   tries: number;
@@ -87,7 +88,7 @@ export class Mend implements Machine {
       case 'change-done':
         return this.#stepped(event.id, event.error, now);
       case 'tables':
-        return this.#each((job) => this.#verify(job, now));
+        return this.#each((job) => this.#verify(job, event.tables, now));
       case 'fault-over': {
         const job = this.#jobOf(event.fault);
         return job === undefined ? [] : this.#faultOver(job, event.how, now);
@@ -156,6 +157,7 @@ export class Mend implements Machine {
       steps: [],
       applied: [],
       waiting: null,
+      step: null,
       lost: [],
       tries: 0,
       rehearsals: 0,
@@ -173,7 +175,8 @@ export class Mend implements Machine {
       case 'rehearsing':
         return this.#unseen(job, 'the rehearsal did not end', now);
       case 'changing':
-        return this.#fail(job, NO_ANSWER, now);
+        // netifd takes its time.
+        return job.step?.undo === null ? this.#next(job, now) : this.#fail(job, NO_ANSWER, now);
       case 'verifying':
         return this.#fail(job, 'it did not help in time', now);
       case 'parting':
@@ -201,7 +204,8 @@ export class Mend implements Machine {
   #changesOf({ plan: { fault }, action, mending }: Job, now: Nanos): Change[] {
     const scene = this.#scene(now);
     if (repairOf(action).refusal(fault, scene) !== null) return [];
-    return mending.steps(fault, scene).map(({ change }) => change);
+    // There is no netifd in the twin.
+    return mending.steps(fault, scene).flatMap(({ change, undo }) => (undo === null ? [] : [change]));
   }
 
   /** Another repair is at work on what this one would touch. */
@@ -285,14 +289,17 @@ export class Mend implements Machine {
     job.state = 'changing';
     job.until = now + STEP_TIMEOUT;
     job.waiting = id;
+    job.step = step;
     const name = job.plan.fault.interface ?? '';
+    this.#knowledge.carriesOut(job.plan.fault, job.action, now);
     if (job.action === 'cycle') {
       // Out of bat0 it is owed, like one that broke: whatever happens, it goes back (returns.ts).
       this.#knowledge.intend(name, now);
       this.#knowledge.detached.set(name, { plan: job.plan, undo: id });
       return [{ type: 'change', id, change, undo }];
     }
-    job.applied.push({ id, step });
+    if (undo === null) return [{ type: 'change', id, change, undo }];
+    job.applied.push({ id, step: { ...step, undo } });
     // What is put back for good is what it should be.
     if (job.mending.keeps === 'good') return [{ type: 'change', id, change, undo }];
     const held: Effect = { type: 'emit', event: { type: 'held', what: holds, returned: false } };
@@ -308,7 +315,13 @@ export class Mend implements Machine {
       }
       if (job.waiting !== id || job.state !== 'changing') continue;
       job.waiting = null;
+      const isAsked = job.step?.undo === null;
+      if (error !== null && isAsked) {
+        const message = `it goes on without netifd: ${error}`;
+        return [{ type: 'log', level: 'info', message, fields: { fault: job.plan.fault.id } }, ...this.#next(job, now)];
+      }
       if (error !== null) return this.#fail(job, `the kernel refused: ${error}`, now);
+      if (job.step?.suffices === true) job.steps = [];
       const out: Effect[] =
         job.action === 'cycle'
           ? [{ type: 'emit', event: { type: 'give-back', interface: job.plan.fault.interface! } }]
@@ -318,9 +331,9 @@ export class Mend implements Machine {
     return [];
   }
 
-  #verify(job: Job, now: Nanos): Effect[] {
+  #verify(job: Job, read: Tables, now: Nanos): Effect[] {
     if (job.state !== 'verifying' || job.mending.verdict === undefined) return [];
-    const { good, words } = job.mending.verdict(job.plan.fault, this.#scene(now), job.lost);
+    const { good, words } = job.mending.verdict(job.plan.fault, this.#scene(now), job.lost, read);
     return good ? this.#verified(job, words, now) : [];
   }
 

@@ -254,6 +254,7 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
             ),
           };
         case 'netifd-up':
+        case 'netifd-radio':
           throw new AgentError('E_BUG', 'netifd is not asked over netlink');
         case 'set-mtu':
           return { protocol: NETLINK_ROUTE, message: encodeSetMtu(change.interface, change.mtu) };

@@ -3,10 +3,12 @@
  * one up as declared. What it owns it would otherwise change back, or not know of.
  */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 
 const UBUS = '/bin/ubus';
 const NETIFD = '/sbin/netifd';
+/** The init script's `radio` reads there which device is meant. */
+const RADIO = '/var/run/x0tta6bl4/radio';
 const TIMEOUT_MS = 4000;
 
 /** One row of `ubus call network.interface dump`, as far as it matters here. */
@@ -71,11 +73,31 @@ function ubus(words: readonly string[]): Promise<string> {
   });
 }
 
+/**
+ * Has netifd take the radio of this device down and up, by the init script: what netifd tells of radios has all their keys
+ * in it, which the agent shall not see, and a radio that went down comes up again whatever becomes of the agent. Answers
+ * what went wrong, or null where it was begun.
+ */
+export async function restartRadio(device: string): Promise<string | null> {
+  if (!existsSync(UBUS) || !existsSync(NETIFD)) return 'netifd does not run here';
+  if (!existsSync(`/sys/class/net/${device}/phy80211`)) return `${device} is no radio`;
+  try {
+    writeFileSync(RADIO, `${device}\n`);
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  }
+  return trigger('radio');
+}
+
 /** Has procd run the init script's `revert` to a file that ran before, as root. Answers what went wrong, or null. */
-export async function triggerRevert(sha256: string): Promise<string | null> {
+export function triggerRevert(sha256: string): Promise<string | null> {
+  return trigger('revert', { sha256 });
+}
+
+async function trigger(action: 'radio' | 'revert', more: Readonly<Record<string, string>> = {}): Promise<string | null> {
   if (!existsSync(UBUS)) return 'there is no ubus here to ask for it';
   try {
-    const event = { type: 'x0tta6bl4.revert', data: { package: 'x0tta6bl4', sha256 } };
+    const event = { type: `x0tta6bl4.${action}`, data: { package: 'x0tta6bl4', ...more } };
     await ubus(['call', 'service', 'event', JSON.stringify(event)]);
     return null;
   } catch (thrown) {

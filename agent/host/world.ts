@@ -311,9 +311,10 @@ export class Host implements World {
       this.#changed(id, 'the kernel is not open');
       return;
     }
-    if (change.kind === 'netifd-up') {
+    if (change.kind === 'netifd-up' || change.kind === 'netifd-radio') {
+      const { kind, interface: name } = change;
       void import('./netifd.ts')
-        .then(({ bringUp }) => bringUp(change.interface))
+        .then(({ bringUp, restartRadio }) => (kind === 'netifd-up' ? bringUp(name) : restartRadio(name)))
         .then((error) => this.#changed(id, error));
       return;
     }

@@ -256,6 +256,7 @@ export class Kernel {
         return null;
       }
       case 'netifd-up':
+      case 'netifd-radio':
         return NO_NETIFD;
       case 'create-mesh':
         if (mesh !== null) return EXISTS;

@@ -137,7 +137,11 @@ export const SETTINGS: readonly Repair[] = [
         const set = (gwMode: 'off' | 'server'): Change => ({ kind: 'set-mesh', mesh, settings: { gwMode } });
         return [{ change: set('off'), undo: set('server'), holds: `${mesh} gwMode` }];
       },
-      verdict: () => ({ good: true, words: 'it is no longer offered' }),
+      // The surroundings show a lent setting as it was.
+      verdict: (_fault, _scene, _lost, { mesh }) => {
+        const mode = mesh?.settings.gwMode ?? 'not known';
+        return { good: mode === 'off', words: `the gateway mode is ${mode}` };
+      },
     },
   },
   {
@@ -180,10 +184,14 @@ export const SETTINGS: readonly Repair[] = [
       keeps: 'moment',
       cooldownNs: 60 * MINUTE,
       limitNs: 120 * SECOND,
-      steps: ({ interface: name }) => {
+      steps: ({ interface: name }, { around }) => {
         const set = (up: boolean): Change => ({ kind: 'set-up', interface: name!, up });
         const holds = `${name} up`;
+        // A mesh that netifd's scripts have joined would not be joined again by an interface that comes up.
+        const radio: Change = { kind: 'netifd-radio', interface: name! };
+        const netifd: Step[] = around.declared.has(name!) ? [{ change: radio, undo: null, holds, suffices: true }] : [];
         return [
+          ...netifd,
           { change: set(false), undo: set(true), holds },
           { change: set(true), undo: set(true), holds },
         ];
@@ -256,11 +264,15 @@ function cycleRefusal(fault: Fault, scene: Scene): string | null {
   return meetsAgent(fault.interfaceIndex ?? 0, scene) ? null : 'the neighbour there runs no agent';
 }
 
-function remedyStep({ remedy, interface: name }: Fault): Step[] {
+function remedyStep({ remedy, interface: name }: Fault, { around }: Scene): Step[] {
   if (remedy === undefined) return [];
   const { change } = remedy;
-  const key = change.kind === 'set-mesh' || change.kind === 'set-hard' ? Object.keys(change.settings)[0] : change.kind;
-  return [{ ...remedy, holds: `${name} ${key}` }];
+  const isSetting = change.kind === 'set-mesh' || change.kind === 'set-hard';
+  const holds = `${name} ${isSetting ? Object.keys(change.settings)[0] : change.kind}`;
+  // What netifd has declared it brings up as declared; what is missing after that is ours.
+  const isNetifds = !isSetting && name !== null && around.declared.has(name);
+  const netifd: Step[] = isNetifds ? [{ change: { kind: 'netifd-up', interface: name }, undo: null, holds }] : [];
+  return [...netifd, { ...remedy, holds }];
 }
 
 function haveMoved(fault: Fault, { around }: Scene, lost: readonly string[]): { good: boolean; words: string } {

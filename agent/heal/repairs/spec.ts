@@ -1,4 +1,5 @@
 /** What a repair is. */
+import type { Tables } from '../../core/event.ts';
 import type { Change } from '../../core/kernel.ts';
 import type { Nanos } from '../../core/time.ts';
 import type { Action, Fault, Radius } from '../../core/words.ts';
@@ -40,15 +41,26 @@ export interface Mending {
   steps(fault: Fault, scene: Scene): readonly Step[];
   /**
    * Has it helped, where that shows before the fault is over? null: only the end of the fault shows it.
-   * `lost`: the originators that went by the fault's interface when it began, and had another way.
+   * `lost`: the originators that went by the fault's interface when it began, and had another way. `read`: what the kernel
+   * said just now, what is lent included.
    */
-  readonly verdict?: (fault: Fault, scene: Scene, lost: readonly string[]) => { good: boolean; words: string };
+  readonly verdict?: (
+    fault: Fault,
+    scene: Scene,
+    lost: readonly string[],
+    read: Tables,
+  ) => { good: boolean; words: string };
 }
 
 export interface Step {
   readonly change: Change;
-  /** Armed before, and sent when the agent dies, or the repair does not help. */
-  readonly undo: Change;
+  /**
+   * Armed before, and sent when the agent dies, or the repair does not help. null: netifd is asked, which brings about what
+   * is declared; where it cannot, the next step follows all the same.
+   */
+  readonly undo: Change | null;
+  /** Where it is done, what follows need not be. */
+  readonly suffices?: boolean;
   /** As in 'eth1 hopPenalty': what is ours to change meanwhile. */
   readonly holds: string;
 }

@@ -72,7 +72,7 @@ export const healCalls: readonly Call[] = [
               tries: round(tries),
               successes: round(successes),
               meanMs: successes < 1 ? null : toMs(repairNs / successes),
-              sideEffects,
+              sideEffects: Math.round(sideEffects),
             })),
         })),
       };

@@ -368,6 +368,32 @@ describe('service', { skip: noRouter() }, () => {
     assert.match(again.err, /no earlier configuration/);
   });
 
+  test('radio restarts the radio of the device that the agent names, and nothing else it could name', () => {
+    const radios = ['wireless.radio0=wifi-device', 'wireless.radio1=wifi-device'];
+    const restarted = (wanted: string | null) => {
+      const r = new Router({ x0tta6bl4: WITH_KEY, wireless: radios });
+      r.write(
+        'usr/bin/ubus',
+        `#!/bin/sh\ncase $3 in status) echo "$4" ;; *) echo "$3 $4" >>/tmp/asked ;; esac\n`,
+        0o755,
+      );
+      // It tells which device of that radio there is.
+      const devices = 'case $2 in @.radio0.*) echo mesh0; echo ap0 ;; @.radio1.*) echo mesh1 ;; esac';
+      r.write('usr/bin/jsonfilter', `#!/bin/sh\n${devices}\n`, 0o755);
+      r.write('usr/bin/logger', '#!/bin/sh\n', 0o755);
+      if (wanted !== null) r.write('var/run/x0tta6bl4/radio', wanted);
+      const { status } = r.service('radio');
+      assert.ok(!r.has('var/run/x0tta6bl4/radio'));
+      return [status === 0, r.has('tmp/asked') ? r.read('tmp/asked').trim().split('\n') : []];
+    };
+    assert.deepEqual(restarted('mesh1\n'), [true, ['down {"device":"radio1"}', 'up {"device":"radio1"}']]);
+    assert.deepEqual(restarted('ap0\n'), [true, ['down {"device":"radio0"}', 'up {"device":"radio0"}']]);
+    assert.deepEqual(restarted('mesh\n'), [true, []]);
+    assert.deepEqual(restarted('-v\n'), [true, []]);
+    for (const wanted of [null, '', '\n', 'a b\n', '$(reboot)\n', '../x\n'])
+      assert.deepEqual(restarted(wanted), [false, []]);
+  });
+
   test('two reloads without a change between them keep the way back', () => {
     const r = jailed(WITH_KEY);
     r.service('start');

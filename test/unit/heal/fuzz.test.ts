@@ -426,6 +426,7 @@ class Sequence {
         Object.assign(mesh.settings, change.settings);
         return null;
       case 'netifd-up':
+      case 'netifd-radio':
         return 'netifd does not run';
       case 'set-hard':
       case 'set-mtu': {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Memory } from '../../../agent/core/event.ts';
-import { SECOND } from '../../../agent/core/time.ts';
-import type { Action, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
+import { MS, SECOND } from '../../../agent/core/time.ts';
+import type { Action, Decision, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
 import { Router } from './harness.ts';
 import { N1, Story, X } from './story.ts';
@@ -360,6 +360,92 @@ test('a gateway without a way out stands down where there is another, and comes 
   assert.equal(alone.kernel.settings.gwMode, 'server', 'the only one stays');
 });
 
+test('a gateway that is still offered after it was told to stand down has not stood down', () => {
+  const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
+  const settings = { ...new Story().kernel.settings };
+  // Taken, and to no effect.
+  Object.defineProperty(settings, 'gwMode', { get: () => 'server', set: () => {}, enumerable: true });
+  const story = new Story({}, { settings, gateways: [other] }).settle();
+  story.act('gateway-no-upstream');
+  story.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
+  story.run(60);
+  const steps = story.steps('gateway-no-upstream');
+  assert.deepEqual(steps.slice(0, 2), ['planned gateway-stand-down', 'rolled-back gateway-stand-down']);
+  assert.ok(!steps.includes('verified gateway-stand-down'), steps.join());
+  assert.equal(story.armed.size, 0);
+});
+
+test('what netifd declares it is asked to bring up first; what is missing after that, or without it, is ours', () => {
+  const cases = [
+    { declared: ['bat0'], error: null, asks: true },
+    { declared: ['bat0'], error: 'netifd: Not found', asks: true },
+    { declared: ['lan0'], error: null, asks: false },
+  ];
+  for (const { declared, error, asks } of cases) {
+    const story = new Story().settle();
+    story.router.feed({ type: 'declared', interfaces: declared });
+    story.act('mesh-misconfigured');
+    story.refuse = ({ kind }) => (kind === 'netifd-up' ? error : null);
+    story.tellMesh({ up: false });
+    story.run(20);
+    const set = { kind: 'set-up', interface: 'bat0', up: true };
+    assert.deepEqual(story.changed, [...(asks ? [{ kind: 'netifd-up', interface: 'bat0' }] : []), set]);
+    assert.deepEqual([story.kernel.mesh.up, story.open()], [true, []]);
+    assert.deepEqual(story.steps('mesh-misconfigured'), ['planned restore', 'verified restore']);
+    assert.equal(story.armed.size, 0);
+    const rehearsed = story.asked.flatMap((effect) => (effect.type === 'rehearse' ? effect.changes : []));
+    assert.deepEqual(rehearsed, [set], 'the twin has no netifd');
+  }
+});
+
+test('a setting of batman-adv is not asked of netifd, and an MTU is', () => {
+  const story = new Story().settle();
+  story.router.feed({ type: 'declared', interfaces: ['bat0', 'eth1'] });
+  story.act('config-drift');
+  drift(story);
+  story.run(20);
+  story.tell(1, { mtu: 1400 });
+  story.run(20);
+  assert.deepEqual(
+    story.changed.map(({ kind }) => kind),
+    ['set-mesh', 'netifd-up', 'set-mtu'],
+  );
+  assert.deepEqual(story.open(), []);
+});
+
+test('netifd that does not answer is not waited for', () => {
+  const story = new Story().settle();
+  story.router.feed({ type: 'declared', interfaces: ['bat0'] });
+  story.act('mesh-misconfigured');
+  story.answer = ({ kind }) => kind !== 'netifd-up';
+  story.tellMesh({ up: false });
+  story.run(20);
+  assert.deepEqual([story.kernel.mesh.up, story.open()], [true, []]);
+});
+
+test('a radio that netifd declares is restarted by netifd, any other interface by setting it down and up', () => {
+  const restarted = (declared: boolean, error: string | null) => {
+    const ports = new Story().kernel.ports.map((one, n) =>
+      n === 0 ? { ...one, hopPenalty: 200 } : { ...one, beyond: 0.1 },
+    );
+    const story = new Story({ restart: true }, { ports }).settle();
+    if (declared) story.router.feed({ type: 'declared', interfaces: ['eth1'] });
+    story.act('link-slow');
+    story.refuse = ({ kind }) => (kind === 'netifd-radio' ? error : null);
+    story.kernel.ports[0]!.rttNs = 200 * MS;
+    story.run(400);
+    assert.ok(story.steps('link-slow').includes('planned restart-radio'), story.steps('link-slow').join());
+    assert.equal(story.armed.size, 0);
+    // A kick sets the OGM interval.
+    const changed = story.changed.filter(({ kind }) => kind !== 'set-mesh');
+    return changed.map((change) => (change.kind === 'set-up' ? `set-up ${change.up}` : change.kind));
+  };
+  const raw = ['set-up false', 'set-up true'];
+  assert.deepEqual(restarted(false, null), raw);
+  assert.deepEqual(restarted(true, null), ['netifd-radio']);
+  assert.deepEqual(restarted(true, 'eth1 is no radio'), ['netifd-radio', ...raw]);
+});
+
 test('what stays in force for days keeps no other repair of the router waiting', () => {
   const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
   const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
@@ -479,6 +565,105 @@ test('what has worked better here goes first, and the plan says why', () => {
   assert.ok(notes.some((note) => note?.includes('worked 9 of 9 times, in 2.0 s')));
   assert.ok(notes.some((note) => note?.includes('2 other faults began just after')));
   assert.equal(chosen(memories, { explore: 1 }).action, 'link-cost', 'exploring, it is tried again');
+});
+
+const faultOf = (id: string, at: number, over: Partial<Fault> = {}): Fault => ({
+  id,
+  class: 'link-slow',
+  at,
+  interface: 'eth1',
+  interfaceIndex: 21,
+  peer: null,
+  confidence: 1,
+  evidence: [],
+  affected: [],
+  ...over,
+});
+
+test('what begins just after a repair was carried out counts against it, and is forgotten with its tries', () => {
+  const { knowledge } = new Router().room;
+  const decide = (fault: Fault, action: Action, step: Decision['step'], now: number) =>
+    knowledge.on(
+      { type: 'decision', decision: { fault, step, at: now, action, alternatives: [], why: '', result: null } },
+      now,
+    );
+  const begins = (id: string, now: number, over: Partial<Fault> = {}) =>
+    knowledge.on({ type: 'fault', fault: faultOf(id, now, over) }, now);
+  const beside = () => knowledge.records().reduce((sum, { sideEffects }) => sum + sideEffects, 0);
+  const one = faultOf('f1', 0);
+  let now = 100 * SECOND;
+  decide(one, 'link-cost', 'planned', now);
+  begins('f2', now + SECOND);
+  decide(one, 'link-cost', 'dropped', now + 2 * SECOND);
+  assert.equal(beside(), 0, 'planned, and never done');
+  knowledge.carriesOut(one, 'link-cost', now + 3 * SECOND);
+  begins('f1', now + 4 * SECOND);
+  begins('f3', now + 4 * SECOND, { class: 'remote-alarm' });
+  begins('f4', now + 20 * SECOND);
+  assert.equal(beside(), 0, 'itself, what others say, what came later');
+  const written = begins('f5', now + 5 * SECOND);
+  assert.equal(beside(), 1);
+  assert.deepEqual(written, [
+    { type: 'remember', kind: 'repair', key: 'link-slow link-cost', value: JSON.stringify([0, 0, 0, 1]) },
+  ]);
+  for (now += 60 * SECOND; now < 400 * SECOND; now += SECOND) decide(one, 'link-cost', 'verified', now);
+  assert.ok(beside() < 0.1, String(beside()));
+  now += 60 * SECOND;
+  const silent = faultOf('f6', now, { class: 'link-silent' });
+  decide(silent, 'kick', 'planned', now);
+  knowledge.on({ type: 'kick-done', fault: 'f6', frames: 0, refused: 'the budget is used up' }, now);
+  begins('f7', now + SECOND);
+  assert.ok(beside() < 0.1, 'a kick that was refused');
+  decide(silent, 'kick', 'planned', now + 2 * SECOND);
+  knowledge.on({ type: 'kick-done', fault: 'f6', frames: 12, refused: null }, now + 2 * SECOND);
+  begins('f8', now + 3 * SECOND);
+  assert.ok(beside() > 1);
+});
+
+test('a repair that brings about as much as it mends comes after one that does not', () => {
+  const order = (sideEffects: number) => {
+    const { knowledge } = new Router().room;
+    const memories: Memory[] = [
+      { kind: 'repair', key: 'link-one-way link-cost', value: JSON.stringify([10, 8, 0, sideEffects]) },
+      { kind: 'repair', key: 'link-one-way cycle', value: JSON.stringify([10, 8, 0, 0]) },
+    ];
+    knowledge.on({ type: 'started', node: 'r1', epoch: 3, marks: [], memories }, 0);
+    return knowledge.inOrder('link-one-way', ['link-cost', 'cycle', 'tell']);
+  };
+  assert.deepEqual(
+    order(2).map(({ action }) => action),
+    ['link-cost', 'cycle', 'tell'],
+    'a little does not turn it',
+  );
+  const much = order(12);
+  assert.deepEqual(
+    much.map(({ action }) => action),
+    ['cycle', 'link-cost', 'tell'],
+  );
+  assert.match(much[1]!.learned!, /12 other faults began just after, which counts against it/);
+});
+
+test('a change of mend’s is what is carried out, at its time', () => {
+  const story = new Story({}, { verdict: null }).settle();
+  story.act('config-drift');
+  drift(story);
+  story.run(8);
+  assert.deepEqual(story.steps('config-drift'), ['planned restore'], 'it is being rehearsed');
+  const { knowledge } = story.router.room;
+  const begins = (id: string) => knowledge.on({ type: 'fault', fault: faultOf(id, story.now) }, story.now);
+  assert.deepEqual(begins('f90'), []);
+  story.run(4);
+  assert.deepEqual(story.steps('config-drift').at(-1), 'verified restore');
+  assert.equal(begins('f91').length, 1);
+});
+
+test('a radio is restarted no more than once an hour, also where that seemed to help', () => {
+  const { knowledge } = new Router().room;
+  const fault = faultOf('f1', 0);
+  const decision = { fault, step: 'verified', at: 0, action: 'restart-radio', alternatives: [] } as const;
+  knowledge.on({ type: 'decision', decision: { ...decision, why: '', result: null } }, SECOND);
+  assert.match(knowledge.isTired(fault, 'restart-radio', 3000 * SECOND)!, /it was done 2999 s ago/);
+  assert.equal(knowledge.isTired(fault, 'restart-radio', 3700 * SECOND), null);
 });
 
 test('how a repair fared is remembered across restarts', () => {

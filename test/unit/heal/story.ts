@@ -71,6 +71,8 @@ export class Story {
   polls = 0;
   /** Why the kernel does not take a change, or null. */
   refuse: (change: Change) => string | null = () => null;
+  /** Whether it says what became of it. */
+  answer: (change: Change) => boolean = () => true;
   #countedAt: Nanos = 1e12;
 
   constructor(settings: Partial<HealSettings> = {}, over: Partial<Story['kernel']> = {}) {
@@ -195,6 +197,7 @@ export class Story {
       case 'change':
         if (effect.undo !== null) this.armed.set(effect.id, effect.undo);
         this.changed.push(effect.change);
+        if (!this.answer(effect.change)) return;
         runtime.feed(
           { type: 'change-done', id: effect.id, error: this.refuse(effect.change) ?? this.#change(effect.change) },
           now,

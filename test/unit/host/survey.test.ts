@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { hasMesh, parseDump } from '../../../agent/host/netifd.ts';
+import { hasMesh, parseDump, restartRadio } from '../../../agent/host/netifd.ts';
 import { cpuTimes, defaultRoute, parseCounters, wallOffsetMs } from '../../../agent/host/survey.ts';
 
 test('/proc/net/dev: counters by name, and nothing of what is no line of it', () => {
@@ -52,6 +53,10 @@ test('netifd: what it declares by device; what a person stopped is left alone', 
   ]);
   for (const odd of ['{}', 'null', '[]', '{"interface":{}}']) assert.deepEqual(parseDump(odd), []);
   assert.throws(() => parseDump('no'));
+});
+
+test('netifd: where it does not run it restarts no radio', { skip: existsSync('/sbin/netifd') }, async () => {
+  assert.equal(await restartRadio('mesh0'), 'netifd does not run here');
 });
 
 test('netifd: a mesh that it declares is its own, up or not', () => {
