@@ -7,7 +7,7 @@ import type { Decision, Plan } from './words.ts';
 
 export type Level = 'debug' | 'info' | 'warning' | 'error';
 
-/** 'air' ('overheard'): which routing protocols are spoken on interfaces where nobody is heard. */
+/** 'air' ('overheard'): which routing protocols are spoken on some interfaces. */
 export type Survey = 'counters' | 'vitals' | 'stations' | 'upstream' | 'netifd' | 'air';
 
 export type Effect =

@@ -11,11 +11,30 @@ import type { Log } from '../core/log.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { ETH_P_BATMAN } from '../heal/ogm.ts';
 import type { Kernel } from './kernel.ts';
-import type { Native } from './native.ts';
+import type { BpfInstruction, Native } from './native.ts';
 
 /** Longer than an OGM interval. */
 const LISTEN_MS = 2500;
 const MOST_HEARD = 64;
+/** Of one sender and kind; more would say nothing more, and leave no room for others. */
+const OF_A_KIND = 2;
+const LDB = 0x30; // BPF_LD | BPF_B | BPF_ABS
+const JEQ = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const RET = 0x06; // BPF_RET | BPF_K
+/**
+ * Classic BPF (linux/filter.h): what says which routing protocol is spoken, and not the traffic. OGM, ELP and OGM2 (0, 3, 4)
+ * of the version that we speak, all of any other; batadv_packet.h.
+ */
+const PROTOCOL: readonly BpfInstruction[] = [
+  [LDB, 0, 0, 15],
+  [JEQ, 0, 4, 15],
+  [LDB, 0, 0, 14],
+  [JEQ, 2, 0, 0],
+  [JEQ, 1, 0, 3],
+  [JEQ, 0, 1, 4],
+  [RET, 0, 0, 0xffff],
+  [RET, 0, 0, 0],
+];
 /** So long after an interface has changed netifd is asked what it declares, and then not again for a while. */
 const NETIFD_SETTLES: Nanos = 3 * SECOND;
 const NETIFD_REST: Nanos = 30 * SECOND;
@@ -142,11 +161,14 @@ export class Surveyor {
         const socket = native.openPacket({
           ethertype: ETH_P_BATMAN,
           ifindex: index,
-          snap: 32,
+          filter: PROTOCOL,
+          snap: 64,
           onFrame: (frame, _on, packetType) => {
             // PACKET_OUTGOING: our own.
             if (packetType === 4 || frame.length < 16 || heard.length >= MOST_HEARD) return;
-            heard.push({ source: macFromBytes(frame, 6), type: frame[14]!, version: frame[15]! });
+            const one = { source: macFromBytes(frame, 6), type: frame[14]!, version: frame[15]! };
+            const same = heard.filter(({ source, type }) => source === one.source && type === one.type);
+            if (same.length < OF_A_KIND) heard.push(one);
           },
           onError: () => {},
         });

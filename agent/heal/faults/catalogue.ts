@@ -4,7 +4,13 @@ import type { FaultClass, Symptom } from '../../core/words.ts';
 import type { Ogm } from '../ogm.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { GATEWAY_FAULTS, GatewayLostDetector, UpstreamDetector } from './gateway.ts';
-import { INTERFACE_FAULTS, MisconfiguredDetector, MismatchDetector, MtuDetector } from './interface.ts';
+import {
+  FeatureDetector,
+  INTERFACE_FAULTS,
+  MisconfiguredDetector,
+  MismatchDetector,
+  MtuDetector,
+} from './interface.ts';
 import { FlapDetector, LINK_FAULTS, LinkFigureDetector } from './link.ts';
 import { LostRoutersDetector, ROUTER_FAULTS } from './router.ts';
 import { ClockDetector, DriftDetector, OverloadDetector, SELF_FAULTS } from './self.ts';
@@ -68,6 +74,7 @@ export function detectors(around: Surroundings, ogmOf: (originator: Mac) => Ogm 
     new MisconfiguredDetector(around),
     new MtuDetector(around),
     new MismatchDetector(around),
+    new FeatureDetector(around, ogmOf),
     new LostRoutersDetector(around),
     new GatewayLostDetector(around),
     new UpstreamDetector(around),

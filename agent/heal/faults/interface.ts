@@ -1,8 +1,10 @@
 /** Faults of interfaces: those of the mesh, and the mesh interface itself. */
 import type { Event } from '../../core/event.ts';
-import type { IfIndex } from '../../core/ids.ts';
+import type { IfIndex, Mac } from '../../core/ids.ts';
+import type { MeshSettings, Overheard, RoutingAlgorithm } from '../../core/kernel.ts';
 import { type Nanos, SECOND } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
+import { IV_OGM, OGM_HEADER, type Ogm } from '../ogm.ts';
 import { attached, isPrimary, neighboursOn, type Surroundings } from '../surroundings.ts';
 import { type About, type Detector, type FaultSpec, type Seen, Steady } from './spec.ts';
 
@@ -54,9 +56,9 @@ export const INTERFACE_FAULTS: readonly FaultSpec[] = [
   },
   {
     class: 'mesh-mismatch',
-    words: 'somebody on the interface speaks another routing protocol, and neither understands the other',
+    words: 'a neighbour speaks another routing protocol, or lacks a feature that is on here',
     safe: false,
-    repairs: ['tell'],
+    repairs: ['set-feature', 'tell'],
     rightAfterNs: 60 * SECOND,
   },
 ];
@@ -173,20 +175,32 @@ export class MtuDetector implements Detector {
 
 const ALONE: Nanos = 30 * SECOND;
 const LISTEN_AGAIN: Nanos = 600 * SECOND;
+/** Where somebody foreign was heard beside others: more than once, and for a while. */
+const LISTEN_SOON: Nanos = 60 * SECOND;
+const FOREIGN_FOR: Nanos = 100 * SECOND;
+const MOST_FOREIGN = 8;
 /** Packet types of batman-adv (include/uapi/linux/batadv_packet.h) that only one of its protocols sends. */
-const IV_OGM = 0x00;
 const ELP = 0x03;
 const OGM2 = 0x04;
 const COMPAT_VERSION = 15;
 /** Frames of a kind that are no accident. */
 const ENOUGH = 2;
 
-/** Where nobody is heard on a live interface, what is spoken there? */
+interface Listening {
+  isAlone: boolean;
+  since: Nanos;
+  listened: Nanos;
+  /** Who spoke something else there when it was listened to last. */
+  foreign: readonly Mac[];
+}
+
+/** What is spoken on an interface that we do not understand: the kernel drops it without a word. */
 export class MismatchDetector implements Detector {
   readonly wants: readonly Event['type'][] = ['tables', 'overheard'];
   readonly #around: Surroundings;
-  readonly #foreign = new Steady('mesh-mismatch', 0, 1, 0);
-  readonly #alone = new Map<IfIndex, { since: Nanos; listened: Nanos }>();
+  readonly #alone = new Steady('mesh-mismatch', 0, 1, 0);
+  readonly #beside = new Steady('mesh-mismatch', FOREIGN_FOR, 3, 0);
+  readonly #listening = new Map<IfIndex, Listening>();
   #listen: IfIndex[] = [];
 
   constructor(around: Surroundings) {
@@ -196,23 +210,27 @@ export class MismatchDetector implements Detector {
   on(event: Event, now: Nanos): readonly Finding[] {
     if (event.type === 'overheard') return this.#heard(event, now);
     if (!this.#around.started || this.#around.tables?.mesh == null) return [];
-    const findings: Finding[] = [];
+    const findings = this.#beside.sweep(now - 2 * LISTEN_AGAIN, 'it cannot be listened to any more');
     const present = new Set<IfIndex>();
     for (const { index, name, up, carrier } of attached(this.#around)) {
-      if (!up || !carrier || neighboursOn(this.#around, index).length > 0) {
-        findings.push(...this.#foreign.end({ interface: name, index, peer: null }, 'a neighbour is heard'));
-        continue;
-      }
+      const isAlone = neighboursOn(this.#around, index).length === 0;
+      const about: About = { interface: name, index, peer: null };
+      if (!up || !carrier || !isAlone) findings.push(...this.#alone.end(about, 'a neighbour is heard'));
       // One that never goes away has nobody on it.
-      if (isPrimary(this.#around, name)) continue;
+      if (!up || !carrier || (isAlone && isPrimary(this.#around, name))) continue;
       present.add(index);
-      const alone = this.#alone.get(index) ?? { since: now, listened: Number.NEGATIVE_INFINITY };
-      this.#alone.set(index, alone);
-      if (now - alone.since < ALONE || now - alone.listened < LISTEN_AGAIN) continue;
-      alone.listened = now;
+      let one = this.#listening.get(index);
+      if (one?.isAlone !== isAlone) {
+        one = { isAlone, since: now, listened: Number.NEGATIVE_INFINITY, foreign: one?.foreign ?? [] };
+        this.#listening.set(index, one);
+      }
+      const isOpen = one.foreign.every((peer) => this.#beside.isOpen({ ...about, peer }));
+      const pause = isAlone || isOpen ? LISTEN_AGAIN : LISTEN_SOON;
+      if (now - one.since < (isAlone ? ALONE : LISTEN_AGAIN / 2) || now - one.listened < pause) continue;
+      one.listened = now;
       this.#listen.push(index);
     }
-    for (const index of this.#alone.keys()) if (!present.has(index)) this.#alone.delete(index);
+    for (const index of this.#listening.keys()) if (!present.has(index)) this.#listening.delete(index);
     return findings;
   }
 
@@ -226,19 +244,151 @@ export class MismatchDetector implements Detector {
   #heard({ interface: index, heard }: Extract<Event, { type: 'overheard' }>, now: Nanos): readonly Finding[] {
     const link = this.#around.links.get(index);
     const mesh = this.#around.tables?.mesh;
-    if (link === undefined || !mesh || neighboursOn(this.#around, index).length > 0) return [];
+    if (link === undefined || !mesh) return [];
     const about: About = { interface: link.name, index, peer: null };
-    const own = mesh.algorithm === 'BATMAN_V' ? [ELP, OGM2] : [IV_OGM];
-    const other = mesh.algorithm === 'BATMAN_V' ? [IV_OGM] : [ELP, OGM2];
-    const strange = heard.filter(({ version }) => version !== COMPAT_VERSION);
-    const foreign = heard.filter(({ type, version }) => version === COMPAT_VERSION && other.includes(type));
-    if (heard.some(({ type, version }) => version === COMPAT_VERSION && own.includes(type)))
-      return this.#foreign.end(about, `somebody speaks ${mesh.algorithm} there`);
-    const said = strange.length > foreign.length ? strange : foreign;
-    if (said.length < ENOUGH) return this.#foreign.end(about, 'nothing foreign is heard');
-    const protocol = mesh.algorithm === 'BATMAN_V' ? 'BATMAN_IV' : 'BATMAN_V';
-    const which = said === strange ? `version ${said[0]!.version} of the protocol, not ${COMPAT_VERSION}` : protocol;
-    const what = `${said[0]!.source} speaks ${which} there, and nobody ${mesh.algorithm}: ${said.length} frames heard`;
-    return this.#foreign.read(about, { confidence: 0.95, source: 'air', what }, now);
+    const [own, other] = mesh.algorithm === 'BATMAN_V' ? [V, IV] : [IV, V];
+    const isOwn = ({ type, version }: Overheard) => version === COMPAT_VERSION && own.includes(type);
+    const isForeign = ({ type, version }: Overheard) => version !== COMPAT_VERSION || other.includes(type);
+    const isAlone = neighboursOn(this.#around, index).length === 0;
+    const isUnderstood = !isAlone || heard.some(isOwn);
+    // Who speaks both is understood.
+    const understood = new Set(heard.filter(isOwn).map(({ source }) => source));
+    const said = heard.filter((one) => isForeign(one) && !understood.has(one.source));
+    return [
+      ...(isUnderstood
+        ? this.#alone.end(about, `somebody speaks ${mesh.algorithm} there`)
+        : this.#judgeAlone(about, said, mesh.algorithm, now)),
+      ...(isUnderstood ? this.#judgeBeside(about, said, mesh.algorithm, now) : []),
+    ];
   }
+
+  #judgeAlone(about: About, said: readonly Overheard[], algorithm: RoutingAlgorithm, now: Nanos): Finding[] {
+    if (said.length < ENOUGH) return this.#alone.end(about, 'nothing foreign is heard');
+    const what = `${said[0]!.source} speaks ${tongueOf(said, algorithm)} there, and nobody ${algorithm}: ${said.length} frames heard`;
+    return this.#alone.read(about, { confidence: 0.95, source: 'air', what }, now);
+  }
+
+  /** Each of those that speak something else is a fault of its own, among others that do not. */
+  #judgeBeside(about: About, said: readonly Overheard[], algorithm: RoutingAlgorithm, now: Nanos): Finding[] {
+    const one = this.#listening.get(about.index);
+    if (one === undefined) return [];
+    const of = (peer: Mac) => said.filter(({ source }) => source === peer);
+    const foreign = [...new Set(said.map(({ source }) => source))].filter((peer) => of(peer).length >= ENOUGH);
+    const gone = one.foreign.filter((peer) => !foreign.includes(peer));
+    // Who was there before goes first: new ones, however many, do not push him out.
+    one.foreign = [...one.foreign.filter((peer) => foreign.includes(peer)), ...foreign]
+      .filter((peer, n, all) => all.indexOf(peer) === n)
+      .slice(0, MOST_FOREIGN);
+    return [
+      ...gone.flatMap((peer) =>
+        this.#beside.read({ ...about, peer }, 'it is not heard to speak anything else now', now),
+      ),
+      ...one.foreign.flatMap((peer) => {
+        const what = `it speaks ${tongueOf(of(peer), algorithm)} beside routers that speak ${algorithm}: neither understands the other`;
+        return this.#beside.read({ ...about, peer }, { confidence: 0.9, source: 'air', what }, now);
+      }),
+    ];
+  }
+}
+
+const IV: readonly number[] = [IV_OGM];
+const V: readonly number[] = [ELP, OGM2];
+
+function tongueOf(said: readonly Overheard[], algorithm: RoutingAlgorithm): string {
+  const strange = said.find(({ version }) => version !== COMPAT_VERSION);
+  if (strange !== undefined) return `version ${strange.version} of the protocol, not ${COMPAT_VERSION}`;
+  return algorithm === 'BATMAN_V' ? 'BATMAN_IV' : 'BATMAN_V';
+}
+
+/** A feature of batman-adv that a router announces with each OGM, and the setting that has it here. */
+const FEATURES = [
+  {
+    setting: 'distributedArpTable',
+    words: 'distributed ARP table',
+    tvlv: 0x02,
+    isOn: (mesh: MeshSettings) => mesh.distributedArpTable,
+    off: false,
+  },
+  {
+    setting: 'multicastForceflood',
+    words: 'multicast optimisations',
+    tvlv: 0x06,
+    // Where the kernel was built without them it tells no fan-out.
+    isOn: (mesh: MeshSettings) => !mesh.multicastForceflood && mesh.multicastFanout > 0,
+    off: true,
+  },
+] as const;
+/** Every router that announces anything announces its stations. */
+const TVLV_TT = 0x04;
+/** A neighbour for so long is one to reckon with. */
+const LASTING: Nanos = 600 * SECOND;
+const LACKS_FOR: Nanos = 60 * SECOND;
+const LACKS_READINGS = 10;
+
+interface Announcer {
+  readonly since: Nanos;
+  /** What it has ever announced: who turned a feature off does not lack it. */
+  readonly had: Set<number>;
+  announced: ReadonlySet<number>;
+}
+
+/**
+ * A feature that is on here and that a lasting neighbour does not have. batman-adv gets along with that, so it is told, and
+ * turned off only where no neighbour at all has it: else a single old router would turn it off in the whole mesh, one after
+ * the other. Under BATMAN_IV, whose OGMs we hear.
+ */
+export class FeatureDetector implements Detector {
+  readonly wants: readonly Event['type'][] = ['links'];
+  readonly #around: Surroundings;
+  readonly #ogmOf: (originator: Mac) => Ogm | undefined;
+  readonly #lacking = new Steady('mesh-mismatch', LACKS_FOR, LACKS_READINGS, 0);
+  readonly #announcers = new Map<Mac, Announcer>();
+
+  /** `ogmOf`: the newest OGM of a router that this one forwarded. */
+  constructor(around: Surroundings, ogmOf: (originator: Mac) => Ogm | undefined) {
+    this.#around = around;
+    this.#ogmOf = ogmOf;
+  }
+
+  on(event: Event, now: Nanos): readonly Finding[] {
+    const mesh = this.#around.tables?.mesh;
+    if (event.type !== 'links' || mesh == null) return [];
+    const present = new Set(event.links.flatMap(({ originator }) => originator ?? []));
+    for (const originator of this.#announcers.keys()) if (!present.has(originator)) this.#announcers.delete(originator);
+    for (const originator of present) {
+      const announced = announcedBy(this.#ogmOf(originator));
+      if (!announced.has(TVLV_TT)) continue;
+      const known = this.#announcers.get(originator) ?? { since: now, had: new Set(), announced };
+      known.announced = announced;
+      for (const { tvlv } of FEATURES) if (announced.has(tvlv)) known.had.add(tvlv);
+      this.#announcers.set(originator, known);
+    }
+    const lasting = [...this.#announcers].filter(([, { since }]) => now - since >= LASTING);
+    const findings = FEATURES.flatMap(({ setting, words, tvlv, isOn, off }) => {
+      if (!isOn(mesh.settings)) return [];
+      const lacks = lasting.filter(([, { had }]) => !had.has(tvlv));
+      const isAll = lacks.length === this.#announcers.size;
+      return lacks.flatMap(([peer]) => {
+        // What could be done about it changes with who else is there.
+        const about = { interface: mesh.name, index: mesh.index, peer, part: `${setting}${isAll ? ' of all' : ''}` };
+        const set = (value: boolean) =>
+          ({ kind: 'set-mesh', mesh: mesh.name, settings: { [setting]: value } }) as const;
+        const remedy = isAll ? { remedy: { change: set(off), undo: set(!off) } } : {};
+        const others = isAll ? 'nor has any other neighbour' : 'others have it';
+        const what = `it announces no ${words}, and here that is on; ${others}`;
+        return this.#lacking.read(about, { confidence: 0.8, source: 'OGMs', what, ...remedy }, now);
+      });
+    });
+    return [...findings, ...this.#lacking.sweep(now, 'it is no longer so')];
+  }
+}
+
+/** The types of what hangs on an OGM (struct batadv_tvlv_hdr: type, version, length). */
+function announcedBy(ogm: Ogm | undefined): ReadonlySet<number> {
+  const types = new Set<number>();
+  if (ogm === undefined) return types;
+  const { packet } = ogm;
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  for (let at = OGM_HEADER; at + 4 <= packet.length; at += 4 + view.getUint16(at + 2)) types.add(packet[at]!);
+  return types;
 }

@@ -7,7 +7,7 @@ import type { Mac } from '../../core/ids.ts';
 import type { InterfaceCounters, Stations } from '../../core/kernel.ts';
 import { type Nanos, SECOND } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
-import type { Ogm } from '../ogm.ts';
+import { OGM_HEADER, type Ogm } from '../ogm.ts';
 import { attached, neighboursOn, originatorAddress, type Surroundings } from '../surroundings.ts';
 import { type About, type Detector, type FaultSpec, Steady, Usual } from './spec.ts';
 
@@ -189,7 +189,6 @@ export const STATIONS_EVERY: Nanos = 60 * SECOND;
 /** Three readings in a row that do not fit, for one router: no race between an OGM and a table is so constant. */
 const MISFITS = 3;
 const TVLV_TT = 0x04;
-const OGM_HEADER = 24;
 
 export class TranslationDetector implements Detector {
   readonly wants: readonly Event['type'][] = ['stations'];

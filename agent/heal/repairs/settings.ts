@@ -68,15 +68,31 @@ export const SETTINGS: readonly Repair[] = [
   },
   {
     action: 'set-feature',
-    words: 'batman-adv has a feature against this, and it is off',
-    does: 'turn on the feature of batman-adv that helps against this',
+    words: 'batman-adv has a feature for this, and it is set the other way',
+    does: 'turn the feature of batman-adv that matters here on, or off',
     cost: 2.5,
     radius: 'router',
-    refusal: ({ remedy }) => {
-      if (remedy === undefined) return 'the feature against this is on';
+    refusal: ({ class: kind, remedy }) => {
+      if (remedy === undefined)
+        return kind === 'mesh-mismatch' ? 'others here have what one lacks' : 'the feature against this is on';
       return remedy.change.kind === 'set-mesh' ? null : 'no feature helps against this';
     },
-    mend: { keeps: 'while', cooldownNs: 30 * MINUTE, limitNs: 60 * SECOND, steps: remedyStep },
+    mend: {
+      keeps: 'while',
+      cooldownNs: 30 * MINUTE,
+      limitNs: 60 * SECOND,
+      steps: remedyStep,
+      // What a neighbour lacks it lacks all the same; else the end of the fault shows it.
+      verdict: ({ class: kind, remedy }, _scene, _lost, { mesh }) => {
+        const wanted = remedy?.change.kind === 'set-mesh' ? Object.entries(remedy.change.settings) : [];
+        const settings = new Map<string, unknown>(Object.entries(mesh?.settings ?? {}));
+        const isSet = mesh !== null && wanted.every(([key, value]) => settings.get(key) === value);
+        return {
+          good: kind === 'mesh-mismatch' && isSet,
+          words: wanted.map(([key, value]) => `${key} is ${value}`).join(),
+        };
+      },
+    },
   },
   {
     action: 'cycle',

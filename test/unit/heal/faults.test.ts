@@ -1,12 +1,12 @@
 /** The catalogue, class by class: what makes each, and what looks like it and must not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { STOCK_SETTINGS, type Vitals } from '../../../agent/core/kernel.ts';
+import { type MeshSettings, STOCK_SETTINGS, type Vitals } from '../../../agent/core/kernel.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { FaultClass } from '../../../agent/core/words.ts';
 import { CATALOGUE } from '../../../agent/heal/faults/catalogue.ts';
 import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
-import { N1, Story, X } from './story.ts';
+import { N1, N2, Story, X } from './story.ts';
 import { alarmOf } from './words.ts';
 
 /** TQ as the kernel shows it when this share of our OGMs comes back, one more 64th of the window a second. */
@@ -30,6 +30,9 @@ function comesAndGoes(story: Story, times: number, silent: number, heard: number
     story.run(heard);
   }
 }
+
+const Z = '02:00:00:00:01:99';
+const spoken = (source: string, type: number, version = 15) => ({ source, type, version });
 
 interface Case {
   readonly name: string;
@@ -276,6 +279,40 @@ const CASES: readonly Case[] = [
     does: (story) => story.run(250),
     kernel: {
       ports: new Story().kernel.ports.map((one, i) => ({ ...one, heardAt: i === 0 ? 0 : 1e12, silent: i === 0 })),
+    },
+  },
+  {
+    name: 'one neighbour speaks BATMAN_V among others that speak BATMAN_IV',
+    is: 'mesh-mismatch',
+    does: (story) => {
+      story.kernel.overheard = [spoken(N1, 0), spoken(N1, 0), spoken(Z, 3), spoken(Z, 3), spoken(Z, 4)];
+      story.run(600);
+    },
+  },
+  {
+    name: 'one neighbour speaks another version of the protocol among others that do not',
+    is: 'mesh-mismatch',
+    does: (story) => {
+      story.kernel.overheard = [spoken(N1, 0), spoken(Z, 1, 14), spoken(Z, 1, 14)];
+      story.run(600);
+    },
+  },
+  {
+    name: 'BATMAN_V is heard for a moment, of somebody who passes by',
+    is: null,
+    does: (story) => {
+      story.kernel.overheard = [spoken(N1, 0), spoken(Z, 3), spoken(Z, 3)];
+      story.run(200);
+      story.kernel.overheard = [spoken(N1, 0)];
+      story.run(1500);
+    },
+  },
+  {
+    name: 'a card that carries two meshes speaks both',
+    is: null,
+    does: (story) => {
+      story.kernel.overheard = [spoken(Z, 0), spoken(Z, 3), spoken(Z, 3), spoken(Z, 4)];
+      story.run(1500);
     },
   },
   // --- routers
@@ -657,6 +694,110 @@ test('translation tables that do not fit what a router announces, three times in
   table(7, 0xabcdef01);
   story.run(70);
   assert.deepEqual(story.open(), []);
+});
+
+test('whoever speaks something else beside others is asked after more often until it is certain, and then rarely', () => {
+  const story = new Story().settle();
+  const looks = (seconds: number) => {
+    const before = story.surveys.get('air') ?? 0;
+    story.run(seconds);
+    return (story.surveys.get('air') ?? 0) - before;
+  };
+  assert.ok(looks(3600) <= 7, 'while nothing foreign is heard');
+  story.kernel.overheard = [spoken(N1, 0), spoken(Z, 3), spoken(Z, 3)];
+  assert.ok(looks(1200) <= 7);
+  const [told] = story.decisions;
+  assert.deepEqual([told!.fault.class, told!.fault.peer, told!.action], ['mesh-mismatch', Z, 'tell']);
+  assert.ok(looks(3600) <= 7);
+  assert.equal(story.open().length, 2, 'on both interfaces, once');
+  // Ever new ones push nobody out, and fill no memory.
+  const many = (n: number) =>
+    Array.from({ length: 60 }, (_, i) => spoken(`02:00:00:00:${10 + (n % 80)}:${10 + i}`, 3)).flatMap((one) => [
+      one,
+      one,
+    ]);
+  for (let n = 0; n < 20; n++) {
+    story.kernel.overheard = [...many(n), spoken(Z, 3), spoken(Z, 3)];
+    story.run(70);
+  }
+  assert.ok(story.open().length <= 16);
+  assert.ok(story.router.room.analyse.open().some(({ peer }) => peer === Z));
+  story.kernel.overheard = [spoken(N1, 0)];
+  story.run(1300);
+  assert.deepEqual(story.open(), []);
+});
+
+const DAT = '02010000';
+const TT = '04010000';
+const MCAST = '0602000400000000';
+
+/** An OGM of this router, as our kernel passes it on. */
+function announces(story: Story, originator: string, tvlvs: string): void {
+  const mac = originator.replaceAll(':', '');
+  const head = `ffffffffffff0200000000ff4305000f320000000001${mac}${mac}`;
+  const frame = `${head}00ff${hex(tvlvs.length / 2, 4)}${tvlvs}`;
+  story.router.runtime.feed({ type: 'ogm-sent', frame }, story.now);
+}
+
+test('a feature that is on here and that a lasting neighbour lacks is told; turned off only where no neighbour has it', () => {
+  const meet = (first: string, second: string, settings: Partial<MeshSettings> = {}) => {
+    const story = new Story({}, { settings: { ...new Story().kernel.settings, ...settings } }).settle();
+    announces(story, N1, first);
+    announces(story, N2, second);
+    story.run(500);
+    assert.deepEqual(story.classes(), [], 'a neighbour that is new is no neighbour to reckon with');
+    story.run(200);
+    return story;
+  };
+  const all = TT + DAT + MCAST;
+  const rows: readonly (readonly [string, string, Partial<MeshSettings>, readonly string[]])[] = [
+    [all, all, {}, []],
+    [TT + MCAST, all, {}, [`${N1} tell`]],
+    [all, TT + DAT, {}, [`${N2} tell`]],
+    [TT + MCAST, TT + MCAST, {}, [`${N1} set-feature`, `${N2} set-feature`]],
+    [TT + MCAST, TT + MCAST, { distributedArpTable: false }, []],
+    [TT + DAT, TT + DAT, { multicastForceflood: true }, []],
+    [TT + DAT, TT + DAT, { multicastFanout: 0 }, []],
+    ['', DAT, {}, []],
+  ];
+  for (const [first, second, settings, expected] of rows) {
+    const story = meet(first, second, settings);
+    const told = story.decisions.map(({ fault, step, action }) => {
+      assert.deepEqual([fault.class, step], ['mesh-mismatch', 'observed']);
+      return `${fault.peer} ${action}`;
+    });
+    assert.deepEqual(told, expected);
+    assert.deepEqual(story.changed, []);
+  }
+});
+
+test('who turned a feature off does not lack it: routers do not turn it off one after the other', () => {
+  const story = new Story().settle();
+  for (const peer of [N1, N2]) announces(story, peer, TT + DAT + MCAST);
+  story.run(700);
+  for (const peer of [N1, N2]) announces(story, peer, TT + MCAST);
+  story.run(1500);
+  assert.deepEqual(story.decisions, []);
+});
+
+test('a feature that nobody around has is turned off with its undo, and on again when somebody with it stays', () => {
+  const story = new Story().settle();
+  story.act('mesh-mismatch');
+  announces(story, N1, TT + MCAST);
+  story.kernel.ports[1]!.silent = true;
+  story.run(800);
+  assert.equal(story.kernel.settings.distributedArpTable, false);
+  assert.deepEqual(
+    [...story.armed.values()],
+    [{ kind: 'set-mesh', mesh: 'bat0', settings: { distributedArpTable: true } }],
+  );
+  assert.deepEqual(story.steps('mesh-mismatch'), ['planned set-feature', 'verified set-feature']);
+  story.kernel.ports[1]!.silent = false;
+  announces(story, N2, TT + DAT + MCAST);
+  story.run(1000);
+  assert.equal(story.kernel.settings.distributedArpTable, true);
+  assert.equal(story.armed.size, 0);
+  assert.ok(!story.classes().includes('config-drift'));
 });
 
 test('every class has words and repairs that exist, and the last of an unsafe one tells a person', () => {

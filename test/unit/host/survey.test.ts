@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import type { Native, PacketOptions } from '../../../agent/host/native.ts';
 import { hasMesh, parseDump, restartRadio } from '../../../agent/host/netifd.ts';
-import { cpuTimes, defaultRoute, parseCounters, wallOffsetMs } from '../../../agent/host/survey.ts';
+import {
+  cpuTimes,
+  defaultRoute,
+  parseCounters,
+  type SurveyOptions,
+  Surveyor,
+  wallOffsetMs,
+} from '../../../agent/host/survey.ts';
 
 test('/proc/net/dev: counters by name, and nothing of what is no line of it', () => {
   const head = 'Inter-|   Receive                     |  Transmit\n face |bytes packets ...|bytes ...\n';
@@ -91,4 +99,55 @@ test('the wall clock beside the monotonic one: a router that stands still betwee
   assert.equal(readings([1500, 0.2, 1500]), whole);
   // Where it is never quiet the quietest counts.
   assert.ok(Math.abs(readings([400, 300, 40, 300, 200]) - whole) <= 20);
+});
+
+/** Classic BPF, as far as it is used here: load a byte, compare, answer. */
+function passes(filter: NonNullable<PacketOptions['filter']>, frame: Uint8Array): boolean {
+  let held = 0;
+  for (let at = 0; at < filter.length; at++) {
+    const [code, yes, no, k] = filter[at]!;
+    if (code === 0x30) held = frame[k]!;
+    else if (code === 0x15) at += held === k ? yes : no;
+    else return k > 0;
+  }
+  throw new Error('it has no end');
+}
+
+test('what is spoken on an interface: by kind and sender, and nothing of the traffic', (t: TestContext) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let opened: PacketOptions | null = null;
+  let closed = 0;
+  const told: unknown[] = [];
+  const native = {
+    now: () => 0,
+    openPacket: (options: PacketOptions) => {
+      opened = options;
+      return { close: () => (closed += 1) };
+    },
+  } as unknown as Native;
+  const surveyor = new Surveyor({ native, feed: (event: unknown) => told.push(event) } as unknown as SurveyOptions);
+  surveyor.air([21]);
+  surveyor.air([21]);
+  const { filter, onFrame } = opened! as PacketOptions;
+  const hear = (source: number, type: number, version: number, packetType = 1) => {
+    const frame = Buffer.alloc(64);
+    frame[11] = source;
+    frame.writeUInt16BE(0x4305, 12);
+    frame[14] = type;
+    frame[15] = version;
+    if (passes(filter!, frame)) onFrame(frame, 21, packetType, 0);
+  };
+  // Broadcast, unicast and fragments are what people send; our own OGM is not heard.
+  for (const type of [0x01, 0x02, 0x40, 0x41]) hear(1, type, 15);
+  hear(9, 0x00, 15, 4);
+  for (let i = 0; i < 9; i++) for (const type of [0x03, 0x04]) hear(1, type, 15);
+  hear(2, 0x00, 15);
+  hear(3, 0x01, 14);
+  t.mock.timers.tick(2500);
+  const one = (source: number, type: number, version: number) => {
+    return { source: `00:00:00:00:00:0${source}`, type, version };
+  };
+  const heard = [one(1, 3, 15), one(1, 4, 15), one(1, 3, 15), one(1, 4, 15), one(2, 0, 15), one(3, 1, 14)];
+  assert.deepEqual(told, [{ type: 'overheard', interface: 21, heard }]);
+  assert.equal(closed, 1);
 });

@@ -295,7 +295,7 @@ function actionWord(name) {
 		'link-cost': _('make the link dearer'),
 		'pace': _('probe the link more often'),
 		'restore': _('put the setting back'),
-		'set-feature': _('turn on the feature that helps'),
+		'set-feature': _('set the feature that helps'),
 		'cycle': _('take the interface out and in again'),
 		'detach': _('take the interface out'),
 		'reattach': _('put the interface back'),
