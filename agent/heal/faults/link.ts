@@ -6,7 +6,7 @@
 import type { Event, LinkFigures } from '../../core/event.ts';
 import type { Mac } from '../../core/ids.ts';
 import { MS, type Nanos, SECOND, toMs } from '../../core/time.ts';
-import type { Finding } from '../../core/words.ts';
+import type { Fault, Finding } from '../../core/words.ts';
 import { MISSED, patientEveryMs } from '../../mesh/silence.ts';
 import { Missed, repeated } from '../missed.ts';
 import { Shortage } from '../shortage.ts';
@@ -308,7 +308,7 @@ function suddenLimit(usual: number): number {
 /** So many within the window; over when the link has kept quiet for as long. */
 const FLAPS = 3;
 const CARRIER_WINDOW: Nanos = 60 * SECOND;
-const SILENCE_WINDOW: Nanos = 120 * SECOND;
+const SILENCE_WINDOW: Nanos = 180 * SECOND;
 /** By chance, on a link that is whole, no more than one OGM in a hundred thousand begins a silence. */
 const CHANCE = 1e-5;
 const MOST_MISSED = 12;
@@ -317,7 +317,7 @@ const HEARD_BETWEEN = 3;
 /** At the edge of what a radio reaches links come and go: what is usual there is no fault, within bounds. */
 const ACQUAINTED: Nanos = 300 * SECOND;
 const UNUSUAL = 2;
-const MOST_USUAL = 9;
+const MOST_USUAL = 12;
 
 /** One neighbour on one interface, and when it was not heard. */
 interface Ear {
@@ -354,15 +354,7 @@ export class FlapDetector implements Detector {
 
   on(event: Event, now: Nanos): readonly Finding[] {
     this.#shortage.note(event, now);
-    if (event.type === 'fault') {
-      const { class: kind, interface: name, interfaceIndex } = event.fault;
-      if (kind !== 'link-down' || name === null) return [];
-      const known = this.#downs.get(name) ?? { index: 0, at: [] };
-      known.index = interfaceIndex ?? 0;
-      if (known.at.at(-1) !== now) known.at.push(now);
-      this.#downs.set(name, known);
-      return [];
-    }
+    if (event.type === 'fault') this.#note(event.fault, now);
     if (event.type !== 'links') return [];
     this.#listen(event.links, now);
     for (const [name, known] of this.#downs) {
@@ -377,6 +369,18 @@ export class FlapDetector implements Detector {
     }
     const names = new Set([...this.#downs.keys(), ...ears.keys(), ...this.#told.keys()]);
     return [...names].flatMap((name) => this.#judge(name, ears.get(name) ?? [], now));
+  }
+
+  #note({ class: kind, interface: name, interfaceIndex, peer, evidence }: Fault, now: Nanos): void {
+    if (kind === 'link-down' && name !== null) {
+      const known = this.#downs.get(name) ?? { index: 0, at: [] };
+      known.index = interfaceIndex ?? 0;
+      if (known.at.at(-1) !== now) known.at.push(now);
+      this.#downs.set(name, known);
+    }
+    // Others may know sooner than we: a radio that lost it, questions that it left unanswered. A person only says so.
+    const ear = kind === 'link-silent' ? this.#ears.get(`${interfaceIndex} ${peer}`) : undefined;
+    if (ear !== undefined && evidence.every(({ source }) => source !== 'operator')) ear.isSilent = true;
   }
 
   #listen(links: readonly LinkFigures[], now: Nanos): void {
@@ -424,7 +428,7 @@ export class FlapDetector implements Detector {
       const affected = restless.slice(0, 50).map(({ peer }) => peer);
       const most = Math.max(...restless.map(({ silences }) => silences.length));
       const others = restless.length === 1 ? '' : `, and ${restless.length - 1} others did the like`;
-      const what = `${affected[0]} fell silent ${most} times in the last two minutes, and was heard well in between${others}`;
+      const what = `${affected[0]} fell silent ${most} times in the last three minutes, and was heard well in between${others}`;
       return this.#flapping.read(about, { confidence: 0.9, source: 'batadv tables', what, affected }, now);
     }
     if (told === undefined || count > 0 || ears.some(({ silences }) => silences.length > 0)) return [];
