@@ -416,6 +416,9 @@ export class Mend implements Machine {
       const off: Effect[] = isLast ? [{ type: 'emit', event: { type: 'ease', on: false } }] : [];
       return [...off, ...this.#end(job)];
     }
+    // What only netifd was asked for is not ours to undo.
+    if (job.applied.length === 0)
+      return this.#end(job, write(job.plan, 'over', job.action, now, 'there is nothing to put back'));
     this.#knowledge.force(job.plan.fault, job.action, false);
     job.state = 'returning';
     job.steps = [];

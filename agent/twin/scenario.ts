@@ -210,7 +210,7 @@ export const FAULTS = {
     fields: { link: linkTarget },
   },
   flapping: {
-    help: 'A link fails and comes back, over and over, for as long as `for_s` says.',
+    help: 'A link fails and comes back, over and over, for as long as `for_s` says. Silent, agents name it where three OGMs in a row are missing three times in three minutes, on a link that they have known for five.',
     fields: {
       link: linkTarget,
       how,

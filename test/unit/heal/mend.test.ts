@@ -423,6 +423,21 @@ test('netifd that does not answer is not waited for', () => {
   assert.deepEqual([story.kernel.mesh.up, story.open()], [true, []]);
 });
 
+test('a mode that does not act any more ends what only netifd was asked for', () => {
+  const story = new Story().settle();
+  story.router.feed({ type: 'declared', interfaces: ['bat0'] });
+  story.act('mesh-misconfigured');
+  story.answer = ({ kind }) => kind !== 'netifd-up';
+  story.tellMesh({ up: false });
+  for (let i = 0; i < 20 && story.changed.length === 0; i++) story.run(1);
+  assert.deepEqual(story.changed, [{ kind: 'netifd-up', interface: 'bat0' }]);
+  story.router.feed({ type: 'mode-asked', by: 'root', mode: 'observe' });
+  assert.deepEqual(story.router.room.mend.busy(), []);
+  assert.equal(story.steps('mesh-misconfigured').at(-1), 'over restore');
+  story.run(60);
+  assert.equal(story.changed.length, 1);
+});
+
 test('a radio that netifd declares is restarted by netifd, any other interface by setting it down and up', () => {
   const restarted = (declared: boolean, error: string | null) => {
     const ports = new Story().kernel.ports.map((one, n) =>
