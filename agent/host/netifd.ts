@@ -94,7 +94,10 @@ export function triggerRevert(sha256: string): Promise<string | null> {
   return trigger('revert', { sha256 });
 }
 
-async function trigger(action: 'radio' | 'revert', more: Readonly<Record<string, string>> = {}): Promise<string | null> {
+async function trigger(
+  action: 'radio' | 'revert',
+  more: Readonly<Record<string, string>> = {},
+): Promise<string | null> {
   if (!existsSync(UBUS)) return 'there is no ubus here to ask for it';
   try {
     const event = { type: `x0tta6bl4.${action}`, data: { package: 'x0tta6bl4', ...more } };
