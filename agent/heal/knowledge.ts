@@ -234,7 +234,7 @@ export class Knowledge implements Machine {
     return (this.#restored.get(`${kind} ${name}`) ?? []).filter((at) => now - at < HOUR).length >= CONTESTED;
   }
 
-  #learn({ fault, action, step }: Decision, now: Nanos): Effect[] {
+  #learn({ fault, action, step, at }: Decision, now: Nanos): Effect[] {
     // What execute.ts plans is on its way, but for what is rehearsed first.
     const { mend, radius } = repairOf(action);
     if (step === 'planned' && action !== 'none' && mend === undefined && radius === 'link')
@@ -266,7 +266,7 @@ export class Knowledge implements Machine {
     record.sideEffects *= FORGETTING;
     if (step === 'verified') {
       record.successes += 1;
-      record.repairNs += now - fault.at;
+      record.repairNs += at - fault.at;
     }
     return [remember(record)];
   }
