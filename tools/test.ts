@@ -13,6 +13,7 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { run } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -118,7 +119,7 @@ export async function unit(tally: Tally, files: readonly string[], everyMs = PRO
     say(`unit tests: ${done} of ${files.length} files done, ${passed} tests passed so far`);
   }, everyMs);
   const where = (file: string | undefined): string => (file === undefined ? '' : `${basename(file, '.test.ts')}: `);
-  for await (const event of run({ files: [...files], concurrency: true, cwd: ROOT, timeout: 120_000 })) {
+  for await (const event of run({ files: [...files], concurrency: availableParallelism(), cwd: ROOT, timeout: 120_000 })) {
     if (event.type === 'test:pass') {
       const { data } = event;
       const name = where(data.file) + data.name;
