@@ -119,7 +119,12 @@ export async function unit(tally: Tally, files: readonly string[], everyMs = PRO
     say(`unit tests: ${done} of ${files.length} files done, ${passed} tests passed so far`);
   }, everyMs);
   const where = (file: string | undefined): string => (file === undefined ? '' : `${basename(file, '.test.ts')}: `);
-  for await (const event of run({ files: [...files], concurrency: availableParallelism(), cwd: ROOT, timeout: 120_000 })) {
+  for await (const event of run({
+    files: [...files],
+    concurrency: availableParallelism(),
+    cwd: ROOT,
+    timeout: 120_000,
+  })) {
     if (event.type === 'test:pass') {
       const { data } = event;
       const name = where(data.file) + data.name;
