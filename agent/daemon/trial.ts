@@ -93,6 +93,7 @@ export function trials(options: Options): Trials {
     let looks = 0;
     const answered: string[] = [];
     const look = () => {
+      if (running?.trial !== trial) return;
       if (people.length > 0 && looks++ % PING_EVERY === 0)
         void answering(people).then((some) => answered.push(...some));
       const holding = people.length > 0 ? connected(ownPorts(to.config)) : [];

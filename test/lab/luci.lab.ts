@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { describe } from '../../agent/config/describe.ts';
+import { FORMAT } from '../../agent/config/migrate.ts';
 import { defaultsUci } from '../../agent/config/schema.ts';
 import { NODE_FLAGS } from '../../agent/node-flags.ts';
 import { gateways, history } from '../../agent/report/api/past.ts';
@@ -621,7 +622,7 @@ async function settings(stage: Stage): Promise<void> {
         await peer.fill('cellar');
         await page.locator('.cbi-page-actions >> text=/^Save$/').click();
         for (let i = 0; i < 50 && !/cellar/.test(checked.at(-1)!); i++) await sleep(100);
-        assert.match(checked.at(-1)!, /config file 'file'\n\toption format '1'/);
+        assert.match(checked.at(-1)!, new RegExp(`config file 'file'\\n\\toption format '${FORMAT}'`));
         assert.match(
           checked.at(-1)!,
           /config tunnel 'office'\n\toption peer 'cellar'\n\tlist allowed_ips '10\.7\.0\.0\/16'\n/,

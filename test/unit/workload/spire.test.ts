@@ -30,7 +30,12 @@ function listening(t: TestContext, one: Stage, socket = one.path): Told {
     leastWaitMs: 5,
     patienceMs: 300,
   });
-  t.after(() => spire.close());
+  // It keeps no process alive, and what waits for it here has to.
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => {
+    clearInterval(alive);
+    spire.close();
+  });
   return Object.assign(told, { spire });
 }
 
