@@ -37,6 +37,7 @@ export const TRAFFIC_FAULTS: readonly FaultSpec[] = [
 
 export const COUNTERS_EVERY: Nanos = 10 * SECOND;
 const HISTORY: Nanos = 1800 * SECOND;
+const SETTLED: Nanos = 300 * SECOND;
 /** A storm: so many packets a second through bat0, and so many times the usual; fewer times where as much goes as comes. */
 const STORM_LEAST = 400;
 const STORM_TIMES = 10;
@@ -113,7 +114,7 @@ export class TrafficDetector implements Detector {
     const least = Math.max(STORM_LEAST, (bothAlike ? STORM_TIMES_ALIKE : STORM_TIMES) * usual);
     const figures = `${Math.round(rx)} packets a second come by ${name} and ${Math.round(tx)} go; the usual is ${Math.round(usual)}`;
     if (Math.max(rx, tx) < least) {
-      this.#usual.learn(Math.max(rx, tx), now);
+      this.#learn(Math.max(rx, tx), now);
       return this.#storm.read(about, figures, now);
     }
     const looked = this.#disputes !== null && now - this.#disputes.at < DISPUTED_FOR;
@@ -127,7 +128,7 @@ export class TrafficDetector implements Detector {
     // And stations that are announced by two routers in turn, within a second, are disputed in no reading.
     const isCircle = (bothWays && (disputed.length > 0 || multicast >= rx / 2)) || (off && disputed.length > 0);
     if (!isCircle) {
-      if (looked) this.#usual.learn(Math.max(rx, tx), now);
+      if (looked) this.#learn(Math.max(rx, tx), now);
       else this.#usual.skip(now);
       return this.#storm.read(about, figures, now);
     }
@@ -142,6 +143,14 @@ export class TrafficDetector implements Detector {
     const remedy = off ? { remedy: { change: set(true), undo: set(false) } } : {};
     const seen = { confidence: 0.9, source: 'counters', what: `${figures}; ${who}`, affected, ...remedy };
     return this.#storm.read(about, seen, now);
+  }
+
+  /** An agent that has just begun would take the first storm for what is usual. */
+  #learn(figure: number, now: Nanos): void {
+    const { value, knownNs } = this.#usual;
+    const isMuch = value !== null && figure >= Math.max(STORM_LEAST, STORM_TIMES_ALIKE * value);
+    if (isMuch && knownNs < SETTLED) this.#usual.skip(now);
+    else this.#usual.learn(figure, now);
   }
 
   /** On a cable with one neighbour nothing that came from it has to go back to it. */

@@ -479,6 +479,18 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'broadcasts that go round soon after the start, first one way more than the other',
+    is: 'broadcast-storm',
+    does: (story) => {
+      story.kernel.rates.set('bat0', [40, 40, 100]).set('br-lan', [40, 40, 100, 5]);
+      story.run(20);
+      story.kernel.rates.set('bat0', [330, 660, 80]).set('br-lan', [900, 20, 80, 850]);
+      story.run(50);
+      story.kernel.rates.set('bat0', [700, 650, 80]).set('br-lan', [1500, 20, 80, 1450]);
+      story.run(40);
+    },
+  },
+  {
     name: 'a call to many on the LAN, and as much comes back as goes',
     is: null,
     does: (story) => {
