@@ -164,7 +164,10 @@ export class Alarm implements Machine {
     const marks = this.#marksOf.get(id) ?? new Map<Mac, Mark>();
     this.#marksOf.delete(id);
     this.#marksOf.set(id, marks);
-    if (this.#marksOf.size > KEYS) this.#marksOf.delete(this.#marksOf.keys().next().value!);
+    // But for keys that count still: what was said under one of them would be taken once more.
+    const counts = new Set(this.#ring.accepted.map((entry) => entry.id));
+    const oldest = [...this.#marksOf.keys()].find((one) => one !== id && !counts.has(one));
+    if (this.#marksOf.size > KEYS && oldest !== undefined) this.#marksOf.delete(oldest);
     return marks;
   }
 

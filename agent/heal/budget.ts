@@ -40,7 +40,7 @@ export class SharedBudget {
 
   set perMinute(perMinute: number) {
     this.#all.perMinute = perMinute;
-    this.#others.perMinute = Math.max(1, perMinute / 2);
+    this.#others.perMinute = perMinute < 2 ? 0 : perMinute / 2;
   }
 
   /** Takes one, or answers false and takes none. */

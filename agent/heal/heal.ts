@@ -31,7 +31,7 @@ export function heal() {
   const returns = new Returns(monitor, knowledge);
   const alarm = new Alarm(monitor);
   const kick = new Kick(monitor);
-  const ways = new Ways(monitor, kick);
+  const ways = new Ways(monitor, kick, earned);
   const detect = new Detect(
     monitor,
     detectors(monitor, (originator) => ways.forwarded(originator)),

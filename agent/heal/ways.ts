@@ -12,6 +12,7 @@ import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Alarm, KickReason } from '../core/words.ts';
 import { ask } from './asking.ts';
 import { Budget, SharedBudget } from './budget.ts';
+import type { Earned } from './earned.ts';
 import type { Kick } from './kick.ts';
 import { announceOgm, type Ogm, parseOgms, rerouteOgm, restoreOgm, seqnoAhead, withdrawOgm } from './ogm.ts';
 import { ASK_FIRST } from './repairs/urgent.ts';
@@ -62,6 +63,7 @@ export class Ways implements Machine {
   readonly name = 'ways';
   readonly #around: Surroundings;
   readonly #kick: Kick;
+  readonly #earned: Earned;
   /** The last OGM of each other router that we forwarded. */
   readonly #forwarded = new Map<Mac, Ogm>();
   readonly #retractions: Retractions;
@@ -80,9 +82,10 @@ export class Ways implements Machine {
   #withdrawals: SharedBudget | null = null;
   #answers: Budget | null = null;
 
-  constructor(around: Surroundings, kick: Kick) {
+  constructor(around: Surroundings, kick: Kick, earned: Earned) {
     this.#around = around;
     this.#kick = kick;
+    this.#earned = earned;
     this.#retractions = new Retractions(around);
   }
 
@@ -228,7 +231,7 @@ export class Ways implements Machine {
   }
 
   #heard({ kind, affected, near, far }: Alarm, index: IfIndex, neighbour: Mac, now: Nanos): Effect[] {
-    if (this.#around.settings.mode !== 'act') return [];
+    if (this.#around.settings.mode !== 'act' || !this.#earned.acts('remote-alarm')) return [];
     if (kind === 'way-lost') return this.#wayLost(affected, index, neighbour, now);
     if (kind === 'link-down') return this.#otherEnd(near, far, index, now);
     const isAsked = kind === 'way-asked' && far === this.#around.links.get(index)?.mac;

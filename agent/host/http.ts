@@ -63,6 +63,26 @@ function tooLong(request: IncomingMessage): Answer | null {
   return errorAnswer(414, 'E_USAGE', `an address may have ${URL_LIMIT} bytes`, 'other');
 }
 
+/** Requests of one connection that may wait for their answers: no client of ours sends further ones before the first is answered. */
+const MOST_WAITING = 4;
+/** Who reads nothing is waited for so long, and no connection is held for longer than that. */
+const SILENT_MS = 30_000;
+const LONGEST_MS = 300_000;
+
+/** All that comes in one read is served in one turn, in which nothing is healed: who sends many requests at once is cut off. */
+export function oneAtATime(listener: RequestListener): RequestListener {
+  const waiting = new WeakMap<object, number>();
+  return (request, response) => {
+    const { socket } = request;
+    const count = (waiting.get(socket) ?? 0) + 1;
+    if (socket.destroyed) return;
+    if (count > MOST_WAITING) return void socket.destroy();
+    waiting.set(socket, count);
+    response.once('close', () => waiting.set(socket, (waiting.get(socket) ?? 1) - 1));
+    listener(request, response);
+  };
+}
+
 /** Hears one request of a caller whom the transport knows, with its body; what the control socket serves. */
 export function hear(
   sources: Sources,
@@ -200,11 +220,13 @@ export class Ports {
 
 function listen(address: string, port: number, listener: (port: () => number) => RequestListener): Promise<Listening> {
   let bound = port;
-  const server: Server = createServer(
-    LIMITS,
-    listener(() => bound),
-  );
+  const server: Server = createServer(LIMITS, oneAtATime(listener(() => bound)));
   server.maxConnections = MOST_CONNECTIONS;
+  server.timeout = SILENT_MS;
+  server.on('connection', (socket) => {
+    const deadline = setTimeout(() => socket.destroy(), LONGEST_MS).unref();
+    socket.once('close', () => clearTimeout(deadline));
+  });
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(

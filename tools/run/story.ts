@@ -495,7 +495,7 @@ export function verdict(state: State): { readonly ok: boolean; readonly text: st
   return {
     ok: true,
     text: alone
-      ? `With the agents the mesh recovered from every fault ${within}; without them traffic was still lost ${milliseconds(alone.cost!.outageMs)} after ${alone.what}.`
-      : `The mesh recovered from every fault; with the agents ${within}.`,
+      ? `With the agents the mesh recovered from every fault of the story ${within}; without them traffic was still lost ${milliseconds(alone.cost!.outageMs)} after ${alone.what}.`
+      : `The mesh recovered from every fault of the story; with the agents ${within}.`,
   };
 }

@@ -85,6 +85,18 @@ test('version 2 is HMAC-SHA-256 with a key derived from that of the air, whose n
   assert.deepEqual(sealed.subarray(-16), tag);
 });
 
+test('an alarm under the mesh key is taken once for as long as that key counts, however often the other one changes', () => {
+  const router = new Router();
+  const alarm = encodeAlarm(word(1), NEIGHBOUR, MESH);
+  assert.equal(taken(router.feed(frame(alarm))), 1);
+  for (let n = 1; n <= 40; n++) {
+    const key = { ...NEW, id: String(n), epoch: n };
+    router.feed(keys([key]));
+    router.feed(frame(encodeAlarm(word(n + 1, { epoch: 6 }), NEIGHBOUR, sealOf(key))));
+  }
+  assert.deepEqual(refusals(router.feed(frame(alarm))), ['seen']);
+});
+
 test('every changed byte of a hello is noticed, also of its addresses; and none passes for one of version 1', () => {
   const id = { sender: SENDER, epoch: 5, counter: 1 };
   const hello = encodeHello(id, NEIGHBOUR, sealOf(NEW));

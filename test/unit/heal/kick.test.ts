@@ -5,7 +5,7 @@ import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
 import { ETH_P_X0 } from '../../../agent/heal/wire.ts';
 import { IDLE, logged, milliseconds, ORIGINATOR, ownOgm, port, Router, tables, withSettings } from './harness.ts';
-import { ethertype } from './words.ts';
+import { alarmFrom, ethertype } from './words.ts';
 
 test('a kick sends contiguous sequence numbers from the kernel’s last, at the configured pace', () => {
   const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) }, undefined, IDLE);
@@ -134,6 +134,14 @@ test('a router whose primary is its only radio sends by it', () => {
       [11, ETH_P_BATMAN],
     ],
   );
+});
+
+test('of a budget of one nothing goes to what others cause', () => {
+  const router = new Router({ kickBudget: 1 });
+  router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:cc', 1) });
+  assert.equal(router.room.kick.left(router.now), 1);
+  router.feed({ type: 'kick-asked', by: 'root', lost: null });
+  assert.equal(router.room.kick.left(router.now), 0);
 });
 
 test('aggregation is off while kicks are about, with its undo armed, and on again after', () => {

@@ -385,6 +385,17 @@ test('each turned way is looked at in its own time', () => {
   assert.deepEqual(looks, [60, 90]);
 });
 
+test('a person who forbids what follows from others’ words forbids this too', () => {
+  const router = new Router({}, [port(1), port(2)], THREE);
+  for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  router.feed({ type: 'class-mode-asked', by: 'root', class: 'remote-alarm', mode: 'off' });
+  router.effects.length = 0;
+  router.feed({ type: 'frame', interface: 21, frame: wayLost(1, WAYS) });
+  router.feed({ type: 'frame', interface: 22, frame: asked(1, ['02:00:00:00:00:bb'], port(2).mac) });
+  router.feed({ type: 'tables', tables: THREE });
+  assert.deepEqual(said(router.effects), NOTHING);
+});
+
 test('what was begun in act is not gone on with in another mode', () => {
   for (const mode of ['observe', 'off'] as const) {
     const router = new Router({}, [port(1), port(2)], THREE);

@@ -63,6 +63,28 @@ test('HTTP reads, and refuses the rest', async (t) => {
   assert.match(metrics.render(), /^http_requests_total\{method="other",endpoint="other",status="405"\} 4$/m);
 });
 
+test('many requests in one breath are no client of ours: a few are answered, and that connection ends', async (t) => {
+  const server = await serveApi(sources(), new Metrics(), '127.0.0.1', 0);
+  t.after(() => server.close());
+  const { port } = server;
+  const pipelined = (count: number): Promise<number> =>
+    new Promise((resolve) => {
+      let text = '';
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.write(`GET /health HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`.repeat(count));
+      });
+      socket.on('data', (chunk) => {
+        text += chunk;
+        if (count <= 4 && text.split('HTTP/1.1 200').length > count) socket.end();
+      });
+      socket.on('error', () => {});
+      socket.on('close', () => resolve(text.split('HTTP/1.1 200').length - 1));
+    });
+  assert.equal(await pipelined(4), 4);
+  assert.ok((await pipelined(500)) <= 4);
+  assert.equal((await send({ port, path: '/health' })).status, 200, 'others are served');
+});
+
 test('metrics have their own port and only their own page', async (t) => {
   const server = await serveMetrics(sources(), new Metrics(), '127.0.0.1', 0);
   t.after(() => server.close());

@@ -85,7 +85,7 @@ test('it exits with 0 where the mesh recovered, and prints its report', { skip }
   const { code, said, left } = await play(t, [...STORY, { type: 'told' }]);
   assert.deepEqual([code, left], [0, false], said);
   assert.match(said, /times shorter +115/);
-  assert.match(said, /The mesh recovered from every fault; with the agents within 40 ms\.\n$/);
+  assert.match(said, /The mesh recovered from every fault of the story; with the agents within 40 ms\.\n$/);
 });
 
 test('it exits with 1 where it did not, where nothing gets through at the end, and where the kernel ends early', {

@@ -90,12 +90,12 @@ test('verdict: good only when the story came to its end and the agents repaired 
   assert.match(verdict(play(MESH, ...STOCK, ...AGENT)).text, /did not come to its end/);
   assert.deepEqual(verdict(play(MESH, ...STOCK, ...AGENT, { type: 'told' })), {
     ok: true,
-    text: 'The mesh recovered from every fault; with the agents within 40 ms.',
+    text: 'The mesh recovered from every fault of the story; with the agents within 40 ms.',
   });
   const alone = play(MESH, STOCK[0]!, cost(0, 15_846, { recovered: false }), ...AGENT, { type: 'told' });
   assert.equal(
     verdict(alone).text,
-    'With the agents the mesh recovered from every fault within 40 ms; ' +
+    'With the agents the mesh recovered from every fault of the story within 40 ms; ' +
       'without them traffic was still lost 15846 ms after link r1-r2 cut.',
   );
   const lost = verdict(
