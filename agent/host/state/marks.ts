@@ -7,7 +7,10 @@ export interface Mark {
   readonly counter: number;
 }
 
-/** Senders whose newest alarm is remembered, under all keys together; the longest silent goes first. */
+/**
+ * Senders whose newest alarm is remembered, under all keys together. Of the key with the most of them the longest silent goes
+ * first: who has a key that counts no more would else push out what was heard under the others.
+ */
 export const MARKS_LIMIT = 512;
 /** A mark with the fingerprint of the key under which its alarm was accepted. */
 export interface KeyedMark extends Mark {
@@ -66,7 +69,7 @@ export class Marks {
       return false;
     this.#forget(mark);
     this.#marks.set(idOf(mark), mark);
-    if (this.#marks.size > MARKS_LIMIT) this.#forget(this.#marks.values().next().value!);
+    if (this.#marks.size > MARKS_LIMIT) this.#forget(this.#leastWorth());
     return true;
   }
 
@@ -82,6 +85,11 @@ export class Marks {
   /** The medium is a new one: all of them are to be written. */
   writeAll(): void {
     for (const [id, mark] of this.#marks) this.#dirty.set(id, mark);
+  }
+
+  #leastWorth(): KeyedMark {
+    const byKey = [...Map.groupBy(this.#marks.values(), ({ key }) => key).values()];
+    return byKey.reduce((most, marks) => (marks.length > most.length ? marks : most))[0]!;
   }
 
   #forget(mark: KeyedMark): void {

@@ -168,7 +168,7 @@ test('marks of one key say nothing under another, and are there again when the k
   again.close();
 });
 
-test('marks of all keys together are bounded, the longest silent goes first, on the medium as in memory', (t) => {
+test('marks of all keys together are bounded: one key cannot push out those of another, on the medium as in memory', (t) => {
   const bench = new Bench(t);
   const state = bench.open();
   const mac = (n: number) => `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:00`;
@@ -182,14 +182,18 @@ test('marks of all keys together are bounded, the longest silent goes first, on 
   again.useKey('aa');
   assert.deepEqual(
     again.marks().map((mark) => mark.sender),
-    [mac(2 << 8), mac(0)],
+    [mac(1 << 8), mac(2 << 8), mac(0)],
   );
   again.rememberMark(mac(7 << 8), 1, 1);
   assert.deepEqual(
     again.marks().map((mark) => mark.sender),
-    [mac(0), mac(7 << 8)],
+    [mac(1 << 8), mac(2 << 8), mac(0), mac(7 << 8)],
     'their order has outlived the restart',
   );
+  again.useKey('bb');
+  const last = again.marks().map((mark) => mark.sender);
+  assert.equal(last.length, MARKS_LIMIT - 4);
+  assert.equal(last[0], '02:00:00:01:0:2', 'of the key with the most the longest silent went');
   again.close();
 });
 
