@@ -15,6 +15,7 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
   try {
     const found = find(argv);
     if (found.kind === 'help') {
+      if (found.status !== EXIT.ok && json) throw usage('which command?');
       if (found.status === EXIT.ok) to.out(found.text);
       else to.err(found.text);
       return found.status;
@@ -98,7 +99,22 @@ function find(argv: readonly string[]): Found {
       text: overview(group.length > 0 ? group : COMMANDS),
       status: asksHelp ? EXIT.ok : EXIT.usage,
     };
-  throw usage(`there is no command '${clip(words.slice(0, 2).join(' '))}'`);
+  const line = words.slice(0, 2).join(' ');
+  const meant = COMMANDS.find(({ name }) => isMeant(line, name) || isMeant(words[0]!, name));
+  throw usage(`there is no command '${clip(line)}'${meant === undefined ? '' : `; '${meant.name}' is one`}`);
+}
+
+/** Whether at most one letter in three is wrong, missing or too many (Levenshtein). */
+function isMeant(typed: string, name: string): boolean {
+  if (Math.abs(typed.length - name.length) > 2) return false;
+  let row = Array.from({ length: name.length + 1 }, (_, n) => n);
+  for (const [i, letter] of [...typed].entries()) {
+    const above = row;
+    row = [i + 1];
+    for (let n = 0; n < name.length; n++)
+      row.push(Math.min(above[n + 1]! + 1, row[n]! + 1, above[n]! + (letter === name[n] ? 0 : 1)));
+  }
+  return row.at(-1)! <= Math.min(2, name.length / 3);
 }
 
 function strip(options: NonNullable<Command['options']>): NonNullable<ParseArgsConfig['options']> {

@@ -265,9 +265,15 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
       assert.equal(mismatch(schema, JSON.parse(out)), null);
     }
   }
-  const refused = await run(['heal', 'explain', 'e9-f9', '--json', '--socket', socket]);
-  assert.equal(refused.status, EXIT.refused);
-  assert.equal(mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
+  for (const [argv, wanted] of [
+    [['heal', 'explain', 'e9-f9', '--json', '--socket', socket], EXIT.refused],
+    [['heal', '--json'], EXIT.usage],
+    [['--json'], EXIT.usage],
+  ] as const) {
+    const refused = await run(argv);
+    assert.equal(refused.status, wanted);
+    assert.equal(mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
+  }
 });
 
 test('no beacons: said, and a problem for scripts', async (t) => {
@@ -393,7 +399,9 @@ test('exit statuses', async (t) => {
     [['-h'], EXIT.ok, /In trouble, begin with/],
     [['heal', 'log', '-h'], EXIT.ok, /Example:/],
     [['heal', 'log', '--since', '9', '--socket', socket], EXIT.ok, /nothing after 9\.|TIME/],
-    [['reboot'], EXIT.usage, /there is no command 'reboot'/],
+    [['reboot'], EXIT.usage, /there is no command 'reboot'\n/],
+    [['statsu'], EXIT.usage, /there is no command 'statsu'; 'status' is one/],
+    [['heel', 'log'], EXIT.usage, /there is no command 'heel log'; 'heal log' is one/],
     [[], EXIT.usage, /In trouble, begin with/],
     [['heal'], EXIT.usage, /heal explain FAULT/],
     [['--help'], EXIT.ok, /In trouble, begin with/],
