@@ -345,6 +345,8 @@ function syntaxError(file: string, line: number, expected: string): AgentError {
   return new AgentError('E_CONFIG_SYNTAX', `${file}:${line}: expected ${expected}`, { file, line, expected });
 }
 
+/** Some editors put it at the beginning of a file, and show nothing of it. */
+const BYTE_ORDER_MARK = '\u{feff}';
 const HASH = 35;
 const SINGLE = 39;
 const DOUBLE = 34;
@@ -408,7 +410,8 @@ class Scanner {
     const kind = KEYWORDS.get(this.#text.slice(wordAt, this.#pos));
     if (!kind) {
       // `option` alone on its line arrives with its line end, which is how libuci comes to refuse it, too.
-      throw syntaxError(this.#file, line, 'config, option, list, package or a comment');
+      const unseen = wordAt === 0 && this.#text.startsWith(BYTE_ORDER_MARK) ? ', and no byte order mark before it' : '';
+      throw syntaxError(this.#file, line, `config, option, list, package or a comment${unseen}`);
     }
     if (this.#peek() === END) throw syntaxError(this.#file, line, `a name behind ${kind}`);
     this.#pos++;

@@ -64,7 +64,7 @@ test('what is no UCI is refused with file, line and what was expected, and witho
     ['config a\noption x "a\0geheim"\n', 2, /NUL/],
     [`config a\noption x ${'y'.repeat(MAX_LINE)}\n`, 2, /line of at most/],
     ['#'.repeat(MAX_FILE + 1), 1, /file of at most/],
-    ['\ufeffconfig a\n', 1, /config, option/],
+    ['\ufeffconfig a\n', 1, /config, option.* no byte order mark/],
   ];
   for (const [text, line, expected] of cases) {
     const { detail, message } = refused(text);

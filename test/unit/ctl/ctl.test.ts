@@ -270,7 +270,7 @@ test('--json answers in the documented shapes, wherever the option stands', asyn
     [['heal', '--json'], EXIT.usage],
     [['--json'], EXIT.usage],
   ] as const) {
-    const refused = await run(argv);
+    const refused = await run([...argv]);
     assert.equal(refused.status, wanted);
     assert.equal(mismatch(shapes.error.schema, JSON.parse(refused.out)), null);
   }
