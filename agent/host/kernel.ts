@@ -4,16 +4,8 @@
  */
 import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Tables } from '../core/event.ts';
-import type { IfIndex, Mac } from '../core/ids.ts';
-import type {
-  Change,
-  InterfaceAddress,
-  Link,
-  LocalStation,
-  MeshSettings,
-  RemoteStation,
-  Stations,
-} from '../core/kernel.ts';
+import type { IfIndex } from '../core/ids.ts';
+import type { Change, InterfaceAddress, Link, MeshSettings, Stations } from '../core/kernel.ts';
 import type { Log } from '../core/log.ts';
 import type { Native } from './native.ts';
 import { type Batadv, encodeSetHardInterface, encodeSetMesh, openBatadv } from './netlink/batadv.ts';
@@ -33,6 +25,7 @@ import {
   getLink,
   subscribeLinks,
 } from './netlink/rtnetlink.ts';
+import { summedUp } from './stations.ts';
 
 /** Readings of all links in a row, on a router where they never stand still. */
 const READINGS = 5;
@@ -296,31 +289,6 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
   }
 
   return kernel;
-}
-
-/** batadv_packet.h, enum batadv_tt_client_flags: on its way to another router, or not announced yet. */
-const UNSETTLED = 0x002 | 0x400 | 0x800;
-const MOST_DISPUTED = 32;
-const MOST_TABLES = 1024;
-
-function summedUp(local: readonly LocalStation[], remote: readonly RemoteStation[]): Stations {
-  const own = new Set<string>();
-  for (const { station, vid, flags } of local) if ((flags & UNSETTLED) === 0) own.add(`${station} ${vid}`);
-  const disputed: [Mac, Mac][] = [];
-  const tables = new Map<Mac, { ttvn: number; vlans: Map<number, number> }>();
-  for (const { station, originator, vid, flags, lastTtvn, crc32 } of remote) {
-    const isClaimed = (flags & UNSETTLED) === 0 && own.has(`${station} ${vid}`);
-    if (isClaimed && disputed.length < MOST_DISPUTED) disputed.push([station, originator]);
-    const table = tables.get(originator) ?? { ttvn: lastTtvn, vlans: new Map<number, number>() };
-    table.vlans.set(vid, crc32);
-    if (tables.size < MOST_TABLES) tables.set(originator, table);
-  }
-  return {
-    local: local.length,
-    remote: remote.length,
-    disputed,
-    tables: [...tables].map(([originator, { ttvn, vlans }]) => ({ originator, ttvn, vlans: [...vlans] })),
-  };
 }
 
 const NOTHING: Tables = { mesh: null, hardInterfaces: [], originators: [], neighbours: [], gateways: [] };

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { LocalStation, RemoteStation } from '../../../agent/core/kernel.ts';
+import { summedUp } from '../../../agent/host/stations.ts';
+
+const X = '02:00:00:00:01:00';
+const Y = '02:00:00:00:02:00';
+const PHONE = '02:00:00:00:0c:01';
+const ROAMED = 0x002;
+const NEW = 0x400;
+
+const local = (station: string, flags = 0, vid = 0): LocalStation => ({ station, vid, flags, crc32: 7 });
+const remote = (station: string, originator: string, flags = 0, vid = 0): RemoteStation => {
+  return { station, originator, vid, flags, crc32: 9, ttvn: 1, lastTtvn: 3, best: true };
+};
+
+test('a station of ours that another router announces is disputed', () => {
+  const said = summedUp([local(PHONE)], [remote(PHONE, X), remote('02:00:00:00:0c:02', X)]);
+  assert.deepEqual(said, {
+    local: 1,
+    remote: 2,
+    disputed: [[PHONE, X]],
+    tables: [{ originator: X, ttvn: 3, vlans: [[0, 9]] }],
+  });
+});
+
+test('what listens to a multicast group is announced by each router, and no dispute', () => {
+  for (const group of ['01:00:5e:00:00:01', '33:33:00:00:00:01', 'ff:ff:ff:ff:ff:ff'])
+    assert.deepEqual(summedUp([local(group)], [remote(group, X), remote(group, Y)]).disputed, [], group);
+});
+
+test('one that roams, is not announced yet, or is in another VLAN, is no dispute', () => {
+  assert.deepEqual(summedUp([local(PHONE, ROAMED)], [remote(PHONE, X)]).disputed, []);
+  assert.deepEqual(summedUp([local(PHONE)], [remote(PHONE, X, NEW)]).disputed, []);
+  assert.deepEqual(summedUp([local(PHONE, 0, 5)], [remote(PHONE, X)]).disputed, []);
+});
+
+test('disputes and tables are bounded, however many a neighbour announces', () => {
+  const many = Array.from({ length: 3000 }, (_, n) => {
+    const station = `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
+    return { station, router: `0a${station.slice(2)}` };
+  });
+  const said = summedUp(
+    many.map(({ station }) => local(station)),
+    many.map(({ station, router }) => remote(station, router)),
+  );
+  assert.equal(said.disputed.length, 32);
+  assert.equal(said.tables.length, 1024);
+  assert.equal(said.remote, 3000);
+});
