@@ -44,6 +44,8 @@ export class Monitor implements Machine, Surroundings {
   #slower = 1;
   readonly #shortage = new Shortage();
   readonly #stalls = new Stalls();
+  /** When the carrier of an interface came back last. */
+  readonly #hearsSince = new Map<IfIndex, Nanos>();
   /** What is known of each neighbour, by interface and address. */
   readonly #neighbourhood = new Map<string, Hearing>();
   /** Those that are being asked whether they are alive. */
@@ -70,7 +72,7 @@ export class Monitor implements Machine, Surroundings {
         this.#nextPoll = now + this.settings.pollNs;
         return this.#missing();
       case 'link':
-        return this.#link(event.link);
+        return this.#link(event.link, now);
       case 'link-gone':
         return this.#gone(event.index, event.name);
       case 'tables':
@@ -151,7 +153,7 @@ export class Monitor implements Machine, Surroundings {
     return found;
   }
 
-  #link(link: Link): Effect[] {
+  #link(link: Link, now: Nanos): Effect[] {
     const known = this.links.get(link.index);
     // Under another name it is another interface, to whoever goes by names.
     const renamed = known !== undefined && known.name !== link.name;
@@ -193,6 +195,7 @@ export class Monitor implements Machine, Surroundings {
       said.push(this.#say('carrier-lost', link.name, link.index, null, how));
     }
     if (before !== undefined && !had && has) {
+      this.#hearsSince.set(link.index, now);
       said.push(this.#say('carrier-back', link.name, link.index, null, 'the carrier is there'));
     }
     return said;
@@ -207,6 +210,7 @@ export class Monitor implements Machine, Surroundings {
   #gone(index: IfIndex, name: string): Effect[] {
     const known = this.links.get(index);
     this.links.delete(index);
+    this.#hearsSince.delete(index);
     if (this.mesh !== null && index === this.mesh.index) {
       this.mesh = null;
       this.tables = null;
@@ -291,12 +295,16 @@ export class Monitor implements Machine, Surroundings {
         this.#neighbourhood.set(key, known);
       }
       const { interface: index } = row;
-      const stoodStillMs = this.#stalls.since(now - row.lastSeenMs * MS) / MS;
+      const carrier = links.get(index)?.carrier ?? false;
+      // Through a cable that is out nobody is heard, and when it is back in that was no silence of theirs.
+      if (!carrier) continue;
+      const heardNs = row.lastSeenMs * MS;
+      const deafNs = heardNs - (now - (this.#hearsSince.get(index) ?? Number.NEGATIVE_INFINITY));
+      const stoodStillMs = Math.max(this.#stalls.since(now - heardNs), deafNs) / MS;
       known.read(row, patientEveryMs(tables, index), now, stoodStillMs);
       const slow = silentAfterMs(tables, index, known.missable(MISSED, now));
       const silent = known.isSilent(slow, unheardAfterMs(tables, index), now);
-      const carrier = links.get(index)?.carrier ?? false;
-      if (silent && !known.silent && carrier && said.length < MOST_SAID) {
+      if (silent && !known.silent && said.length < MOST_SAID) {
         known.silent = true;
         const every = expectedEveryMs(tables, index);
         const usual = known.usualMs > every ? `, at times only after ${Math.round(known.usualMs)} ms` : '';
@@ -306,7 +314,7 @@ export class Monitor implements Machine, Surroundings {
         const detail = `last heard ${row.lastSeenMs} ms ago, expected every ${every} ms${usual}${lost}${asked}`;
         const source = isUnheard ? 'batadv tables, nl80211' : asked === '' ? undefined : 'batadv tables, echoes';
         said.push(this.#say('neighbour-silent', nameOf(row), index, row.neighbour, detail, source));
-      } else if (carrier && known.doubts(patientEveryMs(tables, index), now) && this.#mayAsk(now)) {
+      } else if (known.doubts(patientEveryMs(tables, index), now) && this.#mayAsk(now)) {
         known.begin(now);
         this.#asked.add(known);
       }

@@ -5,7 +5,7 @@ import type { Effect } from '../../../agent/core/effect.ts';
 import { MS, type Nanos, SECOND } from '../../../agent/core/time.ts';
 import type { Decision } from '../../../agent/core/words.ts';
 import { Random } from '../../../agent/twin/random.ts';
-import { Router, tables } from './harness.ts';
+import { port, Router, tables } from './harness.ts';
 
 const NEIGHBOUR = '02:00:00:00:01:01';
 
@@ -52,6 +52,10 @@ class Link {
 
   read(): void {
     this.router.feed({ type: 'tables', tables: heard((this.router.now - this.#heardAt) / MS) });
+  }
+
+  carrier(isThere: boolean): void {
+    this.router.feed({ type: 'link', link: port(1, { carrier: isThere }), cause: 'event' });
   }
 
   #pass(ns: Nanos): void {
@@ -182,6 +186,35 @@ describe('a router that stood still', () => {
     const [told] = link.silences;
     assert.ok(told !== undefined && told.at - from < 8 * SECOND, `after ${((told?.at ?? 0) - from) / MS} ms`);
   });
+});
+
+test('a cable that was out for long: what could not be heard through it was no silence, when it is back and afterwards', () => {
+  for (const speaks of [true, false]) {
+    const link = new Link(speaks);
+    for (let second = 0; second < 20; second++) link.second(true);
+    link.carrier(false);
+    for (let second = 0; second < 12; second++) link.second(false);
+    link.carrier(true);
+    link.read();
+    link.second(false);
+    for (let second = 0; second < 60; second++) link.second(true);
+    assert.deepEqual(link.silences, [], `answers: ${speaks}`);
+    link.answers = false;
+    const ms = toldAfter(link);
+    assert.ok(ms <= (speaks ? 2700 : 5500), `answers: ${speaks}, after ${ms} ms`);
+  }
+});
+
+test('a neighbour that is not there any more when the cable is back is silent', () => {
+  const link = new Link(false);
+  for (let second = 0; second < 20; second++) link.second(true);
+  link.carrier(false);
+  link.second(false);
+  link.carrier(true);
+  const from = link.router.now;
+  for (let second = 0; second < 20 && link.silences.length === 0; second++) link.second(false);
+  const ms = (link.silences[0]!.at - from) / MS;
+  assert.ok(ms > 3000 && ms <= 5500, `after ${ms} ms`);
 });
 
 test('a link that loses one OGM in sixteen is not called silent, with an agent at its end or without', () => {
