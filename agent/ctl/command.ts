@@ -9,6 +9,8 @@ export interface Context {
   readonly json: boolean;
   readonly arguments: readonly string[];
   readonly options: Readonly<Record<string, string | boolean | undefined>>;
+  /** The agent's, where one was named. */
+  readonly socket: string | undefined;
   agent(): Promise<Client>;
 }
 

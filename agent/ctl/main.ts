@@ -40,6 +40,7 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
       json,
       arguments: positionals.slice(command.name.split(' ').length),
       options: values as Context['options'],
+      socket,
       agent: async () => {
         const { client } = await import('./client.ts');
         return client(socket ?? SOCKET);

@@ -3,16 +3,15 @@ import { resolve } from 'node:path';
 import { CONFIG_FILE, type Command, type Context } from '../command.ts';
 import { VERSION } from '../version.ts';
 
-/** The socket that was named, or else the configuration's. */
-async function looking({ options, to }: Context) {
+async function looking({ options, socket: named }: Context) {
   const [{ edge }, { client }] = await Promise.all([import('../edge.ts'), import('../client.ts')]);
-  const named = options.socket ?? to.environment.X0_SOCKET;
   return {
     edge: edge(),
     // What looks at a router begins at its root.
     configFile: typeof options.config === 'string' ? resolve(options.config) : CONFIG_FILE,
     version: VERSION,
-    agent: (socket: string) => client(typeof named === 'string' ? named : socket),
+    /** Without a named one the configuration's. */
+    agent: (socket: string) => client(named ?? socket),
   };
 }
 

@@ -375,6 +375,20 @@ test('a file of today that lacks its number is not told to be older, and can be 
   assert.match((await run(['config', 'migrate', file, '--write'])).out, /is of today's form/);
 });
 
+test('doctor asks where the configuration says, unless a socket is named: one that is empty is not', async (t) => {
+  const [socket, file] = [await agent(t), join(folder(t), 'config')];
+  writeFileSync(file, `config report 'report'\n\toption socket '${socket}'\n`);
+  const isAnswered = async (to: Screen, ...more: string[]) => {
+    const { out } = await run(['doctor', '--no-scan', '--json', '--config', file, ...more], to);
+    const { skipped } = JSON.parse(out) as { skipped: { check: string; why: string }[] };
+    return !skipped.some(({ why }) => why === 'the agent does not answer');
+  };
+  assert.ok(await isAnswered(screen()));
+  assert.ok(await isAnswered(screen({ environment: { X0_SOCKET: '' } })));
+  assert.ok(!(await isAnswered(screen({ environment: { X0_SOCKET: `${socket}.not` } }))));
+  assert.ok(!(await isAnswered(screen(), '--socket', `${socket}.not`)));
+});
+
 test('exit statuses', async (t) => {
   const socket = await agent(t, sources({ mesh: () => ({ ...sources().mesh(), mesh: null }) }), false);
   const missing = join(folder(t), 'none.sock');
