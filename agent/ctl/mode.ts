@@ -1,9 +1,10 @@
 /** x0ctl heal mode: whether the agent repairs, as a whole and by class of faults. */
-import { AgentError } from '../core/errors.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Client } from './client.ts';
-import { clean, clip, fold, plainJson, type Terminal } from './terminal.ts';
+import { tell, usage } from './command.ts';
+import { EXIT } from './exit.ts';
+import { clean, clip, plainJson, type Terminal } from './terminal.ts';
 
 type Classes = Of<typeof shapes.classes>;
 
@@ -16,15 +17,15 @@ export async function healMode(to: Terminal, json: boolean, words: readonly stri
   if (first === undefined) {
     const { heal } = (await agent.get('/mesh/status')) as Of<typeof shapes.status>;
     to.out(json ? `${plainJson({ version: 1, mode: heal.mode })}\n` : `${clean(heal.mode)}\n`);
-    return 0;
+    return EXIT.ok;
   }
   if (second === undefined && MODES.includes(first))
-    return done(to, json, await agent.post('/heal/mode', { mode: first }));
-  if (second !== undefined) return done(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
+    return tell(to, json, await agent.post('/heal/mode', { mode: first }));
+  if (second !== undefined) return tell(to, json, await agent.post('/heal/mode', { class: first, mode: second }));
   const answer = (await agent.get('/heal/classes')) as Classes;
   const rows = answer.classes.filter((row) => first === 'classes' || row.class === first);
   to.out(json ? `${plainJson({ ...answer, classes: rows })}\n` : table(rows, answer.mode));
-  return 0;
+  return EXIT.ok;
 }
 
 /** Before the agent is asked anything. */
@@ -59,13 +60,4 @@ function table(rows: Classes['classes'], whole: Classes['mode']): string {
         .trimEnd(),
     )
     .join('\n')}\n`;
-}
-
-function done(to: Terminal, json: boolean, answer: unknown): number {
-  to.out(json ? `${plainJson(answer)}\n` : fold(`${clean((answer as Of<typeof shapes.done>).message)}\n`, to));
-  return 0;
-}
-
-function usage(message: string): AgentError {
-  return new AgentError('E_USAGE', message);
 }

@@ -9,6 +9,7 @@ import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import { topologyOfMap } from '../report/topology.ts';
 import type { Client } from './client.ts';
+import { usage } from './command.ts';
 import { readNamed } from './file.ts';
 import { clean, clip, fold, plainJson, type Terminal } from './terminal.ts';
 import { topologyDot, topologyNetjson, topologyText, waysText } from './views.ts';
@@ -59,8 +60,4 @@ function open(file: string): MeshMap {
     if (!(thrown instanceof AgentError) || thrown.code !== 'E_MAP') throw thrown;
     throw new AgentError('E_MAP', `${file}: ${thrown.message}`, thrown.detail, { cause: thrown });
   }
-}
-
-function usage(message: string): AgentError {
-  return new AgentError('E_USAGE', message);
 }

@@ -63,10 +63,10 @@ export function verifyFile(file: string): Verified {
   const parts = ['', '-wal'].filter((suffix) => existsSync(file + suffix));
   for (const suffix of parts) {
     // A device has no end, and a FIFO waits for one.
-    const { size } = statSync(file + suffix);
-    if (!statSync(file + suffix).isFile()) throw new AgentError('E_STATE', `${clip(file + suffix, 255)} is not a file`);
-    if (size > MOST_BYTES)
-      throw new AgentError('E_STATE', `${clip(file + suffix, 255)} has ${size} bytes, at most ${MOST_BYTES} are read`);
+    const [name, seen] = [clip(file + suffix, 255), statSync(file + suffix)];
+    if (!seen.isFile()) throw new AgentError('E_STATE', `${name} is not a file`);
+    if (seen.size > MOST_BYTES)
+      throw new AgentError('E_STATE', `${name} has ${seen.size} bytes, at most ${MOST_BYTES} are read`);
   }
   const directory = mkdtempSync(join(tmpdir(), 'x0ctl-'));
   try {

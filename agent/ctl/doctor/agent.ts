@@ -2,6 +2,7 @@
 import { CONFIG_FILE } from '../command.ts';
 import { advice, type Check, type Facts, install, isOpenWrt, problem, quoted } from './facts.ts';
 
+const DENIED = 'the configuration is for root to read: run it as root';
 /** linux/capability.h */
 const NEEDED = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13 } as const;
 const USEFUL = { CAP_SYS_NICE: 23 } as const;
@@ -24,7 +25,7 @@ const configuration: Check = {
           `touch ${quoted(config.file)}   # an empty one is all defaults, and healing acts`,
         ),
       ];
-    if (config.unread === 'denied') return 'the configuration is for root to read: run it as root';
+    if (config.unread === 'denied') return DENIED;
     if (config.unread === 'no file')
       return [
         problem(
@@ -173,7 +174,7 @@ const key: Check = {
   look: ({ config, answer }) => {
     const speaks = answer !== null && !answer.degraded.some(({ part, level }) => part === 'alarms' && level === 'none');
     if (config.hasKey || speaks) return [];
-    if (config.unread === 'denied') return 'the configuration is for root to read: run it as root';
+    if (config.unread === 'denied') return DENIED;
     return [
       advice(
         'mesh.key is not set',
