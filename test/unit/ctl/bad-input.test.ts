@@ -10,10 +10,10 @@ import type { Command } from '../../../agent/ctl/command.ts';
 import { COMMANDS } from '../../../agent/ctl/commands.ts';
 import { inFull } from '../../../agent/ctl/completion.ts';
 import { main } from '../../../agent/ctl/main.ts';
-import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { hear } from '../../../agent/host/http.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import { FAULT, sources } from '../report/fixture.ts';
+import { screen } from './screen.ts';
 
 const HOSTILE = [
   '',
@@ -65,29 +65,10 @@ const PROPER: Readonly<Record<string, string>> = {
   SHELL: 'bash',
 };
 
-const screen = (): Terminal => ({
-  out: () => {},
-  err: () => {},
-  columns: 80,
-  rows: 24,
-  isScreen: false,
-  color: false,
-  environment: {},
-  sleep: () => Promise.resolve(),
-});
-
 async function run(argv: readonly string[]): Promise<{ status: number; said: string; err: string }> {
-  let [said, err] = ['', ''];
-  const to: Terminal = {
-    ...screen(),
-    out: (text) => {
-      said += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  };
-  return { status: await main(argv, to), said, err };
+  const to = screen();
+  const status = await main(argv, to);
+  return { status, said: to.written, err: to.complained };
 }
 
 async function agent(t: TestContext): Promise<string> {
@@ -212,10 +193,9 @@ test('what would be ignored is refused instead, before anything is done', async 
 });
 
 test('X0_SOCKET that is empty is one that is not set', async () => {
-  const said: string[] = [];
-  const to = { ...screen(), err: (text: string) => void said.push(text), environment: { X0_SOCKET: '' } };
+  const to = screen({ environment: { X0_SOCKET: '' } });
   await main(['status'], to);
-  assert.doesNotMatch(said.join(''), /no answer on : /);
+  assert.doesNotMatch(to.complained, /no answer on : /);
 });
 
 test('wrong words are refused before anybody is asked', async () => {

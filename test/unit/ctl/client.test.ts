@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { client } from '../../../agent/ctl/client.ts';
 import { main } from '../../../agent/ctl/main.ts';
+import { screen } from './screen.ts';
 
 async function server(t: TestContext, serve: (socket: Socket, request: string) => void): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'x0ctl-'));
@@ -118,21 +119,9 @@ test('an agent that answers what no agent does: a sentence, no crash, nothing th
       ['xdp'],
       ['nodes', '--json'],
     ]) {
-      let said = '';
-      const say = (text: string) => {
-        said += text;
-      };
-      const to = {
-        out: say,
-        err: say,
-        columns: 80,
-        rows: 24,
-        isScreen: false,
-        color: false,
-        environment: {},
-        sleep: () => Promise.resolve(),
-      };
+      const to = screen();
       const status = await main([...line, '--socket', socket], to);
+      const said = to.written + to.complained;
       assert.ok(status >= 0 && status <= 5);
       assert.match(said, /^[\x20-\x7e\n]*$/, `${line.join(' ')} ${body}`);
       if (line.length === 1 || !line.includes('--json'))

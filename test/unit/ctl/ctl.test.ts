@@ -10,7 +10,7 @@ import { client } from '../../../agent/ctl/client.ts';
 import { COMMANDS } from '../../../agent/ctl/commands.ts';
 import { EXIT } from '../../../agent/ctl/exit.ts';
 import { main } from '../../../agent/ctl/main.ts';
-import { age, clean, milliseconds, type Terminal, table, terminal, wrap } from '../../../agent/ctl/terminal.ts';
+import { age, clean, milliseconds, table, terminal, wrap } from '../../../agent/ctl/terminal.ts';
 import { logText } from '../../../agent/ctl/views.ts';
 import { watch } from '../../../agent/ctl/watch.ts';
 import { hear } from '../../../agent/host/http.ts';
@@ -20,34 +20,10 @@ import { mismatch, type Of, type Shape } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
 import type { Sources } from '../../../agent/report/sources.ts';
 import { FAULT, sources } from '../report/fixture.ts';
+import { type Screen, screen } from './screen.ts';
 
 // Times are shown in the reader's zone.
 process.env.TZ = 'UTC';
-
-interface Screen extends Terminal {
-  written: string;
-  complained: string;
-}
-
-function screen(more: Partial<Terminal> = {}): Screen {
-  return {
-    written: '',
-    complained: '',
-    out(text) {
-      this.written += text;
-    },
-    err(text) {
-      this.complained += text;
-    },
-    columns: 80,
-    rows: 12,
-    isScreen: false,
-    color: false,
-    environment: {},
-    sleep: () => Promise.resolve(),
-    ...more,
-  };
-}
 
 function folder(t: TestContext): string {
   const made = mkdtempSync(join(tmpdir(), 'x0ctl-'));
@@ -512,6 +488,7 @@ test('watch on a screen redraws until q, and leaves the screen as it was', async
   let restored = false;
   const to = screen({
     isScreen: true,
+    rows: 12,
     keys: (onKey) => {
       press = onKey;
       return () => {
@@ -542,7 +519,7 @@ test('watch on a small screen keeps the newest of the journal', async (t) => {
   const wide = { version: 1, links: [] as unknown[] };
   const many = (await ask.get('/mesh/links')) as Of<typeof shapes.links>;
   for (const links of [wide, { ...many, links: Array.from({ length: 60 }, () => many.links[0]!) }]) {
-    const to = screen({ isScreen: true, rows: 24 });
+    const to = screen({ isScreen: true });
     const get = async (path: string) =>
       path.startsWith('/heal/log') ? log : path === '/mesh/links' ? links : ask.get(path);
     await watch({ ...ask, get }, to, false, 1, 1);

@@ -17,6 +17,7 @@ import { openState, type State } from '../../../agent/host/state.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import type { Sources } from '../../../agent/report/sources.ts';
 import { sources } from '../report/fixture.ts';
+import { screen } from './screen.ts';
 
 export interface Router {
   readonly directory: string;
@@ -74,22 +75,9 @@ export async function router(
 }
 
 export async function x0ctl(at: Router, ...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const status = await main(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: { X0_SOCKET: at.socket },
-    sleep: () => Promise.resolve(),
-  });
-  return { status, out, err };
+  const to = screen({ environment: { X0_SOCKET: at.socket } });
+  const status = await main(argv, to);
+  return { status, out: to.written, err: to.complained };
 }
 
 export async function well(at: Router, ...argv: string[]): Promise<string> {

@@ -10,32 +10,14 @@ import { SECOND } from '../../../agent/core/time.ts';
 import { SOCKET } from '../../../agent/ctl/command.ts';
 import { COMMANDS } from '../../../agent/ctl/commands.ts';
 import { main } from '../../../agent/ctl/main.ts';
-import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { profileText } from '../../../agent/ctl/views.ts';
 import { hear } from '../../../agent/host/http.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import type { Sources } from '../../../agent/report/sources.ts';
 import { BEACON, DESK, ENTRIES, FAULT, meshOfThree, PEER, sources } from '../report/fixture.ts';
+import { screen } from './screen.ts';
 
 const COLUMNS = 80;
-
-function screen(): Terminal & { written: string } {
-  return {
-    written: '',
-    out(text) {
-      this.written += text;
-    },
-    err(text) {
-      this.written += text;
-    },
-    columns: COLUMNS,
-    rows: 24,
-    isScreen: true,
-    color: false,
-    environment: {},
-    sleep: () => Promise.resolve(),
-  };
-}
 
 /** What people and networks name themselves. */
 interface Names {
@@ -255,13 +237,14 @@ for (const [kind, names] of [
     for (const [name, lines] of Object.entries(LINES))
       for (const line of lines) {
         // What watch redraws on a screen has a test of its own.
-        const to = { ...screen(), isScreen: name !== 'watch' };
+        const to = screen({ columns: COLUMNS, isScreen: name !== 'watch' });
         const words = [...name.split(' '), ...line.map((word) => (word === 'FILE' ? file : word))];
         await main([...words, '--socket', socket], to);
-        assert.notEqual(to.written, '', name);
-        assert.match(to.written, /^[\x20-\x7e\n]*$/, name);
+        const said = to.written + to.complained;
+        assert.notEqual(said, '', name);
+        assert.match(said, /^[\x20-\x7e\n]*$/, name);
         if (name !== 'watch')
-          for (const one of to.written.split('\n')) if (one.length > COLUMNS) wide.push(`${words.join(' ')}: ${one}`);
+          for (const one of said.split('\n')) if (one.length > COLUMNS) wide.push(`${words.join(' ')}: ${one}`);
       }
     const programs = [{ name: 'x'.repeat(15), runs: 1e12, nsARun: 1e9, runsASecond: 1e9, share: 1 }];
     wide.push(

@@ -10,7 +10,7 @@ import { archive, diag } from '../../../agent/ctl/diag/diag.ts';
 import { Scrubber } from '../../../agent/ctl/diag/scrub.ts';
 import { tar } from '../../../agent/ctl/diag/tar.ts';
 import { type Edge, edge } from '../../../agent/ctl/edge.ts';
-import type { Terminal } from '../../../agent/ctl/terminal.ts';
+import { screen } from '../ctl/screen.ts';
 
 function folder(t: TestContext): string {
   const made = mkdtempSync(join(tmpdir(), 'x0diag-'));
@@ -282,24 +282,6 @@ const noAgent = () => ({
   post: () => Promise.reject(new Error('no answer')),
 });
 
-function screen(): Terminal & { said: string } {
-  return {
-    said: '',
-    out(text) {
-      this.said += text;
-    },
-    err(text) {
-      this.said += text;
-    },
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: {},
-    sleep: () => Promise.resolve(),
-  };
-}
-
 async function made(
   t: TestContext,
   client: typeof agent | typeof noAgent,
@@ -310,7 +292,7 @@ async function made(
   const options = { edge: fakeEdge(root(t)), configFile: '/etc/config/x0tta6bl4', version: '0.1.0', agent: client };
   assert.equal(await diag(options, file, to, false), 0);
   execFileSync('tar', ['xzf', file, '-C', out]);
-  return { file, said: to.said, folder: join(out, 'x0tta6bl4-diag') };
+  return { file, said: to.written + to.complained, folder: join(out, 'x0tta6bl4-diag') };
 }
 
 function leaks(text: string): string[] {

@@ -9,8 +9,8 @@ import { SECOND } from '../../../agent/core/time.ts';
 import { EXIT } from '../../../agent/ctl/exit.ts';
 import { main } from '../../../agent/ctl/main.ts';
 import { exportRecording } from '../../../agent/ctl/record.ts';
-import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { openTape } from '../../../agent/host/tape.ts';
+import { screen } from '../ctl/screen.ts';
 import { Router } from './help.ts';
 
 function folder(t: TestContext): string {
@@ -33,22 +33,9 @@ function recorded(t: TestContext): string {
 }
 
 async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  const said = { out: '', err: '' };
-  const to: Terminal = {
-    out(text) {
-      said.out += text;
-    },
-    err(text) {
-      said.err += text;
-    },
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: {},
-    sleep: () => Promise.resolve(),
-  };
-  return { status: await main(argv, to), ...said };
+  const to = screen();
+  const status = await main(argv, to);
+  return { status, out: to.written, err: to.complained };
 }
 
 test('a tape replays, plain and as gzip members, and is nobody else to read', async (t) => {
@@ -130,8 +117,7 @@ test('what cannot be replayed says why', async (t) => {
 
 test("record export writes through nobody else's link, and for nobody else to read", async (t) => {
   const place = folder(t);
-  const said: string[] = [];
-  const to = { out: (text: string) => said.push(text), err: (text: string) => said.push(text) } as unknown as Terminal;
+  const to = screen();
   const post = async () => ({ version: 1, data: gzipSync('{}\n').toString('base64') });
   const agent = { post, get: post };
   const link = join(place, 'link');

@@ -11,6 +11,7 @@ import { showVerification, verifyAgent, verifyFile } from '../../../agent/ctl/ve
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import type { State } from '../../../agent/host/state.ts';
 import { answer } from '../../../agent/report/api.ts';
+import { screen } from '../ctl/screen.ts';
 import { sources } from '../report/fixture.ts';
 import { Bench, decision } from './help.ts';
 
@@ -265,30 +266,18 @@ test('an end that was cut off behind the agent shows', async (t) => {
 
 test('it is told in words, and by the exit status', (t) => {
   const bench = written(t);
-  let out = '';
-  const to = {
-    out(text: string) {
-      out += text;
-    },
-    err: () => {},
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: {},
-    sleep: () => Promise.resolve(),
-  };
+  const to = screen();
   assert.equal(showVerification(verifyFile(bench.file), to, false), 0);
-  assert.match(out, /^whole: \d+ entries, behind the checkpoint at entry \d+, head [0-9a-f]{64}\n$/);
-  out = '';
+  assert.match(to.written, /^whole: \d+ entries, behind the checkpoint at entry \d+, head [0-9a-f]{64}\n$/);
+  to.written = '';
   const broken = changed(bench, "UPDATE journal SET hash = x'00' WHERE id = 25");
   assert.equal(showVerification(broken, to, false), 1);
   assert.match(
-    out,
+    to.written,
     /^broken: journal entry 25: its seal does not follow from entry 24 and its own text; \d+ entries before that are whole, behind/,
   );
-  out = '';
+  to.written = '';
   assert.equal(showVerification(broken, to, true), 1);
-  const json = JSON.parse(out) as Record<string, unknown>;
+  const json = JSON.parse(to.written) as Record<string, unknown>;
   assert.deepEqual([json.version, json.ok, json.broken], [1, false, 25]);
 });

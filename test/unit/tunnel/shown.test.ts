@@ -7,13 +7,13 @@ import { test } from 'node:test';
 import { SECOND } from '../../../agent/core/time.ts';
 import { EXIT } from '../../../agent/ctl/exit.ts';
 import { main } from '../../../agent/ctl/main.ts';
-import type { Terminal } from '../../../agent/ctl/terminal.ts';
 import { tunnelsText } from '../../../agent/ctl/tunnels.ts';
 import { tunnelsFile, writeTunnels } from '../../../agent/host/tunnel/memory.ts';
 import { type TunnelShown, tunnelsShape } from '../../../agent/report/api/tunnels.ts';
 import { answer } from '../../../agent/report/api.ts';
 import { collect, Metrics } from '../../../agent/report/metrics.ts';
 import { mismatch, type Of } from '../../../agent/report/shape.ts';
+import { screen } from '../ctl/screen.ts';
 import { sources } from '../report/fixture.ts';
 
 const UP: TunnelShown = {
@@ -89,26 +89,12 @@ test('x0ctl status without an agent tells what forwards on, and since when with 
   const since = Date.now() - 600_000;
   const evil = { name: 'home\u001b[2J', peer: 'p', interface: 'wga-home', key: 'k', since, addresses: [] };
   writeTunnels(tunnelsFile(socket), [evil]);
-  const said = { out: '', err: '' };
-  const to: Terminal = {
-    out(text) {
-      said.out += text;
-    },
-    err(text) {
-      said.err += text;
-    },
-    columns: 80,
-    rows: 24,
-    isScreen: false,
-    color: false,
-    environment: {},
-    sleep: async () => {},
-  };
+  const to = screen();
   assert.equal(await main(['status', '--socket', socket], to), EXIT.unreachable);
-  assert.match(said.err, /the agent does not run/);
-  assert.match(said.out, /tunnel home\S+ to p forwards on over wga-home with its key of \d{4}-.*Z, 10m old\n/);
-  assert.ok(!said.out.includes('\u001b'));
-  said.out = '';
+  assert.match(to.complained, /the agent does not run/);
+  assert.match(to.written, /tunnel home\S+ to p forwards on over wga-home with its key of \d{4}-.*Z, 10m old\n/);
+  assert.ok(!to.written.includes('\u001b'));
+  to.written = '';
   assert.equal(await main(['status', '--json', '--socket', socket], to), EXIT.unreachable);
-  assert.equal((JSON.parse(said.out) as { error: { code: string } }).error.code, 'E_AGENT_UNREACHABLE');
+  assert.equal((JSON.parse(to.written) as { error: { code: string } }).error.code, 'E_AGENT_UNREACHABLE');
 });

@@ -4,27 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { main } from '../../../agent/ctl/main.ts';
-import type { Terminal } from '../../../agent/ctl/terminal.ts';
+import { screen } from '../ctl/screen.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'x0-twin-'));
 after(() => rmSync(folder, { recursive: true }));
 
 async function x0ctl(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  const said = { out: '', err: '' };
-  const to = {
-    out: (text: string) => {
-      said.out += text;
-    },
-    err: (text: string) => {
-      said.err += text;
-    },
-    columns: 120,
-    rows: 40,
-    color: false,
-    environment: {},
-  } as unknown as Terminal;
+  const to = screen({ columns: 120, rows: 40 });
   const status = await main(argv, to);
-  return { status, ...said };
+  return { status, out: to.written, err: to.complained };
 }
 
 function file(name: string, content: unknown): string {
