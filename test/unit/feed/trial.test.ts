@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { settle } from '../../../agent/config/load.ts';
 import type { Mac } from '../../../agent/core/ids.ts';
 import { Log } from '../../../agent/core/log.ts';
@@ -134,139 +134,124 @@ class Jail {
 }
 
 const BAD = saying({ poll_interval: '2000' }, 'bad');
-const isCutOff = (file: string): boolean => /poll_interval '2000'/.test(file);
 
-test('two changes within one trial: what stood before the first comes back, byte for byte', {
-  skip: noRouter(),
-}, async (t) => {
+/** A router that is up, and that BAD would cut off. */
+async function begun(t: TestContext): Promise<Jail> {
   const jail = new Jail(t);
-  jail.isReached = (file) => !isCutOff(file);
+  jail.isReached = (file) => !/poll_interval '2000'/.test(file);
   await jail.pass(5);
-  jail.change(BAD);
-  await jail.pass(20);
-  jail.change(saying({ poll_interval: '2000', log: 'debug' }, 'and a harmless one'));
-  await jail.pass(100);
-  assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
-  assert.equal(jail.secondsLeft, null);
-  assert.equal(jail.asked.length, 1);
-  assert.match(jail.said, /^a change was taken back: the one router that was reached before is lost$/);
-});
+  return jail;
+}
 
-test('also after as many as are kept, each of which begins the trial anew', { skip: noRouter() }, async (t) => {
-  const jail = new Jail(t);
-  jail.isReached = (file) => !isCutOff(file);
-  await jail.pass(5);
-  for (let i = 0; i < 8; i++) {
-    jail.change(saying({ poll_interval: '2000', echo_interval: `${10 + i}` }, `${i}`));
-    await jail.pass(10);
-  }
-  await jail.pass(100);
-  assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
-});
-
-test('what does not come back is asked for again, and the status says so until it does', {
-  skip: noRouter(),
-}, async (t) => {
-  const jail = new Jail(t);
-  jail.isReached = (file) => !isCutOff(file);
-  await jail.pass(5);
+/** BAD has cut it off, and nothing comes of having asked for the file of before. */
+async function cutOff(t: TestContext): Promise<Jail> {
+  const jail = await begun(t);
   jail.change(BAD);
   jail.procd = false;
   await jail.pass(61);
-  assert.equal(jail.asked.length, 1);
-  assert.match(jail.said, /has not come back yet/);
-  await jail.pass(60);
-  assert.equal(jail.asked.length, 3, 'after 15 s, and 30 s after that');
-  assert.equal(new Set(jail.asked).size, 1);
-  assert.match(jail.lines.join('\n'), /has not come back: root is asked again/);
-  assert.equal(jail.file, BAD);
-  jail.procd = true;
-  await jail.pass(100);
-  assert.equal(jail.file, PROVEN);
-  assert.doesNotMatch(jail.said, /not come back/);
-  const asked = jail.asked.length;
-  await jail.pass(1000);
-  assert.equal(jail.asked.length, asked, 'and no more from then on');
-});
+  return jail;
+}
 
-test('another file than the one that was asked for is on trial against that one, and taken back like it', {
-  skip: noRouter(),
-}, async (t) => {
-  const jail = new Jail(t);
-  jail.isReached = (file) => !isCutOff(file);
-  await jail.pass(5);
-  jail.change(BAD);
-  jail.procd = false;
-  await jail.pass(61);
-  assert.match(jail.said, /has not come back/);
-  jail.procd = true;
-  // It differs from the bad one by what cuts nobody off.
-  jail.change(saying({ poll_interval: '2000', log: 'debug' }));
-  assert.match(jail.lines.join('\n'), /another configuration came than the one of before/);
-  assert.equal(jail.secondsLeft, 60);
-  await jail.pass(70);
-  assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
-});
+describe('confirm or revert in the jail', { skip: noRouter() }, () => {
+  test('two changes within one trial: what stood before the first comes back, byte for byte', async (t) => {
+    const jail = await begun(t);
+    jail.change(BAD);
+    await jail.pass(20);
+    jail.change(saying({ poll_interval: '2000', log: 'debug' }, 'and a harmless one'));
+    await jail.pass(100);
+    assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+    assert.equal(jail.secondsLeft, null);
+    assert.equal(jail.asked.length, 1);
+    assert.match(jail.said, /^a change was taken back: the one router that was reached before is lost$/);
+  });
 
-test('one that reaches the mesh again is kept, whoever wrote it', { skip: noRouter() }, async (t) => {
-  const jail = new Jail(t);
-  jail.isReached = (file) => !isCutOff(file);
-  await jail.pass(5);
-  jail.change(BAD);
-  jail.procd = false;
-  await jail.pass(61);
-  const mended = saying({ poll_interval: '700' }, 'by hand');
-  jail.change(mended);
-  await jail.pass(70);
-  assert.equal(jail.file, mended);
-  assert.equal(jail.secondsLeft, null);
-  assert.equal(jail.said, '');
-});
+  test('also after as many as are kept, each of which begins the trial anew', async (t) => {
+    const jail = await begun(t);
+    for (let i = 0; i < 8; i++) {
+      jail.change(saying({ poll_interval: '2000', echo_interval: `${10 + i}` }, `${i}`));
+      await jail.pass(10);
+    }
+    await jail.pass(100);
+    assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+  });
 
-test('a person who reverts gets the file from before all that is on trial', { skip: noRouter() }, async (t) => {
-  const jail = new Jail(t);
-  await jail.pass(5);
-  jail.change(BAD);
-  jail.change(saying({ poll_interval: '3000' }));
-  assert.equal(jail.trials.shows!.trial!.decide('revert', 'somebody'), true);
-  await jail.pass(1);
-  assert.equal(jail.file, PROVEN);
-});
+  test('what does not come back is asked for again, and the status says so until it does', async (t) => {
+    const jail = await cutOff(t);
+    assert.equal(jail.asked.length, 1);
+    assert.match(jail.said, /has not come back yet/);
+    await jail.pass(60);
+    assert.equal(jail.asked.length, 3, 'after 15 s, and 30 s after that');
+    assert.equal(new Set(jail.asked).size, 1);
+    assert.match(jail.lines.join('\n'), /has not come back: root is asked again/);
+    assert.equal(jail.file, BAD);
+    jail.procd = true;
+    await jail.pass(100);
+    assert.equal(jail.file, PROVEN);
+    assert.doesNotMatch(jail.said, /not come back/);
+    const asked = jail.asked.length;
+    await jail.pass(1000);
+    assert.equal(jail.asked.length, asked, 'and no more from then on');
+  });
 
-test('what counts from a restart only: it ends itself once the file of before is there, and not before that', {
-  skip: noRouter(),
-}, async (t) => {
-  const jail = new Jail(t);
-  jail.isReached = (file) => !/option generic '0'/.test(file);
-  await jail.pass(5);
-  jail.router.write(FILE, `${PROVEN}config bpf 'bpf'\n\toption generic '0'\n`);
-  await jail.restart('ends');
-  assert.equal(jail.secondsLeft, 60);
-  jail.procd = false;
-  await jail.pass(61);
-  assert.deepEqual(jail.restarts, []);
-  assert.match(jail.said, /not come back yet/);
-  jail.procd = true;
-  await jail.pass(20);
-  assert.equal(jail.file, PROVEN);
-  assert.equal(jail.restarts.length, 1);
-});
+  test('another file than the one that was asked for is on trial against that one, and taken back like it', async (t) => {
+    const jail = await cutOff(t);
+    assert.match(jail.said, /has not come back/);
+    jail.procd = true;
+    // It differs from the bad one by what cuts nobody off.
+    jail.change(saying({ poll_interval: '2000', log: 'debug' }));
+    assert.match(jail.lines.join('\n'), /another configuration came than the one of before/);
+    assert.equal(jail.secondsLeft, 60);
+    await jail.pass(70);
+    assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+  });
 
-test('an agent that dies while it is on trial, or while it waits, starts with the same judges', {
-  skip: noRouter(),
-}, async (t) => {
-  const jail = new Jail(t);
-  jail.isReached = (file) => !isCutOff(file);
-  await jail.pass(5);
-  jail.change(BAD);
-  await jail.pass(30);
-  await jail.restart('dies');
-  assert.equal(jail.secondsLeft, 60, 'nobody is reached now');
-  jail.procd = false;
-  await jail.pass(61);
-  await jail.restart('dies');
-  assert.equal(jail.secondsLeft, 60);
-  jail.procd = true;
-  await jail.pass(61);
-  assert.equal(jail.file, PROVEN);
+  test('one that reaches the mesh again is kept, whoever wrote it', async (t) => {
+    const jail = await cutOff(t);
+    const mended = saying({ poll_interval: '700' }, 'by hand');
+    jail.change(mended);
+    await jail.pass(70);
+    assert.equal(jail.file, mended);
+    assert.equal(jail.secondsLeft, null);
+    assert.equal(jail.said, '');
+  });
+
+  test('a person who reverts gets the file from before all that is on trial', async (t) => {
+    const jail = await begun(t);
+    jail.change(BAD);
+    jail.change(saying({ poll_interval: '3000' }));
+    assert.equal(jail.trials.shows!.trial!.decide('revert', 'somebody'), true);
+    await jail.pass(1);
+    assert.equal(jail.file, PROVEN);
+  });
+
+  test('what counts from a restart only: it ends itself once the file of before is there, and not before that', async (t) => {
+    const jail = await begun(t);
+    jail.isReached = (file) => !/option generic '0'/.test(file);
+    jail.router.write(FILE, `${PROVEN}config bpf 'bpf'\n\toption generic '0'\n`);
+    await jail.restart('ends');
+    assert.equal(jail.secondsLeft, 60);
+    jail.procd = false;
+    await jail.pass(61);
+    assert.deepEqual(jail.restarts, []);
+    assert.match(jail.said, /not come back yet/);
+    jail.procd = true;
+    await jail.pass(20);
+    assert.equal(jail.file, PROVEN);
+    assert.equal(jail.restarts.length, 1);
+  });
+
+  test('an agent that dies while it is on trial, or while it waits, starts with the same judges', async (t) => {
+    const jail = await begun(t);
+    jail.change(BAD);
+    await jail.pass(30);
+    await jail.restart('dies');
+    assert.equal(jail.secondsLeft, 60, 'nobody is reached now');
+    jail.procd = false;
+    await jail.pass(61);
+    await jail.restart('dies');
+    assert.equal(jail.secondsLeft, 60);
+    jail.procd = true;
+    await jail.pass(61);
+    assert.equal(jail.file, PROVEN);
+  });
 });
