@@ -186,6 +186,8 @@ export function trials(options: Options): Trials {
     people: async (config) => answering(connected(ownPorts(config))),
     applied(from, to, people) {
       first ??= to;
+      // A reload that found nothing new: what was asked for is still to come.
+      if (awaited !== null && same(to, from)) return;
       if (takenBack !== null && same(to, takenBack.to)) {
         const was = arrived();
         prove(to);
@@ -199,7 +201,10 @@ export function trials(options: Options): Trials {
         log.warning('another configuration came than the one of before', { file });
         // That one cut nobody off, and those who were reached under it still are the judges.
         if (toBeTried(diff(missed!.to.config, to.config))) begin(missed!.to, to, was.before, was.restarted);
-        else prove(to);
+        else {
+          prove(to);
+          if (was.restarted) restart('the configuration was taken back');
+        }
         return;
       }
       const changes = diff(from.config, to.config).filter(({ apply }) => apply === 'live');

@@ -179,6 +179,8 @@ describe('confirm or revert in the jail', { skip: noRouter() }, () => {
     const jail = await cutOff(t);
     assert.equal(jail.asked.length, 1);
     assert.match(jail.said, /has not come back yet/);
+    // A reload that finds nothing new.
+    jail.change(BAD);
     await jail.pass(60);
     assert.equal(jail.asked.length, 3, 'after 15 s, and 30 s after that');
     assert.equal(new Set(jail.asked).size, 1);
@@ -238,6 +240,21 @@ describe('confirm or revert in the jail', { skip: noRouter() }, () => {
     await jail.pass(20);
     assert.equal(jail.file, PROVEN);
     assert.equal(jail.restarts.length, 1);
+  });
+
+  test('what counts from a restart only: it ends itself for a file of somebody else that cuts nobody off, too', async (t) => {
+    const jail = await begun(t);
+    jail.isReached = (file) => !/option generic '0'/.test(file);
+    jail.router.write(FILE, `${PROVEN}config bpf 'bpf'\n\toption generic '0'\n`);
+    await jail.restart('ends');
+    jail.procd = false;
+    await jail.pass(61);
+    const mended = PROVEN.replace('info', 'debug');
+    jail.change(mended);
+    assert.equal(jail.restarts.length, 1);
+    await jail.restart('ends');
+    assert.equal(jail.secondsLeft, null);
+    assert.equal(jail.file, mended);
   });
 
   test('an agent that dies while it is on trial, or while it waits, starts with the same judges', async (t) => {
