@@ -106,7 +106,8 @@ export class Stewardship {
   remember(members: readonly Member[], claims: readonly Claimed[], invited: readonly Invited[]): void {
     for (const one of members) this.#members.remember(one);
     for (const one of claims) this.#invitations.claim(one);
-    for (const one of invited) if (one.untilMs >= this.#router.wallMs) this.#invitations.learn(one);
+    for (const one of invited) this.#invitations.learn(one);
+    if (this.#invitations.prune(this.#router.wallMs)) this.#kept.later();
   }
 
   deadline(): Nanos {

@@ -55,6 +55,8 @@ test('an open invitation outlasts the restarts of its steward, is good once, and
   mesh.pass(2 * HOUR);
   mesh.reboot(founder);
   assert.equal(viewOf(mesh, founder).openInvitations, 1, 'one has ended meanwhile');
+  mesh.pass(11 * MINUTE);
+  assert.equal(founder.invited.length, 1, 'and is on flash no longer');
   mesh.pass(20 * DAY);
   const attic = letIn(mesh, founder, 'attic', month);
   assert.equal(viewOf(mesh, attic).state, 'member');
