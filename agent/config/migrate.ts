@@ -91,7 +91,7 @@ function take(doc: UciDocument, step: Step): string[] {
   if ('items' in step) {
     if (typeof value === 'string') return [];
     const items = value.flatMap((item) => step.anew(item) ?? []);
-    // No list at all would be the default, which may allow more.
+    // Without a list the default would count, and nobody be told: what is there stays, and is refused by name.
     if (items.length === 0) return [];
     if (items.length === value.length && items.every((item, i) => item === value[i])) return [];
     put(doc, at, items);

@@ -10,7 +10,7 @@ import { AgentError } from '../core/errors.ts';
 import type { Caller } from '../report/api/call.ts';
 import type { Metrics } from '../report/metrics.ts';
 import type { Sources } from '../report/sources.ts';
-import { hear, LIMITS, oneAtATime } from './http.ts';
+import { fewAtATime, hear, LIMITS } from './http.ts';
 import type { ListenOptions, NativeSocket } from './native.ts';
 
 /** native().listenUnix, or what a test puts in its place. */
@@ -57,7 +57,7 @@ export function serveControl(options: ControlOptions): Control {
   const nobody: Caller = { name: 'somebody unknown', mayChange: false };
   const server: Server = createServer(
     LIMITS,
-    oneAtATime(hear(sources, metrics, (request) => callers.get(request.socket) ?? nobody)),
+    fewAtATime(hear(sources, metrics, (request) => callers.get(request.socket) ?? nobody)),
   );
 
   const isCrowded = (uid: number): boolean => {

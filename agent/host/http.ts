@@ -70,7 +70,7 @@ const SILENT_MS = 30_000;
 const LONGEST_MS = 300_000;
 
 /** All that comes in one read is served in one turn, in which nothing is healed: who sends many requests at once is cut off. */
-export function oneAtATime(listener: RequestListener): RequestListener {
+export function fewAtATime(listener: RequestListener): RequestListener {
   const waiting = new WeakMap<object, number>();
   return (request, response) => {
     const { socket } = request;
@@ -220,7 +220,7 @@ export class Ports {
 
 function listen(address: string, port: number, listener: (port: () => number) => RequestListener): Promise<Listening> {
   let bound = port;
-  const server: Server = createServer(LIMITS, oneAtATime(listener(() => bound)));
+  const server: Server = createServer(LIMITS, fewAtATime(listener(() => bound)));
   server.maxConnections = MOST_CONNECTIONS;
   server.timeout = SILENT_MS;
   server.on('connection', (socket) => {

@@ -137,7 +137,7 @@ test('rules of the policy lose what allowed nothing, and the old default is the 
     assert.deepEqual(config.trust.allow, after);
     assert.equal(migrated.length, before.join() === after.join() ? 0 : 2);
   }
-  // What was never a rule stays, and is named; and a list of which nothing would be left does not become the default.
+  // What was never a rule stays, and is named; so is a list of which nothing would be left.
   for (const bad of [`${desk} tell-faults`, 'nonsense', `${desk} read-status,fly`]) {
     const { problems } = settle(file(bad), 'x');
     assert.match(problems[0]!.message, /trust\.allow: expected .*read-status, admit, revoke/, bad);
