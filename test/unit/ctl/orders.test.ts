@@ -1,6 +1,5 @@
 /** What a router has a steward do over a real session, and what the steward's policy says of it. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { AgentError } from '../../../agent/core/errors.ts';
 import { SECOND } from '../../../agent/core/time.ts';
@@ -8,16 +7,9 @@ import { orders } from '../../../agent/daemon/orders.ts';
 import type { Agent } from '../../../agent/daemon/part.ts';
 import { sessions } from '../../../agent/daemon/sessions.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
+import { freePort } from '../host/help.ts';
 import { sources } from '../report/fixture.ts';
 import { now, ownerKey, type Router, router, until, well, x0ctl } from './help.ts';
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 /** A router that holds sessions over the loopback, and dials whoever is at `others`. */
 async function talking(

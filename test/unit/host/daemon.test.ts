@@ -24,6 +24,7 @@ import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import { openState } from '../../../agent/host/state.ts';
 import { readRecording } from '../../../agent/record/format.ts';
 import { replay } from '../../../agent/twin/replay.ts';
+import { freePort } from './help.ts';
 import { Place, skip } from './x0d.ts';
 
 /** Names of the processes that this one has started and that still run. */
@@ -55,14 +56,6 @@ function agentJournal(place: Place): string[] {
   const entries = state.query();
   state.close();
   return entries.map(({ decision }) => decision.fault.id);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 test('waiting for batman-adv: SIGHUP is heard, nothing is left open, SIGTERM ends it', { skip }, async (t) => {

@@ -1,6 +1,7 @@
 /** What the tests of the host share: a kernel that answers when it is told to, and a stand-in for x0undo. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -164,6 +165,14 @@ export async function until(what: string, holds: () => boolean, ms = 5000): Prom
     assert.ok(Date.now() < end, `in time: ${what}`);
     await pause(2);
   }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address() as { port: number };
+  await new Promise((closed) => server.close(closed));
+  return port;
 }
 
 export function folder(t: TestContext): string {
