@@ -37,14 +37,18 @@ export function readPrivate(file: string): unknown {
 export function replacePrivate(file: string, value: unknown): void {
   const temporary = `${file}.x0-${process.pid}`;
   rmSync(temporary, { force: true });
-  const fd = openSync(temporary, 'wx', 0o600);
   try {
-    fchmodSync(fd, 0o600);
-    const bytes = Buffer.from(JSON.stringify(value));
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
+    const fd = openSync(temporary, 'wx', 0o600);
+    try {
+      fchmodSync(fd, 0o600);
+      const bytes = Buffer.from(JSON.stringify(value));
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, file);
   } finally {
-    closeSync(fd);
+    rmSync(temporary, { force: true });
   }
-  renameSync(temporary, file);
 }

@@ -1,4 +1,4 @@
-/** What the machines have learned, in the state's database: a few hundred short values that outlast restarts. */
+/** What the machines have learned, in the state's database: short values that outlast restarts; of a steward some thousand. */
 import type { Memory } from '../../core/event.ts';
 
 /** What this needs of better-sqlite3. */

@@ -1,6 +1,6 @@
 /** A steward's invitations across a restart: nobody else's to read, and whatever is damaged is as if nobody had been invited. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -49,4 +49,14 @@ test('what was written is read again, mode 0600; damaged or open to others it is
   assert.deepEqual(readInvitationFile(file), []);
   writeInvitationFile(file, []);
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test('where it cannot be put in its place that is thrown, and no draft with a secret in it is left', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'x0-invitations-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'invitations.key');
+  mkdirSync(file);
+  const secret = new SecretBytes(new Uint8Array(16));
+  assert.throws(() => writeInvitationFile(file, [{ id: '0a'.repeat(8), secret, node: null, untilMs: 5000 }]), /EISDIR/);
+  assert.deepEqual(readdirSync(directory), ['invitations.key']);
 });
