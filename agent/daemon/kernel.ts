@@ -24,7 +24,8 @@ export async function opened(host: Host, log: Log, missing: (why: string | null)
         );
       if (!PASSES.has(error.code)) throw error;
       missing(error.message);
-      if (tries === 0) log.error(`${error.message.replace(/\.?$/, '.')} Asking again every 5 s.`, { code: error.code });
+      if (tries === 0)
+        log.error(`${error.message.replace(/[^.?]$/, '$&.')} Asking again every 5 s.`, { code: error.code });
       await new Promise((resolve) => setTimeout(resolve, 5000));
     }
   }

@@ -55,3 +55,18 @@ test('what the kernel lacks, or does not answer yet, is waited for', async (t) =
   assert.equal(lines.length, 1);
   assert.match(lines[0]!, /no answer within 5000 ms\. Asking again every 5 s/);
 });
+
+test('what was asked or said is not closed twice', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  for (const why of ['is it loaded?', 'it is not loaded.']) {
+    const lines: string[] = [];
+    let isThere = false;
+    const host = { open: async () => assert.ok(isThere, new AgentError('E_NO_BATADV', why)) } as unknown as Host;
+    const end = opened(host, new Log('error', (line) => void lines.push(line)), () => {});
+    await new Promise(setImmediate);
+    isThere = true;
+    t.mock.timers.tick(5000);
+    await end;
+    assert.ok(lines[0]!.includes(`${why} Asking again`), lines[0]);
+  }
+});
