@@ -245,15 +245,14 @@ function mesh(sheet: Sheet, state: State, look: Look, top: number, gap: number, 
     });
     if (label === '') continue;
     const flat = cells.filter(({ dx, corner }) => dx !== 0 && !corner);
-    if (flat.length > label.length + 1) {
-      const text = flat.length >= label.length + 4 ? ` ${label} ` : label;
+    if (flat.length > 0) {
+      const text = flat.length >= label.length + 4 ? ` ${label} ` : label.slice(0, flat.length - 2);
       const left = Math.min(...flat.map(({ x }) => x));
       sheet.put(left + ((flat.length - text.length) >> 1), flat[0]!.y, text, labelStyle);
     } else {
+      // Left of the line, each: between two of them there is not always room for both.
       const middle = cells[cells.length >> 1]!;
-      // Beside the line, towards the middle of the picture.
-      const rightmost = PLACES[a % PLACES.length]![0] === 2;
-      sheet.put(rightmost ? middle.x - 1 - label.length : middle.x + 2, middle.y, label, labelStyle);
+      sheet.put(middle.x - 1 - label.length, middle.y, label, labelStyle);
     }
   }
   state.routers.forEach(({ alive, agent }, n) => {
@@ -322,7 +321,9 @@ function verdictBox(sheet: Sheet, state: State, x: number, y: number): void {
   const found = detection(state, trial);
   const { cost } = trial;
   const lost = losingFor(state);
-  if (found) row(2, 'decided', `after ${found.exact ? '' : '< '}${milliseconds(found.ms)}`, 'good');
+  // The log's lines come late: when it was, the journal says.
+  if (found?.exact) row(2, 'decided', `after ${milliseconds(found.ms)}`, 'good');
+  else if (found) row(2, 'decided', 'yes', 'good');
   else row(2, 'decided', trial.agents ? '...' : 'by nobody', 'plain');
   if (cost?.recovered) row(3, 'outage', outageText(cost), 'good');
   else if (lost !== null) row(3, 'traffic', `lost, ${milliseconds(lost)}`, 'alarm');

@@ -100,6 +100,25 @@ test('what happens before there is a mesh stays out of the panel beside it', () 
   assert.match(text, /Joining five routers with cables, each w.* \.\.\. +Every link has another way/);
 });
 
+test('classes of links stand in nobody’s way, however long their names and narrow the terminal', () => {
+  const links = Object.fromEntries(MESH.links.map(({ id }) => [id, 'EXCELLENT' as const]));
+  for (const [columns, whole] of [
+    [60, 3],
+    [80, 6],
+    [120, 6],
+  ] as const) {
+    const text = draw(play(MESH, ...ROUTERS, { type: 'quality', links, held: [] }), { columns }).join('\n');
+    assert.equal(text.match(/(?<!\w)EXCELLENT(?!\w)/g)?.length, whole, text);
+    for (const { router } of ROUTERS) assert.ok(text.includes(`│ r${router} ● │`), text);
+  }
+});
+
+test('the panel tells that an agent has decided, and when only where its journal says so', () => {
+  assert.match(draw(RUNNING).join('\n'), /decided +yes/);
+  const exact = play.from(RUNNING, { type: 'journal', router: 1, fault: 'e1-f1', at: 11_000.5 * MS });
+  assert.match(draw(exact).join('\n'), /decided +after 0\.5 ms/);
+});
+
 test('the panel tells a fault that is over from one that is there', () => {
   assert.match(draw(RUNNING).join('\n'), /link r1-r2 cut *\n.*with the agents/);
   const mended = draw(play.from(RUNNING, { type: 'link', id: 1, cut: false })).join('\n');
