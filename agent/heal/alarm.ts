@@ -83,13 +83,16 @@ export class Alarm implements Machine {
   readonly #marksOf = new Map<string, Map<Mac, Mark>>();
   #nextHello: Nanos = NEVER;
   readonly #askers = new Map<string, Mark>();
-  #all: Budget | null = null;
-  #allWays: Budget | null = null;
+  readonly #perSender = () => this.#around.settings.senderBudget;
+  readonly #perSenderOfWays = () => this.#perSender() * WAYS_BUDGET;
+  readonly #all = new Budget(() => this.#perSender() * ALL_SENDERS);
+  readonly #allWays = new Budget(() => this.#perSenderOfWays() * ALL_SENDERS);
   /** Of our own alarms, where somebody else has used those below. */
   #above = 0;
-  readonly #overtaken = new Budget(1);
-  #raised: SharedBudget | null = null;
-  #raisedOfWays: SharedBudget | null = null;
+  readonly #overtaken = new Budget(() => 1);
+  /** More than others take from one sender is not sent. */
+  readonly #raised = new SharedBudget(this.#perSender);
+  readonly #raisedOfWays = new SharedBudget(this.#perSenderOfWays);
   #nextEcho: Nanos = NEVER;
   #slower = 1;
   readonly #shortage = new Shortage();
@@ -175,21 +178,11 @@ export class Alarm implements Machine {
     this.#ring.settle(settings.key);
     this.#nextEcho = settings.echoNs > 0 && this.#around.started ? now + settings.echoNs : this.#nextEcho;
     if (settings.echoNs === 0) this.#nextEcho = NEVER;
-    for (const all of [this.#all, this.#allWays]) if (all !== null) all.perMinute = settings.senderBudget * ALL_SENDERS;
-    for (const marks of this.#marksOf.values())
-      for (const { budget, ways: lost } of marks.values())
-        for (const one of [budget, lost]) if (one !== null) one.perMinute = settings.senderBudget;
   }
 
   #raise({ reason, alarm: word, avoid }: Extract<Event, { type: 'raise-alarm' }>, now: Nanos): Effect[] {
     const sender = originatorAddress(this.#around);
     if (!this.#ring.canSpeak || sender === null) return [];
-    // More than others take from one sender is not sent.
-    const { senderBudget } = this.#around.settings;
-    this.#raised ??= new SharedBudget(senderBudget);
-    this.#raisedOfWays ??= new SharedBudget(senderBudget * WAYS_BUDGET);
-    this.#raised.perMinute = senderBudget;
-    this.#raisedOfWays.perMinute = senderBudget * WAYS_BUDGET;
     if (!(OF_WAYS.has(word.kind) ? this.#raisedOfWays : this.#raised).take(reason, now)) return [unsent()];
     this.#counter += 1;
     const alarm: AlarmWord = { ...word, sender, epoch: this.#epoch, counter: this.#counter };
@@ -261,12 +254,10 @@ export class Alarm implements Machine {
     const marks = this.#marks(entry.id);
     const known = this.#budgetsOf(alarm.sender);
     const { epoch, counter } = alarm;
-    const budget = known?.budget ?? new Budget(settings.senderBudget);
-    const lost = known?.ways ?? new Budget(settings.senderBudget * WAYS_BUDGET);
+    const budget = known?.budget ?? new Budget(this.#perSender);
+    const lost = known?.ways ?? new Budget(this.#perSenderOfWays);
     // Its copies are old from here on, whether it is taken or not.
     renew(marks, alarm.sender, { ...advanced(marks.get(alarm.sender), { epoch, counter }), budget, ways: lost });
-    this.#all ??= new Budget(settings.senderBudget * ALL_SENDERS);
-    this.#allWays ??= new Budget(settings.senderBudget * ALL_SENDERS * WAYS_BUDGET);
     const isWay = OF_WAYS.has(alarm.kind);
     const remember: Effect = {
       type: 'remember-mark',
@@ -367,7 +358,7 @@ export class Alarm implements Machine {
     const asker = `${entry.id} ${index} ${echo.asker}`;
     const mark = this.#askers.get(asker);
     if (mark !== undefined && !isNewer(echo, mark)) return [unheard('replay')];
-    const budget = mark?.budget ?? new Budget(ECHO_BUDGET);
+    const budget = mark?.budget ?? new Budget(() => ECHO_BUDGET);
     renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, below: 0, budget, ways: null });
     const link = this.#around.links.get(index)!;
     if (!budget.take(now)) return [unheard('echo-budget')];

@@ -5,12 +5,13 @@ const MINUTE: Nanos = 60 * SECOND;
 
 /** At most `perMinute` in any minute. */
 export class Budget {
-  perMinute: number;
+  readonly #perMinute: () => number;
   /** When they were taken, oldest first. */
   #taken: Nanos[] = [];
 
-  constructor(perMinute: number) {
-    this.perMinute = perMinute;
+  /** `perMinute`: asked each time, as settings change. */
+  constructor(perMinute: () => number) {
+    this.#perMinute = perMinute;
   }
 
   /** Takes one, or answers false and takes none. */
@@ -23,7 +24,7 @@ export class Budget {
   left(now: Nanos): number {
     const recent = this.#taken.findIndex((at) => now - at < MINUTE);
     if (recent !== 0) this.#taken = recent < 0 ? [] : this.#taken.slice(recent);
-    return Math.max(0, Math.floor(this.perMinute) - this.#taken.length);
+    return Math.max(0, Math.floor(this.#perMinute()) - this.#taken.length);
   }
 }
 
@@ -32,15 +33,9 @@ export class SharedBudget {
   readonly #all: Budget;
   readonly #others: Budget;
 
-  constructor(perMinute: number) {
+  constructor(perMinute: () => number) {
     this.#all = new Budget(perMinute);
-    this.#others = new Budget(perMinute);
-    this.perMinute = perMinute;
-  }
-
-  set perMinute(perMinute: number) {
-    this.#all.perMinute = perMinute;
-    this.#others.perMinute = perMinute < 2 ? 0 : perMinute / 2;
+    this.#others = new Budget(() => (perMinute() < 2 ? 0 : perMinute() / 2));
   }
 
   /** Takes one, or answers false and takes none. */

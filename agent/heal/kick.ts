@@ -48,7 +48,7 @@ export class Kick implements Machine {
   #ogm: Ogm | null = null;
   /** The highest number sent, by the kernel or by us. */
   #highest = 0;
-  #budget: SharedBudget | null = null;
+  readonly #budget = new SharedBudget(() => this.#around.settings.kickBudget);
   #begunAt: Nanos = -1;
   #left = 0;
   /** OGMs sent since the last request. */
@@ -121,7 +121,7 @@ export class Kick implements Machine {
 
   /** Kicks that the budget still allows. */
   left(now: Nanos): number {
-    return this.#budget?.left(now) ?? this.#around.settings.kickBudget;
+    return this.#budget.left(now);
   }
 
   /** OGMs of a kick under way that are still to come. */
@@ -168,7 +168,7 @@ export class Kick implements Machine {
     const room = this.#room();
     if (room < TOGETHER)
       return [done(fault, 0, `the kernel's OGMs are ${this.#behind()} behind: further ones would not be believed`)];
-    if (!this.#afford(reason, now))
+    if (!this.#budget.take(reason, now))
       return [done(fault, 0, `the budget of ${settings.kickBudget} kicks a minute is used up`)];
     // A kick under way serves this fault too: what is still missing to a whole one is added.
     this.#begunAt = now;
@@ -184,13 +184,6 @@ export class Kick implements Machine {
       fields: { reason, fault },
     };
     return [...this.#aggregation.take(), ...this.#send(now), ...this.#interval.take(), log];
-  }
-
-  #afford(reason: KickReason, now: Nanos): boolean {
-    const { kickBudget } = this.#around.settings;
-    this.#budget ??= new SharedBudget(kickBudget);
-    this.#budget.perMinute = kickBudget;
-    return this.#budget.take(reason, now);
   }
 
   #tick(now: Nanos): Effect[] {

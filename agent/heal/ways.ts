@@ -79,8 +79,8 @@ export class Ways implements Machine {
   readonly #turning = new Map<Mac, Nanos>();
   #lookAt: Nanos = NEVER;
   /** Withdrawals are bounded like kicks, and answers by what they name. */
-  #withdrawals: SharedBudget | null = null;
-  #answers: Budget | null = null;
+  readonly #withdrawals = new SharedBudget(() => this.#around.settings.kickBudget);
+  readonly #answers = new Budget(() => this.answersAMinute);
 
   constructor(around: Surroundings, kick: Kick, earned: Earned) {
     this.#around = around;
@@ -125,17 +125,11 @@ export class Ways implements Machine {
 
   /** Originators that neighbours may still be answered for. */
   left(now: Nanos): number {
-    return this.#answering.left(now);
+    return this.#answers.left(now);
   }
 
   get answersAMinute(): number {
     return this.#around.settings.kickBudget * ANSWERS_A_KICK;
-  }
-
-  get #answering(): Budget {
-    this.#answers ??= new Budget(0);
-    this.#answers.perMinute = this.answersAMinute;
-    return this.#answers;
   }
 
   /** Nothing is said any more of what was begun. */
@@ -160,13 +154,6 @@ export class Ways implements Machine {
   #passed(tq: number): number {
     const hopPenalty = this.#around.tables?.mesh?.settings.hopPenalty ?? 0;
     return Math.floor((tq * (TQ_MAX - hopPenalty)) / TQ_MAX);
-  }
-
-  #afford(reason: KickReason, now: Nanos): boolean {
-    const { kickBudget } = this.#around.settings;
-    this.#withdrawals ??= new SharedBudget(kickBudget);
-    this.#withdrawals.perMinute = kickBudget;
-    return this.#withdrawals.take(reason, now);
   }
 
   #other(ogm: Ogm, now: Nanos): Effect[] {
@@ -197,7 +184,7 @@ export class Ways implements Machine {
   /** Their OGMs as we forwarded them last, worth next to nothing. */
   #withdraw(originators: readonly Mac[], avoid: readonly IfIndex[], reason: KickReason, now: Nanos): Effect[] {
     const known = originators.slice(0, MOST_WITHDRAWN).flatMap((originator) => this.#forwarded.get(originator) ?? []);
-    if (known.length === 0 || !this.#afford(reason, now)) return [];
+    if (known.length === 0 || !this.#withdrawals.take(reason, now)) return [];
     for (const { originator, seqno } of known) keep(this.#withdrawn, originator, { seqno, until: now + WITHDRAWN });
     return [...this.#repeat(known, withdrawOgm, avoid), ...this.#unsay(known, avoid)];
   }
@@ -260,7 +247,7 @@ export class Ways implements Machine {
         known !== undefined && now < known.until ? known : { ogm: forwarded, until: now + ANNOUNCED };
       // Said there already: the same numbers would move nothing.
       if (known?.ogm === ogm && known.to.has(index)) continue;
-      if (!this.#answering.take(now)) break;
+      if (!this.#answers.take(now)) break;
       const to = new Set([...(known?.ogm === ogm ? known.to : []), index]);
       keep(this.#announced, originator, { ogm, until, to });
       const tq = this.#passed(way.tq);

@@ -215,16 +215,21 @@ test('a lost way goes no further than its neighbours, and moves nobody who does 
   assert.deepEqual(journal, [], 'it is no fault of its own');
 });
 
-test('lost ways have a budget of their own, and leave that of alarms alone', () => {
+test('lost ways have a budget of their own, also when settings are read again, and leave that of alarms alone', () => {
   const router = new Router({ senderBudget: 1 }, [port(1), port(2)], THREE);
-  const reasons = Array.from({ length: 6 }, (_, n) =>
-    router
-      .feed({ type: 'frame', interface: 21, frame: wayLost(n + 1, ['02:00:00:00:00:aa']) })
-      .some((one) => one.type === 'metric' && one.labels.reason === 'sender-budget'),
-  );
-  assert.deepEqual(reasons, [false, false, false, false, true, true]);
-  const alarm = router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:cc', 7) });
+  let counter = 0;
+  const refused = () =>
+    Array.from({ length: 6 }, () =>
+      router
+        .feed({ type: 'frame', interface: 21, frame: wayLost(++counter, ['02:00:00:00:00:aa']) })
+        .some((one) => one.type === 'metric' && one.labels.reason === 'sender-budget'),
+    );
+  assert.deepEqual(refused(), [false, false, false, false, true, true]);
+  const alarm = router.feed({ type: 'frame', interface: 21, frame: alarmFrom('02:00:00:00:00:cc', ++counter) });
   assert.ok(alarm.some((one) => one.type === 'metric' && one.name === 'alarms_received_total'));
+  router.feed({ type: 'settings', settings: router.room.monitor.settings });
+  router.pass(60 * SECOND);
+  assert.deepEqual(refused(), [false, false, false, false, true, true]);
 });
 
 test('a lost link without routes names only its own router; too many are cut to what fits', () => {
