@@ -12,7 +12,7 @@ export const ETH_P_BATMAN = 0x4305;
 export const IV_OGM = 0x00;
 const ETHER = 14;
 const COMPAT_VERSION = 15;
-export const OGM_HEADER = 24;
+const HEADER = 24;
 /** Flag of a forwarded OGM that did not come by the best next hop (enum batadv_iv_flags): receivers ignore it. */
 const NOT_BEST_NEXT_HOP = 0x01;
 /** `reserved`: sent as zero and ignored by the kernel. A relay leaves it as it is. */
@@ -42,10 +42,10 @@ export interface Ogm {
 export function parseOgms(frame: Uint8Array): Ogm[] {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   const found: Ogm[] = [];
-  if (frame.length < ETHER + OGM_HEADER || view.getUint16(12) !== ETH_P_BATMAN) return found;
-  for (let at = ETHER; at + OGM_HEADER <= frame.length; ) {
+  if (frame.length < ETHER + HEADER || view.getUint16(12) !== ETH_P_BATMAN) return found;
+  for (let at = ETHER; at + HEADER <= frame.length; ) {
     if (frame[at] !== IV_OGM || frame[at + 1] !== COMPAT_VERSION) break;
-    const end = at + OGM_HEADER + view.getUint16(at + 22);
+    const end = at + HEADER + view.getUint16(at + 22);
     if (end > frame.length) break;
     const mark = frame[at + MARK_OFFSET];
     // Neither says anything about a route of ours.
@@ -58,6 +58,22 @@ export function parseOgms(frame: Uint8Array): Ogm[] {
         packet: frame.slice(at, end),
       });
     }
+    at = end;
+  }
+  return found;
+}
+
+/** enum batadv_tvlv_type. Every router that announces anything announces its stations. */
+export const TVLV_TT = 0x04;
+
+/** What hangs on an OGM, by its type (struct batadv_tvlv_hdr: type, version, length). */
+export function tvlvsOf({ packet }: Ogm): Map<number, Uint8Array> {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  const found = new Map<number, Uint8Array>();
+  for (let at = HEADER; at + 4 <= packet.length; ) {
+    const end = at + 4 + view.getUint16(at + 2);
+    if (end > packet.length) break;
+    found.set(packet[at]!, packet.subarray(at + 4, end));
     at = end;
   }
   return found;

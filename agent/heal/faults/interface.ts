@@ -4,7 +4,7 @@ import type { IfIndex, Mac } from '../../core/ids.ts';
 import type { MeshSettings, Overheard, RoutingAlgorithm } from '../../core/kernel.ts';
 import { type Nanos, SECOND } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
-import { IV_OGM, OGM_HEADER, type Ogm } from '../ogm.ts';
+import { IV_OGM, type Ogm, TVLV_TT, tvlvsOf } from '../ogm.ts';
 import { attached, isPrimary, neighboursOn, type Surroundings } from '../surroundings.ts';
 import { type About, type Detector, type FaultSpec, type Seen, Steady } from './spec.ts';
 
@@ -318,8 +318,6 @@ const FEATURES = [
     off: true,
   },
 ] as const;
-/** Every router that announces anything announces its stations. */
-const TVLV_TT = 0x04;
 /** A neighbour for so long is one to reckon with. */
 const LASTING: Nanos = 600 * SECOND;
 const LACKS_FOR: Nanos = 60 * SECOND;
@@ -329,7 +327,6 @@ interface Announcer {
   readonly since: Nanos;
   /** What it has ever announced: who turned a feature off does not lack it. */
   readonly had: Set<number>;
-  announced: ReadonlySet<number>;
 }
 
 /**
@@ -356,10 +353,10 @@ export class FeatureDetector implements Detector {
     const present = new Set(event.links.flatMap(({ originator }) => originator ?? []));
     for (const originator of this.#announcers.keys()) if (!present.has(originator)) this.#announcers.delete(originator);
     for (const originator of present) {
-      const announced = announcedBy(this.#ogmOf(originator));
-      if (!announced.has(TVLV_TT)) continue;
-      const known = this.#announcers.get(originator) ?? { since: now, had: new Set(), announced };
-      known.announced = announced;
+      const ogm = this.#ogmOf(originator);
+      const announced = ogm && tvlvsOf(ogm);
+      if (!announced?.has(TVLV_TT)) continue;
+      const known = this.#announcers.get(originator) ?? { since: now, had: new Set() };
       for (const { tvlv } of FEATURES) if (announced.has(tvlv)) known.had.add(tvlv);
       this.#announcers.set(originator, known);
     }
@@ -381,14 +378,4 @@ export class FeatureDetector implements Detector {
     });
     return [...findings, ...this.#lacking.sweep(now, 'it is no longer so')];
   }
-}
-
-/** The types of what hangs on an OGM (struct batadv_tvlv_hdr: type, version, length). */
-function announcedBy(ogm: Ogm | undefined): ReadonlySet<number> {
-  const types = new Set<number>();
-  if (ogm === undefined) return types;
-  const { packet } = ogm;
-  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
-  for (let at = OGM_HEADER; at + 4 <= packet.length; at += 4 + view.getUint16(at + 2)) types.add(packet[at]!);
-  return types;
 }

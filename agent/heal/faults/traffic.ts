@@ -7,7 +7,7 @@ import type { Mac } from '../../core/ids.ts';
 import type { InterfaceCounters, Stations } from '../../core/kernel.ts';
 import { type Nanos, SECOND } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
-import { OGM_HEADER, type Ogm } from '../ogm.ts';
+import { type Ogm, TVLV_TT, tvlvsOf } from '../ogm.ts';
 import { attached, neighboursOn, originatorAddress, type Surroundings } from '../surroundings.ts';
 import { type About, type Detector, type FaultSpec, Steady, Usual } from './spec.ts';
 
@@ -197,7 +197,6 @@ function alike(a: number, b: number): boolean {
 export const STATIONS_EVERY: Nanos = 60 * SECOND;
 /** Three readings in a row that do not fit, for one router: no race between an OGM and a table is so constant. */
 const MISFITS = 3;
-const TVLV_TT = 0x04;
 
 export class TranslationDetector implements Detector {
   readonly wants: readonly Event['type'][] = ['stations'];
@@ -215,7 +214,7 @@ export class TranslationDetector implements Detector {
     const findings: Finding[] = [];
     this.#again = 0;
     for (const { originator, ttvn, vlans } of event.stations.tables) {
-      const said = announced(this.#ogmOf(originator)?.packet);
+      const said = announced(this.#ogmOf(originator));
       if (said === null) continue;
       const wrong =
         said.ttvn === ttvn
@@ -244,21 +243,13 @@ export class TranslationDetector implements Detector {
 }
 
 /** The translation table's version and checksums as an OGM tells them (struct batadv_tvlv_tt_data). */
-function announced(packet: Uint8Array | undefined): { ttvn: number; vlans: Map<number, number> } | null {
-  if (packet === undefined) return null;
-  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
-  for (let at = OGM_HEADER; at + 4 <= packet.length; ) {
-    const length = view.getUint16(at + 2);
-    const end = at + 4 + length;
-    if (end > packet.length) return null;
-    if (packet[at] === TVLV_TT && length >= 4) {
-      const vlans = new Map<number, number>();
-      const count = view.getUint16(at + 6);
-      for (let i = 0; i < count && at + 8 + 8 * i + 8 <= end; i++)
-        vlans.set(view.getUint16(at + 8 + 8 * i + 4), view.getUint32(at + 8 + 8 * i));
-      return { ttvn: packet[at + 5]!, vlans };
-    }
-    at = end;
-  }
-  return null;
+function announced(ogm: Ogm | undefined): { ttvn: number; vlans: Map<number, number> } | null {
+  const table = ogm && tvlvsOf(ogm).get(TVLV_TT);
+  if (table === undefined || table.length < 4) return null;
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const vlans = new Map<number, number>();
+  const count = view.getUint16(2);
+  for (let i = 0, at = 4; i < count && at + 8 <= table.length; i++, at += 8)
+    vlans.set(view.getUint16(at + 4), view.getUint32(at));
+  return { ttvn: table[1]!, vlans };
 }

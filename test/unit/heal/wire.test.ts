@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { macFromBytes } from '../../../agent/core/ids.ts';
 import type { Alarm } from '../../../agent/core/words.ts';
-import { continueOgm, parseOgms, seqnoAhead, withdrawOgm } from '../../../agent/heal/ogm.ts';
+import { continueOgm, parseOgms, seqnoAhead, tvlvsOf, withdrawOgm } from '../../../agent/heal/ogm.ts';
 import {
   decodeFrame,
   encodeAlarm,
@@ -156,6 +156,11 @@ test('an OGM goes on with another number and source, the rest as it was; what is
         frame.set(behind, 14 + 24 + tvlvs.length);
         const ogm = parseOgms(frame)[0]!;
         assert.deepEqual([ogm.seqno, ogm.continued], [41, false]);
+        const hung = [...tvlvsOf(ogm).values()].map((value) => 4 + value.length);
+        assert.ok(
+          hung.reduce((sum, length) => sum + length, 0) <= tvlvs.length,
+          'a length that lies reaches no further',
+        );
         const next = parseOgms(continueOgm(ogm, seqno, source))[0]!;
         assert.deepEqual([next.seqno, next.continued], [seqno, true]);
         assert.equal(next.packet.length, 24 + tvlvs.length);
