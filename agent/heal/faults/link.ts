@@ -361,12 +361,7 @@ export class FlapDetector implements Detector {
       known.at = known.at.filter((at) => now - at < CARRIER_WINDOW);
       if (known.at.length === 0) this.#downs.delete(name);
     }
-    const ears = new Map<string, Ear[]>();
-    for (const ear of this.#ears.values()) {
-      const beside = ears.get(ear.interface);
-      if (beside === undefined) ears.set(ear.interface, [ear]);
-      else beside.push(ear);
-    }
+    const ears = Map.groupBy(this.#ears.values(), (ear) => ear.interface);
     const names = new Set([...this.#downs.keys(), ...ears.keys(), ...this.#told.keys()]);
     return [...names].flatMap((name) => this.#judge(name, ears.get(name) ?? [], now));
   }
