@@ -210,12 +210,15 @@ export class MismatchDetector implements Detector {
   on(event: Event, now: Nanos): readonly Finding[] {
     if (event.type === 'overheard') return this.#heard(event, now);
     if (!this.#around.started || this.#around.tables?.mesh == null) return [];
-    const findings = this.#beside.sweep(now - 2 * LISTEN_AGAIN, 'it cannot be listened to any more');
+    const findings = [this.#alone, this.#beside].flatMap((one) =>
+      one.sweep(now - 2 * LISTEN_AGAIN, 'it cannot be listened to any more'),
+    );
     const present = new Set<IfIndex>();
     for (const { index, name, up, carrier } of attached(this.#around)) {
       const isAlone = neighboursOn(this.#around, index).length === 0;
       const about: About = { interface: name, index, peer: null };
-      if (!up || !carrier || !isAlone) findings.push(...this.#alone.end(about, 'a neighbour is heard'));
+      if (!isAlone) findings.push(...this.#alone.end(about, 'a neighbour is heard'));
+      else if (!up || !carrier) findings.push(...this.#alone.end(about, 'nothing can be heard there'));
       // One that never goes away has nobody on it.
       if (!up || !carrier || (isAlone && isPrimary(this.#around, name))) continue;
       present.add(index);

@@ -756,6 +756,19 @@ test('whoever speaks something else beside others is asked after more often unti
   assert.deepEqual(story.open(), []);
 });
 
+test('what was spoken where nobody is heard is over where nobody can listen any more', () => {
+  for (const over of [{ carrier: false }, { master: 0 }]) {
+    const ports = new Story().kernel.ports.map((one, i) => ({ ...one, silent: i === 0, heardAt: i === 0 ? 0 : 1e12 }));
+    const story = new Story({ mode: 'observe' }, { ports, overheard: [spoken(N1, 3), spoken(N1, 3)] }).settle();
+    const isOpen = () => story.router.room.analyse.open().some((one) => one.class === 'mesh-mismatch' && !one.peer);
+    story.run(60);
+    assert.ok(isOpen());
+    story.tell(1, over);
+    story.run(1300);
+    assert.ok(!isOpen(), JSON.stringify(over));
+  }
+});
+
 const DAT = '02010000';
 const TT = '04010000';
 const MCAST = '0602000400000000';
