@@ -74,9 +74,10 @@ export function verifyFile(file: string): Verified {
     for (const suffix of parts) copyFileSync(file + suffix, copy + suffix);
     const db = new (sqlite())(copy, { fileMustExist: true });
     try {
-      const rows = db.prepare('SELECT id, entry, hash FROM journal ORDER BY id').iterate() as Iterable<SealedRow>;
       const kept = db.prepare('SELECT id, hash FROM checkpoint').get() as Checkpoint | undefined;
       const checkpoint = kept ?? GENESIS;
+      // Last: as long as it is open the database cannot be closed, whatever is wrong with it.
+      const rows = db.prepare('SELECT id, entry, hash FROM journal ORDER BY id').iterate() as Iterable<SealedRow>;
       return { result: verifyChain(checkpoint, rows), checkpoint: checkpoint.id, pending: 0 };
     } finally {
       db.close();

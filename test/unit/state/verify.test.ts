@@ -150,19 +150,17 @@ test('what is no state file says so', (t) => {
 test('what SQLite cannot make out any more is a broken journal, what never was one is none, a device is neither', (t) => {
   const bench = written(t);
   const whole = readFileSync(bench.file);
-  for (const at of [4096, 8192, 3 * 4096]) {
-    const bytes = Buffer.from(whole);
-    bytes.fill(0xa5, at, at + 4096);
-    writeFileSync(bench.file, bytes);
-    const found = (() => {
-      try {
-        return verifyFile(bench.file).result.ok;
-      } catch (thrown) {
-        return (thrown as AgentError).code;
-      }
-    })();
-    assert.notEqual(found, 'E_STATE', `page at ${at}`);
+  const found = new Set<unknown>();
+  for (let at = 4096; at < whole.length; at += 4096) {
+    writeFileSync(bench.file, Buffer.from(whole).fill(0xa5, at, at + 4096));
+    try {
+      found.add(verifyFile(bench.file).result.ok);
+    } catch (thrown) {
+      found.add((thrown as AgentError).code);
+    }
   }
+  // Some pages hold nothing of the journal.
+  assert.deepEqual(found, new Set([true, 'E_JOURNAL_BROKEN']));
   writeFileSync(bench.file, whole.subarray(0, 2 * 4096));
   assert.throws(() => verifyFile(bench.file), { code: 'E_JOURNAL_BROKEN', message: /cannot be read as a state file/ });
   assert.deepEqual([exitOf('E_JOURNAL_BROKEN'), exitOf('E_STATE')], [EXIT.problem, EXIT.refused]);
