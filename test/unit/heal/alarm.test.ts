@@ -11,14 +11,13 @@ import {
   decodeFrame,
   type Echo,
   ETH_P_X0,
-  encodeAlarm,
   encodeEcho,
   type Frame,
   macKey,
   peekAlarm,
 } from '../../../agent/heal/wire.ts';
 import { KEY, ORIGINATOR, port, Router, tables } from './harness.ts';
-import { alarmFrom, ethertype, key, wordsOf } from './words.ts';
+import { alarmFrom, alarmOf, ethertype, key, wordsOf } from './words.ts';
 
 function echo(counter: number, over: Partial<Echo> = {}): string {
   const asked = { reply: false, asker: '02:00:00:00:00:aa', epoch: 1, counter, ...over };
@@ -28,17 +27,7 @@ function echo(counter: number, over: Partial<Echo> = {}): string {
 test('an alarm by which nobody else has to move is passed on, and moves nobody', () => {
   const router = new Router();
   const sender = '02:00:00:00:00:cc';
-  const word = {
-    sender,
-    epoch: 1,
-    counter: 1,
-    kind: 'link-down',
-    near: ANY,
-    far: ANY,
-    affected: [sender],
-    hops: 4,
-  } as const;
-  const frame = toHex(encodeAlarm(word, '02:00:00:00:01:01', key));
+  const frame = alarmOf({ sender, kind: 'link-down', near: ANY, far: ANY, affected: [sender] });
   const effects = router.feed({ type: 'frame', interface: 21, frame });
   assert.deepEqual(
     wordsOf(effects).map(({ index, kind, hops }) => [index, kind, hops]),
@@ -73,22 +62,7 @@ test('a remote alarm is relayed once, kicks once, and changes no interface', () 
 
 test('alarms that must not be believed', () => {
   const good = fromHex(alarmFrom('02:00:00:00:00:aa', 1));
-  const otherKey = toHex(
-    encodeAlarm(
-      {
-        sender: ORIGINATOR,
-        epoch: 1,
-        counter: 1,
-        kind: 'kick',
-        near: ORIGINATOR,
-        far: ORIGINATOR,
-        affected: [],
-        hops: 8,
-      },
-      ORIGINATOR,
-      macKey(fromHex('cd'.repeat(32))),
-    ),
-  );
+  const otherKey = alarmOf({ sender: ORIGINATOR }, ORIGINATOR, macKey(fromHex('cd'.repeat(32))));
   const cases: [string, number, string][] = [
     ['tag', 21, toHex(good.map((byte, i) => (i === 40 ? byte ^ 1 : byte)))],
     ['tag', 21, otherKey],
@@ -300,12 +274,9 @@ test('another key has other marks, and the old one finds its own again', () => {
     router.feed({ type: 'frame', interface: 21, frame }).some(({ type }) => type === 'remember-mark');
   assert.ok(taken(alarmFrom('02:00:00:00:00:aa', 500)));
   router.feed({ type: 'settings', settings: { ...settings, key: 'cd'.repeat(32) } });
-  const other = encodeAlarm(
-    { sender: '02:00:00:00:00:aa', epoch: 1, counter: 1, kind: 'kick', near: ANY, far: ANY, affected: [], hops: 2 },
-    ANY,
-    macKey(fromHex('cd'.repeat(32))),
-  );
-  assert.ok(taken(toHex(other)), 'low numbers count under a new key');
+  const other = macKey(fromHex('cd'.repeat(32)));
+  const sender = '02:00:00:00:00:aa';
+  assert.ok(taken(alarmOf({ sender, counter: 1 }, ANY, other)), 'low numbers count under a new key');
   router.feed({ type: 'settings', settings });
   assert.ok(!taken(alarmFrom('02:00:00:00:00:aa', 500)), 'and a replay under the old one stays a replay');
 });

@@ -5,7 +5,7 @@ import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { macFromBytes, macToBytes } from '../../../agent/core/ids.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
-import { ANY, decodeFrame, ETH_P_X0, encodeAlarm, fromInterface } from '../../../agent/heal/wire.ts';
+import { ANY, decodeFrame, ETH_P_X0, fromInterface } from '../../../agent/heal/wire.ts';
 import { milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
 import { alarmFrom, alarmOf, ethertype, key, wordsOf } from './words.ts';
 
@@ -26,15 +26,16 @@ function said(effects: readonly Effect[]) {
   };
 }
 
+/** From the neighbour at port 2. */
 function asked(counter: number, affected: readonly string[], far: string): string {
-  const alarm = { sender: '02:00:00:00:00:dd', epoch: 1, counter, kind: 'way-asked', near: ANY, far } as const;
-  return toHex(encodeAlarm({ ...alarm, affected, hops: 1 }, '02:00:00:00:01:02', key));
+  const [sender, source] = ['02:00:00:00:00:dd', '02:00:00:00:01:02'];
+  return alarmOf({ sender, counter, kind: 'way-asked', near: ANY, far, affected, hops: 1 }, source);
 }
 
 /** From the neighbour at port 1: it has no way any more. */
 function wayLost(counter: number, affected: readonly string[], source = '02:00:00:00:01:01', hops = 1): string {
-  const alarm = { sender: '02:00:00:00:00:cc', epoch: 1, counter, kind: 'way-lost', near: ANY, far: ANY } as const;
-  return toHex(encodeAlarm({ ...alarm, affected, hops }, source, key));
+  const sender = '02:00:00:00:00:cc';
+  return alarmOf({ sender, counter, kind: 'way-lost', near: ANY, far: ANY, affected, hops }, source);
 }
 
 /** X is reached by port 1 and, less well, by port 2; Y by port 1 alone; Z by port 2 alone. */
@@ -185,23 +186,15 @@ test('an OGM that was on its way when its way broke: what the kernel still passe
 
 test('the far end of a link says that it is gone, and this end still has a carrier: its ways are asked for', () => {
   const router = new Router();
-  const alarm = {
-    sender: '02:00:00:00:00:cc',
-    epoch: 1,
-    counter: 1,
-    kind: 'link-down',
-    near: '02:00:00:00:01:01',
-    far: port(1).mac,
-    affected: ['02:00:00:00:00:cc'],
-    hops: 4,
-  } as const;
+  const cc = '02:00:00:00:00:cc';
+  const word = { sender: cc, kind: 'link-down', near: '02:00:00:00:01:01', far: port(1).mac, affected: [cc] } as const;
   const heard = (at: number) =>
-    said(router.feed({ type: 'frame', interface: at, frame: toHex(encodeAlarm(alarm, '02:00:00:00:01:02', key)) }));
+    said(router.feed({ type: 'frame', interface: at, frame: alarmOf(word, '02:00:00:00:01:02') }));
   assert.deepEqual(heard(22).asked, [[22, '02:00:00:00:00:aa']]);
   const setMaster = router.changes.filter(({ change }) => change.kind === 'set-master');
   assert.deepEqual(setMaster, [], 'an interface is changed on its own evidence only');
   const other = new Router();
-  const by = other.feed({ type: 'frame', interface: 21, frame: toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key)) });
+  const by = other.feed({ type: 'frame', interface: 21, frame: alarmOf(word) });
   assert.deepEqual(said(by).asked, [], 'what came over that link itself says that it is alive');
 });
 
@@ -260,24 +253,10 @@ test('a lost link without routes names only its own router; too many are cut to 
 test('words of ways are those of the interface that said them: said again in another’s name they are refused', () => {
   const router = new Router({}, [port(1), port(2)], THREE);
   for (const originator of WAYS) router.feed(ownOgm(50, originator));
+  const [sender, far, source] = ['02:00:00:00:00:cc', port(1).mac, '02:00:00:00:99:01'];
   for (const genuine of [
-    wayLost(1, WAYS, '02:00:00:00:99:01'),
-    toHex(
-      encodeAlarm(
-        {
-          sender: '02:00:00:00:00:cc',
-          epoch: 1,
-          counter: 2,
-          kind: 'way-asked',
-          near: ANY,
-          far: port(1).mac,
-          affected: WAYS,
-          hops: 1,
-        },
-        '02:00:00:00:99:01',
-        key,
-      ),
-    ),
+    wayLost(1, WAYS, source),
+    alarmOf({ sender, counter: 2, kind: 'way-asked', near: ANY, far, affected: WAYS, hops: 1 }, source),
   ]) {
     const replayed = toHex(fromInterface(fromHex(genuine), '02:00:00:00:01:01'));
     const effects = router.feed({ type: 'frame', interface: 21, frame: replayed });

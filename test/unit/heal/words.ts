@@ -9,21 +9,12 @@ export const key = macKey(fromHex(KEY));
 
 let counter = 1000;
 
-export function alarmOf(over: Partial<Alarm>): string {
+/** As it comes from an interface of `source`. */
+export function alarmOf(over: Partial<Alarm>, source = '02:00:00:00:01:01', under = key): string {
   counter += 1;
   const sender = '02:00:00:00:00:77';
-  const alarm = {
-    sender,
-    epoch: 1,
-    counter,
-    kind: 'kick',
-    near: sender,
-    far: sender,
-    affected: [],
-    hops: 4,
-    ...over,
-  } as const;
-  return toHex(encodeAlarm(alarm, sender, key));
+  const alarm = { sender, epoch: 1, counter, kind: 'kick', near: sender, far: sender, affected: [], hops: 4 } as const;
+  return toHex(encodeAlarm({ ...alarm, ...over }, source, under));
 }
 
 export function ethertype(frame: string): number {
@@ -31,17 +22,8 @@ export function ethertype(frame: string): number {
 }
 
 export function alarmFrom(sender: string, counter: number, epoch = 1, hops = 8): string {
-  const alarm = {
-    sender,
-    epoch,
-    counter,
-    kind: 'link-down',
-    near: '02:00:00:00:01:01',
-    far: '02:00:00:00:01:07',
-    affected: [],
-    hops,
-  } as const;
-  return toHex(encodeAlarm(alarm, '02:00:00:00:01:01', key));
+  const [near, far] = ['02:00:00:00:01:01', '02:00:00:00:01:07'];
+  return alarmOf({ sender, counter, epoch, hops, kind: 'link-down', near, far });
 }
 
 export function wordsOf(effects: readonly Effect[]) {
