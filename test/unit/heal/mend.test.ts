@@ -413,22 +413,24 @@ test('a setting of batman-adv is not asked of netifd, and an MTU is', () => {
   assert.deepEqual(story.open(), []);
 });
 
-test('netifd that does not answer is not waited for', () => {
+/** bat0 is down, and netifd, which declares it, says nothing. */
+function unanswered(): Story {
   const story = new Story().settle();
   story.router.feed({ type: 'declared', interfaces: ['bat0'] });
   story.act('mesh-misconfigured');
   story.answer = ({ kind }) => kind !== 'netifd-up';
   story.tellMesh({ up: false });
+  return story;
+}
+
+test('netifd that does not answer is not waited for', () => {
+  const story = unanswered();
   story.run(20);
   assert.deepEqual([story.kernel.mesh.up, story.open()], [true, []]);
 });
 
 test('a mode that does not act any more ends what only netifd was asked for', () => {
-  const story = new Story().settle();
-  story.router.feed({ type: 'declared', interfaces: ['bat0'] });
-  story.act('mesh-misconfigured');
-  story.answer = ({ kind }) => kind !== 'netifd-up';
-  story.tellMesh({ up: false });
+  const story = unanswered();
   for (let i = 0; i < 20 && story.changed.length === 0; i++) story.run(1);
   assert.deepEqual(story.changed, [{ kind: 'netifd-up', interface: 'bat0' }]);
   story.router.feed({ type: 'mode-asked', by: 'root', mode: 'observe' });
