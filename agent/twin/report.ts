@@ -18,7 +18,7 @@ export interface SeedReport {
   /** Of every decision and change, in their order. */
   readonly digest: string;
   readonly broken: readonly { readonly invariant: string; readonly atS: number; readonly what: string }[];
-  /** By fault and probe, in milliseconds. */
+  /** By fault and probe, in milliseconds; none where no packet was sent while the fault lasted, or an end was off by it. */
   readonly outages: readonly {
     readonly fault: string;
     readonly probe: string;
@@ -42,19 +42,7 @@ export function playSeed(scenario: Scenario, agents: 'on' | 'off', mended: boole
       reach = reachOf(simulation, scenario.graph.nodes);
   };
   const { breaches, simulation } = play(scenario, { agents, mended, atEnd });
-  const outcome = breaches.length > 0 ? null : outcomeOf(scenario, simulation, reach);
-  const begin = beginsAt(scenario);
-  const { timeline, probes } = scenario;
-  const end = simulation.story.lengthNs;
-  const outages = timeline.flatMap(({ name, at_s }, n) => {
-    const from = begin + at_s * SECOND;
-    const next = timeline[n + 1];
-    const until = next === undefined ? end : begin + next.at_s * SECOND;
-    return probes.map(({ name: probe }, i) => {
-      const { ns, recovered } = outage(simulation.probes[i]!, from, Math.max(until, from + MS));
-      return { fault: name, probe, ms: Math.round(ns / MS), back: recovered };
-    });
-  });
+  const outcome = outcomeOf(scenario, simulation, reach);
   const repairs: Record<string, number> = {};
   for (const { decision } of simulation.journal) {
     if (decision.step !== 'verified' && decision.step !== 'rolled-back' && decision.step !== 'failed') continue;
@@ -65,10 +53,15 @@ export function playSeed(scenario: Scenario, agents: 'on' | 'off', mended: boole
     seed: scenario.seed,
     digest: simulation.digest(),
     broken: breaches.map(({ invariant, at, what }) => ({ invariant, atS: at / SECOND, what })),
-    outages,
+    outages: outcome.costs.map(({ fault, probe, outageMs, recovered }) => ({
+      fault,
+      probe,
+      ms: Math.round(outageMs),
+      back: recovered,
+    })),
     repairs,
     expectations:
-      outcome === null
+      breaches.length > 0
         ? []
         : asked.map(([i, expectation]) => ({
             path: `$.expect[${i}]`,

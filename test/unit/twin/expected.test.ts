@@ -139,5 +139,12 @@ test('a fault costs a probe nothing after it was taken back, nor one whose own e
     { name: 'short', at_s: 1, fault: 'partial-loss', loss_pct: 5, link: ['west', 'middle'], for_s: 2 },
     { name: 'dead', at_s: 8, fault: 'router-killed', node: 'east' },
   ];
-  assert.deepEqual(judgedOf({ timeline, probes, duration_s: 12, expect }), { 0: true, 1: true });
+  const played = { timeline, probes, duration_s: 12, expect };
+  assert.deepEqual(judgedOf(played), { 0: true, 1: true });
+  const { outages } = playSeed(scenario(played), 'on', true);
+  assert.deepEqual(
+    outages.map(({ fault, probe }) => `${fault} ${probe}`),
+    ['short over', 'short near', 'dead near'],
+    'and what is shown is what is judged',
+  );
 });
