@@ -290,21 +290,22 @@ export class Mend implements Machine {
     job.until = now + STEP_TIMEOUT;
     job.waiting = id;
     job.step = step;
+    const changing: Effect = { type: 'change', id, change, undo };
     const name = job.plan.fault.interface ?? '';
     this.#knowledge.carriesOut(job.plan.fault, job.action, now);
     if (job.action === 'cycle') {
       // Out of bat0 it is owed, like one that broke: whatever happens, it goes back (returns.ts).
       this.#knowledge.intend(name, now);
       this.#knowledge.detached.set(name, { plan: job.plan, undo: id });
-      return [{ type: 'change', id, change, undo }];
+      return [changing];
     }
-    if (undo === null) return [{ type: 'change', id, change, undo }];
+    if (undo === null) return [changing];
     job.applied.push({ id, step: { ...step, undo } });
     // What is put back for good is what it should be.
-    if (job.mending.keeps === 'good') return [{ type: 'change', id, change, undo }];
+    if (job.mending.keeps === 'good') return [changing];
     const held: Effect = { type: 'emit', event: { type: 'held', what: holds, returned: false } };
     const lends = job.mending.keeps === 'while' ? lent(undo, false) : [];
-    return [held, ...lends, { type: 'change', id, change, undo }];
+    return [held, ...lends, changing];
   }
 
   #stepped(id: string, error: string | null, now: Nanos): Effect[] {
