@@ -1,5 +1,6 @@
 /** What a fault cost a user: the lab's definition (tools/lab/outage.ts), on the twin's probes. */
-import { type Nanos, SECOND } from '../core/time.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
+import type { TimelineEntry } from './scenario.ts';
 
 export interface Probe {
   readonly sent: Nanos;
@@ -22,6 +23,11 @@ export interface Outage {
 /** Whether it came too late to be of use, or never. */
 export function isLost({ sent, received }: Probe, late: Nanos = LATE): boolean {
   return received === 0 || received - sent > late;
+}
+
+/** While this fault lasts: what a slow link held up by half of what it takes counts as one that did not come. */
+export function lateOf(entry: TimelineEntry): Nanos {
+  return entry.fault === 'delay' ? Math.min(LATE, (entry.delay_ms * MS) / 2) : LATE;
 }
 
 /** `probes` in the order of sending, of one pair; those sent from `until` on do not count. `late`: a second, or less. */

@@ -7,7 +7,7 @@ import { MS, type Nanos, SECOND } from '../core/time.ts';
 import type { Plan } from '../core/words.ts';
 import { isShown, Stand } from './enact.ts';
 import { MESH } from './kernel.ts';
-import type { Probe } from './outage.ts';
+import { isLost, type Probe } from './outage.ts';
 import type { RehearsalState, Verdict } from './rehearsal.ts';
 import { Simulation, WARM } from './simulation.ts';
 import { type Sketch, sketch } from './sketch.ts';
@@ -140,7 +140,7 @@ function watch({ state, plan, drawn, by, watchNs, seed }: Scene, steps: readonly
     at += stand.carryOut(change);
   }
   simulation.run();
-  const isLost = ({ sent, received }: Probe) => received === 0 || received - sent > LATE;
-  const lost = [...simulation.probes, sent].reduce((sum, all) => sum + all.filter(isLost).length, 0);
+  const isMissed = (probe: Probe) => isLost(probe, LATE);
+  const lost = [...simulation.probes, sent].reduce((sum, all) => sum + all.filter(isMissed).length, 0);
   return { lost, unreached: targets.filter((to) => simulation.route(0, to).length === 0).length };
 }

@@ -1,8 +1,8 @@
 /** What a scenario showed in the twin, over one seed or many: for x0ctl, as JSON and in words. */
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { isAction, isJudged, type Judged, judge, type Outcome } from './expected.ts';
-import { isLost, outage } from './outage.ts';
-import type { Scenario, TimelineEntry } from './scenario.ts';
+import { isLost, lateOf, outage } from './outage.ts';
+import type { Scenario } from './scenario.ts';
 import type { Simulation } from './simulation.ts';
 import { beginsAt } from './stage.ts';
 import { play } from './trial.ts';
@@ -10,8 +10,6 @@ import { play } from './trial.ts';
 /** So long two routers are given to reach each other at the end. */
 const REACH_WITHIN: Nanos = 2 * SECOND;
 const REACH_EVERY: Nanos = 100 * MS;
-/** What a slow link held up by this much of what it takes counts as lost. */
-const HELD_UP = 0.5;
 
 export interface SeedReport {
   readonly seed: number;
@@ -117,10 +115,6 @@ function outcomeOf(scenario: Scenario, simulation: Simulation, reach: Outcome['r
     return { name, lossPct: sent.length === 0 ? 0 : (100 * lost) / sent.length };
   });
   return { reach, costs, probes: losses, actions: actionsOf(scenario, simulation, begin, end) };
-}
-
-function lateOf(entry: TimelineEntry): Nanos | undefined {
-  return entry.fault === 'delay' ? Math.min(SECOND, HELD_UP * entry.delay_ms * MS) : undefined;
 }
 
 /** Each once, however many steps it took. */

@@ -8,6 +8,8 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { toMs } from '../../agent/core/time.ts';
+import { isLost, lateOf } from '../../agent/twin/outage.ts';
 import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { Control } from './ask.ts';
 import type { KernelName } from './kernels.ts';
@@ -48,8 +50,6 @@ const PAGE = 1000;
 const MOST_ENTRIES = 20_000;
 /** For so long the mesh may settle before what is left of a fault counts as left. */
 const SETTLED_MS = 20_000;
-/** What arrives later is of no use any more. */
-const LATE_MS = 1000;
 /** Mended, these start an agent. */
 const RESTARTS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'agent-killed']);
 
@@ -332,8 +332,7 @@ interface Watched {
 
 function costsOf(one: Struck, untilNs: number, probes: readonly Watched[]): Cost[] {
   const { entry, made } = one;
-  // A packet that a slow link held up counts as one that did not come.
-  const lateMs = entry.fault === 'delay' ? Math.min(LATE_MS, entry.delay_ms / 2) : LATE_MS;
+  const lateMs = toMs(lateOf(entry));
   return probes.flatMap(({ name, ends, records }) => {
     if (ends.some((end) => made.dead?.includes(end))) return [];
     try {
@@ -349,11 +348,12 @@ function costsOf(one: Struck, untilNs: number, probes: readonly Watched[]): Cost
 function stretches(records: readonly ProbeRecord[], startNs: number, durationS: number): Stretch[] {
   const width = Math.max(100, Math.ceil((durationS * 1000) / STRETCHES));
   const found = new Map<number, { sent: number; lost: number; delay: number }>();
-  for (const { sent, received } of records) {
+  for (const record of records) {
+    const { sent, received } = record;
     const at = Math.floor((sent - startNs) / 1e6 / width);
     const one = found.get(at) ?? { sent: 0, lost: 0, delay: 0 };
     one.sent += 1;
-    if (received === 0 || received - sent > LATE_MS * 1e6) one.lost += 1;
+    if (isLost(record)) one.lost += 1;
     else one.delay += received - sent;
     found.set(at, one);
   }
@@ -369,8 +369,9 @@ function losses(records: readonly ProbeRecord[], startNs: number): Loss[] {
   const found: Loss[] = [];
   let from = -1;
   let count = 0;
-  for (const { sent, received } of records) {
-    if (received === 0 || received - sent > LATE_MS * 1e6) {
+  for (const record of records) {
+    const { sent } = record;
+    if (isLost(record)) {
       if (count === 0) from = sent;
       count += 1;
     } else if (count > 0) {
@@ -477,7 +478,7 @@ async function play({ scenario, kernel, agent, logs }: Play): Promise<Played> {
     faults,
     probes: watched.map(({ name, from, to, records }, i): PlayedProbe => {
       const counted = records.filter(({ sent }) => sent >= startNs);
-      const lost = counted.filter(({ sent, received }) => received === 0 || received - sent > LATE_MS * 1e6).length;
+      const lost = counted.filter((record) => isLost(record)).length;
       return {
         name,
         from: numberOf(from),
