@@ -198,5 +198,5 @@ export function logged(router: Router): string {
   return router.effects.flatMap((effect) => (effect.type === 'log' ? [effect.message] : [])).join('; ');
 }
 
-/** Nothing goes by port 1: there is nobody to ask for another way. */
-export const IDLE = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
+/** X is reached by port 2 alone: nothing goes by port 1, or nothing does any more. */
+export const BY_TWO = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);

@@ -6,8 +6,8 @@ import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
 import { decodeFrame, ETH_P_X0, macKey } from '../../../agent/heal/wire.ts';
 import {
+  BY_TWO,
   bat0,
-  IDLE,
   KEY,
   logged,
   milliseconds,
@@ -69,7 +69,7 @@ test('a lost carrier: who has another way is asked in the same turn, before anyt
 });
 
 test('where nobody can be asked, alarm and first OGM leave in that turn', () => {
-  const router = new Router({}, undefined, IDLE);
+  const router = new Router({}, undefined, BY_TWO);
   const effects = router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   const kinds = effects.flatMap(({ type }) => (type === 'send' || type === 'journal' ? [type] : []));
   assert.deepEqual(kinds, ['send', 'send', 'journal']);
@@ -83,15 +83,14 @@ test('where nobody can be asked, alarm and first OGM leave in that turn', () => 
 });
 
 test('where asking has helped, the far end is told, and what holds is confirmed; what turns back is repaired', () => {
-  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
   for (const isSteady of [true, false]) {
     const router = new Router();
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
     router.pass(milliseconds(61));
     assert.ok(router.effects.some(({ type }) => type === 'poll'));
-    const told = wordsOf(router.feed({ type: 'tables', tables: moved }));
+    const told = wordsOf(router.feed({ type: 'tables', tables: BY_TWO }));
     router.pass(milliseconds(340));
-    told.push(...wordsOf(router.feed({ type: 'tables', tables: isSteady ? moved : TWO_WAYS })));
+    told.push(...wordsOf(router.feed({ type: 'tables', tables: isSteady ? BY_TWO : TWO_WAYS })));
     assert.deepEqual(
       told.map(({ kind, affected }) => [kind, ...affected]),
       [
@@ -111,16 +110,15 @@ test('where asking has helped, the far end is told, and what holds is confirmed;
 });
 
 test('a repair is over when the tables first show it, not when it is believed', () => {
-  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
   const router = new Router();
   const [fault] = router
     .feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' })
     .flatMap((effect) => (effect.type === 'journal' ? [effect.decision.fault] : []));
   for (const [ms, shown] of [
-    [61, moved],
+    [61, BY_TWO],
     [39, TWO_WAYS],
-    [20, moved],
-    [300, moved],
+    [20, BY_TWO],
+    [300, BY_TWO],
   ] as const) {
     router.pass(milliseconds(ms));
     router.feed({ type: 'tables', tables: shown });
@@ -169,18 +167,20 @@ test('where asking has not helped, or nobody says what came of it, alarm and kic
   }
 });
 
+/** X behind port 1, Y behind port 2, and no other way to either. */
+const BEHIND_EACH = tables(
+  [
+    ['02:00:00:00:00:aa', 1, true],
+    ['02:00:00:00:00:bb', 2, true],
+  ],
+  [
+    ['02:00:00:00:01:01', 1],
+    ['02:00:00:00:01:02', 2],
+  ],
+);
+
 test('while bat0 is being deleted the last of its interfaces still carry word to whoever is behind them', () => {
-  const behindEach = tables(
-    [
-      ['02:00:00:00:00:aa', 1, true],
-      ['02:00:00:00:00:bb', 2, true],
-    ],
-    [
-      ['02:00:00:00:01:01', 1],
-      ['02:00:00:00:01:02', 2],
-    ],
-  );
-  const router = new Router({}, [port(1), port(2)], behindEach);
+  const router = new Router({}, [port(1), port(2)], BEHIND_EACH);
   const alarms = () =>
     router.sent
       .filter((frame) => ethertype(frame.frame) === ETH_P_X0)
@@ -199,17 +199,7 @@ test('while bat0 is being deleted the last of its interfaces still carry word to
 });
 
 test('the way to whoever is behind a fallen interface is withdrawn at all other doors, fallen ones too', () => {
-  const behindEach = tables(
-    [
-      ['02:00:00:00:00:aa', 1, true],
-      ['02:00:00:00:00:bb', 2, true],
-    ],
-    [
-      ['02:00:00:00:01:01', 1],
-      ['02:00:00:00:01:02', 2],
-    ],
-  );
-  const router = new Router({}, [port(1), port(2)], behindEach);
+  const router = new Router({}, [port(1), port(2)], BEHIND_EACH);
   router.feed(ownOgm(77, '02:00:00:00:00:bb'));
   router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
   router.effects.length = 0;
@@ -237,10 +227,9 @@ test('where the kick moves the routes the dead interface stays in, and the story
   const router = new Router();
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   router.pass(milliseconds(260));
-  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
-  router.feed({ type: 'tables', tables: moved });
+  router.feed({ type: 'tables', tables: BY_TWO });
   router.pass(SECOND);
-  router.feed({ type: 'tables', tables: moved });
+  router.feed({ type: 'tables', tables: BY_TWO });
   assert.deepEqual(
     router.decisions.map(({ step, action }) => [step, action]),
     [
@@ -272,7 +261,7 @@ test('where it does not, the dead interface leaves bat0, returns with its carrie
   router.feed({ type: 'link', link: port(1, { carrier: false, master: 0 }), cause: 'event' });
   router.done(detach.id);
   router.pass(milliseconds(700));
-  router.feed({ type: 'tables', tables: tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]) });
+  router.feed({ type: 'tables', tables: BY_TWO });
   const said = router.decisions.map(({ step, action, why }) => [step, action, why] as const);
   assert.deepEqual(
     said.map(([step, action]) => [step, action]),
@@ -747,7 +736,7 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
     assert.deepEqual(gone.changes.filter(isMeant), []);
   }
 
-  const kicking = new Router({}, undefined, IDLE);
+  const kicking = new Router({}, undefined, BY_TWO);
   kicking.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   kicking.effects.length = 0;
   kicking.feed({ type: 'mode-asked', by: 'root', mode: 'off' });
@@ -758,7 +747,6 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
     'what is lent goes back',
   );
 
-  const moved = tables([['02:00:00:00:00:aa', 2, true]], [['02:00:00:00:01:02', 2]]);
   for (const event of [
     { type: 'mode-asked', by: 'root', mode: 'off' },
     { type: 'mode-asked', by: 'root', mode: 'observe' },
@@ -770,7 +758,7 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
     asking.feed(event);
     asking.effects.length = 0;
     asking.pass(milliseconds(500));
-    asking.feed({ type: 'tables', tables: moved });
+    asking.feed({ type: 'tables', tables: BY_TWO });
     asking.pass(SECOND);
     assert.deepEqual([asking.sent, asking.changes], [[], []], 'neither word nor kick nor loan');
   }

@@ -4,11 +4,11 @@ import { fromHex } from '../../../agent/core/hex.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN, parseOgms } from '../../../agent/heal/ogm.ts';
 import { ETH_P_X0 } from '../../../agent/heal/wire.ts';
-import { IDLE, logged, milliseconds, ORIGINATOR, ownOgm, port, Router, tables, withSettings } from './harness.ts';
+import { BY_TWO, logged, milliseconds, ORIGINATOR, ownOgm, port, Router, tables, withSettings } from './harness.ts';
 import { alarmFrom, ethertype } from './words.ts';
 
 test('a kick sends contiguous sequence numbers from the kernel’s last, at the configured pace', () => {
-  const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) }, undefined, IDLE);
+  const router = new Router({ kickCount: 4, kickSpacingNs: milliseconds(5) }, undefined, BY_TWO);
   router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
   router.pass(milliseconds(14));
   const ogms = router.sent.filter((frame) => ethertype(frame.frame) === ETH_P_BATMAN);

@@ -92,17 +92,7 @@ test('a bad link that no route goes by is left alone, until one does', () => {
 test('an interface is not made dear for one neighbour that comes and goes, where others are heard well on it', () => {
   const story = new Story().settle();
   const { monitor, knowledge } = story.router.room;
-  const fault: Fault = {
-    id: 'f1',
-    class: 'link-flapping',
-    at: story.now,
-    interface: 'eth1',
-    interfaceIndex: 21,
-    peer: null,
-    confidence: 0.9,
-    evidence: [],
-    affected: [N1],
-  };
+  const fault = faultOf('f1', story.now, { class: 'link-flapping', affected: [N1] });
   const refusal = (around: typeof monitor, affected = fault.affected) =>
     repairOf('link-cost').refusal({ ...fault, affected }, { around, knowledge, now: story.now });
   assert.equal(refusal(monitor), null);
