@@ -16,7 +16,7 @@ import {
   macKey,
   peekAlarm,
 } from '../../../agent/heal/wire.ts';
-import { KEY, ORIGINATOR, port, Router, tables } from './harness.ts';
+import { ORIGINATOR, port, Router, tables } from './harness.ts';
 import { alarmFrom, alarmOf, ethertype, key, wordsOf } from './words.ts';
 
 function echo(counter: number, over: Partial<Echo> = {}): string {
@@ -142,8 +142,8 @@ test('a new neighbour counts as one that answers, however many did before it', (
     const neighbour = `02:00:00:01:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
     const [asked] = alarm.on({ type: 'ask', neighbour, interface: 21 }, router.now);
     const { frame } = (asked as Extract<Effect, { type: 'send' }>).frames[0]!;
-    const { echo } = decodeFrame(fromHex(frame), macKey(fromHex(KEY))) as Extract<Frame, { kind: 'echo' }>;
-    const reply = encodeEcho({ ...echo, reply: true }, port(1).mac, neighbour, macKey(fromHex(KEY)));
+    const { echo } = decodeFrame(fromHex(frame), key) as Extract<Frame, { kind: 'echo' }>;
+    const reply = encodeEcho({ ...echo, reply: true }, port(1).mac, neighbour, key);
     alarm.on({ type: 'frame', interface: 21, frame: toHex(reply) }, router.now);
   };
   for (let n = 0; n < 1100; n++) answers(n);

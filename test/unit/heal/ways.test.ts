@@ -5,9 +5,9 @@ import { fromHex, toHex } from '../../../agent/core/hex.ts';
 import { macFromBytes, macToBytes } from '../../../agent/core/ids.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
-import { ANY, decodeFrame, ETH_P_X0, fromInterface } from '../../../agent/heal/wire.ts';
+import { ANY, fromInterface } from '../../../agent/heal/wire.ts';
 import { milliseconds, ORIGINATOR, ownOgm, port, Router, TWO_WAYS, tables } from './harness.ts';
-import { alarmFrom, alarmOf, ethertype, key, wordsOf } from './words.ts';
+import { alarmFrom, alarmOf, ethertype, wordsOf } from './words.ts';
 
 function said(effects: readonly Effect[]) {
   const frames = effects.flatMap((effect) => (effect.type === 'send' ? effect.frames : []));
@@ -241,11 +241,7 @@ test('a lost link without routes names only its own router; too many are cut to 
     ),
   );
   many.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
-  const affected = [quiet, many].map((router) => {
-    const { frame } = router.sent.find((sent) => ethertype(sent.frame) === ETH_P_X0)!;
-    const word = decodeFrame(fromHex(frame), key);
-    return word.kind === 'alarm' ? word.alarm.affected : [];
-  });
+  const affected = [quiet, many].map((router) => wordsOf(router.effects)[0]!.affected);
   assert.deepEqual(affected[0], [ORIGINATOR]);
   assert.equal(affected[1]!.length, 200);
 });
