@@ -60,7 +60,7 @@ interface Mark {
   below: number;
   budget: Budget | null;
   /** What it may say of ways. */
-  ways: Budget | null;
+  ofWays: Budget | null;
 }
 
 /** Each of a fault's asks is a word of its own. */
@@ -157,7 +157,7 @@ export class Alarm implements Machine {
           // What came before the restart is not known one by one.
           below: 0xffff_ffff,
           budget: known?.budget ?? null,
-          ways: known?.ways ?? null,
+          ofWays: known?.ofWays ?? null,
         });
     }
   }
@@ -255,9 +255,9 @@ export class Alarm implements Machine {
     const known = this.#budgetsOf(alarm.sender);
     const { epoch, counter } = alarm;
     const budget = known?.budget ?? new Budget(this.#perSender);
-    const lost = known?.ways ?? new Budget(this.#perSenderOfWays);
+    const ofWays = known?.ofWays ?? new Budget(this.#perSenderOfWays);
     // Its copies are old from here on, whether it is taken or not.
-    renew(marks, alarm.sender, { ...advanced(marks.get(alarm.sender), { epoch, counter }), budget, ways: lost });
+    renew(marks, alarm.sender, { ...advanced(marks.get(alarm.sender), { epoch, counter }), budget, ofWays });
     const isWay = OF_WAYS.has(alarm.kind);
     const remember: Effect = {
       type: 'remember-mark',
@@ -266,7 +266,7 @@ export class Alarm implements Machine {
       counter: alarm.counter,
       ...(!entry.isMesh && { key: entry.id }),
     };
-    if (!(isWay ? lost : budget).take(now)) return [remember, refused('sender-budget')];
+    if (!(isWay ? ofWays : budget).take(now)) return [remember, refused('sender-budget')];
     if (!(isWay ? this.#allWays : this.#all).take(now)) return [remember, refused('budget')];
 
     const hops = isWay ? 1 : Math.min(alarm.hops, settings.alarmHops);
@@ -359,7 +359,7 @@ export class Alarm implements Machine {
     const mark = this.#askers.get(asker);
     if (mark !== undefined && !isNewer(echo, mark)) return [unheard('replay')];
     const budget = mark?.budget ?? new Budget(() => ECHO_BUDGET);
-    renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, below: 0, budget, ways: null });
+    renew(this.#askers, asker, { epoch: echo.epoch, counter: echo.counter, below: 0, budget, ofWays: null });
     const link = this.#around.links.get(index)!;
     if (!budget.take(now)) return [unheard('echo-budget')];
     const frame = toHex(encodeEcho({ ...echo, reply: true }, source, link.mac, entry.key));
