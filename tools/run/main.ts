@@ -16,6 +16,7 @@ const REDRAW_MS = 100;
 const SILENCE_MS = 4000;
 /** From inside something comes ten times a second: a kernel that says nothing for so long hangs. */
 const STUCK_S = 180;
+const ASIDES = 20;
 const KEYS: Readonly<Record<string, Command>> = { c: 'cut', m: 'mend', k: 'kill', r: 'revive', a: 'agents' };
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /** As a shell has it for who wrote to nobody (SIGPIPE). */
@@ -48,8 +49,13 @@ let tick = 0;
 let onScreen = false;
 let lastWords = 0;
 let unheardS = 0;
-/** What the kernel and the script inside said besides: wanted only when they end before their time. */
+/** The last that the kernel and the script inside said besides: wanted only when they end before their time. */
 const aside: string[] = [];
+
+function overhear(line: string): void {
+  aside.push(line);
+  if (aside.length > ASIDES) aside.shift();
+}
 
 // Whoever read our lines has gone (`make run | head`): there is nobody left to tell, and nothing has been shown.
 for (const stream of [stdout, process.stderr])
@@ -94,7 +100,7 @@ function hear(line: string): void {
   try {
     event = JSON.parse(line) as Event;
   } catch {
-    aside.push(line);
+    overhear(line);
     return;
   }
   const before = state;
@@ -109,7 +115,7 @@ if (!live) print(START.step);
 const uml = bootUml({
   script: join(import.meta.dirname, 'inside.ts'),
   onLine: hear,
-  onConsole: (line) => void aside.push(line),
+  onConsole: overhear,
   env: { NODE_NO_WARNINGS: '1' },
 });
 let asked = 0;
@@ -123,7 +129,7 @@ let stopped = false;
 // Counted, not measured: the time in which we ourselves stand still (Ctrl-Z) is nobody's silence.
 const watchdog = setInterval(() => {
   if (++unheardS < STUCK_S) return;
-  aside.push(`nothing was heard from inside for ${STUCK_S} s`);
+  overhear(`nothing was heard from inside for ${STUCK_S} s`);
   uml.kill();
 }, 1000);
 let timer: NodeJS.Timeout;
@@ -158,7 +164,7 @@ const { ok, text } = verdict(state);
 if (state.trials.length > 0) stdout.write(`\n${report(state).join('\n')}\n\n`);
 if (asked !== 0) process.exit(asked);
 if (stopped && !state.told) process.exit(0);
-if (!state.told && aside.length > 0) process.stderr.write(`${aside.slice(-20).join('\n')}\n`);
+if (!state.told && aside.length > 0) process.stderr.write(`${aside.join('\n')}\n`);
 stdout.write(
   `${ok || state.told ? text : `${text} The kernel of the lab ended with ${code} while it said: ${state.step}.`}\n`,
 );
