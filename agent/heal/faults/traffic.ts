@@ -64,6 +64,8 @@ export class TrafficDetector implements Detector {
   readonly #storm = new Steady('broadcast-storm', 0, 2, 15 * SECOND);
   readonly #loop = new Steady('routing-loop', 8 * SECOND, 2, 15 * SECOND);
   readonly #usual = new Usual(HISTORY);
+  /** When the first figure was learned. */
+  #since: Nanos | null = null;
   #before: { readonly at: Nanos; readonly rows: ReadonlyMap<string, InterfaceCounters> } | null = null;
   #disputes: { readonly at: Nanos; readonly stations: Stations } | null = null;
   #wantsStations = false;
@@ -147,9 +149,10 @@ export class TrafficDetector implements Detector {
 
   /** An agent that has just begun would take the first storm for what is usual. */
   #learn(figure: number, now: Nanos): void {
-    const { value, knownNs } = this.#usual;
+    const { value } = this.#usual;
+    this.#since ??= now;
     const isMuch = value !== null && figure >= Math.max(STORM_LEAST, STORM_TIMES_ALIKE * value);
-    if (isMuch && knownNs < SETTLED) this.#usual.skip(now);
+    if (isMuch && now - this.#since < SETTLED) this.#usual.skip(now);
     else this.#usual.learn(figure, now);
   }
 

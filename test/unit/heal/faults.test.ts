@@ -491,6 +491,18 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'much traffic both ways for an hour, nearly from the start, and then a station that two routers announce',
+    is: null,
+    does: (story) => {
+      story.kernel.rates.set('bat0', [40, 40, 400]).set('eth1', [40, 40, 400]);
+      story.run(30);
+      story.kernel.rates.set('bat0', [1000, 1000, 400]).set('eth1', [1000, 1000, 400]);
+      story.run(3600);
+      story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', N1]] };
+      story.run(60);
+    },
+  },
+  {
     name: 'a call to many on the LAN, and as much comes back as goes',
     is: null,
     does: (story) => {
