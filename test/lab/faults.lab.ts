@@ -56,16 +56,18 @@ async function timed(
   records: readonly ProbeRecord[],
   sinceNs: number,
   work: () => string,
-): Promise<void> {
+): Promise<boolean> {
   try {
     work();
   } catch (thrown) {
     const since = records.filter(({ sent }) => sent >= sinceNs);
     const still = Math.max(0, ...since.slice(1).map(({ sent }, i) => (sent - since[i]!.sent) / 1e6));
-    if (still >= STILL_MS)
-      return skip(what, `the machine stood still for ${still.toFixed(0)} ms: ${(thrown as Error).message}`);
+    if (still >= STILL_MS) {
+      skip(what, `the machine stood still for ${still.toFixed(0)} ms: ${(thrown as Error).message}`);
+      return true;
+    }
   }
-  await check(what, work);
+  return check(what, work);
 }
 
 class Story {
@@ -106,13 +108,22 @@ class Story {
     await probe.stop();
     const until = Math.min(mendedNs, monotonicNs() - 1e8);
     const limit = at + LIMIT_MS * 1e6;
-    await timed(`${title}: packets flow again within ${LIMIT_MS} ms, and go on flowing`, records, at, () => {
-      const cost = outage(records, at, { untilNs: Math.min(until, limit) });
-      const later = outage(records, Math.min(until - 1e9, limit), { untilNs: until });
-      const figures = `${cost.outageMs.toFixed(0)} ms, ${cost.lost} packets lost in ${cost.runs} runs, ${later.lost} later`;
-      if (!cost.recovered || !later.recovered || later.runs > 0) throw new Error(figures);
-      return figures;
-    });
+    const flows = await timed(
+      `${title}: packets flow again within ${LIMIT_MS} ms, and go on flowing`,
+      records,
+      at,
+      () => {
+        const cost = outage(records, at, { untilNs: Math.min(until, limit) });
+        const from = Math.min(until - 1e9, limit);
+        const later = outage(records, from, { untilNs: until });
+        const when =
+          later.runs > 0 ? `, up to ${((from - at) / 1e6 + later.outageMs).toFixed(0)} ms after the fault` : '';
+        const figures = `${cost.outageMs.toFixed(0)} ms, ${cost.lost} packets lost in ${cost.runs} runs, ${later.lost} later${when}`;
+        if (!cost.recovered || !later.recovered || later.runs > 0) throw new Error(figures);
+        return figures;
+      },
+    );
+    if (!flows) await this.decisions(at, marks);
     if (mendAfterMs !== undefined)
       await timed(`${title}: no glitch when it is whole again, a minute long`, records, mendedNs, () => {
         const late = outage(records, mendedNs, { untilNs: monotonicNs() - 1e8 });
@@ -132,6 +143,18 @@ class Story {
     );
     await eventually('the mesh is complete', 60_000, () => mesh.complete());
     await sleep(2000);
+  }
+
+  /** What everybody decided since a fault, for whoever looks into it. */
+  async decisions(atNs: number, marks: readonly number[]): Promise<void> {
+    for (const [router, one] of this.watched.entries())
+      for (const entry of await one.journal(marks[router]).catch(() => [])) {
+        const ms = (entry.faultAtNs - atNs) / 1e6 + entry.afterMs;
+        const { class: kind, interface: end, step, action, result } = entry;
+        say(
+          `    r${router} ${ms.toFixed(0)} ms: ${kind} ${end ?? ''} ${step} ${action}${result === null ? '' : `: ${result}`}`,
+        );
+      }
   }
 
   /** A router that was dead has its agent again. */

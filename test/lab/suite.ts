@@ -138,15 +138,20 @@ export const skip = (what: string, why: string): void => tell({ skip: what, why 
 /** Thrown by what is checked where the machine, not the mesh, decided how it ended: it is skipped with that reason. */
 export class Undecided extends Error {}
 
-/** One thing that has to hold; what `work` answers is told beside the name (never part of it: it may hold figures). */
-export async function check(name: string, work: () => Promise<unknown> | unknown): Promise<void> {
+/**
+ * One thing that has to hold; what `work` answers is told beside the name (never part of it: it may hold figures). Answers
+ * whether it holds.
+ */
+export async function check(name: string, work: () => Promise<unknown> | unknown): Promise<boolean> {
   try {
     const figures = await work();
     tell({ pass: name });
     if (typeof figures === 'string') say(`    ${figures}`);
+    return true;
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     tell(thrown instanceof Undecided ? { skip: name, why } : { fail: name, why });
+    return false;
   }
 }
 
@@ -224,6 +229,7 @@ export interface Entry {
   readonly step: string;
   readonly action: string;
   readonly afterMs: number;
+  readonly faultAtNs: number;
   readonly why: string;
   readonly result: string | null;
 }
