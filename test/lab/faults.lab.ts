@@ -29,6 +29,7 @@ const LIMIT_MS = 2500;
 const GLITCH_MS = 500;
 /** A machine that stands still for so long proves nothing about time. */
 const STILL_MS = 200;
+const PULSE_MS = 20;
 /** How long the probe runs on after a fault: late glitches would show in it. */
 const WATCH_MS = 60_000;
 
@@ -50,18 +51,38 @@ interface Seen {
   readonly marks: readonly number[];
 }
 
-/** A check of times: what fails on a machine that kept the probe from sending is skipped, and told. */
-async function timed(
-  what: string,
-  records: readonly ProbeRecord[],
-  sinceNs: number,
-  work: () => string,
-): Promise<boolean> {
+/** When this process got no CPU, and for how long: the agents are processes like it. */
+class Pulse {
+  readonly #beats: number[] = [];
+  readonly #timer = setInterval(() => this.#beats.push(monotonicNs()), PULSE_MS);
+
+  /** The longest time without it that touches these, in milliseconds. */
+  longestGap(sinceNs: number, untilNs: number): number {
+    const gaps = this.#beats.slice(1).map((to, i) => ({ from: this.#beats[i]!, to }));
+    const touching = gaps.filter(({ from, to }) => to > sinceNs && from < untilNs);
+    return Math.max(0, ...touching.map(({ from, to }) => (to - from) / 1e6 - PULSE_MS));
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+interface Span {
+  readonly records: readonly ProbeRecord[];
+  readonly pulse: Pulse;
+  readonly sinceNs: number;
+  readonly untilNs: number;
+}
+
+/** A check of times: what fails on a machine that kept the probe from sending, or processes from running, is skipped, and told. */
+async function timed(what: string, { records, pulse, sinceNs, untilNs }: Span, work: () => string): Promise<boolean> {
   try {
     work();
   } catch (thrown) {
-    const since = records.filter(({ sent }) => sent >= sinceNs);
-    const still = Math.max(0, ...since.slice(1).map(({ sent }, i) => (sent - since[i]!.sent) / 1e6));
+    const span = records.filter(({ sent }) => sent >= sinceNs && sent < untilNs);
+    const unsent = Math.max(0, ...span.slice(1).map(({ sent }, i) => (sent - span[i]!.sent) / 1e6));
+    const still = Math.max(unsent, pulse.longestGap(sinceNs, untilNs));
     if (still >= STILL_MS) {
       skip(what, `the machine stood still for ${still.toFixed(0)} ms: ${(thrown as Error).message}`);
       return true;
@@ -86,6 +107,7 @@ class Story {
     const before = await snapshots(mesh);
     const marks = await Promise.all(watched.map((one) => one.newest()));
     const probe = await Probe.start(src, dst);
+    const pulse = new Pulse();
     await sleep(1000);
     const hops = await mesh.route(src, dst);
     if (hops === undefined) throw new Error(`no route from r${src} to r${dst}`);
@@ -104,14 +126,15 @@ class Story {
       await this.revived(kind, hops[0]!);
     }
     await sleep(Math.max(0, WATCH_MS - (monotonicNs() - at) / 1e6));
+    pulse.stop();
+    const endNs = monotonicNs() - 1e8;
     const records = await probe.records(at - 1e9);
     await probe.stop();
-    const until = Math.min(mendedNs, monotonicNs() - 1e8);
+    const until = Math.min(mendedNs, endNs);
     const limit = at + LIMIT_MS * 1e6;
     const flows = await timed(
       `${title}: packets flow again within ${LIMIT_MS} ms, and go on flowing`,
-      records,
-      at,
+      { records, pulse, sinceNs: at, untilNs: until },
       () => {
         const cost = outage(records, at, { untilNs: Math.min(until, limit) });
         const from = Math.min(until - 1e9, limit);
@@ -125,12 +148,16 @@ class Story {
     );
     if (!flows) await this.decisions(at, marks);
     if (mendAfterMs !== undefined)
-      await timed(`${title}: no glitch when it is whole again, a minute long`, records, mendedNs, () => {
-        const late = outage(records, mendedNs, { untilNs: monotonicNs() - 1e8 });
-        const figures = `${late.outageMs.toFixed(0)} ms after the mending, ${late.lost} packets lost in ${late.runs} runs`;
-        if (late.lostMs > GLITCH_MS || !late.recovered) throw new Error(figures);
-        return figures;
-      });
+      await timed(
+        `${title}: no glitch when it is whole again, a minute long`,
+        { records, pulse, sinceNs: mendedNs, untilNs: endNs },
+        () => {
+          const late = outage(records, mendedNs, { untilNs: endNs });
+          const figures = `${late.outageMs.toFixed(0)} ms after the mending, ${late.lost} packets lost in ${late.runs} runs`;
+          if (late.lostMs > GLITCH_MS || !late.recovered) throw new Error(figures);
+          return figures;
+        },
+      );
     await check(`${title}: nothing has drifted`, () => sameAs(before, mesh, 45_000));
     let left = '';
     await check(`${title}: no repair is left over`, () =>
