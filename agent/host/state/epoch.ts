@@ -1,5 +1,5 @@
 /** The boot epoch: a number that grows from start to start, whatever becomes of the storage. */
-import { type Database, sqlite } from './sqlite.ts';
+import { assertFiles, type Database, sqlite } from './sqlite.ts';
 
 const EPOCH_MAX = 0xffff_ffff;
 /** 2100-01-01 in seconds: a wall clock past this is broken, and an epoch taken from it could never be outgrown. */
@@ -25,6 +25,7 @@ export function readEpoch(db: Database): number {
 export function epochIn(file: string): number {
   let db: Database | undefined;
   try {
+    assertFiles(file);
     db = new (sqlite())(file, { readonly: true, fileMustExist: true, timeout: 0 });
     return readEpoch(db);
   } catch {

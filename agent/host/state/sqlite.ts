@@ -1,4 +1,5 @@
 /** SQLite as this agent uses it: loaded on use, and what its errors mean. */
+import { lstatSync, type Stats, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type BetterSqlite3 from 'better-sqlite3';
 import { AgentError } from '../../core/errors.ts';
@@ -18,6 +19,27 @@ export function sqlite(): typeof BetterSqlite3 {
   const refusal = sqliteRefusal();
   if (refusal !== null) throw new AgentError('E_STATE', refusal);
   return createRequire(import.meta.url)('better-sqlite3') as typeof BetterSqlite3;
+}
+
+/** What SQLite keeps beside a database. */
+export const BESIDE = ['-wal', '-journal', '-shm'] as const;
+
+/** Throws Damage where SQLite would open something else than a file: of a FIFO it would wait for the other end, for ever. */
+export function assertFiles(file: string): void {
+  if (statOf(file)?.isFile() === false) throw new Damage('not a file');
+  for (const suffix of BESIDE)
+    if (lstatSync(file + suffix, { throwIfNoEntry: false })?.isFile() === false)
+      throw new Damage(`what stands beside it as ${suffix} is not a file`);
+}
+
+/** Of what links lead to, where they lead anywhere. */
+function statOf(file: string): Stats | undefined {
+  try {
+    return statSync(file, { throwIfNoEntry: false });
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ELOOP') throw new Damage('a link that leads to itself');
+    throw thrown;
+  }
 }
 
 /** What is in the file is no good, as opposed to: the file cannot be reached. */

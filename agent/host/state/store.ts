@@ -1,5 +1,4 @@
 /** The live database. Its methods throw what SQLite throws; State decides what follows. */
-import { lstatSync } from 'node:fs';
 import { AgentError } from '../../core/errors.ts';
 import type { Mac } from '../../core/ids.ts';
 import type { Nanos } from '../../core/time.ts';
@@ -9,7 +8,7 @@ import type { KeyedMark, Mark } from './marks.ts';
 import type { Memories } from './memories.ts';
 import { Recordings } from './recordings.ts';
 import { MIGRATIONS, migrate } from './schema.ts';
-import { Damage, type Database, readable, sqlite, writable } from './sqlite.ts';
+import { assertFiles, Damage, type Database, readable, sqlite, writable } from './sqlite.ts';
 
 /** What may change while the state is open. */
 export interface StateLimits {
@@ -54,8 +53,7 @@ export class Store {
   #used: number;
 
   constructor(file: string, limits: StateLimits, begin: Checkpoint = GENESIS) {
-    const found = lstatSync(file, { throwIfNoEntry: false });
-    if (found !== undefined && !found.isFile() && !found.isSymbolicLink()) throw new Damage('not a file');
+    assertFiles(file);
     const db = new (sqlite())(file, { timeout: 0 });
     this.#db = db;
     this.recordings = new Recordings(db);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -9,6 +9,7 @@ import {
   rmSync,
   statfsSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -426,6 +427,34 @@ test('the newest two damaged files are kept, a directory is renamed and left who
   const files = kept.filter((path) => path !== directory);
   assert.equal(files.length, 2);
   assert.ok(files.every((path) => /garbage [23]/.test(readFileSync(path, 'latin1'))));
+});
+
+test('a FIFO or a link in the place of the file, or of one beside it, is set aside, and nothing waits for its other end', (t) => {
+  const fifo = (path: string) => execFileSync('mkfifo', [path]);
+  for (const make of [
+    (file: string) => fifo(file),
+    (file: string) => {
+      fifo(`${file}.other`);
+      symlinkSync(`${file}.other`, file);
+    },
+    (file: string) => fifo(`${file}-journal`),
+    (file: string) => fifo(`${file}-wal`),
+    (file: string) => mkdirSync(`${file}-shm`),
+    (file: string) => symlinkSync('/nowhere', `${file}-wal`),
+    (file: string) => symlinkSync(file, file),
+  ]) {
+    const bench = new Bench(t);
+    bench.open().close();
+    rmSync(bench.file);
+    make(bench.file);
+    const state = bench.open();
+    assert.equal(state.trouble?.code, 'E_STATE_DAMAGED', String(make));
+    assert.equal(state.level, 'disk');
+    state.close();
+    const again = bench.open();
+    assert.equal(again.trouble, null);
+    again.close();
+  }
 });
 
 test('a file of no length is a new one', (t) => {
