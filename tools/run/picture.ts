@@ -149,11 +149,14 @@ const PLACES: readonly (readonly [number, number])[] = [
   [1, 1],
 ];
 const BOX = 8;
+/** In fewer figures would be cut, and a figure that is cut is another one. */
+const LEAST_COLUMNS = 80;
+const LEAST_ROWS = 20;
 
 export function picture(state: State, look: Look): string[] {
   const { columns, rows } = look;
-  if (columns < 60 || rows < 20)
-    return ['This picture needs 60 columns and 20 rows.', state.step, 'q stops']
+  if (columns < LEAST_COLUMNS || rows < LEAST_ROWS)
+    return [`This picture needs ${LEAST_COLUMNS} columns and ${LEAST_ROWS} rows.`, state.step, 'q stops']
       .slice(0, rows)
       .map((line) => line.slice(0, columns));
   const sheet = new Sheet(columns, rows);

@@ -40,6 +40,9 @@ export function noRouter(): string | false {
   return spawnSync(HOW[0]!, [...HOW.slice(1), 'true']).status === 0 ? false : 'it takes root or user namespaces';
 }
 
+/** In a namespace of one's own there is nobody else to give a file to. */
+export const ALONE = process.getuid?.() !== 0 && 'it takes root: files are given to another user';
+
 /** chroot takes root, or a user namespace in which one is. */
 const HOW = process.getuid?.() === 0 ? ['env'] : ['unshare', '--map-root-user'];
 
