@@ -69,6 +69,21 @@ const MOST_WAITING = 4;
 const SILENT_MS = 30_000;
 const LONGEST_MS = 300_000;
 
+/** What one port answers in a second, and takes of connections: a router's time and memory are for its mesh, whoever asks. */
+const MOST_A_SECOND = 50;
+
+class Pace {
+  #second = 0;
+  #count = 0;
+
+  take(): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    this.#count = second === this.#second ? this.#count + 1 : 1;
+    this.#second = second;
+    return this.#count <= MOST_A_SECOND;
+  }
+}
+
 /** All that comes in one read is served in one turn, in which nothing is healed: who sends many requests at once is cut off. */
 export function fewAtATime(listener: RequestListener): RequestListener {
   const waiting = new WeakMap<object, number>();
@@ -133,9 +148,11 @@ export function isOurHost(header: string | undefined, bound: string, port: numbe
 const READER: Caller = { name: 'HTTP', mayChange: false };
 
 function reading(port: () => number, bound: string, metrics: Metrics, page: (url: string) => Answer): RequestListener {
+  const pace = new Pace();
   return (request, response) => {
     const began = performance.now();
     const refuse = () => {
+      if (!pace.take()) return errorAnswer(503, 'E_BUSY', `more than ${MOST_A_SECOND} requests in a second`, 'other');
       // Which of two counts, others on the way may see otherwise (RFC 9112, 3.2).
       if ((request.headersDistinct.host?.length ?? 0) > 1)
         return errorAnswer(400, 'E_USAGE', 'more than one Host header', 'other');
@@ -223,7 +240,9 @@ function listen(address: string, port: number, listener: (port: () => number) =>
   const server: Server = createServer(LIMITS, fewAtATime(listener(() => bound)));
   server.maxConnections = MOST_CONNECTIONS;
   server.timeout = SILENT_MS;
+  const pace = new Pace();
   server.on('connection', (socket) => {
+    if (!pace.take()) return void socket.destroy();
     const deadline = setTimeout(() => socket.destroy(), LONGEST_MS).unref();
     socket.once('close', () => clearTimeout(deadline));
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { type RequestOptions, request } from 'node:http';
+import { Agent, type RequestOptions, request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,6 +83,39 @@ test('many requests in one breath are no client of ours: a few are answered, and
   assert.equal(await pipelined(4), 4);
   assert.ok((await pipelined(500)) <= 4);
   assert.equal((await send({ port, path: '/health' })).status, 200, 'others are served');
+});
+
+test('who asks without end gets 50 answers a second, and connections that are not taken; a second later all is as before', async (t) => {
+  const metrics = new Metrics();
+  const server = await serveApi(sources(), metrics, '127.0.0.1', 0);
+  t.after(() => server.close());
+  const { port } = server;
+  const begin = Math.ceil(performance.now() / 1000) * 1000;
+  await new Promise((resolve) => setTimeout(resolve, begin - performance.now() + 20));
+  const ends = await Promise.all(
+    Array.from({ length: 150 }, () =>
+      send({ port, path: '/health' }).then(
+        ({ status }) => status,
+        () => 0,
+      ),
+    ),
+  );
+  const answered = ends.filter((status) => status === 200).length;
+  assert.ok(answered > 0 && answered <= 100, `${answered} answered`);
+  assert.ok(ends.filter((status) => status === 0).length >= 50, 'the others were cut off');
+
+  const kept = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => kept.destroy());
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  const busy: Got[] = [];
+  for (let n = 0; n < 120 && busy.length === 0; n++) {
+    const got = await send({ port, path: '/health', agent: kept });
+    if (got.status !== 200) busy.push(got);
+  }
+  assert.equal(busy[0]?.status, 503);
+  assert.equal(JSON.parse(busy[0].body).error.code, 'E_BUSY');
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  assert.equal((await send({ port, path: '/health' })).status, 200);
 });
 
 test('metrics have their own port and only their own page', async (t) => {
