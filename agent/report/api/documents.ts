@@ -7,6 +7,8 @@ const HTML = 'text/html; charset=utf-8';
 
 /** `calls` is asked when a page is: these two are in the table themselves. */
 export function documentCalls(calls: () => readonly Call[]): readonly Call[] {
+  const schema = once((version) => JSON.stringify(openapi(calls(), COMMANDS, version)));
+  const page = once((version) => docsPage(calls(), COMMANDS, version));
   return [
     {
       method: 'GET',
@@ -15,7 +17,7 @@ export function documentCalls(calls: () => readonly Call[]): readonly Call[] {
       changing: false,
       shape: null,
       type: JSON_TYPE,
-      answer: ({ sources }) => JSON.stringify(openapi(calls(), COMMANDS, sources.version)),
+      answer: ({ sources }) => schema(sources.version),
     },
     {
       method: 'GET',
@@ -24,7 +26,16 @@ export function documentCalls(calls: () => readonly Call[]): readonly Call[] {
       changing: false,
       shape: null,
       type: HTML,
-      answer: ({ sources }) => docsPage(calls(), COMMANDS, sources.version),
+      answer: ({ sources }) => page(sources.version),
     },
   ];
+}
+
+/** Made when it is first asked for, and then kept: to make it anew takes longer than all other answers. */
+function once(make: (version: string) => string): (version: string) => string {
+  let made: { readonly version: string; readonly text: string } | null = null;
+  return (version) => {
+    if (made?.version !== version) made = { version, text: make(version) };
+    return made.text;
+  };
 }
