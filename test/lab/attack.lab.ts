@@ -29,7 +29,6 @@ const PORT = 17447;
 /** Where roof looks for attic, and where attic really is for who sits between. */
 const SAID = '10.77.0.1';
 const REAL = '10.78.0.1';
-const START = { readyMs: 60_000 };
 const KEY = `the key of this mesh ${randomBytes(6).toString('hex')}`;
 /** A router's turn comes within a minute and a half, whatever has failed. */
 const AGAIN_MS = 120_000;
@@ -100,8 +99,8 @@ async function line(): Promise<void> {
     attic: { ...common, peer: { listen: [SAID, REAL], announce: '0' } },
     roof: { ...common, peer: { connect: [SAID], announce: '0' } },
   };
-  const attic = await startAgent(ATTIC, { ...START, config: config.attic });
-  let roof = await startAgent(ROOF, { ...START, config: config.roof });
+  const attic = await startAgent(ATTIC, { config: config.attic });
+  let roof = await startAgent(ROOF, { config: config.roof });
 
   await x0ctl(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', '/tmp/x0/owner.key');
   const invitation = JSON.parse(await x0ctl(attic, 'invite', 'roof', '--json')) as { text: string };
@@ -146,7 +145,6 @@ async function line(): Promise<void> {
 
   await check('a stolen invitation lets nobody in a second time', async () => {
     const thief = await startAgent(MALLORY, {
-      ...START,
       config: { ...common, peer: { connect: [REAL], announce: '0' } },
     });
     try {
@@ -212,7 +210,7 @@ async function line(): Promise<void> {
       return halfOpen >= 30;
     });
     const began = performance.now();
-    roof = await startAgent(ROOF, { ...START, config: config.roof });
+    roof = await startAgent(ROOF, { config: config.roof });
     await together(attic, 'roof', 60_000);
     const took = Math.round(performance.now() - began);
     const until = performance.now() + FLOODED_MS;

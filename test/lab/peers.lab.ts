@@ -55,8 +55,7 @@ async function line(): Promise<void> {
     await program('ip', ['netns', 'exec', nsOf(n), 'sysctl', '-qw', 'net.ipv6.conf.bat0.disable_ipv6=0']);
   // A line at first: the far one is let in through the one between.
   await mesh.cut(mesh.links[2]!);
-  // Starting three runtimes and their cryptography on one busy CPU takes its time.
-  const options = { config: { mesh: { key: 'the key of this mesh' } }, readyMs: 60_000 };
+  const options = { config: { mesh: { key: 'the key of this mesh' } } };
   const agents = await startAgents([0, 1, 2], options);
   const [attic, hall, shed] = agents as [Agent, Agent, Agent];
 
