@@ -4,6 +4,7 @@
  * drifted and no glitch. Times are the benches' affair; here a repair has a generous limit that stock cannot keep.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isLost } from '../../agent/twin/outage.ts';
 import { type Hop, Mesh, macOf, monotonicNs, type Pair } from '../../tools/lab/mesh.ts';
 import { outage, type ProbeRecord } from '../../tools/lab/outage.ts';
 import {
@@ -56,11 +57,11 @@ class Pulse {
   readonly #beats: number[] = [];
   readonly #timer = setInterval(() => this.#beats.push(monotonicNs()), PULSE_MS);
 
-  /** The longest time without it that touches these, in milliseconds. */
-  longestGap(sinceNs: number, untilNs: number): number {
+  /** The longest time without it in which one of these was sent, or in the second before, in milliseconds. */
+  longestGap(sentNs: readonly number[]): number {
     const gaps = this.#beats.slice(1).map((to, i) => ({ from: this.#beats[i]!, to }));
-    const touching = gaps.filter(({ from, to }) => to > sinceNs && from < untilNs);
-    return Math.max(0, ...touching.map(({ from, to }) => (to - from) / 1e6 - PULSE_MS));
+    const telling = gaps.filter(({ from, to }) => sentNs.some((at) => at > from && at < to + 1e9));
+    return Math.max(0, ...telling.map(({ from, to }) => (to - from) / 1e6 - PULSE_MS));
   }
 
   stop(): void {
@@ -82,7 +83,8 @@ async function timed(what: string, { records, pulse, sinceNs, untilNs }: Span, w
   } catch (thrown) {
     const span = records.filter(({ sent }) => sent >= sinceNs && sent < untilNs);
     const unsent = Math.max(0, ...span.slice(1).map(({ sent }, i) => (sent - span[i]!.sent) / 1e6));
-    const still = Math.max(unsent, pulse.longestGap(sinceNs, untilNs));
+    const lost = span.filter((record) => isLost(record)).map(({ sent }) => sent);
+    const still = Math.max(unsent, pulse.longestGap(lost));
     if (still >= STILL_MS) {
       skip(what, `the machine stood still for ${still.toFixed(0)} ms: ${(thrown as Error).message}`);
       return true;
