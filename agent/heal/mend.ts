@@ -45,8 +45,20 @@ interface Job {
   plan: Plan;
   readonly action: Action;
   readonly mending: Mending;
-  /** 'parting': the fault is over, and it stays in force for a moment more. */
-  state: 'waiting' | 'rehearsing' | 'changing' | 'verifying' | 'holding' | 'parting' | 'returning';
+  /**
+   * 'pausing': before a step. 'lasting': a step that is taken back before the next one. 'parting': the fault is over, and it stays in force for a
+   * moment more.
+   */
+  state:
+    | 'waiting'
+    | 'rehearsing'
+    | 'changing'
+    | 'pausing'
+    | 'lasting'
+    | 'verifying'
+    | 'holding'
+    | 'parting'
+    | 'returning';
   until: Nanos;
   steps: Step[];
   readonly applied: Applied[];
@@ -144,7 +156,10 @@ export class Mend implements Machine {
       parting.until = NEVER;
       parting.over = null;
       this.#jobs.set(fault.id, parting);
-      return [write(plan, 'done', action, now, 'it is in force still, from the last time')];
+      // What lasts a moment has passed, and is wanted again.
+      parting.steps = mending.steps(fault, this.#scene(now)).filter(({ forNs }) => forNs !== undefined);
+      const again = parting.steps.length === 0 ? [] : this.#next(parting, now);
+      return [write(plan, 'done', action, now, 'it is in force still, from the last time'), ...again];
     }
     const planned = write(plan, 'planned', action, now, null);
     if (this.#jobs.size >= MOST_JOBS) return [planned, write(plan, 'failed', action, now, 'too many are under way')];
@@ -177,6 +192,10 @@ export class Mend implements Machine {
       case 'changing':
         // netifd takes its time.
         return job.step?.undo === null ? this.#next(job, now) : this.#fail(job, NO_ANSWER, now);
+      case 'pausing':
+        return this.#next(job, now);
+      case 'lasting':
+        return this.#takeBack(job, now);
       case 'verifying':
         return this.#fail(job, 'it did not help in time', now);
       case 'parting':
@@ -282,6 +301,13 @@ export class Mend implements Machine {
       if (job.over !== null) return this.#faultOver(job, job.over, now);
       return [{ type: 'poll' }];
     }
+    const { afterNs, ...rest } = step;
+    if (afterNs !== undefined) {
+      job.state = 'pausing';
+      job.until = now + afterNs;
+      job.steps.unshift(rest);
+      return [];
+    }
     this.#count += 1;
     const { change, undo, holds } = step;
     const id =
@@ -308,6 +334,18 @@ export class Mend implements Machine {
     return [held, ...lends, changing];
   }
 
+  /** A step has lasted as long as it is to. */
+  #takeBack(job: Job, now: Nanos): Effect[] {
+    const last = job.applied.at(-1);
+    // With its interface it may have gone by itself.
+    if (last?.step.forNs === undefined) return this.#next(job, now);
+    job.state = 'changing';
+    job.until = now + STEP_TIMEOUT;
+    job.waiting = `${last.id}-back`;
+    job.step = null;
+    return [{ type: 'change', id: job.waiting, change: last.step.undo, undo: null }];
+  }
+
   #stepped(id: string, error: string | null, now: Nanos): Effect[] {
     for (const job of this.#jobs.values()) {
       if (job.state === 'returning') {
@@ -323,6 +361,13 @@ export class Mend implements Machine {
       }
       if (error !== null) return this.#fail(job, `the kernel refused: ${error}`, now);
       if (job.step?.suffices === true) job.steps = [];
+      if (job.step?.forNs !== undefined) {
+        job.state = 'lasting';
+        job.until = now + job.step.forNs;
+        return [];
+      }
+      const passed = job.applied.find((one) => `${one.id}-back` === id);
+      if (passed !== undefined) return [...this.#release(job, passed), ...this.#next(job, now)];
       const out: Effect[] =
         job.action === 'cycle'
           ? [{ type: 'emit', event: { type: 'give-back', interface: job.plan.fault.interface! } }]
@@ -352,8 +397,11 @@ export class Mend implements Machine {
       case 'rehearsing':
         return this.#end(job, write(job.plan, 'over', job.action, now, how));
       case 'changing':
+      case 'pausing':
+      case 'lasting':
+        // Of what stays in force only what lasts a moment is still wanted: the fault may have left something behind.
         job.over = how;
-        job.steps = job.mending.keeps === 'moment' ? job.steps : [];
+        job.steps = job.steps.filter(({ forNs }) => job.mending.keeps === 'moment' || forNs !== undefined);
         return [];
       case 'verifying': {
         const verified = this.#verified(job, how, now);

@@ -8,7 +8,7 @@ import type { Router } from './simulation.ts';
 import type { Fault } from './story.ts';
 
 /**
- * 'ends': at either end of the link, on its interface. 'own': on that router, and on that interface where it is about one;
+ * 'ends': at either end of the link, on its interface, or of what joins two client networks. 'own': on that router, and on that interface where it is about one;
  * 'near': on the routers next to it, by the interface towards it. 'far': on any router.
  */
 type Where = 'ends' | 'own' | 'near' | 'far';
@@ -52,6 +52,8 @@ const CAUSES: Readonly<Record<Fault['kind'], Row>> = {
   mtu: { own: ['mtu-trouble', 'config-drift'] },
   upstream: { own: ['gateway-no-upstream'], far: ['gateway-lost'] },
   memory: { own: ['overload'] },
+  clock: { own: ['clock-stepped'] },
+  lans: { ends: ['broadcast-storm', 'translation-inconsistent'] },
   setting: { own: ['config-drift', 'mtu-trouble', 'gateway-lost'], near: UNHEARD, far: ['gateway-lost', ...TOLD] },
 };
 
@@ -69,6 +71,7 @@ export function explains(fault: Fault, seen: Seen, at: Router, device: Device | 
   if (has('far')) return true;
   const isTowards = (other: number) =>
     at.towards.has(other) && (device === undefined || at.towards.get(other) === device);
+  if ('routers' in fault) return fault.routers.includes(at.number) && has('ends');
   if ('a' in fault) {
     const other = fault.a === at.number ? fault.b : fault.b === at.number ? fault.a : null;
     return other !== null && has('ends') && isTowards(other);

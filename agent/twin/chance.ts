@@ -36,7 +36,31 @@ export function scenarioOf(seed: number): Document {
     timeline: timeline(random, links, names, medium),
     duration_s: LENGTH + LONGEST,
   };
-  return daring(plain, names, new Random(seed, 'daring'));
+  return settled(daring(plain, names, new Random(seed, 'daring')), names, new Random(seed, 'settled'));
+}
+
+/** In some the routers are homes: a cable between two client networks, and a clock that somebody sets. */
+function settled(plain: Document, names: readonly string[], random: Random): Document {
+  const entries: Entry[] = [];
+  const at = (most: number) => Math.round(random.between(0, most) * 1000) / 1000;
+  if (random.is(0.15)) {
+    const one = random.int(names.length);
+    const other = (one + 1 + random.int(names.length - 1)) % names.length;
+    entries.push({
+      at_s: at(LENGTH / 3),
+      fault: 'bridge-loop',
+      nodes: [names[one], names[other]],
+      for_s: LONGEST * 1.5,
+    });
+  }
+  if (random.is(0.1))
+    entries.push({
+      at_s: at(LENGTH),
+      fault: 'clock-stepped',
+      node: random.pick(names),
+      step_s: random.pick([-7200, 3, 1e8]),
+    });
+  return entries.length === 0 ? plain : { ...plain, timeline: [...plain.timeline, ...entries] };
 }
 
 /** In some every class of faults is repaired, also what has to be rehearsed before; and in some of those routers go out by gateways that lose their upstream. */

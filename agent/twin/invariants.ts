@@ -11,7 +11,7 @@ import { type Nanos, SECOND } from '../core/time.ts';
 import type { Decision, FaultClass } from '../core/words.ts';
 import { ETH_P_BATMAN, parseOgms, seqnoAhead } from '../heal/ogm.ts';
 import { explains, lossExplains } from './causes.ts';
-import { MESH, MTU, PRIMARY } from './kernel.ts';
+import { LAN, MESH, MTU, PRIMARY } from './kernel.ts';
 import type { Device } from './protocol.ts';
 import type { Router, Simulation } from './simulation.ts';
 import type { Fault } from './story.ts';
@@ -215,7 +215,8 @@ export class Invariants implements Watcher {
     for (const name of Object.keys(mesh.settings) as (keyof MeshSettings)[])
       if (!this.#wanted(router, name).has(mesh.settings[name])) left(`${MESH} ${name}`, mesh.settings[name]);
     if (!mesh.up) left(`${MESH} up`, false);
-    if (mesh.master !== 0) left(`${MESH} master`, mesh.master);
+    const bridge = this.#simulation.story.lans.includes(router.number) ? (kernel.byName(LAN)?.index ?? 0) : 0;
+    if (mesh.master !== bridge) left(`${MESH} master`, mesh.master);
     for (const { name, mtu, settings } of kernel.devices) {
       if (mtu !== MTU) left(`${name} set-mtu`, mtu);
       for (const [key, value] of Object.entries(settings)) if (value !== 0) left(`${name} ${key}`, value);

@@ -79,6 +79,8 @@ export interface Listener {
 
 export const MESH = 'bat0';
 export const PRIMARY = 'primary0';
+/** The bridge of a client network. */
+export const LAN = 'br-lan';
 
 export class Kernel {
   readonly number: number;

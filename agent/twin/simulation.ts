@@ -9,7 +9,8 @@ import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
 import { type Address, AddressBook } from './frames.ts';
-import { type Cpu, Kernel, MESH, MTU, PRIMARY } from './kernel.ts';
+import { type Cpu, Kernel, LAN, MESH, MTU, PRIMARY } from './kernel.ts';
+import { Lans } from './lans.ts';
 import { Medium, type Port, type Way } from './medium.ts';
 import type { Probe } from './outage.ts';
 import type { Device } from './protocol.ts';
@@ -70,6 +71,7 @@ export class Simulation implements Watcher, Routes {
   readonly #between = new Map<string, Medium>();
   readonly #warm = { on: true };
   readonly #random: Random;
+  readonly #lans: Lans | null;
   /** Of the machine that all routers are, where they are one. */
   readonly #cpu: Cpu = { freeAt: 0, framesUntil: 0 };
   readonly #hash: Hash = createHash('sha256');
@@ -87,6 +89,11 @@ export class Simulation implements Watcher, Routes {
     this.#rehearsing = rehearsing;
     this.#random = new Random(story.seed, 'twin');
     this.#watchers = watchers(this);
+    const kernels = () => this.routers.map(({ kernel }) => kernel);
+    this.#lans =
+      story.lans.length === 0
+        ? null
+        : new Lans(this.scheduler, kernels, ({ number: from }, { number: to }) => this.route(from, to).length > 0);
     for (let number = 0; number < story.routers; number++) this.routers.push(this.#router(number));
     if (story.medium === 'shared') this.#hub();
     else for (const link of story.links) this.#cable(link);
@@ -189,8 +196,10 @@ export class Simulation implements Watcher, Routes {
       modes: story.modes,
       watcher: this,
       rehearsing: this.#rehearsing,
+      lans: this.#lans,
     });
     kernel.addDevice(PRIMARY, 'bridge', null);
+    if (story.lans.includes(number)) kernel.addDevice(LAN, 'bridge', null);
     kernel.onPacket = ({ id }) => this.#arrived(id);
     return { number, kernel, world, towards: new Map(), name: null, on: true };
   }
@@ -267,7 +276,8 @@ export class Simulation implements Watcher, Routes {
   #makeMesh(router: Router): void {
     const { kernel } = router;
     const { index } = kernel.createMesh(this.story.algorithm, null, this.settingsOf(router.number));
-    for (const device of kernel.devices) kernel.setMaster(device, index);
+    for (const device of kernel.devices) if (device.name !== LAN) kernel.setMaster(device, index);
+    if (this.story.lans.includes(router.number)) kernel.apply({ kind: 'set-master', interface: MESH, master: LAN });
     kernel.apply({ kind: 'set-up', interface: MESH, up: true });
     router.name = kernel.name;
   }
@@ -348,6 +358,14 @@ export class Simulation implements Watcher, Routes {
       case 'memory':
         this.#at(fault.router).world.takenKib = fault.kib;
         return;
+      case 'clock':
+        this.#at(fault.router).world.wallMs += fault.stepMs;
+        return;
+      case 'lans': {
+        const [one, other] = fault.routers.map((n) => this.#at(n).kernel);
+        this.#lans?.join([one!, other!], fault.joined);
+        return;
+      }
       default:
         if ('towards' in fault) this.#meddle(fault.kind, this.#at(fault.router), fault.towards);
         else this.#power(fault.kind, this.#at(fault.router));
@@ -388,6 +406,7 @@ export class Simulation implements Watcher, Routes {
    * seen it in: in an adopted mesh one that started later cannot know that it belongs there.
    */
   mendAll(): void {
+    this.#lans?.unplugAll();
     for (const router of this.routers) this.#power('router-on', router);
     for (const key of this.#between.keys()) {
       const [a, b] = key.split(' ').map(Number) as [number, number];
@@ -397,7 +416,7 @@ export class Simulation implements Watcher, Routes {
       world.slowness = 1;
       world.takenKib = 0;
       world.upstreamAnswers = true;
-      const bridge = kernel.byName('br-lan')?.index ?? -1;
+      const bridge = kernel.byName(LAN)?.index ?? -1;
       for (const device of kernel.devices) {
         kernel.plug(device);
         kernel.setUp(device, true);
@@ -410,7 +429,7 @@ export class Simulation implements Watcher, Routes {
         this.#makeMesh(this.routers[number]!);
       if (kernel.mesh !== null)
         for (const device of kernel.devices)
-          if (device.master === 0 && device.name !== 'br-lan' && !known?.members.has(device.name))
+          if (device.master === 0 && device.name !== LAN && !known?.members.has(device.name))
             kernel.setMaster(device, kernel.mesh.index);
       if (!this.story.agents.includes(number)) continue;
       world.pause(false);
@@ -466,7 +485,7 @@ export class Simulation implements Watcher, Routes {
         if (kernel.mesh !== null) kernel.setMaster(device, kernel.mesh.index);
         return;
       case 'bridged': {
-        const bridge = kernel.byName('br-lan') ?? kernel.addDevice('br-lan', 'bridge', null);
+        const bridge = kernel.byName(LAN) ?? kernel.addDevice(LAN, 'bridge', null);
         kernel.setMaster(device, bridge.index);
       }
     }

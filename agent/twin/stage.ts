@@ -51,7 +51,7 @@ export function beginsAt({ settle_s }: Pick<Scenario, 'settle_s'>): Nanos {
 
 /** Throws E_USAGE for what the twin cannot play, and names it. */
 export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
-  const { graph, kernel, nodes, duration_s, probes, seed } = scenario;
+  const { graph, kernel, nodes, duration_s, probes, seed, timeline } = scenario;
   const begin = beginsAt(scenario);
   const numbers = new Map(graph.nodes.map((name, n) => [name, n]));
   const number = (name: string) => numbers.get(name)!;
@@ -76,6 +76,7 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     routers: graph.nodes.length,
     algorithm: kernel.algorithm,
     links: linksOf(scenario, number),
+    lans: [...new Set(timeline.flatMap((entry) => (entry.fault === 'bridge-loop' ? entry.nodes.map(number) : [])))],
     medium: graph.medium,
     agents: told,
     settings: configured(scenario),
@@ -106,7 +107,6 @@ export function unplayed({ agent, kernel, nodes, link, links, timeline, expect }
   if (link.jitter_ms !== undefined) found.push('$.link.jitter_ms');
   for (const [n, one] of links.entries()) if (one.jitter_ms !== undefined) found.push(`$.links[${n}].jitter_ms`);
   for (const [n, entry] of timeline.entries()) {
-    if (entry.fault === 'clock-stepped') found.push(`$.timeline[${n}]`);
     if ('jitter_ms' in entry && entry.jitter_ms !== undefined) found.push(`$.timeline[${n}].jitter_ms`);
   }
   for (const [n, one] of expect.entries()) if (!isJudged(one)) found.push(`$.expect[${n}]`);
@@ -291,11 +291,19 @@ class Timeline {
         if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(0));
         return;
       }
-      case 'clock-stepped':
-        // No machine knows the wall clock: nothing happens, and that is what is to be seen.
+      case 'bridge-loop': {
+        const [one, other] = entry.nodes.map(this.#number);
+        const set = (joined: boolean): Fault => ({ kind: 'lans', routers: [one!, other!], joined });
+        this.#at(entry.at_s, set(true));
+        if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(false));
         return;
-      default:
-        throw unplayable(entry.fault);
+      }
+      case 'clock-stepped': {
+        const choose = this.#node(entry.node, entry.along);
+        const stepMs = Math.round(entry.step_s * 1000);
+        this.#at(entry.at_s, (routes) => ({ kind: 'clock', router: choose(routes), stepMs }));
+        return;
+      }
     }
   }
 

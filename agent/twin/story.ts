@@ -46,6 +46,10 @@ export type Fault =
   | { readonly kind: 'upstream'; readonly router: number; readonly answers: boolean }
   /** So much memory is somebody else's. */
   | { readonly kind: 'memory'; readonly router: number; readonly kib: number }
+  /** A cable between the client networks of two routers (story.lans) is plugged in, or out. */
+  | { readonly kind: 'lans'; readonly routers: readonly [number, number]; readonly joined: boolean }
+  /** The wall clock jumps. */
+  | { readonly kind: 'clock'; readonly router: number; readonly stepMs: number }
   | { readonly kind: 'setting'; readonly router: number; readonly settings: Partial<MeshSettings> };
 
 export interface Timed {
@@ -76,6 +80,8 @@ export interface Story {
   /** Where each router stands, if all have a radio. */
   readonly places: readonly Place[];
   readonly interferers?: readonly Interferer[];
+  /** Routers with a client network, bridged to bat0. */
+  readonly lans: readonly number[];
   /** Routers with the agent. */
   readonly agents: readonly number[];
   readonly settings: Partial<HealSettings>;
@@ -100,6 +106,7 @@ export function story(given: Partial<Story> & Pick<Story, 'seed' | 'routers' | '
     links: [],
     medium: 'cable',
     places: [],
+    lans: [],
     agents: Array.from({ length: given.routers }, (_, n) => n),
     settings: {},
     modes: {},

@@ -15,6 +15,7 @@ import { Mesh } from '../mesh/mesh.ts';
 import type { Clock } from './clock.ts';
 import { type AddressBook, frameOf } from './frames.ts';
 import { type Cpu, type Kernel, type Listener, MESH } from './kernel.ts';
+import type { Lans } from './lans.ts';
 import type { Random } from './random.ts';
 import { type RehearsalState, rehearsalState } from './rehearsal.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -41,7 +42,6 @@ const SURVEY: Nanos = 2 * MS;
 export const FREE_KIB = 120 * 1024;
 const [TOTAL_KIB, OWN_KIB, FLASH_KIB] = [256 * 1024, 70 * 1024, 10 * 1024];
 const IDLE = 0.1;
-const WALL_MS = 1.8e12;
 /** The undo helper sees the pipe close. */
 const UNDO: Nanos = MS;
 /** Events that a stopped agent's sockets hold; more are lost. */
@@ -83,6 +83,8 @@ export interface WorldOptions {
   readonly modes: Story['modes'];
   readonly watcher: Watcher;
   readonly rehearsing: Rehearsing;
+  /** Where routers have client networks. */
+  readonly lans: Lans | null;
 }
 
 /** The agent itself, from a start to its end. */
@@ -102,6 +104,8 @@ export class TwinWorld implements World, Listener {
   /** Memory that others have, and whether what a gateway has behind it answers. */
   takenKib = 0;
   upstreamAnswers = true;
+  /** What the wall clock is ahead of the agent's own, in milliseconds. */
+  wallMs = 1.8e12;
   readonly #options: WorldOptions;
   readonly #armed = new Map<string, Change>();
   readonly #armedBy = new Map<string, ChangeEffect>();
@@ -261,8 +265,14 @@ export class TwinWorld implements World, Listener {
         this.#poll();
         return;
       case 'survey':
-        // What a kernel has no part in: counters, stations and the air of a simulated one would say nothing.
+        // Where nobody is behind a router its counters and stations would say nothing, nor does the air of a simulated kernel.
         this.#later(SURVEY, () => {
+          const { kernel } = this;
+          const { lans } = this.#options;
+          if (lans !== null && effect.of.includes('counters'))
+            this.#turn({ type: 'counters', interfaces: lans.counters(kernel) });
+          if (lans !== null && effect.of.includes('stations'))
+            this.#turn({ type: 'stations', stations: lans.stations(kernel) });
           if (effect.of.includes('vitals')) this.#turn({ type: 'vitals', vitals: this.#vitals() });
           if (effect.of.includes('upstream')) this.#turn({ type: 'upstream', upstream: this.#upstream() });
         });
@@ -298,7 +308,7 @@ export class TwinWorld implements World, Listener {
       totalKib: TOTAL_KIB,
       rssKib: OWN_KIB,
       flashKib: FLASH_KIB,
-      wallOffsetMs: WALL_MS,
+      wallOffsetMs: this.wallMs,
     };
   }
 

@@ -69,6 +69,9 @@ export class TrafficDetector implements Detector {
   #before: { readonly at: Nanos; readonly rows: ReadonlyMap<string, InterfaceCounters> } | null = null;
   #disputes: { readonly at: Nanos; readonly stations: Stations } | null = null;
   #wantsStations = false;
+  /** The last counters may be those of a storm that is not told yet. */
+  #suspects = false;
+  #wantsCounters = false;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -77,9 +80,11 @@ export class TrafficDetector implements Detector {
   on(event: Event, now: Nanos): readonly Finding[] {
     if (event.type === 'stations') {
       this.#disputes = { at: now, stations: event.stations };
+      this.#wantsCounters = this.#suspects;
       return [];
     }
     if (event.type !== 'counters') return [];
+    this.#suspects = this.#wantsCounters = false;
     const rows = new Map(event.interfaces.map((row) => [row.name, row]));
     const before = this.#before;
     this.#before = { at: now, rows };
@@ -103,10 +108,11 @@ export class TrafficDetector implements Detector {
     ];
   }
 
+  /** What goes round leaves nothing to anybody: stations are looked at next, and then the counters, out of turn. */
   wish() {
-    if (!this.#wantsStations) return null;
-    this.#wantsStations = false;
-    return { of: 'stations', interfaces: [] } as const;
+    const of = this.#wantsStations ? 'stations' : this.#wantsCounters ? 'counters' : null;
+    this.#wantsStations = this.#wantsCounters = false;
+    return of === null ? null : ({ of, interfaces: [] } as const);
   }
 
   #judgeStorm({ rx, tx, rxSize, txSize, multicast }: Rates, name: string, index: number, now: Nanos): Finding[] {
@@ -123,6 +129,7 @@ export class TrafficDetector implements Detector {
     const disputed = looked ? this.#disputes!.stations.disputed : [];
     // What is known of it is kept fresh while it lasts.
     this.#wantsStations = disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
+    this.#suspects = this.#wantsStations && !this.#storm.isOpen(about);
     const settings = this.#around.tables?.mesh?.settings;
     const off = settings?.bridgeLoopAvoidance === false;
     const bothWays = Math.min(rx, tx) >= least && bothAlike;

@@ -16,6 +16,9 @@ const FORBIDDING = 240;
 /** BATMAN_V, 100 kbit/s units: a link that only serves where there is no other. */
 const SLOW = 10;
 const QUICK_ELP_MS = 200;
+const KNOWN_BY_LAN: Nanos = 12 * SECOND;
+const CLEARING_OGMS = 4;
+const MOST_CLEARING: Nanos = 20 * SECOND;
 
 export const SETTINGS: readonly Repair[] = [
   {
@@ -81,7 +84,10 @@ export const SETTINGS: readonly Repair[] = [
       keeps: 'while',
       cooldownNs: 30 * MINUTE,
       limitNs: 60 * SECOND,
-      steps: remedyStep,
+      steps: (fault, scene) => [
+        ...remedyStep(fault, scene),
+        ...(fault.class === 'broadcast-storm' ? clearingSteps(scene) : []),
+      ],
       // What a neighbour lacks it lacks all the same; else the end of the fault shows it.
       verdict: ({ class: kind, remedy }, _scene, _lost, { mesh }) => {
         const wanted = remedy?.change.kind === 'set-mesh' ? Object.entries(remedy.change.settings) : [];
@@ -175,12 +181,7 @@ export const SETTINGS: readonly Repair[] = [
       keeps: 'while',
       cooldownNs: 30 * MINUTE,
       limitNs: 60 * SECOND,
-      steps: (_fault, { around }) => {
-        const name = around.mesh!.name;
-        const bridge = around.links.get(around.mesh!.master)!.name;
-        const to = (master: string | null): Change => ({ kind: 'set-master', interface: name, master });
-        return [{ change: to(null), undo: to(bridge), holds: `${name} master` }];
-      },
+      steps: (_fault, { around }) => unbridging(around),
     },
   },
   {
@@ -289,6 +290,26 @@ function remedyStep({ remedy, interface: name }: Fault, { around }: Scene): Step
   const isNetifds = !isSetting && name !== null && around.declared.has(name);
   const netifd: Step[] = isNetifds ? [{ change: { kind: 'netifd-up', interface: name }, undo: null, holds }] : [];
   return [...netifd, { ...remedy, holds }];
+}
+
+/** bat0 out of its bridge. */
+function unbridging({ mesh, links }: Surroundings): Step[] {
+  const bridge = links.get(mesh?.master ?? 0)?.name;
+  if (mesh === null || bridge === undefined) return [];
+  const to = (master: string | null): Change => ({ kind: 'set-master', interface: mesh.name, master });
+  return [{ change: to(null), undo: to(bridge), holds: `${mesh.name} master` }];
+}
+
+/**
+ * What went round has taught both routers that stations of the mesh are behind them. batman-adv keeps that for ten minutes
+ * (BATADV_TT_LOCAL_TIMEOUT), and frames to those stations are lost or go round, loop avoidance or not. Where the circle is
+ * open for a few OGMs the stations are heard where they are, and are taken back by their own routers. Before that each of
+ * the two has to have heard by the LAN that the other avoids loops too (BATADV_BLA_PERIOD_LENGTH), or it all begins anew.
+ */
+function clearingSteps({ around }: Scene): Step[] {
+  const interval = (around.tables?.mesh?.settings.origInterval ?? 1000) * MS;
+  const forNs = Math.min(MOST_CLEARING, CLEARING_OGMS * interval);
+  return unbridging(around).map((step) => ({ ...step, afterNs: KNOWN_BY_LAN, forNs }));
 }
 
 function haveMoved(fault: Fault, { around }: Scene, lost: readonly string[]): { good: boolean; words: string } {

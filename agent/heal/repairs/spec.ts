@@ -61,6 +61,10 @@ export interface Step {
   readonly undo: Change | null;
   /** Where it is done, what follows need not be. */
   readonly suffices?: boolean;
+  /** It waits so long for what was done before. */
+  readonly afterNs?: Nanos;
+  /** It lasts so long: then its undo follows, and after that the next step. */
+  readonly forNs?: Nanos;
   /** As in 'eth1 hopPenalty': what is ours to change meanwhile. */
   readonly holds: string;
 }

@@ -498,6 +498,83 @@ test('a bridge loop without loop avoidance: that is turned on first, since it is
   assert.equal(story.kernel.mesh.master, 12);
 });
 
+/** Of a storm where loops are not avoided, until that is turned on. */
+function stormy(): Story {
+  const settings = { ...new Story().kernel.settings, bridgeLoopAvoidance: false };
+  const story = new Story({}, { settings }).settle();
+  story.act('broadcast-storm');
+  story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+  story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', X]] };
+  for (let i = 0; i < 40 && !story.kernel.settings.bridgeLoopAvoidance; i++) story.run(1);
+  assert.equal(story.kernel.settings.bridgeLoopAvoidance, true);
+  return story;
+}
+
+const CALM = { rates: [40, 40, 100] as [number, number, number], disputed: [] };
+
+function calm(story: Story): void {
+  story.kernel.rates.set('eth1', CALM.rates).set('bat0', CALM.rates);
+  story.kernel.stations = { ...story.kernel.stations, disputed: CALM.disputed };
+}
+
+test('what a storm has taught of stations is forgotten: bat0 leaves its bridge for four OGMs, once both avoid loops', () => {
+  for (const isOver of [false, true]) {
+    const story = stormy();
+    if (isOver) calm(story);
+    story.run(11);
+    assert.equal(story.kernel.mesh.master, 12, 'the other one has to know first');
+    story.run(2);
+    assert.equal(story.kernel.mesh.master, 0);
+    assert.deepEqual(
+      [...story.armed.values()].at(-1),
+      { kind: 'set-master', interface: 'bat0', master: 'br-lan' },
+      'should the agent die it goes back',
+    );
+    story.run(4);
+    assert.equal(story.kernel.mesh.master, 12);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, true, 'that stays while the storm may come back');
+    assert.equal(story.armed.size, 1);
+    calm(story);
+    story.run(30);
+    assert.deepEqual(story.steps('broadcast-storm'), ['planned set-feature', 'verified set-feature']);
+    story.run(120);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
+    assert.equal(story.armed.size, 0);
+    assert.deepEqual(story.classes(), ['broadcast-storm'], 'a bridge that bat0 left for a moment is no drift');
+  }
+});
+
+test('a storm that comes back while its repair is in force still: only what lasts a moment is done again', () => {
+  const story = stormy();
+  calm(story);
+  story.run(45);
+  const before = story.changed.length;
+  story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+  story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', X]] };
+  story.run(50);
+  assert.deepEqual(
+    story.changed.slice(before).map((change) => [change.kind, 'master' in change ? change.master : null]),
+    [
+      ['set-master', null],
+      ['set-master', 'br-lan'],
+    ],
+  );
+});
+
+test('bat0 that was deleted, or whose bridge is gone, while it is out for a moment owes nothing', () => {
+  const story = stormy();
+  story.run(13);
+  assert.equal(story.kernel.mesh.master, 0);
+  story.refuse = (change) => (change.kind === 'set-master' ? 'No such device' : null);
+  story.run(60);
+  story.refuse = () => null;
+  calm(story);
+  story.run(700);
+  assert.equal(story.armed.size, 0);
+  assert.equal(story.kernel.mesh.master, 12);
+  assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
+});
+
 test('overload: the agent asks less of the router until it is over', () => {
   const story = new Story().settle();
   story.act('overload');

@@ -68,15 +68,15 @@ test('what is wrong with a scenario or a question is named', async () => {
     assert.equal(status, 1);
     assert.match(err, /\$\.topology\.file /);
   }
-  const loop = file('loop.json', {
+  const mixed = file('mixed.json', {
     format: 1,
-    name: 'loop',
+    name: 'mixed',
     topology: { kind: 'ring', nodes: 3 },
-    timeline: [{ at_s: 1, fault: 'bridge-loop', nodes: ['r0', 'r1'] }],
+    nodes: { r1: { kernel: { algorithm: 'BATMAN_V' } } },
   });
-  const unplayable = await x0ctl('twin', 'run', loop);
+  const unplayable = await x0ctl('twin', 'run', mixed);
   assert.equal(unplayable.status, 2);
-  assert.match(unplayable.err, /the twin cannot play this: bridge-loop/);
+  assert.match(unplayable.err, /the twin cannot play this: the routing algorithm of r1 alone/);
   const question = await x0ctl('twin', 'what-if', 'burn r1');
   assert.equal(question.status, 2);
   assert.match(question.err, /'burn r1' is no question/);
@@ -112,10 +112,15 @@ test('what a scenario says and the twin has nothing for is named, and not passed
     link: { jitter_ms: 3, delay_ms: 5 },
     agent: { config: { heal: { restart: '1', mode: 'act' }, beacon: { enabled: '1' } } },
     settle_s: 0,
-    timeline: [{ at_s: 1, fault: 'clock-stepped', node: 'r0', step_s: 60 }],
+    timeline: [{ at_s: 1, fault: 'delay', link: ['r0', 'r1'], delay_ms: 5, jitter_ms: 2 }],
     duration_s: 2,
   };
-  const paths = ['$.agent.config.beacon.enabled', '$.kernel.elp_interval_ms', '$.link.jitter_ms', '$.timeline[0]'];
+  const paths = [
+    '$.agent.config.beacon.enabled',
+    '$.kernel.elp_interval_ms',
+    '$.link.jitter_ms',
+    '$.timeline[0].jitter_ms',
+  ];
   const told = await x0ctl('twin', 'run', file('more.json', more));
   assert.equal(told.status, 0, told.err);
   assert.match(

@@ -1,0 +1,111 @@
+/**
+ * Client networks of routers, each bridged to bat0 as OpenWrt has it, and the cables that somebody plugs in between two of
+ * them. What is broadcast then goes round by cable and mesh, until one of the two lets go of its client network or both
+ * avoid bridge loops (batman-adv's bridge_loop_avoidance.c; one alone hears nobody's claims). Only what an agent can read
+ * of it is there: counters, and stations that two routers announce. Broadcasts take no time of any CPU or cable here.
+ */
+import type { InterfaceCounters, Stations } from '../core/kernel.ts';
+import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { type Kernel, LAN, MESH } from './kernel.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** Frames a second, and their size: ARP requests on a cable of 0.5 Mbit/s, as the lab has it. */
+const STORM = 1000;
+const BYTES = 60;
+const STEP: Nanos = 100 * MS;
+
+interface Joined {
+  readonly pair: readonly [Kernel, Kernel];
+  /** It is plugged in; what looks every STEP whether anything goes round ends with it. */
+  plugged: boolean;
+  circling: boolean;
+}
+
+export class Lans {
+  readonly #scheduler: Scheduler;
+  readonly #kernels: () => readonly Kernel[];
+  readonly #reaches: (from: Kernel, to: Kernel) => boolean;
+  readonly #cables: Joined[] = [];
+  /** Broadcasts that came out of the mesh by each kernel's bat0, and went into it. */
+  readonly #seen = new Map<Kernel, { rx: number; tx: number }>();
+
+  /** `kernels`: of all routers. `reaches`: a frame from one arrives at the other. */
+  constructor(scheduler: Scheduler, kernels: () => readonly Kernel[], reaches: (from: Kernel, to: Kernel) => boolean) {
+    this.#scheduler = scheduler;
+    this.#kernels = kernels;
+    this.#reaches = reaches;
+  }
+
+  join(pair: readonly [Kernel, Kernel], plugged: boolean): void {
+    let cable = this.#cables.find((one) => one.pair[0] === pair[0] && one.pair[1] === pair[1]);
+    if (cable === undefined) {
+      cable = { pair, plugged: false, circling: false };
+      this.#cables.push(cable);
+    }
+    const wasPlugged = cable.plugged;
+    cable.plugged = plugged;
+    if (plugged && !wasPlugged) this.#run(cable);
+    else if (!plugged) cable.circling = false;
+  }
+
+  unplugAll(): void {
+    for (const { pair } of this.#cables) this.join(pair, false);
+  }
+
+  counters(kernel: Kernel): InterfaceCounters[] {
+    const { rx, tx } = this.#seen.get(kernel) ?? { rx: 0, tx: 0 };
+    const row = (name: string, came: number, went: number, multicast: number): InterfaceCounters => ({
+      name,
+      rxPackets: came,
+      rxBytes: came * BYTES,
+      rxMulticast: multicast,
+      txPackets: went,
+      txBytes: went * BYTES,
+    });
+    const bridge = kernel.byName(LAN);
+    return [
+      // batman-adv counts no multicast.
+      ...(kernel.mesh === null ? [] : [row(MESH, rx, tx, 0)]),
+      ...(bridge === undefined ? [] : [row(LAN, rx, tx, rx)]),
+      // Flooded, each broadcast comes and goes once by each.
+      ...kernel.attached().map(({ name }) => row(name, rx + tx, rx + tx, 0)),
+    ];
+  }
+
+  stations(kernel: Kernel): Stations {
+    const disputed = this.#cables.flatMap(({ pair, circling }) => {
+      const other = pair[0] === kernel ? pair[1] : pair[1] === kernel ? pair[0] : null;
+      const by = other?.mesh?.protocol.primary?.mac;
+      return circling && other !== null && by !== undefined ? [[other.byName(LAN)!.mac, by] as const] : [];
+    });
+    return { local: 1, remote: this.#cables.length, disputed, tables: [] };
+  }
+
+  #run(cable: Joined): void {
+    this.#scheduler.after(STEP, () => {
+      if (!cable.plugged) return;
+      cable.circling = this.#isCircle(cable.pair);
+      if (cable.circling) for (const kernel of this.#kernels()) this.#count(kernel, cable.pair);
+      this.#run(cable);
+    });
+  }
+
+  /** What the two take from their client networks and give to them; to all others it comes. */
+  #count(kernel: Kernel, pair: Joined['pair']): void {
+    const { rx, tx } = this.#seen.get(kernel) ?? { rx: 0, tx: 0 };
+    const more = (STORM * STEP) / SECOND;
+    if (pair.includes(kernel)) this.#seen.set(kernel, { rx: rx + more, tx: tx + more });
+    else if (this.#reaches(pair[0], kernel)) this.#seen.set(kernel, { rx: rx + more, tx });
+  }
+
+  #isCircle([one, other]: Joined['pair']): boolean {
+    if (!isBridged(one) || !isBridged(other)) return false;
+    if (one.mesh?.settings.bridgeLoopAvoidance && other.mesh?.settings.bridgeLoopAvoidance) return false;
+    return this.#reaches(one, other) && this.#reaches(other, one);
+  }
+}
+
+function isBridged(kernel: Kernel): boolean {
+  const { mesh } = kernel;
+  return mesh?.up === true && kernel.byName(LAN)?.index === mesh.master;
+}
