@@ -10,8 +10,8 @@
  *                     FAULT_repair_ms without agents
  *
  * For a quick look: `--runs N`; X0_BENCH_ONLY with faults, as in `carrier-loss,delay`; X0_BENCH_WIDTH kernels side by side
- * (3); X0_BENCH_ALONE runs alone (2, 0 for none: then the times are those of kernels side by side); X0_BENCH_LOGS a
- * directory for the agents' logs.
+ * (3, 0 for none: then all there is are the runs alone); X0_BENCH_ALONE runs alone (2, 0 for none: then the times are those
+ * of kernels side by side); X0_BENCH_LOGS a directory for the agents' logs.
  */
 import { join } from 'node:path';
 import { FAULTS, type FaultName, parseScenario, type Scenario } from '../../agent/twin/scenario.ts';
@@ -64,7 +64,7 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
   // What is told by a window of 64 OGMs, by echoes every ten seconds, or by looks every fifteen, takes its time.
   'partial-loss': inUse({ loss_pct: 35, for_s: 120 }),
   delay: inUse({ delay_ms: 150, jitter_ms: 20, for_s: 150 }),
-  'one-way': inUse(),
+  'one-way': inUse({ for_s: 45 }),
   flapping: inUse({ down_s: 1.5, up_s: 3, for_s: 30 }),
   partition: (turn) => ({ nodes: [`r${turn % 4}`, `r${(turn + 1) % 4}`], for_s: 25 }),
   'router-killed': onTheWay,
@@ -208,8 +208,8 @@ export async function run(progress: Progress): Promise<BenchResult> {
     ]);
   faults.sort((a, b) => Number(HUNGRY.has(a)) - Number(HUNGRY.has(b)));
   const modest = faults.filter((fault) => !HUNGRY.has(fault));
-  const beside = await sideBySide(jobsOf(modest), WIDTH);
-  beside.push(...(await sideBySide(jobsOf(faults.slice(modest.length)), 1)));
+  const beside = WIDTH === 0 ? [] : await sideBySide(jobsOf(modest), WIDTH);
+  if (WIDTH > 0) beside.push(...(await sideBySide(jobsOf(faults.slice(modest.length)), 1)));
   const alone: (RunReport | null)[] = [];
   for (const fault of ALONE > 0 ? faults : []) {
     const { repair } = VERDICTS[fault];
@@ -220,11 +220,12 @@ export async function run(progress: Progress): Promise<BenchResult> {
   const every: FaultReport[] = [];
   const all: (RunReport | null)[] = [];
   for (const [i, fault] of faults.entries()) {
-    const [on, off] = [beside[2 * i]!, beside[2 * i + 1]!];
+    const [on = undefined, off = undefined] = beside.slice(2 * i, 2 * i + 2);
     const both = [...(on?.faults ?? []), ...(alone[i]?.faults ?? [])];
     const timed = alone[i]?.faults ?? on?.faults ?? [];
     every.push(...both);
-    all.push(on, ...(ALONE > 0 && VERDICTS[fault].repair !== 'none' ? [alone[i]!] : []));
+    if (on !== undefined) all.push(on);
+    all.push(...(ALONE > 0 && VERDICTS[fault].repair !== 'none' ? [alone[i]!] : []));
     if (VERDICTS[fault].names.length > 0) {
       figures[`${fault}_found_pct`] = foundPct(both);
       figures[`${fault}_detect_ms`] = middle(timed.map(({ detection_ms }) => detection_ms));
