@@ -49,6 +49,7 @@ const CAUSES: Readonly<Record<Fault['kind'], Row>> = {
   given: { own: UNHEARD, near: RESTLESS, far: TOLD },
   bridged: { own: ['interface-fell-out', ...UNHEARD], near: RESTLESS, far: APART },
   'mesh-deleted': { own: ['mesh-vanished', 'interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
+  'mesh-made': { own: UNHEARD, near: RESTLESS, far: TOLD },
   mtu: { own: ['mtu-trouble', 'config-drift'] },
   upstream: { own: ['gateway-no-upstream'], far: ['gateway-lost'] },
   memory: { own: ['overload'] },

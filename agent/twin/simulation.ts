@@ -349,6 +349,11 @@ export class Simulation implements Watcher, Routes {
       case 'mesh-deleted':
         this.#at(fault.router).kernel.deleteMesh();
         return;
+      case 'mesh-made': {
+        const router = this.#at(fault.router);
+        if (router.on && router.kernel.mesh === null) this.#makeMesh(router);
+        return;
+      }
       case 'mtu':
         this.#setMtu(this.#at(fault.router), fault.towards, fault.mtu);
         return;

@@ -160,6 +160,9 @@ function configured({ agent }: Scenario): Partial<HealSettings> {
   return Object.assign({}, ...settings);
 }
 
+/** In use where a probe has no router on its way. */
+const NOBODY = -1;
+
 /** The entries of a timeline as single events, with what takes each back. */
 class Timeline {
   readonly #scenario: Scenario;
@@ -242,29 +245,23 @@ class Timeline {
         this.#onSide(entry, 'bridged', 'given');
         return;
       case 'bat0-deleted': {
-        const choose = this.#node(entry.node, entry.along);
-        this.#at(entry.at_s, (routes) => ({ kind: 'mesh-deleted', router: choose(routes) }));
+        this.#onNode(entry, 'mesh-deleted', 'mesh-made');
         return;
       }
       case 'setting-changed': {
-        const choose = this.#node(entry.node, entry.along);
-        const before = this.#scenario.kernel[entry.setting];
-        const of = (value: unknown) => settingsOf({ [entry.setting]: value });
-        this.#at(entry.at_s, (routes) => ({ kind: 'setting', router: choose(routes), settings: of(entry.value) }));
-        if (entry.for_s !== undefined)
-          this.#at(entry.at_s + entry.for_s, (routes) => ({
-            kind: 'setting',
-            router: choose(routes),
-            settings: of(before),
-          }));
+        const of = (router: number, value: unknown): Fault => {
+          return { kind: 'setting', router, settings: settingsOf({ [entry.setting]: value }) };
+        };
+        this.#onRouter(
+          entry,
+          (router) => of(router, entry.value),
+          (router) => of(router, this.#usual(router, entry.setting)),
+        );
         return;
       }
       case 'cpu-hog': {
-        const choose = this.#node(entry.node, entry.along);
-        const factor = 1 + entry.processes;
-        this.#at(entry.at_s, (routes) => ({ kind: 'busy', router: choose(routes), factor }));
-        if (entry.for_s !== undefined)
-          this.#at(entry.at_s + entry.for_s, (routes) => ({ kind: 'busy', router: choose(routes), factor: 1 }));
+        const busy = (factor: number) => (router: number) => ({ kind: 'busy', router, factor }) as const;
+        this.#onRouter(entry, busy(1 + entry.processes), busy(1));
         return;
       }
       case 'mtu-lowered': {
@@ -276,19 +273,13 @@ class Timeline {
         return;
       }
       case 'upstream-gone': {
-        const choose = this.#node(entry.node, entry.along);
-        const set = (answers: boolean) => (routes: Routes) =>
-          ({ kind: 'upstream', router: choose(routes), answers }) as const;
-        this.#at(entry.at_s, set(false));
-        if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(true));
+        const set = (answers: boolean) => (router: number) => ({ kind: 'upstream', router, answers }) as const;
+        this.#onRouter(entry, set(false), set(true));
         return;
       }
       case 'memory-pressure': {
-        const choose = this.#node(entry.node, entry.along);
-        const set = (mib: number) => (routes: Routes) =>
-          ({ kind: 'memory', router: choose(routes), kib: mib * 1024 }) as const;
-        this.#at(entry.at_s, set(entry.mib ?? FREE_KIB / 1024 - entry.leave_mib!));
-        if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, set(0));
+        const set = (mib: number) => (router: number) => ({ kind: 'memory', router, kib: mib * 1024 }) as const;
+        this.#onRouter(entry, set(entry.mib ?? FREE_KIB / 1024 - entry.leave_mib!), set(0));
         return;
       }
       case 'bridge-loop': {
@@ -336,13 +327,33 @@ class Timeline {
 
   #onNode(
     entry: TimelineEntry & { readonly node: string },
-    kind: 'router-off' | 'agent-killed' | 'agent-stopped',
-    back: 'router-on' | 'agent-started' | 'agent-continued',
+    kind: 'router-off' | 'agent-killed' | 'agent-stopped' | 'mesh-deleted',
+    back: 'router-on' | 'agent-started' | 'agent-continued' | 'mesh-made',
+  ): void {
+    const of = (what: typeof kind | typeof back) => (router: number) => ({ kind: what, router }) as Fault;
+    this.#onRouter(entry, of(kind), of(back));
+  }
+
+  /** Where nobody is in use nothing is struck, and nothing taken back. */
+  #onRouter(
+    entry: TimelineEntry & { readonly node: string },
+    make: (router: number) => Fault,
+    back: (router: number) => Fault,
   ): void {
     const choose = this.#node(entry.node, entry.along);
-    this.#at(entry.at_s, (routes) => ({ kind, router: choose(routes) }));
-    if (entry.for_s !== undefined)
-      this.#at(entry.at_s + entry.for_s, (routes) => ({ kind: back, router: choose(routes) }));
+    const on = (of: typeof make) => (routes: Routes) => {
+      const router = choose(routes);
+      return router === null ? null : of(router);
+    };
+    this.#at(entry.at_s, on(make));
+    if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, on(back));
+  }
+
+  /** What a router sets where nobody meddles. */
+  #usual(router: number, setting: keyof KernelSettings): unknown {
+    const { kernel, nodes, graph } = this.#scenario;
+    const own = nodes[graph.nodes[router]!] ?? {};
+    return { ...kernel, ...own.kernel, ...(own.gateway && { gw_mode: 'server' }) }[setting];
   }
 
   /** The link that is meant, chosen once: what is taken back is what was done. */
@@ -361,14 +372,15 @@ class Timeline {
     };
   }
 
+  /** The router that is meant, chosen once: never the one that a probe is for. */
   #node(name: string, along: string | undefined) {
-    let chosen = name === 'in-use' ? null : this.#number(name);
-    return (routes: Routes): number => {
-      if (chosen === null) {
+    let chosen = name === 'in-use' ? undefined : this.#number(name);
+    return (routes: Routes): number | null => {
+      if (chosen === undefined) {
         const way = this.#way(routes, along);
-        chosen = way[way.length >> 1] ?? 0;
+        chosen = way.length < 3 ? NOBODY : way[way.length >> 1]!;
       }
-      return chosen;
+      return chosen === NOBODY ? null : chosen;
     };
   }
 

@@ -39,7 +39,7 @@ export type Fault =
       readonly router: number;
       readonly towards: number;
     }
-  | { readonly kind: 'mesh-deleted'; readonly router: number }
+  | { readonly kind: 'mesh-deleted' | 'mesh-made'; readonly router: number }
   /** Of the interface towards another router; null: as it was. */
   | { readonly kind: 'mtu'; readonly router: number; readonly towards: number; readonly mtu: number | null }
   /** A gateway's next router answers no more, or again. */

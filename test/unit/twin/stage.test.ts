@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Document } from '../../../agent/twin/chance.ts';
+import { Simulation } from '../../../agent/twin/simulation.ts';
 import { stage } from '../../../agent/twin/stage.ts';
 import { play, read } from '../../../agent/twin/trial.ts';
 
@@ -29,13 +30,56 @@ test("in-use is along the first probe's way, or that of the one which is named",
       const routes = {
         route(...pair: [number, number]) {
           asked.push(pair);
-          return pair;
+          const [a, b] = pair;
+          return [a, 5, b];
         },
       };
       const { fault } = faults[0]!;
       assert.ok(typeof fault === 'function' && fault(routes) !== null);
       assert.deepEqual(asked, [[from, to]], `${entry.fault} along ${along}`);
     }
+});
+
+test('in-use strikes nobody where a probe has no way, or no router on it, as in the lab', () => {
+  const probes = [{ from: 'r0', to: 'r1' }];
+  const struck = (entry: object, way: number[]) =>
+    stage(scenario({ probes, timeline: [{ at_s: 1, for_s: 1, ...entry }] })).faults.map(({ fault }) =>
+      typeof fault === 'function' ? fault({ route: () => way }) : fault,
+    );
+  for (const entry of [{ fault: 'router-killed' }, { fault: 'bat0-deleted' }, { fault: 'cpu-hog' }]) {
+    assert.deepEqual(struck({ ...entry, node: 'in-use' }, []), [null, null], entry.fault);
+    assert.deepEqual(struck({ ...entry, node: 'in-use' }, [0, 1]), [null, null], entry.fault);
+  }
+  assert.deepEqual(struck({ fault: 'router-killed', node: 'in-use' }, [0, 3, 2, 1]), [
+    { kind: 'router-off', router: 2 },
+    { kind: 'router-on', router: 2 },
+  ]);
+  assert.deepEqual(struck({ fault: 'carrier-loss', link: 'in-use' }, []), [null, null]);
+});
+
+test('what a person takes back is as that router had it, not as the rest has it', () => {
+  const nodes = { r1: { kernel: { hop_penalty: 60 } }, r2: { gateway: {} } };
+  const meddle = (node: string, setting: string, value: unknown) => {
+    const timeline = [{ at_s: 5, for_s: 5, fault: 'setting-changed', node, setting, value }];
+    const story = stage(scenario({ nodes, kernel: { gw_mode: 'client' }, timeline, duration_s: 20 }), 'off');
+    const simulation = new Simulation(story);
+    simulation.run();
+    return simulation.routers[Number(node[1])]!.kernel.mesh!.settings;
+  };
+  assert.equal(meddle('r1', 'hop_penalty', 200).hopPenalty, 60);
+  assert.equal(meddle('r0', 'hop_penalty', 200).hopPenalty, 30);
+  assert.equal(meddle('r2', 'gw_mode', 'off').gwMode, 'server');
+});
+
+test('a bat0 that was deleted is made anew by a person where for_s says so, and else stays away', () => {
+  const deleted = (rest: object) => {
+    const timeline = [{ at_s: 5, fault: 'bat0-deleted', node: 'r1', ...rest }];
+    const simulation = new Simulation(stage(scenario({ timeline, duration_s: 60 }), 'off'));
+    simulation.run();
+    return simulation.route(0, 1).length;
+  };
+  assert.equal(deleted({ for_s: 5 }), 2);
+  assert.equal(deleted({}), 0);
 });
 
 test('what a person says of a class is known to the agents; one that there is not is refused by its name', () => {
