@@ -496,6 +496,32 @@ function lengthOf({ timeline, duration_s }: Document): number {
   return duration_s ?? Math.min(MOST_SECONDS, Math.max(0, ...ends) + AFTER_S);
 }
 
+/** At one side of a link, or in one direction of it: the other is another place. */
+const SIDED: ReadonlySet<FaultName> = new Set([
+  'one-way',
+  'interface-deleted',
+  'interface-taken',
+  'interface-bridged',
+  'mtu-lowered',
+]);
+
+/** What a fault befalls, each as text that is the same for the same; nothing of what is only known when it comes. */
+function placesOf(entry: TimelineEntry): string[] {
+  const { fault } = entry;
+  const named = (...place: readonly string[]) => JSON.stringify([fault, ...place]);
+  if ('link' in entry) {
+    const { link } = entry;
+    if (typeof link === 'string') return [];
+    const [a, b] = link;
+    if (SIDED.has(fault)) return [named(a, b)];
+    if ('direction' in entry) return entry.direction === 'forward' ? [named(a, b)] : [named(a, b), named(b, a)];
+    return [named(...[a, b].sort())];
+  }
+  if ('nodes' in entry) return [named(...[...entry.nodes].sort())];
+  if (entry.node === IN_USE) return [];
+  return [named(entry.node, ...('setting' in entry ? [entry.setting] : []))];
+}
+
 /** Everything in a scenario that names something else in it, and what has to fit together. */
 class References {
   readonly #scenario: Omit<Scenario, 'timeline'> & { readonly timeline: readonly TimelineEntry[] };
@@ -515,13 +541,12 @@ class References {
     const { links, nodes, agent, timeline, probes, expect } = this.#scenario;
     for (const [i, { between }] of links.entries()) this.#link(between, `$.links[${i}].between`);
     for (const name of Object.keys(nodes)) this.#node(name, below('$.nodes', name));
-    for (const [i, name] of (agent.nodes ?? []).entries()) this.#node(name, `$.agent.nodes[${i}]`);
+    for (const [i, name] of (agent.nodes ?? []).entries())
+      if (this.#node(name, `$.agent.nodes[${i}]`) && agent.nodes!.indexOf(name) < i)
+        this.#say('E_SCENARIO_VALUE', `$.agent.nodes[${i}]`, `${shown(name)} is there twice`);
     for (const [section, options] of Object.entries(agent.config))
-      for (const name of Object.keys(options))
-        if (!ROWS.some(({ path }) => path === `${section}.${name}`)) {
-          const at = below(below('$.agent.config', section), name);
-          this.#say('E_SCENARIO_KEY', at, 'the agent has no such option');
-        }
+      for (const [name, value] of Object.entries(options))
+        this.#option(`${section}.${name}`, value, below(below('$.agent.config', section), name));
     for (const name of Object.keys(agent.modes)) this.#class(name, below('$.agent.modes', name));
     this.#unique(timeline, '$.timeline');
     for (const [i, entry] of timeline.entries()) this.#entry(entry, `$.timeline[${i}]`);
@@ -545,6 +570,19 @@ class References {
     if (this.#numbers.has(name)) return true;
     this.#say('E_SCENARIO_REFERENCE', path, `there is no node ${shown(name)}`);
     return false;
+  }
+
+  #option(name: string, value: string | number | boolean | readonly string[], path: string): void {
+    const row = ROWS.find((one) => one.path === name);
+    if (row === undefined) {
+      this.#say('E_SCENARIO_KEY', path, 'the agent has no such option');
+      return;
+    }
+    const { option } = row;
+    const items = option.kind === 'list' ? [value].flat() : [value];
+    const texts = items.map((item) => (typeof item === 'boolean' ? String(Number(item)) : String(item)));
+    if (texts.every((one) => option.read(one) !== undefined)) return;
+    this.#say('E_SCENARIO_VALUE', path, `expected ${option.expected}, not ${shown(value)}`);
   }
 
   #class(name: string, path: string): void {
@@ -608,18 +646,19 @@ class References {
     const held: { key: string; from: number; to: number; i: number }[] = [];
     for (const [i, entry] of timeline.entries()) {
       const { fault, at_s: from, for_s = MOST_SECONDS } = entry;
-      const target = 'link' in entry ? entry.link : 'node' in entry ? entry.node : 'nodes' in entry ? entry.nodes : '';
-      if (NEVER_MENDED.has(fault) || target === IN_USE) continue;
-      const key = JSON.stringify([fault, typeof target === 'string' ? target : [...target].sort()]);
+      if (NEVER_MENDED.has(fault)) continue;
       const to = from + for_s;
-      const other = held.find((one) => one.key === key && one.from < to && from < one.to);
-      if (other !== undefined)
+      for (const key of placesOf(entry)) {
+        const other = held.find((one) => one.key === key && one.from < to && from < one.to);
+        held.push({ key, from, to, i });
+        if (other === undefined) continue;
         this.#say(
           'E_SCENARIO_VALUE',
           `$.timeline[${i}].at_s`,
           `timeline[${other.i}] is the same fault, and not over then`,
         );
-      held.push({ key, from, to, i });
+        break;
+      }
     }
   }
 

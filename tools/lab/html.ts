@@ -431,7 +431,7 @@ function runSection(played: Played, run: RunReport, names: readonly string[]): s
       ? ''
       : `<details><summary>Not as before: ${run.drift.length}</summary><ul>${run.drift.map((one) => `<li>${escaped(one)}</li>`).join('')}</ul></details>`;
   return (
-    `<section><h2>${title}</h2>${run.problems.map((one) => `<p class="bad">Not done: ${escaped(one)}</p>`).join('')}<p class="calm">${figures.join(' · ')}</p>` +
+    `<section><h2>${title}</h2>${run.problems.map((one) => `<p class="bad">Not done: ${escaped(one)}</p>`).join('')}${run.warnings.map((one) => `<p class="warned">${escaped(one)}</p>`).join('')}<p class="calm">${figures.join(' · ')}</p>` +
     `${picture(played, names, whole, `${title}: the whole timeline`)}${ups.join('')}${drift}${journal}</section>`
   );
 }
@@ -524,7 +524,7 @@ table{border-collapse:collapse;width:100%;min-width:560px;font-size:14px}
 th{text-align:left;font-weight:600;color:var(--soft);font-size:12.5px}
 th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child td{border-bottom:0}
-td>.good{color:var(--good);font-weight:600}td>.bad,p.bad{color:var(--bad);font-weight:600}.calm{color:var(--soft)}
+td>.good{color:var(--good);font-weight:600}td>.bad,p.bad{color:var(--bad);font-weight:600}.warned{color:var(--warn)}.calm{color:var(--soft)}
 .journal{font:12.5px/1.4 ui-monospace,"DejaVu Sans Mono",monospace;min-width:760px}.journal td{padding:3px 12px 3px 0}
 details{margin-top:10px}summary{cursor:pointer;color:var(--soft);font-size:14px;padding:4px 0}
 svg.time{display:block;width:100%;min-width:720px;height:auto}

@@ -5,9 +5,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROWS } from '../../agent/config/schema.ts';
 import { below, type Problem, shown } from '../../agent/twin/fields.ts';
-import type { Scenario } from '../../agent/twin/scenario.ts';
+import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { KERNELS, type KernelName } from './kernels.ts';
 import type { Play } from './play-inside.ts';
 import type { Played } from './played.ts';
@@ -45,22 +44,22 @@ function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean, ke
 /** Options that say where the lab keeps what. */
 const OURS = new Set(['mesh.interface', 'mesh.primary', 'mesh.node_name', 'report.socket', 'state.directory']);
 
-/** What the agent would not take of its configuration. */
+/** Who plays a scenario need not have read it, and the lab's kernels see this machine's files. */
+const PROGRAMS = new Set(['alert.command']);
+
+/** What of the agents' configuration no scenario may say here. */
 function configProblems({ agent }: Scenario): Problem[] {
   const found: Problem[] = [];
   for (const [section, options] of Object.entries(agent.config))
-    for (const [name, value] of Object.entries(options)) {
+    for (const name of Object.keys(options)) {
+      const option = `${section}.${name}`;
+      const why = OURS.has(option)
+        ? "is the lab's own"
+        : PROGRAMS.has(option)
+          ? 'a scenario starts no program on the machine that plays it'
+          : null;
       const path = below(below('$.agent.config', section), name);
-      const row = ROWS.find((one) => one.path === `${section}.${name}`);
-      if (row === undefined) continue;
-      if (OURS.has(row.path)) found.push({ code: 'E_SCENARIO_KEY', path, message: "is the lab's own" });
-      else {
-        const items = row.option.kind === 'list' ? [value].flat() : [value];
-        const texts = items.map((item) => (typeof item === 'boolean' ? String(Number(item)) : String(item)));
-        if (texts.every((text) => row.option.read(text) !== undefined)) continue;
-        const message = `expected ${row.option.expected}, not ${shown(value)}`;
-        found.push({ code: 'E_SCENARIO_VALUE', path, message });
-      }
+      if (why !== null) found.push({ code: 'E_SCENARIO_KEY', path, message: why });
     }
   return found;
 }
@@ -90,11 +89,83 @@ function radioProblems({ link, links, timeline }: Scenario): Problem[] {
   return found;
 }
 
+/** What is whole again once a fault is taken back, whoever else broke it; nothing of what is only known when it comes. */
+function wholeAfter(entry: TimelineEntry, { graph }: Scenario): string[] {
+  const numberOf = (name: string) => graph.nodes.indexOf(name);
+  const nameOf = ({ a, b }: { a: number; b: number }) => `the link ${graph.nodes[a]} - ${graph.nodes[b]}`;
+  const linksOf = (isIt: (a: number, b: number) => boolean) => graph.links.filter(({ a, b }) => isIt(a, b)).map(nameOf);
+  const isShared = graph.medium === 'shared';
+  if ('link' in entry) {
+    if (typeof entry.link === 'string') return [];
+    const [from, to] = entry.link.map(numberOf) as [number, number];
+    const link = linksOf((a, b) => (a === from && b === to) || (a === to && b === from));
+    const port = `the interface of ${entry.link[0]}${isShared ? '' : ` towards ${entry.link[1]}`}`;
+    switch (entry.fault) {
+      case 'carrier-loss':
+      case 'silent-loss':
+      case 'flapping':
+        return link;
+      case 'one-way':
+        return isShared ? link : [];
+      case 'interface-deleted':
+        return isShared ? [port] : [port, ...link];
+      case 'interface-taken':
+      case 'interface-bridged':
+        return [port];
+      default:
+        return [];
+    }
+  }
+  if (entry.fault === 'partition') {
+    const side = new Set(entry.nodes.map(numberOf));
+    return linksOf((a, b) => side.has(a) !== side.has(b));
+  }
+  if (!('node' in entry) || !graph.nodes.includes(entry.node)) return [];
+  const agent = `the agent of ${entry.node}`;
+  const node = numberOf(entry.node);
+  switch (entry.fault) {
+    case 'router-killed':
+    case 'gateway-gone':
+      return [agent, ...linksOf((a, b) => a === node || b === node)];
+    case 'agent-killed':
+    case 'agent-stopped':
+      return [agent];
+    default:
+      return [];
+  }
+}
+
+/** Different faults at once in one place, of which the first that is taken back would end the other too. */
+function entangled(scenario: Scenario): Problem[] {
+  const found: Problem[] = [];
+  const spans = scenario.timeline.map((entry, i) => ({
+    i,
+    entry,
+    places: wholeAfter(entry, scenario),
+    to: entry.at_s + (entry.for_s ?? Number.POSITIVE_INFINITY),
+  }));
+  for (const [n, one] of spans.entries())
+    for (const other of spans.slice(0, n)) {
+      // What both leave broken to the end nobody makes whole.
+      if (other.to <= one.entry.at_s || (one.entry.for_s === undefined && other.entry.for_s === undefined)) continue;
+      const place = one.places.find((at) => other.places.includes(at));
+      if (place === undefined) continue;
+      const message = `${other.entry.name} has ${place} too, and is not over then: this lab would take back both at once`;
+      found.push({ code: 'E_SCENARIO_VALUE', path: `$.timeline[${one.i}].at_s`, message });
+      break;
+    }
+  return found;
+}
+
 /** What this lab cannot play of a scenario that is as such well made. */
 export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[] {
   const { graph, timeline, kernel } = scenario;
   const isRadio = on === 'qemu' && graph.medium === 'shared';
-  const found: Problem[] = [...configProblems(scenario), ...(isRadio ? radioProblems(scenario) : [])];
+  const found: Problem[] = [
+    ...configProblems(scenario),
+    ...entangled(scenario),
+    ...(isRadio ? radioProblems(scenario) : []),
+  ];
   const say = (code: Problem['code'], path: string, message: string) => found.push({ code, path, message });
   if (graph.nodes.length > MOST_ROUTERS)
     say('E_SCENARIO_LIMIT', '$.topology', `has ${graph.nodes.length} nodes; one kernel takes at most ${MOST_ROUTERS}`);

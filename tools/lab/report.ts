@@ -67,6 +67,8 @@ export interface RunReport {
   readonly agent: 'on' | 'off';
   /** What of the timeline could not be done, in words; then the report is not ok. */
   readonly problems: readonly string[];
+  /** What of the machine it was played on speaks against the figures, in words. */
+  readonly warnings: readonly string[];
   readonly faults: readonly FaultReport[];
   readonly probes: readonly {
     readonly name: string;
@@ -183,6 +185,7 @@ function runReport(scenario: Scenario, played: Played): RunReport {
   return {
     agent: played.agent,
     problems: played.problems,
+    warnings: warningsOf(scenario, played),
     faults: faults.map((fault) => faultReport(fault, journal, actions, nameOf)),
     probes: played.probes.map(({ name, from, to, sent, lost, stallMs }) => ({
       name,
@@ -199,6 +202,25 @@ function runReport(scenario: Scenario, played: Played): RunReport {
     agents: played.agents.map(({ router, state, exit }) => ({ router: nameOf(router), state, exit })),
     drift: played.drift,
   };
+}
+
+/** From then on silence, repairs and false actions may be the machine's doing. */
+const STALL_MS = 1000;
+/** What is in use is looked up first. */
+const LATE_MS = 2000;
+
+function warningsOf({ timeline }: Scenario, { probes, faults }: Played): string[] {
+  const stall = Math.max(0, ...probes.map(({ stallMs }) => stallMs));
+  const stalled =
+    stall < STALL_MS
+      ? []
+      : [`this machine stood still for up to ${shownMs(stall)}: what was found, done and lost then may be its doing`];
+  const late = faults.flatMap(({ name, atMs }) => {
+    const wanted = timeline.find((entry) => entry.name === name)?.at_s;
+    const lateMs = wanted === undefined ? 0 : atMs - wanted * 1000;
+    return lateMs < LATE_MS ? [] : [`${name} came ${shownMs(lateMs)} late: this machine is too slow for the scenario`];
+  });
+  return [...stalled, ...late];
 }
 
 function faultReport(

@@ -29,8 +29,18 @@ function table(rows: readonly (readonly string[])[]): string[] {
   return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd());
 }
 
-function runLines({ agent, problems, faults, actions, false_actions, rollbacks, probes }: RunReport): string[] {
+function runLines({
+  agent,
+  problems,
+  warnings,
+  faults,
+  actions,
+  false_actions,
+  rollbacks,
+  probes,
+}: RunReport): string[] {
   const lines = ['', `with agents ${agent}:`, ...problems.map((problem) => `  NOT DONE: ${problem}`)];
+  lines.push(...warnings.map((warning) => `  BEWARE: ${warning}`));
   const head = ['fault', 'what', 'found', 'repaired', 'packets lost', 'actions', 'rolled back'];
   const rows = faults.map((fault) => [
     `${fault.name} ${fault.fault}`,

@@ -242,6 +242,21 @@ test('what could not be done makes the report not ok', () => {
   assert.equal(buildReport(scenarioOf({}), 'uml', [played({ problems: ['f1: no way'] })]).ok, false);
 });
 
+test('a machine that stood still, or was late, is named beside its figures', () => {
+  const warned = (over: Partial<Played>) =>
+    buildReport(scenarioOf({ timeline: [{ at_s: 5, for_s: 15, fault: 'carrier-loss', link: ['r0', 'r1'] }] }), 'uml', [
+      played(over),
+    ]);
+  assert.deepEqual(warned({}).runs[0]!.warnings, []);
+  const probe = { name: 'p1', from: 0, to: 2, sent: 100, lost: 0, stallMs: 23_156, stretches: [], losses: [] };
+  const report = warned({ probes: [{ ...probe, stallMs: 900 }, probe], faults: [{ ...CUT, atMs: 8000 }] });
+  const [stood, late, ...more] = report.runs[0]!.warnings;
+  assert.match(stood!, /stood still for up to 23\.2 s/);
+  assert.match(late!, /f1 came 3000 ms late/);
+  assert.deepEqual(more, []);
+  assert.equal(asText(report).filter((line) => line.includes('BEWARE')).length, 2);
+});
+
 test('every fault has a verdict', () => {
   assert.deepEqual(Object.keys(VERDICTS).sort(), Object.keys(FAULTS).sort());
 });
@@ -406,9 +421,57 @@ test('what one kernel cannot play is refused by name', () => {
   assert.deepEqual(problemsOf({ topology: { kind: 'star', nodes: 62 } })[0], ['E_SCENARIO_LIMIT', '$.topology']);
   const config = (heal: object) => problemsOf({ agent: { config: { heal } } });
   assert.deepEqual(config({ mode: 'observe', kick_count: 4, detach: false }), []);
-  assert.deepEqual(config({ mode: 'fast' }), [['E_SCENARIO_VALUE', '$.agent.config.heal.mode']]);
   const socket = problemsOf({ agent: { config: { report: { socket: '/x' } } } });
   assert.deepEqual(socket, [['E_SCENARIO_KEY', '$.agent.config.report.socket']]);
+});
+
+test('no scenario starts a program on the machine that plays it', () => {
+  const config = { alert: { command: ['/bin/sh', '-c', 'mount -o remount,rw /'] } };
+  assert.deepEqual(problemsOf({ agent: { config } }), [['E_SCENARIO_KEY', '$.agent.config.alert.command']]);
+  assert.deepEqual(
+    unplayable(scenarioOf({ agent: { config } }), 'qemu').map(({ path }) => path),
+    ['$.agent.config.alert.command'],
+  );
+});
+
+test('different faults that only one mending would end are refused, and all others may overlap', () => {
+  const link = ['r0', 'r1'];
+  const refused = (first: object, second: object, medium = 'cable') => {
+    const timeline = [
+      { at_s: 1, for_s: 20, ...first },
+      { at_s: 5, for_s: 5, ...second },
+    ];
+    const found = unplayable(scenarioOf({ topology: { kind: 'ring', nodes: 4, medium }, timeline }));
+    assert.ok(
+      found.every(({ code, path }) => code === 'E_SCENARIO_VALUE' && path === '$.timeline[1].at_s'),
+      JSON.stringify(found),
+    );
+    return found.length > 0;
+  };
+  const cut = { fault: 'carrier-loss', link };
+  assert.ok(refused(cut, { fault: 'silent-loss', link: ['r1', 'r0'] }));
+  assert.ok(refused({ fault: 'partition', nodes: ['r0', 'r3'] }, cut));
+  assert.ok(refused({ fault: 'router-killed', node: 'r1' }, cut));
+  assert.ok(refused({ fault: 'agent-killed', node: 'r1' }, { fault: 'router-killed', node: 'r1' }));
+  assert.ok(refused({ fault: 'interface-taken', link }, { fault: 'interface-bridged', link }));
+  assert.ok(refused({ fault: 'one-way', link }, { fault: 'silent-loss', link }, 'shared'));
+  assert.ok(
+    refused({ fault: 'interface-taken', link }, { fault: 'interface-bridged', link: ['r0', 'r3'] }, 'shared'),
+    'one interface for all',
+  );
+
+  assert.ok(!refused(cut, { fault: 'carrier-loss', link: ['r1', 'r2'] }));
+  assert.ok(!refused(cut, { fault: 'partial-loss', loss_pct: 5, link }));
+  assert.ok(!refused({ fault: 'one-way', link }, { fault: 'one-way', link: ['r1', 'r0'] }));
+  assert.ok(!refused({ fault: 'interface-taken', link }, { fault: 'interface-taken', link: ['r1', 'r0'] }));
+  assert.ok(
+    !refused(
+      { fault: 'setting-changed', node: 'r0', setting: 'hop_penalty', value: 9 },
+      { fault: 'setting-changed', node: 'r0', setting: 'bonding', value: true },
+    ),
+  );
+  assert.ok(!refused({ ...cut, for_s: 4 }, { fault: 'silent-loss', link }), 'one after the other');
+  assert.ok(!refused({ ...cut, for_s: undefined }, { fault: 'router-killed', node: 'r0', for_s: undefined }));
 });
 
 test('--kernel qemu plays a shared medium over radios, and refuses by name what those cannot do', () => {

@@ -132,6 +132,12 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     '$.expect[0].as[1]',
   ],
   [
+    'an option with what it cannot be',
+    { ...RING, agent: { config: { heal: { mode: 'fast' } } } },
+    'E_SCENARIO_VALUE',
+    '$.agent.config.heal.mode',
+  ],
+  [
     'an option that is an object',
     { ...RING, agent: { config: { heal: { mode: {} } } } },
     'E_SCENARIO_VALUE',
@@ -220,6 +226,19 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     'E_SCENARIO_TOPOLOGY',
     '$.timeline[0].fault',
   ],
+  [
+    'the same fault in one direction, and in both',
+    {
+      ...RING,
+      timeline: [
+        { at_s: 1, fault: 'partial-loss', loss_pct: 50, link: ['r0', 'r1'] },
+        { at_s: 9, fault: 'partial-loss', loss_pct: 20, link: ['r1', 'r0'], direction: 'forward' },
+      ],
+    },
+    'E_SCENARIO_VALUE',
+    '$.timeline[1].at_s',
+  ],
+  ['an agent twice', { ...RING, agent: { nodes: ['r0', 'r1', 'r0'] } }, 'E_SCENARIO_VALUE', '$.agent.nodes[2]'],
   [
     'the same fault while it lasts',
     {
