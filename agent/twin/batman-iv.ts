@@ -37,6 +37,8 @@ class NeighbourView {
 }
 
 class OriginatorView {
+  /** Numbers that came by any of its ways: all their windows move together. */
+  readonly any = new Bits();
   lastSeqno = 0;
   lastTtl = 0;
   resetAt: Nanos = Number.NEGATIVE_INFINITY;
@@ -341,14 +343,24 @@ export class BatmanIv implements Protocol {
       if (now - about.resetAt < RESET_PROTECTION) return 'protected';
       about.resetAt = now;
     }
-    let seen: Seen = 'new';
-    let isNewest = false;
+    let here: Way | undefined;
     for (const way of originator.ways) {
-      const { bits } = this.#wayView(way, view);
-      const isHere = way.neighbour === neighbour && way.device === device;
-      if (bits.has(-ahead)) seen = isHere ? 'here' : seen === 'here' ? seen : 'elsewhere';
-      if (bits.take(ahead, isHere)) isNewest = true;
+      // One that this view has not seen yet may be born with a full window.
+      if (way.views[view] === undefined) this.#wayView(originator, way, view);
+      if (way.neighbour === neighbour && way.device === device) here = way;
     }
+    const mine = here?.views[view]?.bits;
+    const { any } = about;
+    const seen: Seen = mine?.has(-ahead) === true ? 'here' : any.has(-ahead) ? 'elsewhere' : 'new';
+    if (ahead <= 0 && !isReset(ahead)) {
+      // Nothing is newer, so nothing moves.
+      mine?.mark(-ahead);
+      if (mine !== undefined) any.mark(-ahead);
+      return seen;
+    }
+    let isNewest = false;
+    for (const way of originator.ways) if (way.views[view]!.bits.take(ahead, way === here)) isNewest = true;
+    any.take(ahead, here !== undefined);
     if (isNewest) about.lastSeqno = seqno;
     return seen;
   }
@@ -359,7 +371,7 @@ export class BatmanIv implements Protocol {
     const direct = this.#way(neighbour, neighbour, device);
     if (originator === neighbour) direct.lastSeen = now;
     originator.lastSeen = now;
-    const received = this.#wayView(direct, view).bits.count;
+    const received = this.#wayView(neighbour, direct, view).bits.count;
     const echoed = this.#echoBits(neighbour, device)?.count ?? 0;
     const both = Math.min(echoed, received);
     if (both < 1 || received < 1) return 0;
@@ -394,7 +406,7 @@ export class BatmanIv implements Protocol {
       }
     }
     here ??= this.#way(originator, neighbour, device);
-    const mine = this.#wayView(here, view);
+    const mine = this.#wayView(originator, here, view);
     here.lastSeen = this.#ground.scheduler.now;
     if (this.#ground.warm.on && mine.average === 0) mine.worths.fill(tq);
     else mine.worths.push(tq);
@@ -470,6 +482,7 @@ export class BatmanIv implements Protocol {
     if (about === undefined) {
       about = new OriginatorView();
       if (this.#ground.warm.on) about.lastSeqno = (seqno - 1) | 0;
+      for (const way of originator.ways) gather(about, way, view);
       while (originator.views.length <= view) originator.views.push(undefined);
       originator.views[view] = about;
     }
@@ -483,11 +496,14 @@ export class BatmanIv implements Protocol {
     return way;
   }
 
-  #wayView(way: Way, view: number): NeighbourView {
+  #wayView(originator: Originator, way: Way, view: number): NeighbourView {
     let mine = way.views[view];
     if (mine === undefined) {
       mine = new NeighbourView();
-      if (this.#ground.warm.on) mine.bits.fill();
+      if (this.#ground.warm.on) {
+        mine.bits.fill();
+        originator.views[view]?.any.add(mine.bits);
+      }
       while (way.views.length <= view) way.views.push(undefined);
       way.views[view] = mine;
     }
@@ -542,7 +558,9 @@ export class BatmanIv implements Protocol {
         const about = originator.views[view];
         if (about === undefined) continue;
         about.router = null;
+        about.any.clear();
         for (const way of originator.ways) {
+          gather(about, way, view);
           const best = (about.router as Way | null)?.views[view]?.average ?? -1;
           if ((way.views[view]?.average ?? -1) > best) about.router = way;
         }
@@ -624,4 +642,9 @@ export class BatmanIv implements Protocol {
     }
     return rows.map(({ address, ...row }) => ({ ...row, best: address === this.#gateway }));
   }
+}
+
+function gather({ any }: OriginatorView, { views }: Way, view: number): void {
+  const mine = views[view];
+  if (mine !== undefined) any.add(mine.bits);
 }

@@ -28,6 +28,17 @@ export class Bits {
     this.count += 1;
   }
 
+  /** All that another has too. */
+  add(other: Bits): void {
+    this.#low |= other.#low;
+    this.#high |= other.#high;
+    this.count = ones(this.#low) + ones(this.#high);
+  }
+
+  clear(): void {
+    this.#low = this.#high = this.count = 0;
+  }
+
   /** The newest is newer by `by`. */
   shift(by: number): void {
     if (by >= LOCAL_WINDOW || by < 0) {
@@ -36,6 +47,13 @@ export class Bits {
       return;
     }
     if (by === 0) return;
+    if (by === 1) {
+      // What nearly always happens: one falls out, and nothing has to be counted.
+      this.count -= this.#high >>> 31;
+      this.#high = (this.#high << 1) | (this.#low >>> 31);
+      this.#low <<= 1;
+      return;
+    }
     if (by >= 32) {
       this.#high = by === 32 ? this.#low : this.#low << (by - 32);
       this.#low = 0;
@@ -55,7 +73,6 @@ export class Bits {
       if (isHere) this.mark(-ahead);
       return false;
     }
-    // One step with nothing new, and one with nothing lost, are what nearly always happens.
     this.shift(ahead > 0 && ahead < EXPECTED_RANGE ? ahead : LOCAL_WINDOW);
     if (isHere) this.mark(0);
     return true;
