@@ -459,7 +459,10 @@ export class BatmanIv implements Protocol {
     let bits = this.#echoBits(neighbour, device);
     if (bits === undefined) {
       bits = new Bits();
-      if (this.#ground.warm.on) bits.fill();
+      if (this.#ground.warm.on) {
+        const oneWay = this.#carried(source, device);
+        bits.fill(oneWay * oneWay);
+      }
       neighbour.echoes.push({ device, bits });
       port.echoes.add(bits);
     }
@@ -501,13 +504,18 @@ export class BatmanIv implements Protocol {
     if (mine === undefined) {
       mine = new NeighbourView();
       if (this.#ground.warm.on) {
-        mine.bits.fill();
+        mine.bits.fill(this.#carried(way.neighbour.address, way.device));
         originator.views[view]?.any.add(mine.bits);
       }
       while (way.views.length <= view) way.views.push(undefined);
       way.views[view] = mine;
     }
     return mine;
+  }
+
+  /** The share of a neighbour's OGMs that a link carries as the story begins. */
+  #carried(neighbour: Address, { port }: Device): number {
+    return port?.medium.carries(neighbour, port) ?? 1;
   }
 
   #echoBits(neighbour: Originator, device: Device): Bits | undefined {

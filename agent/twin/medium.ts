@@ -87,6 +87,18 @@ export class Medium {
     }
   }
 
+  /**
+   * Of what somebody sends to nobody in particular, the share that a port gets: of radios, whose worst ways carry hardly
+   * anything. Loss of its own that a story gives a link is not counted: it befalls a mesh that was whole.
+   */
+  carries(from: Address, to: Port): number {
+    const { lossAt } = this.#options;
+    if (lossAt === undefined) return 1;
+    const sender = this.ports.find(({ address }) => address === from);
+    const way = sender?.ways.find((one) => one.to === to);
+    return sender === undefined || way === undefined ? 1 : 1 - lossAt(sender, way, this.#scheduler.now);
+  }
+
   /** `one` null: for everybody in reach. */
   send(from: Port, frame: Frame, one: Address | null): void {
     const { now } = this.#scheduler;

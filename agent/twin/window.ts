@@ -10,9 +10,16 @@ export class Bits {
   #high = 0;
   count = 0;
 
-  fill(): void {
-    this.#low = this.#high = -1;
-    this.count = LOCAL_WINDOW;
+  /** As it is when this share of all numbers came, one as far from the next as the other. */
+  fill(share = 1): void {
+    if (share >= 1) {
+      this.#low = this.#high = -1;
+      this.count = LOCAL_WINDOW;
+      return;
+    }
+    this.clear();
+    for (let back = 0; back < LOCAL_WINDOW; back++)
+      if (Math.floor((back + 1) * share) > Math.floor(back * share)) this.mark(back);
   }
 
   /** Was the number that is `back` behind the newest received? */
