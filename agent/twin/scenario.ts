@@ -193,11 +193,11 @@ export const FAULTS = {
   'carrier-loss': { help: 'A cable is cut: both ends lose the carrier.', fields: { link: linkTarget } },
   'silent-loss': { help: 'All frames of a link are lost, both ways; the carrier stays.', fields: { link: linkTarget } },
   'partial-loss': {
-    help: 'Some frames of a link are lost; the carrier stays.',
+    help: 'Some frames of a link are lost; the carrier stays. Agents name it by what is usual on the link, once they have known it for two minutes.',
     fields: { link: linkTarget, loss_pct: number(0.1, 100, 'Frames that are lost, of a hundred.'), direction },
   },
   delay: {
-    help: 'A link becomes slow.',
+    help: 'A link becomes slow. Agents name it by what is usual on the link, once they have known it for two minutes.',
     fields: {
       link: linkTarget,
       delay_ms: number(0.1, 5000, 'How long a frame takes more.'),

@@ -62,6 +62,12 @@ const silence = (story: Story, routers: readonly string[]) => {
   for (const router of routers) story.kernel.far.set(router, story.now);
 };
 
+/** Of our OGMs by the first link from now on. */
+const lossy = (story: Story, share: number, seconds: number) => {
+  story.kernel.ports[0]!.tq = Math.round(255 * (1 - share));
+  story.run(seconds);
+};
+
 const CASES: readonly Case[] = [
   // --- links
   { name: 'a link begins to lose a third', is: 'link-lossy', does: (story) => decay(story, 0.33, 80) },
@@ -85,6 +91,41 @@ const CASES: readonly Case[] = [
         const { ports } = new Story().kernel;
         return { ...ports[n - 1]!, tq: 230 };
       }),
+    },
+  },
+  {
+    name: 'a link that always loses a seventh loses half of all for a moment',
+    is: null,
+    kernel: { ports: new Story().kernel.ports.map((one, n) => (n === 0 ? { ...one, tq: 217 } : one)) },
+    does: (story) => {
+      lossy(story, 0.15, 500);
+      lossy(story, 0.55, 90);
+    },
+  },
+  {
+    name: 'a link that loses a fiftieth loses half of all for a moment',
+    is: 'link-lossy',
+    does: (story) => {
+      lossy(story, 0.02, 500);
+      lossy(story, 0.55, 90);
+    },
+  },
+  {
+    name: 'a link that always loses two fifths loses nearly half',
+    is: 'link-lossy',
+    does: (story) => {
+      lossy(story, 0.4, 500);
+      lossy(story, 0.47, 500);
+    },
+  },
+  {
+    name: 'echoes that always took a fifth of a second take most of one',
+    is: 'link-slow',
+    kernel: { ports: new Story().kernel.ports.map((one, n) => (n === 0 ? { ...one, rttNs: 400 * MS } : one)) },
+    does: (story) => {
+      story.run(200);
+      story.kernel.ports[0]!.rttNs = 1400 * MS;
+      story.run(120);
     },
   },
   {

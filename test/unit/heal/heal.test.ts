@@ -273,6 +273,13 @@ test('where it does not, the dead interface leaves bat0, returns with its carrie
 });
 
 test('what is refused says why', () => {
+  const otherWay = tables(
+    [
+      ['02:00:00:00:00:aa', 1, true],
+      ['02:00:00:00:00:aa', 2, false],
+    ],
+    [],
+  );
   const cases: [string, Router, RegExp][] = [
     ['its last interface', new Router({}, [port(1)]), /last hard interface/],
     [
@@ -297,6 +304,14 @@ test('what is refused says why', () => {
       /no other way is known to 1 of 2 routers/,
     ],
     ['configured off', new Router({ detach: false }), /heal.detach is off/],
+    [
+      'the primary one',
+      new Router({}, undefined, {
+        ...otherWay,
+        mesh: { ...otherWay.mesh!, primary: { index: 21, name: 'eth1', mac: port(1).mac } },
+      }),
+      /primary interface/,
+    ],
   ];
   for (const [name, router, why] of cases) {
     router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });

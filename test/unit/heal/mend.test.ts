@@ -18,6 +18,19 @@ function oneWay(story: Story, seconds: number): void {
   }
 }
 
+/** What tells it does not matter to who repairs it. */
+const FAULT: Fault = {
+  id: 'f1',
+  class: 'link-slow',
+  at: 0,
+  interface: 'eth1',
+  interfaceIndex: 21,
+  peer: null,
+  confidence: 1,
+  evidence: [],
+  affected: [],
+};
+
 function remembered(story: Story, kind: Memory['kind']): Memory[] {
   return story.memories.filter((memory) => memory.kind === kind);
 }
@@ -236,21 +249,67 @@ test('what lasted counts for a class only if its repair would have helped by the
   assert.deepEqual(whole(moved), [0, 1], 'batman-adv had moved its routes by itself: nothing would have been won');
 });
 
+test('old cases count ever less: a class that was right for years is observed again after some that were not', () => {
+  const story = new Story({}, {}).settle();
+  const { earned } = story.router.room;
+  const value = JSON.stringify({ right: 200, wrong: 0 });
+  earned.on({ type: 'started', node: '', epoch: 1, marks: [], memories: [{ kind: 'earned', key: 'link-slow', value }] }, 0);
+  const fault = { ...FAULT, class: 'link-slow', at: story.now } as const;
+  const decision = { fault, at: story.now, action: 'link-cost', alternatives: [], why: '', result: null } as const;
+  const add = (step: 'verified' | 'rolled-back', times: number) => {
+    for (let i = 0; i < times; i++) earned.on({ type: 'decision', decision: { ...decision, step } }, story.now);
+    return earned.view().find((one) => one.class === 'link-slow')!;
+  };
+  const { right, wrong } = add('verified', 1000);
+  assert.equal(right + wrong, 200, 'no more than that are remembered');
+  assert.equal(add('rolled-back', 9).acts, true);
+  assert.equal(add('rolled-back', 3).acts, false);
+});
+
+test('of the two ends of a link the lower address is the first to take it out', () => {
+  const outAfter = (neighbour: string) => {
+    const memories: Memory[] = [
+      { kind: 'repair', key: 'link-one-way cycle', value: JSON.stringify([9, 9, 9e9, 0]) },
+      { kind: 'repair', key: 'link-one-way link-cost', value: JSON.stringify([9, 0, 0, 0]) },
+    ];
+    const story = new Story();
+    story.kernel.ports[0]!.neighbour = neighbour;
+    story.router.room.knowledge.on({ type: 'started', node: '', epoch: 1, marks: [], memories }, story.now);
+    story.settle();
+    story.act('link-one-way');
+    const fault: Fault = { ...FAULT, class: 'link-one-way', at: story.now, peer: neighbour };
+    story.router.runtime.feed({ type: 'fault', fault } as never, story.now);
+    for (let seconds = 0; seconds < 200; seconds++) {
+      if (story.changed.some(({ kind }) => kind === 'set-master')) return seconds;
+      story.run(1);
+    }
+    return null;
+  };
+  assert.equal(outAfter('02:00:00:00:ff:ff'), 0, 'ours is the lower one');
+  assert.equal(outAfter('02:00:00:00:00:00'), 120, 'the far end goes first');
+});
+
+test('what did not help goes back as it was', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  // Dear as it is, the link stays the better way.
+  story.kernel.ports[1]!.beyond = 0.005;
+  for (let i = 0; i < 54; i++) {
+    story.kernel.ports[0]!.tq = 255 - 4 * i;
+    story.run(1);
+  }
+  const steps = story.steps('link-one-way');
+  assert.deepEqual(steps.slice(0, 2), ['planned link-cost', 'rolled-back link-cost'], steps.join());
+  const penalties = story.changed.flatMap((change) => (change.kind === 'set-hard' ? [change.settings] : []));
+  assert.deepEqual(penalties, [{ hopPenalty: 240 }, { hopPenalty: 0 }]);
+  assert.equal(story.armed.size, 0);
+});
+
 test('a restart of a radio counts as right only where somebody did it and that helped', () => {
   const cases = (deed: boolean) => {
     const story = new Story({ restart: true }).settle();
     const { earned } = story.router.room;
-    const fault: Fault = {
-      id: 'f1',
-      class: 'link-slow',
-      at: story.now,
-      interface: 'eth1',
-      interfaceIndex: 21,
-      peer: null,
-      confidence: 1,
-      evidence: [],
-      affected: [],
-    };
+    const fault: Fault = { ...FAULT, at: story.now };
     const decision = { fault, step: 'observed', at: story.now, action: 'restart-radio', alternatives: [] } as const;
     earned.on({ type: 'decision', decision: { ...decision, why: '', result: null } }, story.now);
     story.run(60);
@@ -279,6 +338,8 @@ test('a class acts once enough of its cases were right, and no longer when they 
   assert.equal(acts(memory(39, 1)), true);
   assert.equal(acts(memory(4, 0), { earnCases: 4 }), true, 'as configured');
   assert.equal(acts(memory(4, 1), { earnCases: 4, earnRight: 0.7, earnFalse: 0.3 }), true);
+  assert.equal(acts(memory(8, 2), { earnCases: 4, earnRight: 0.9, earnFalse: 0.5 }), false, 'too few were right');
+  assert.equal(acts(memory(8, 2), { earnCases: 4, earnRight: 0.5, earnFalse: 0.1 }), false, 'too many were false');
   assert.equal(acts([{ kind: 'class-mode', key: 'link-one-way', value: 'act' }]), true, 'a person decides');
   assert.equal(acts([...memory(99, 0), { kind: 'class-mode', key: 'link-one-way', value: 'observe' }]), false);
   assert.equal(acts([{ kind: 'earned', key: 'link-one-way', value: '{"right":1e9,"wrong":-1}' }]), false, 'nonsense');
