@@ -5,7 +5,7 @@
  *     node tools/vectors.ts --answers expectedResults.json prompt.json      ACVP in two files
  *
  * Files are JSON, as it is or with gzip. The exit code is 1 when a vector failed or nothing in a file could be run, 2 when
- * a file cannot be read.
+ * a file cannot be read; the others are run all the same.
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -16,9 +16,19 @@ import { subjects } from './vectors/subject.ts';
 
 const MOST_SHOWN = 10;
 
+const USAGE = 'usage: node tools/vectors.ts FILE... | --answers FILE FILE';
+
+/** Throws an Error with a sentence that names the file. */
 export function readVectors(file: string): unknown {
-  const bytes = readFileSync(file);
-  return JSON.parse((bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8'));
+  try {
+    const bytes = readFileSync(file);
+    return JSON.parse((bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8'));
+  } catch (thrown) {
+    const { code = '' } = thrown as NodeJS.ErrnoException;
+    // JSON's own words quote what is in the file, which may be anything.
+    const why = thrown instanceof SyntaxError ? 'it is no JSON' : code.startsWith('Z_') ? 'its gzip is damaged' : code;
+    throw new Error(`${file} cannot be read: ${why}`);
+  }
 }
 
 function* lines(file: string, { group, what, provider, passed, failed, notCovered }: GroupResult): Generator<string> {
@@ -29,31 +39,41 @@ function* lines(file: string, { group, what, provider, passed, failed, notCovere
   yield* failed.slice(0, MOST_SHOWN).map((line) => `        test ${line}`);
 }
 
+/** null: wrong usage. */
+function parsed(args: readonly string[]): { files: readonly string[]; answers: string | undefined } | null {
+  try {
+    const options = { answers: { type: 'string' } } as const;
+    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
+    const fits = positionals.length > 0 && (values.answers === undefined || positionals.length === 1);
+    return fits ? { files: positionals, answers: values.answers } : null;
+  } catch {
+    return null;
+  }
+}
+
 function main(args: readonly string[]): number {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { answers: { type: 'string' } },
-  });
-  if (positionals.length === 0 || (values.answers !== undefined && positionals.length > 1)) {
-    console.error('usage: node tools/vectors.ts FILE... | --answers FILE FILE');
+  const asked = parsed(args);
+  if (asked === null) {
+    console.error(USAGE);
     return 2;
   }
   const all = subjects();
   let code = 0;
-  for (const file of positionals) {
+  for (const file of asked.files) {
     let results: GroupResult[];
     try {
-      const answers = values.answers === undefined ? undefined : readVectors(values.answers);
-      results = runVectors(readVectors(file), all, answers);
+      const vectors = readVectors(file);
+      results = runVectors(vectors, all, asked.answers === undefined ? undefined : readVectors(asked.answers));
     } catch (thrown) {
-      console.error(`${file}: ${thrown instanceof Error ? thrown.message : thrown}`);
-      return 2;
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      console.error(why.startsWith(file) || why.startsWith(`${asked.answers}`) ? why : `${file}: ${why}`);
+      code = 2;
+      continue;
     }
     for (const result of results) for (const line of lines(basename(file), result)) console.log(line);
     const nothing = results.every(({ passed, failed }) => passed + failed.length === 0);
     if (nothing) console.log(`none  ${basename(file)}: nothing in it could be run`);
-    if (nothing || results.some(({ failed }) => failed.length > 0)) code = 1;
+    if (nothing || results.some(({ failed }) => failed.length > 0)) code = Math.max(code, 1);
   }
   return code;
 }

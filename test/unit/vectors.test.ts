@@ -75,10 +75,62 @@ test('what cannot be run is said, and is no success', () => {
   const { code, out } = run({ 'a.json': strange }, 'a.json');
   assert.equal(code, 1);
   assert.match(out, /^none .*0 passed, 0 failed, 1 not covered: nothing here runs NewTest$/m);
-  for (const text of ['{', '{}', '[]', 'null', '{"testGroups":[{}]}', '{"testGroups":[null]}'])
-    assert.equal(run({ 'a.json': text }, 'a.json').code, 2, text);
-  assert.equal(run({}, 'missing.json').code, 2);
-  assert.equal(run({}).code, 2);
+  for (const text of [
+    '{}',
+    '[]',
+    'null',
+    '{"testGroups":[{}]}',
+    '{"testGroups":[null]}',
+    '{"testGroups":[{"tests":[null]}]}',
+  ]) {
+    const { code, err } = run({ 'a.json': text }, 'a.json');
+    assert.deepEqual([code, err], [2, 'a.json: neither Wycheproof nor ACVP: it has no testGroups with tests\n'], text);
+  }
+  assert.deepEqual(run({ 'a.json': '{"secret"' }, 'a.json'), {
+    code: 2,
+    out: '',
+    err: 'a.json cannot be read: it is no JSON\n',
+  });
+  assert.equal(run({}, 'missing.json').err, 'missing.json cannot be read: ENOENT\n');
+  for (const args of [[], ['--bogus', 'a.json'], ['--answers', 'a.json', 'b.json', 'c.json']]) {
+    const { code, err } = run({}, ...args);
+    assert.deepEqual([code, err], [2, 'usage: node tools/vectors.ts FILE... | --answers FILE FILE\n']);
+  }
+});
+
+test('a file that cannot be read is named, and the others are run', () => {
+  const { code, out, err } = run({ 'a.json': '{', 'b.json': HKDF }, 'a.json', 'b.json');
+  assert.equal(code, 2);
+  assert.match(err, /^a\.json cannot be read/);
+  assert.equal(out.match(/^pass/gm)?.length, 2);
+  const answers = run({ 'a.json': '{', 'b.json': HKDF }, '--answers', 'a.json', 'b.json');
+  assert.deepEqual([answers.code, answers.err], [2, 'a.json cannot be read: it is no JSON\n']);
+});
+
+test('a question without its answer is neither passed nor failed', () => {
+  for (const [field, file] of [
+    ['okm', HKDF],
+    ['result', HKDF],
+    ...Object.entries(acvp()).flatMap(([name, group]) => {
+      const [algorithm, mode, does] = name.split(' ');
+      const whole = { algorithm, mode, testGroups: [{ ...group, ...(does !== undefined && { function: does }) }] };
+      return ['c', 'k', 'ek', 'pk', 'signature', 'testPassed', 'dk']
+        .filter((one) => one in group.tests[0]! && !(mode === 'keyGen' && one === 'dk'))
+        .map((one) => [one, whole] as const);
+    }),
+  ] as const) {
+    const without = changed(file as object, (copy) => {
+      for (const one of (copy as { testGroups: { tests: Record<string, unknown>[] }[] }).testGroups[0]!.tests)
+        delete one[field];
+    });
+    for (const { provider, what, passed, failed, notCovered } of runVectors(without, subjects())) {
+      assert.deepEqual([passed, failed], [0, []], `${provider}, ${what} without ${field}`);
+      const why = [...notCovered.keys()];
+      assert.ok(
+        why.length === 1 && [`${field} is not in the file`, 'this Node has no such algorithm'].includes(why[0]!),
+      );
+    }
+  }
 });
 
 /** Questions and answers of ACVP, made with @noble: the form is what this tests; the values, other vectors do. */

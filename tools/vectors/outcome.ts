@@ -8,12 +8,21 @@ export class NotCovered extends Error {}
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** A hex field; absent is empty. Throws NotCovered for what is no hex. */
-export function bytes(from: Fields, name: string): Uint8Array {
-  const text = from[name] ?? '';
+/** A hex field; `absent` is what it is where it does not stand there. Throws NotCovered for none, and for what is no hex. */
+export function bytes(from: Fields, name: string, absent?: string): Uint8Array {
+  const text = from[name] ?? absent;
+  if (text === undefined) throw new NotCovered(`${name} is not in the file`);
   if (typeof text !== 'string' || !/^([0-9a-f]{2})*$/i.test(text))
     throw new NotCovered(`${name} is not in hexadecimal`);
   return Uint8Array.from(Buffer.from(text, 'hex'));
+}
+
+/** Whether a vector is one that holds, as the field says: one of `yes` or of `no`. Throws NotCovered for neither. */
+export function expected<T>(from: Fields, name: string, yes: readonly T[], no: readonly T[]): boolean {
+  const said = from[name] as T;
+  if (!yes.includes(said) && !no.includes(said))
+    throw new NotCovered(said === undefined ? `${name} is not in the file` : `${name} is ${JSON.stringify(said)}`);
+  return yes.includes(said);
 }
 
 export function same(found: Uint8Array, expected: Uint8Array, what: string): void {

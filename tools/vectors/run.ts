@@ -74,9 +74,10 @@ function handlerOf(kind: string, group: Fields, subject: Subject): Handler {
 function asVectors(json: unknown): VectorFile {
   const file = (Array.isArray(json) ? json.at(-1) : json) as VectorFile | null;
   const groups = file?.testGroups;
-  if (!Array.isArray(groups) || !groups.every((group: Fields | null) => Array.isArray(group?.tests))) {
+  const isGroup = (group: Fields | null): boolean =>
+    Array.isArray(group?.tests) && group.tests.every((test) => typeof test === 'object' && test !== null);
+  if (!Array.isArray(groups) || !groups.every(isGroup))
     throw new Error('neither Wycheproof nor ACVP: it has no testGroups with tests');
-  }
   return file!;
 }
 
