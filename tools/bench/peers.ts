@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Log } from '../../agent/core/log.ts';
 import { provider } from '../../agent/host/openssl.ts';
 import { p256 } from '../../agent/host/p256.ts';
-import { Peers } from '../../agent/host/peer/peers.ts';
+import { Peers, type PeersOptions } from '../../agent/host/peer/peers.ts';
 import type { Credentials } from '../../agent/peer/credentials.ts';
 import { authorityKey, credential, leafKey } from '../../agent/trust/certificate/credential.ts';
 import { authority, issueRoot, issueRouter, issueSteward } from '../../agent/trust/certificate/issue.ts';
@@ -76,10 +76,10 @@ export function credentialsOf(material: Material): Credentials {
   };
 }
 
-export function peersOf(credentials: Credentials, onDown?: () => void): Peers {
+export function peersOf(credentials: Credentials, hooks: Pick<PeersOptions, 'onUp' | 'onDown'> = {}): Peers {
   return new Peers({
+    ...hooks,
     credentials,
-    ...(onDown !== undefined && { onDown }),
     log: new Log('error', (line) => void process.stderr.write(`${line}\n`)),
     now: () => Number(process.hrtime.bigint()),
     random: Math.random,

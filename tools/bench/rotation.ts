@@ -23,8 +23,10 @@ async function certificates(progress: Progress): Promise<{ renewed: number; drop
   const credentials = { ...credentialsOf(material), current: () => own };
   let dropped = 0;
   const hub = peersOf(credentialsOf(router('hub')));
-  const leaf = peersOf(credentials, () => {
-    dropped += 1;
+  const leaf = peersOf(credentials, {
+    onDown: () => {
+      dropped += 1;
+    },
   });
   hub.handle('echo', { handle: (body) => body });
   leaf.configure([await listening(hub)]);

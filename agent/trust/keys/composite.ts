@@ -33,9 +33,12 @@ export function composite({ ed25519, mlDsa65 }: Primitives): Signatures {
         },
         async signAside(message, context) {
           const signed = representative(message, context);
-          // The curve's half is not worth a thread.
-          const half = curve.sign(signed);
-          return Buffer.concat([await (lattice.signAside?.(signed, LABEL) ?? lattice.sign(signed, LABEL)), half]);
+          // The lattice's half is begun first. The curve's is not worth a thread, and made here meanwhile.
+          const halves = [
+            async () => lattice.signAside?.(signed, LABEL) ?? lattice.sign(signed, LABEL),
+            async () => curve.sign(signed),
+          ];
+          return Buffer.concat(await Promise.all(halves.map((half) => half())));
         },
         wipe() {
           lattice.wipe();
