@@ -308,7 +308,7 @@ export class Tunnel {
       this.#peerMoved = false;
       this.#tellAt = now;
     }
-    this.#beginAt = this.#active === null || this.#active.since === null ? now : this.#renewAt();
+    this.#beginAt = this.#active === null ? now : this.#renewAt(now);
   }
 
   /** A path that was coming. The follower may have given it up meanwhile: a leader asks before it moves. */
@@ -325,17 +325,20 @@ export class Tunnel {
     };
   }
 
-  #renewAt(): Nanos {
-    const since = this.#active?.since;
-    if (since == null) return this.#beginAt;
-    return this.#settings.leads ? since + this.#settings.renewNs : NEVER;
+  /** Of the path in use; at once where it is not known since when that is. */
+  #renewAt(now: Nanos): Nanos {
+    const { leads, renewNs } = this.#settings;
+    if (this.#active === null) return this.#beginAt;
+    if (!leads) return NEVER;
+    const { since } = this.#active;
+    return since === null ? now : since + renewNs;
   }
 
   // ---- time ----
 
   #tick(now: Nanos): void {
     const attempt = this.#attempt;
-    if (now >= this.#drained) this.#drop();
+    if (now >= this.#drained) this.#drop(now);
     if (now >= this.#lookAt) {
       this.#lookAt = now + (attempt?.phase === 'awaiting' && !attempt.isShaken ? LOOK : LOOK_IDLE);
       this.#out.push({ type: 'look' });
@@ -669,7 +672,7 @@ export class Tunnel {
     this.#trouble = null;
     this.#tries = 0;
     this.#pause = FIRST_PAUSE;
-    this.#beginAt = this.#renewAt();
+    this.#beginAt = this.#renewAt(now);
     this.#lookAt = now + LOOK_IDLE;
     this.#peerMoved = false;
     this.#drained = NEVER;
@@ -684,12 +687,12 @@ export class Tunnel {
     this.#drained = now + Math.min(LONGEST_DRAIN, this.#settings.renewNs / 2);
   }
 
-  #drop(): void {
+  #drop(now: Nanos): void {
     this.#drained = NEVER;
     if (this.#retiring !== null) this.#out.push({ type: 'lower', slot: this.#retiring.slot });
     this.#retiring = null;
     if (this.#active !== null) this.#out.push({ type: 'settle', slot: this.#active.slot });
-    if (this.#attempt === null) this.#beginAt = this.#renewAt();
+    if (this.#attempt === null) this.#beginAt = this.#renewAt(now);
   }
 
   /** Sends over the path before again. */

@@ -366,6 +366,18 @@ describe('start', () => {
     ]);
   });
 
+  test('a leader that does not know since when its path is in use renews it, also where the one before is still there', () => {
+    const end = new Told(true);
+    const before = found({ slot: 'b', key: 'ours-0', theirs: 'theirs-0', isRouted: false, order: 9 });
+    end.tell({ type: 'found', paths: [found({ since: null }), before] });
+    assert.deepEqual(end.until(1), [{ type: 'ask', id: 1, request: { step: 'moved', wireguard: 'ours-1' } }]);
+    // The other end takes its time: the slot is not free meanwhile.
+    assert.deepEqual(end.until(1), []);
+    end.tell({ type: 'answered', id: 1, answer: { step: 'heard', moved: true }, why: '' });
+    const effects = end.until(6);
+    assert.deepEqual(effects, [{ type: 'lower', slot: 'b' }, { type: 'settle', slot: 'a' }, { type: 'key' }]);
+  });
+
   test('a newer one was coming: a leader asks whether it still is, a follower waits to be told', () => {
     const newer = found({ slot: 'b', key: 'ours-2', theirs: 'theirs-2', isRouted: false, order: 11 });
     const leader = new Told(true);
