@@ -13,9 +13,10 @@
  *         one interval, reported one interval later, so that what is still under way is not called lost; delays are of
  *         what came through (mean and largest), total is every datagram ever sent
  *     {"dumped": FILE, "records": n}                      the answer to a line "dump FILE SINCE_NS" on stdin
- *     {"sent": n, "received": n, "duplicates": n, "stallUs": n}
+ *     {"sent": n, "received": n, "duplicates": n, "stallUs": n, "refused": n, "errno": n}
  *         the end, after SIGTERM or end of file on stdin; stallUs is the longest time this process did not get to send:
- *         a machine under load, not the mesh
+ *         a machine under load, not the mesh. refused is what the kernel would not send, there or back, and errno why
+ *         not, the last time
  * FILE gets, for each datagram in the order of sending, two little-endian 64-bit numbers: sent and received, in
  * nanoseconds, received 0 for a lost one. What the kernel refused to send counts as lost.
  */
@@ -42,7 +43,8 @@ struct record {
 };
 static struct record *records;
 static size_t count, room;
-static uint64_t received, duplicates;
+static uint64_t received, duplicates, refused;
+static int refusal;
 static volatile sig_atomic_t stopping;
 
 static void stop(int signal)
@@ -92,6 +94,14 @@ static int socket_in(const char *ns, uint16_t port)
 	return s;
 }
 
+static void send_to(int s, const char *data, size_t size, const struct sockaddr_in *to)
+{
+	if (sendto(s, data, size, 0, (const struct sockaddr *)to, sizeof *to) >= 0)
+		return;
+	refused++;
+	refusal = errno;
+}
+
 /* Reads all that has arrived; with `echo` it goes back to where it came from, else it has arrived for good. */
 static void drain(int s, bool echo)
 {
@@ -101,7 +111,7 @@ static void drain(int s, bool echo)
 	uint64_t at = 0;
 	for (ssize_t n; (n = recvfrom(s, data, sizeof data, 0, (struct sockaddr *)&from, &length)) >= 8; length = sizeof from) {
 		if (echo) {
-			sendto(s, data, (size_t)n, 0, (struct sockaddr *)&from, length);
+			send_to(s, data, (size_t)n, &from);
 			continue;
 		}
 		if (at == 0)
@@ -227,7 +237,7 @@ int main(int argc, char **argv)
 			uint64_t sequence = count;
 			memcpy(data, &sequence, sizeof sequence);
 			records[count++] = (struct record){.sent = at};
-			sendto(near, data, size, 0, (struct sockaddr *)&to, sizeof to);
+			send_to(near, data, size, &to);
 			/* Time that was missed is not made up for: a burst would be another load than a paced stream. */
 			next += pace;
 			if (next <= at)
@@ -273,7 +283,8 @@ int main(int argc, char **argv)
 				have = 0;
 		}
 	}
-	printf("{\"sent\":%zu,\"received\":%llu,\"duplicates\":%llu,\"stallUs\":%llu}\n", count, (unsigned long long)received,
-	       (unsigned long long)duplicates, (unsigned long long)(stall / 1000));
+	printf("{\"sent\":%zu,\"received\":%llu,\"duplicates\":%llu,\"stallUs\":%llu,\"refused\":%llu,\"errno\":%d}\n", count,
+	       (unsigned long long)received, (unsigned long long)duplicates, (unsigned long long)(stall / 1000),
+	       (unsigned long long)refused, refusal);
 	return 0;
 }

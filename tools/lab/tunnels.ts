@@ -201,11 +201,12 @@ export class Probe {
       if (records.readBigUInt64LE(at + 8) > 0n) received += 1;
       else if (lost.length < 20) lost.push(((Number(records.readBigUInt64LE(at)) - first) / 1e9).toFixed(2));
     }
-    return {
-      sent,
-      received,
-      where: lost.length === 0 ? '' : `, at ${lost.join(' ')} of ${((end - first) / 1e9).toFixed(2)} s`,
-    };
+    // Not sent for want of a way, or lost on it, or the machine stood still: these are three things.
+    const { refused, errno, stallUs } = JSON.parse(this.#lines.at(-1)!) as Record<string, number>;
+    const told = refused === 0 ? 'none refused' : `${refused} refused, the last with errno ${errno}`;
+    const span = ((end - first) / 1e9).toFixed(2);
+    const where = `, at ${lost.join(' ')} of ${span} s; ${told}; the longest pause was ${Math.round(stallUs! / 1000)} ms`;
+    return { sent, received, where: lost.length === 0 ? '' : where };
   }
 }
 
