@@ -83,6 +83,10 @@ export class Stewardship {
   /** Throws E_FORBIDDEN. */
   authorised(what: string): Authority {
     const by = this.#authority;
+    if (by === null && this.#router.ledger.bundle === null) {
+      const ways = 'x0ctl mesh init founds a mesh, x0ctl join joins one';
+      throw new AgentError('E_FORBIDDEN', `this router is in no mesh yet and cannot ${what}: ${ways}`);
+    }
     if (by === null)
       throw new AgentError('E_FORBIDDEN', `only a steward may ${what}: the owner makes one with x0ctl mesh steward`);
     if (by.certificate.notAfter < this.#router.wallMs)

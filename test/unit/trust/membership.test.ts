@@ -43,6 +43,18 @@ test('the owner founds a mesh, and a router joins by an invitation', () => {
   );
 });
 
+test('who is no steward is told so, and who is in no mesh at all, that', () => {
+  const { mesh, others } = meshOf('kitchen');
+  const stranger = mesh.add('stranger');
+  for (const [router, said] of [
+    [others[0]!, /^only a steward may (invite|revoke): the owner makes one with x0ctl mesh steward$/],
+    [stranger, /^this router is in no mesh yet and cannot (invite|revoke): x0ctl mesh init founds a mesh, /],
+  ] as const) {
+    assert.throws(() => mesh.invite(router), { code: 'E_FORBIDDEN', message: said });
+    assert.throws(() => router.machine.revoke('kitchen', mesh.now), { code: 'E_FORBIDDEN', message: said });
+  }
+});
+
 test('a stolen invitation used twice lets one router in, and tells the other who it was', () => {
   const { mesh, founder } = meshOf();
   const text = mesh.invite(founder);
