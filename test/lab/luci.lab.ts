@@ -354,6 +354,8 @@ async function pictures(stage: Stage): Promise<void> {
       assert.ok(contrast >= (REAL ? 2.9 : 3.4), `${what}: contrast ${contrast}`);
       const small = (await page.evaluate(SMALL)) as string[];
       if (!REAL) assert.deepEqual(small, [], `${what}: too small for a finger`);
+      assert.deepEqual(await page.evaluate(STRAY), [], `${what}: checkboxes whose box is drawn elsewhere`);
+      assert.deepEqual(await page.evaluate(BROKEN), [], `${what}: words broken in two`);
       if (SHOTS !== undefined)
         await page.screenshot({ path: join(SHOTS, `${view}-${width}-${dark ? 'dark' : 'light'}.png`), fullPage: true });
       await page.close();
@@ -381,6 +383,15 @@ const CONTRAST = `(() => {
 })()`;
 const WIDEST = `[...document.querySelectorAll('.x0 *')].filter(n => n.getBoundingClientRect().right > innerWidth).slice(-3).map(n => n.outerHTML.slice(0, 120)).join(' ')`;
 const SMALL = `[...document.querySelectorAll('.x0 button, .x0 select, .x0 summary')].filter(n => n.checkVisibility() && n.getBoundingClientRect().height < 24).map(n => n.textContent)`;
+
+/** Themes draw the box by ::before in the input's place, so that one must be what it is placed by. */
+const STRAY = `[...document.querySelectorAll('.x0 input[type=checkbox]')].filter(n => getComputedStyle(n).position === 'static').map(n => n.parentNode.textContent)`;
+/** Words of ours that go on in the next line. */
+const BROKEN = `[...document.querySelectorAll('.x0-facts dt, .x0-figure span, .x0-step span')].filter(n => n.checkVisibility()).flatMap(n => [...n.firstChild.nodeValue.matchAll(/\\S+/g)].filter(({ 0: word, index }) => {
+  const range = document.createRange();
+  range.setStart(n.firstChild, index); range.setEnd(n.firstChild, index + word.length);
+  return range.getClientRects().length > 1;
+}).map(([word]) => word))`;
 
 /** Routers, and the agent's words, may hold anything. */
 async function hostile(stage: Stage): Promise<void> {
