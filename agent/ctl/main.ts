@@ -48,7 +48,8 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
     });
   } catch (thrown) {
     const isUsage = (thrown as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
-    const error = isUsage ? usage((thrown as Error).message) : asAgentError(thrown);
+    // Node says some of it in several lines.
+    const error = isUsage ? usage((thrown as Error).message.replaceAll('\n', ' ')) : asAgentError(thrown);
     // What is wrong may be a megabyte, and stand in what is said of it.
     const message = clip(error.message, 1000);
     if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message } }, 0)}\n`);

@@ -380,6 +380,8 @@ test('exit statuses', async (t) => {
     [['heal', 'mode', 'link-lossy', 'maybe', '--socket', socket], EXIT.usage, /is no mode: off, observe, act or auto/],
     [['heal', 'kick', 'x', '--socket', socket], EXIT.usage, /is no MAC address/],
     [['heal', 'log', '--limit', 'many', '--socket', socket], EXIT.usage, /expected a whole number/],
+    [['heal', 'log', '--limit', '-1', '--socket', socket], EXIT.usage, /is ambiguous\. Did you .*'--limit=-XYZ'\.\n/],
+    [['heal', 'log', '--limit=-1', '--socket', socket], EXIT.usage, /--limit: expected a whole number/],
     [['status', 'more', '--socket', socket], EXIT.usage, /usage: x0ctl status/],
     [['status', '--dot'], EXIT.usage, /^x0ctl: there is no option --dot; x0ctl status --help shows .*\n$/],
     [['--nonsense'], EXIT.usage, /^x0ctl: there is no option --nonsense; x0ctl --help shows .*\n$/],
