@@ -1,6 +1,8 @@
 /** The feed's scripts as a router runs them: busybox's ash, in a root of its own. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ALONE, noRouter, Router } from './root.ts';
 
@@ -32,6 +34,22 @@ const router = (wireless: readonly string[], ours = OURS, network = LAN): Router
   new Router({ network, dhcp: ['dhcp.lan=dhcp'], wireless, x0tta6bl4: ours });
 
 describe('first boot', { skip: noRouter() }, () => {
+  test('the key and the country as the page puts them into an image: the radios are on, with two of them or one', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../openwrt-feed/README.md'), 'utf8');
+    const lines = /50-mesh-key`[\s\S]*?\n\n((?: {4}.*\n)+)/.exec(page)![1]!;
+    for (const wireless of [TWO, TWO.slice(0, 4)]) {
+      const r = router(wireless, []);
+      r.write('etc/uci-defaults/50-mesh-key', lines);
+      const first = r.sh('cd /etc/uci-defaults; ( . ./50-mesh-key ) && rm 50-mesh-key');
+      assert.equal(first.status, 0, first.err);
+      assert.equal(r.boot().status, 0);
+      const set = r.config('wireless');
+      assert.ok(!set.some((line) => line.includes('disabled')), set.join('\n'));
+      assert.equal(set.filter((line) => line.endsWith(".country='DE'")).length, wireless === TWO ? 2 : 1);
+      assert.equal(set.filter((line) => /x0mesh_.*\.key='[0-9a-f]{32}'/.test(line)).length, wireless === TWO ? 2 : 1);
+    }
+  });
+
   test('a mesh from the radios found, which waits for the key', () => {
     const r = router(TWO);
     const { status, err } = r.boot();
