@@ -95,8 +95,9 @@ export function endOf({ directory, state, part }: Router): string {
   return directory;
 }
 
+/** Gives up late, as an emulated processor takes a minute for what takes a second here. */
 export async function until(isSo: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; !isSo(); ) {
+  for (const end = Date.now() + 60_000; !isSo(); ) {
     assert.ok(Date.now() < end, 'it does not come');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
