@@ -1,6 +1,6 @@
 /**
  * The release's archive: the same bytes twice, and enough of them to build the bundles, the native part and better-sqlite3 on
- * a machine without a network, to the same bytes as here. No kernel is needed, but npm once, and some seconds.
+ * a machine without a network, to the same bytes as here. No kernel is needed, but npm once, and a minute.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -69,6 +69,7 @@ function releaseIn(work: string, report: Report): void {
   if (differ.length === 0) report.pass(`${here.length} bundles are what they are here`);
   else report.fail('the bundles are what they are here', `${differ.join(', ')}: is dist/ out of date?`);
   step('the native part builds from it', 'make -s -C native && make -s -C native clean');
+  step('better-sqlite3 builds from it', 'make -s -C native -f sqlite.mk && make -s -C native clean');
   step(
     'a release that somebody changed is refused',
     'echo x >>vendor/esbuild.tgz; if (cd vendor && sha512sum -c --quiet SHA512SUMS) 2>/dev/null; then exit 1; fi',
