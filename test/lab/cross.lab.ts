@@ -19,7 +19,7 @@ const MACHINES = { 'aarch64-linux-gnu': 183, 'arm-linux-gnueabihf': 40 } as cons
 /** They start this machine's programs, or have the kernel do what qemu-user cannot. */
 const NOT_THERE =
   /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage|performance\.now|gather\(/;
-const FILE_MS = 600_000;
+const FILE_MS = 3_600_000;
 /** Processes side by side. */
 const WIDTH = 2;
 
