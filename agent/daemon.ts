@@ -96,8 +96,11 @@ function readConfig(file: string, log: Log, lastGood?: Config): Read {
   for (const { line, message } of warnings) log.warning(message, { file, line });
   if (problems.length === 0) return { source, config, trouble: null };
   const more = problems.length > 1 ? ` and ${problems.length - 1} more` : '';
-  const counts =
-    from === 'last-good' ? 'the last good configuration stays' : `defaults count, healing is ${config.heal.mode}`;
+  const counts = {
+    'last-good': 'the last good configuration stays',
+    file: `the rest of the file counts, healing is ${config.heal.mode}`,
+    defaults: `defaults count, healing is ${config.heal.mode}`,
+  }[from];
   log.warning(counts, { file });
   return { source, config, trouble: `${problems[0]!.message}${more}: ${counts}` };
 }

@@ -312,6 +312,18 @@ test('what somebody else left beside the socket is no proven configuration, and 
   assert.match(readFileSync(join(place.dir, 'victim'), 'utf8'), /02:00:00:00:00:01/, 'untouched');
 });
 
+test('one option that is wrong: the rest of the file counts, and that is what is said', { skip }, async (t) => {
+  const place = new Place(t);
+  place.configure({ beacon: { slot: 'soon' }, mesh: { node_name: 'kitchen' }, heal: { mode: 'act' } });
+  const agent = place.start();
+  await agent.isReady();
+  await agent.says(/the rest of the file counts, healing is act/);
+  const { body } = await place.ask('GET', '/config');
+  assert.equal((body.config as { mesh: { node_name: string } }).mesh.node_name, 'kitchen');
+  agent.kill('SIGTERM');
+  await agent.ended();
+});
+
 test('nobody reads the log any more: the agent goes on', { skip }, async (t) => {
   const place = new Place(t);
   place.configure();
