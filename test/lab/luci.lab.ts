@@ -70,6 +70,8 @@ export async function run(report: Report): Promise<void> {
   }
 }
 
+const STEWARD = { state: 'member', isSteward: true, stewards: [] };
+
 async function check(report: Report, what: string, does: () => Promise<unknown>): Promise<void> {
   try {
     await does();
@@ -273,13 +275,12 @@ async function views(stage: Stage): Promise<void> {
   });
 
   const nobody = { error: { code: 'E_NOT_FOUND', message: 'there is no /mesh/identity; see /docs' } };
-  const steward = { state: 'member', isSteward: true, stewards: [] };
   await check(report, 'Join: says that there are no identities yet, or who may invite', async () => {
     for (const [identity, expected] of [
       [nobody, /no identities yet/],
       [{ version: 1, identity: null }, /no identities yet/],
       [
-        { version: 1, identity: { ...steward, isSteward: false, stewards: [{ node: 'attic' }] } },
+        { version: 1, identity: { ...STEWARD, isSteward: false, stewards: [{ node: 'attic' }] } },
         /may not invite[\s\S]*attic/,
       ],
     ] as const) {
@@ -293,7 +294,7 @@ async function views(stage: Stage): Promise<void> {
     const asked: unknown[] = [];
     server.instead = {
       ...town(),
-      identity: () => ({ version: 1, identity: steward }),
+      identity: () => ({ version: 1, identity: STEWARD }),
       invite: (args) => {
         asked.push(args);
         return {
@@ -334,7 +335,16 @@ async function views(stage: Stage): Promise<void> {
 async function pictures(stage: Stage): Promise<void> {
   const { report, server, errors } = stage;
   if (SHOTS !== undefined) mkdirSync(SHOTS, { recursive: true });
-  server.instead = town();
+  server.instead = {
+    ...town(),
+    identity: () => ({ version: 1, identity: STEWARD }),
+    invite: () => ({
+      version: 1,
+      text: `x0i1.${'a7'.repeat(90)}`,
+      id: 'i1',
+      until: new Date(Date.now() + 3_600_000).toISOString(),
+    }),
+  };
   const looks = VIEWS.flatMap((view) =>
     [360, 1280].flatMap((width) => [false, true].map((dark) => ({ view, width, dark, lang: dark ? 'ru' : 'de' }))),
   );
@@ -344,6 +354,10 @@ async function pictures(stage: Stage): Promise<void> {
       const what = `${view} at ${width}${dark ? ', dark' : ''}`;
       if (view === 'repairs') await page.locator('.x0-fault summary').first().click();
       if (view === 'map') await page.locator('svg.x0-map g.x0-gateway').first().click();
+      if (view === 'join') {
+        await page.locator('.x0 button').first().click();
+        await page.waitForSelector('svg.x0-qr');
+      }
       await page.waitForTimeout(80);
       assert.ok(
         (await number(page, 'document.documentElement.scrollWidth - innerWidth')) <= 0,
