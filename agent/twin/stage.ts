@@ -290,9 +290,9 @@ class Timeline {
         return;
       }
       case 'clock-stepped': {
-        const choose = this.#node(entry.node, entry.along);
+        const by = (stepMs: number) => (router: number) => ({ kind: 'clock', router, stepMs }) as const;
         const stepMs = Math.round(entry.step_s * 1000);
-        this.#at(entry.at_s, (routes) => ({ kind: 'clock', router: choose(routes), stepMs }));
+        this.#onRouter(entry, by(stepMs), by(-stepMs));
         return;
       }
     }
