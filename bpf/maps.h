@@ -40,13 +40,13 @@ enum { UNHEARD, HEARD, SILENT };
 struct neighbour {
   __u64 last;     /* when its newest frame came, 0 for never */
   __u64 deadline; /* the silence after which it counts as silent, 0 for never */
-  __u64 bytes;
   __u32 state;
   __u32 restarts; /* a sequence number so far off that the sender must have begun anew */
   struct stream streams[STREAMS];
   __u32 window; /* the stamps that it may still cause: see may_stamp() */
   __u32 stamps;
-  __u64 between[BUCKETS]; /* time between two frames: bucket 0 below 32.768 us, each twice the one before; their sum is the frames */
+  __u32 place; /* in `counts` */
+  __u32 zero;
 #ifndef NO_TIMER
   struct bpf_timer timer;
 #endif
@@ -58,6 +58,23 @@ struct {
   __type(key, struct key);
   __type(value, struct neighbour);
 } neighbours SEC(".maps");
+
+/*
+ * What every frame of a neighbour adds to, apart for each CPU: several may have frames of one neighbour at a time, and an
+ * atomic addition costs more than this lookup; the JIT of 32-bit ARM has none at all. Userland gives the places, and clears
+ * one before it gives it again.
+ */
+struct counts {
+  __u64 bytes;
+  __u64 between[BUCKETS]; /* time between two frames: bucket 0 below 32.768 us, each twice the one before; their sum is the frames */
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, NEIGHBOURS);
+  __type(key, __u32);
+  __type(value, struct counts);
+} counts SEC(".maps");
 
 /*
  * Routers that the mesh has cast out, by address, whichever interface they are heard on. Userland removes them from

@@ -187,14 +187,17 @@ int entry(struct xdp_md *ctx) {
   struct neighbour *n = bpf_map_lookup_elem(&neighbours, &who);
   if (!n) return stranger(ctx, data, end, type, t, now_set);
 
+  __u32 place = n->place;
+  struct counts *c = bpf_map_lookup_elem(&counts, &place);
+  if (!c) return XDP_PASS;
   __u64 now = bpf_ktime_get_ns(), last = n->last;
   n->last = now;
   t->now = now;
-  __sync_fetch_and_add(&n->bytes, (__u64)(end - data));
+  c->bytes += (__u64)(end - data);
   /* Another CPU may have been here meanwhile, with a later time. */
   int bucket = now > last ? bits((now - last) >> 15) : 0;
   if (bucket < 0 || bucket >= BUCKETS) return XDP_PASS;
-  __sync_fetch_and_add(&n->between[bucket], 1);
+  c->between[bucket]++;
 
   __u32 next = CHAIN;
   if (type == BATMAN && data + ETH_HLEN + 24 <= end) {

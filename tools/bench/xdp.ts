@@ -88,7 +88,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
       object.update(
         'neighbours',
         layout.encodeKey({ neighbour: macOf(known), index: INDEX }),
-        layout.encodeNeighbour(0, loaded.neighbourSize),
+        layout.encodeNeighbour(0, known, loaded.neighbourSize),
       );
     let worst = 0;
     for (const [kind, make] of Object.entries(KINDS)) {

@@ -14,7 +14,9 @@ export const BUCKETS = 16;
 
 const KEY = 12;
 /** With bpf_timer the value is 16 bytes longer: the kernel's own. */
-const NEIGHBOUR = 216;
+const NEIGHBOUR = 88;
+/** Of one CPU. */
+const COUNTS = 136;
 const TOTALS = 176;
 const STRANGER = 16;
 const STAMP = 64;
@@ -45,23 +47,29 @@ export interface Stream {
   readonly late: number;
 }
 
-/** What came in from one neighbour since it was put into the map. */
-export interface NeighbourFigures extends Who {
+/** How a neighbour stands, and what came in from it since it was put into the map: all but what every frame adds to. */
+export interface NeighbourState extends Who {
   /** 0 for never. */
   readonly last: Nanos;
   /** The silence after which it counts as silent; 0 for none. */
   readonly deadline: Nanos;
   readonly state: State;
-  readonly frames: number;
-  readonly bytes: number;
   /** How often its numbers began anew. */
   readonly restarts: number;
   readonly ogm: Stream;
   readonly elp: Stream;
   readonly ogm2: Stream;
+}
+
+/** What every frame of a neighbour adds to. */
+export interface Counts {
+  readonly frames: number;
+  readonly bytes: number;
   /** Times between two frames: bucket 0 below BETWEEN_NS, each twice the one before, the last for all beyond. */
   readonly between: readonly number[];
 }
+
+export interface NeighbourFigures extends NeighbourState, Counts {}
 
 export const BETWEEN_NS: Nanos = 1 << 15;
 export const HANDSHAKE_NS: Nanos = 1 << 17;
@@ -124,38 +132,54 @@ function whoAt(bytes: Uint8Array, at: number): Who {
   return { neighbour: macFromBytes(bytes, at), index: u32(view(bytes), at + 8) };
 }
 
-/** The value of a neighbour of whom nothing has been heard. `size` as the map says. */
-export function encodeNeighbour(deadline: Nanos, size: number): Uint8Array {
+/** The value of a neighbour of whom nothing has been heard. `place`: that of its counts. `size` as the map says. */
+export function encodeNeighbour(deadline: Nanos, place: number, size: number): Uint8Array {
   const value = new Uint8Array(size);
-  view(value).setBigUint64(8, BigInt(deadline), LITTLE);
+  const v = view(value);
+  v.setBigUint64(8, BigInt(deadline), LITTLE);
+  v.setUint32(80, place, LITTLE);
   return value;
 }
 
-export function decodeNeighbours(keys: Uint8Array, values: Uint8Array, size: number): NeighbourFigures[] {
+export interface Placed extends NeighbourState {
+  /** That of its counts. */
+  readonly place: number;
+}
+
+export function decodeNeighbours(keys: Uint8Array, values: Uint8Array, size: number): Placed[] {
   const v = view(values);
-  const found: NeighbourFigures[] = [];
+  const found: Placed[] = [];
   for (let i = 0; (i + 1) * KEY <= keys.length && size >= NEIGHBOUR && (i + 1) * size <= values.length; i++) {
     const at = i * size;
     const stream = (from: number): Stream => {
       const [newest, got, lost, late] = u32s(v, at + from, 4) as [number, number, number, number];
       return { newest, got, lost, late };
     };
-    const between = Array.from({ length: BUCKETS }, (_, bucket) => u64(v, at + 88 + 8 * bucket));
     found.push({
       ...whoAt(keys, i * KEY),
       last: u64(v, at),
       deadline: u64(v, at + 8),
-      bytes: u64(v, at + 16),
-      state: STATES[u32(v, at + 24)] ?? 'unheard',
-      restarts: u32(v, at + 28),
-      ogm: stream(32),
-      elp: stream(48),
-      ogm2: stream(64),
-      frames: between.reduce((sum, n) => sum + n, 0),
-      between,
+      state: STATES[u32(v, at + 16)] ?? 'unheard',
+      restarts: u32(v, at + 20),
+      ogm: stream(24),
+      elp: stream(40),
+      ogm2: stream(56),
+      place: u32(v, at + 80),
     });
   }
   return found;
+}
+
+/** The counts at a place, of all CPUs. `size`: the bytes of a place. What is not there counts as nothing. */
+export function decodeCounts(values: Uint8Array, place: number, size: number): Counts {
+  const v = view(values);
+  let bytes = 0;
+  const between = new Array<number>(BUCKETS).fill(0);
+  for (let at = place * size; at + COUNTS <= Math.min((place + 1) * size, values.length); at += COUNTS) {
+    bytes += u64(v, at);
+    for (const bucket of between.keys()) between[bucket]! += u64(v, at + 8 + 8 * bucket);
+  }
+  return { frames: between.reduce((sum, n) => sum + n, 0), bytes, between };
 }
 
 const COUNTERS = [

@@ -18,7 +18,7 @@ import {
   type NativeError,
 } from '../native.ts';
 import { type BpfObject, IMAGE_MOST } from './elf.ts';
-import { CHAIN, encodeU32 } from './layout.ts';
+import { CHAIN, encodeU32, NEIGHBOURS_MOST } from './layout.ts';
 import { INSTALLED, manifestOf } from './place.ts';
 import { type Entry, type Manifest, readManifest, type Variant, validate } from './validator.ts';
 
@@ -104,6 +104,8 @@ export interface Loaded {
   readonly features: Features;
   /** The bytes of a neighbour's value, as the map has it. */
   readonly neighbourSize: number;
+  /** The bytes of a place of the map `counts`, of all CPUs together. */
+  readonly countsSize: number;
   /** What all maps take of the kernel's memory: none of them grows. */
   readonly lockedBytes: number;
   /**
@@ -175,6 +177,7 @@ function chained(object: NativeBpf, variant: Variant, noTimer: AgentError | null
     variant,
     features: { jit: jited === 1, timer: variant === 'timer', noTimer: noTimer?.message ?? null },
     neighbourSize: object.maps.find(({ name }) => name === 'neighbours')!.valueSize,
+    countsSize: object.read('counts')[1].length / NEIGHBOURS_MOST,
     lockedBytes,
     attach(index, generic = true) {
       try {

@@ -15,6 +15,7 @@ import type { Drops } from '../drops.ts';
 import type { AttachedXdp, Native, NativePacket, NativeRing } from '../native.ts';
 import { figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
 import {
+  decodeCounts,
   decodeEvent,
   decodeNeighbours,
   decodeStamp,
@@ -29,7 +30,9 @@ import {
   HANDSHAKE_NS,
   NEIGHBOURS_MOST,
   type NeighbourFigures,
+  type NeighbourState,
   OUTCASTS_MOST,
+  type Placed,
   type Stamp,
   type Totals,
   type Who,
@@ -101,6 +104,9 @@ export class Xdp {
   readonly #tally = new Tally();
   #stamps: Stamp[] = [];
   #roster: Who[] = [];
+  /** Where the program counts whose frames, and the places that are free. */
+  readonly #places = new Map<string, number>();
+  readonly #free = Array.from({ length: NEIGHBOURS_MOST }, (_, i) => NEIGHBOURS_MOST - 1 - i);
   readonly #deadlines = new Map<string, Nanos>();
   #outcasts: ReadonlySet<Mac> = new Set();
   /** Members, where only they are let in; null: the configuration alone says who. */
@@ -287,16 +293,26 @@ export class Xdp {
     this.#roster = this.#roster.filter((one) => !gone.has(one));
     for (const who of add) {
       const deadline = this.#deadlineOf(who);
-      if (this.#loaded !== null)
-        this.#loaded.object.update('neighbours', encodeKey(who), encodeNeighbour(deadline, this.#loaded.neighbourSize));
+      if (this.#loaded !== null) this.#place(this.#loaded, who, deadline);
       this.#tally.add(who, deadline);
       this.#roster.push(who);
     }
   }
 
+  /** Puts a neighbour into the maps. What the one before it at its place has left is cleared first. */
+  #place({ object, neighbourSize, countsSize }: Loaded, who: Who, deadline: Nanos): void {
+    const place = this.#free.at(-1)!;
+    object.update('counts', encodeU32(place), new Uint8Array(countsSize));
+    object.update('neighbours', encodeKey(who), encodeNeighbour(deadline, place, neighbourSize));
+    this.#free.pop();
+    this.#places.set(keyOf(who), place);
+  }
+
   #drop(gone: readonly Who[]): void {
     for (const who of gone) {
       this.#loaded?.object.remove('neighbours', encodeKey(who));
+      const place = this.#places.get(keyOf(who));
+      if (this.#places.delete(keyOf(who))) this.#free.push(place!);
       this.#tally.remove(who);
     }
   }
@@ -327,7 +343,7 @@ export class Xdp {
       if (row !== undefined) row.deadline = deadline;
       this.#look();
     }
-    const last = this.#rows().find((row) => keyOf(row) === keyOf(who))?.last ?? 0;
+    const last = this.#known().find((row) => keyOf(row) === keyOf(who))?.last ?? 0;
     if (last > 0) this.#tell(who, 'heard', last);
   }
 
@@ -393,7 +409,7 @@ export class Xdp {
     const { native } = this.#options;
     const now = native.now();
     let next = NEVER;
-    for (const row of this.#rows()) {
+    for (const row of this.#known()) {
       const isKernels = !this.#isBare(row.index);
       if (row.state !== 'heard' || row.deadline === 0 || (isKernels && this.#loaded?.features.timer)) continue;
       const due = row.last + row.deadline;
@@ -420,17 +436,29 @@ export class Xdp {
     this.#timer.unref();
   }
 
+  /** The neighbours whose frames a program counts. */
+  #inMaps(): Placed[] {
+    if (this.#loaded === null) return [];
+    const [keys, values] = this.#loaded.object.read('neighbours');
+    return decodeNeighbours(keys, values, this.#loaded.neighbourSize).filter(({ index }) => !this.#isBare(index));
+  }
+
+  /** Those whose frames a packet socket counts. */
+  #inTally(): NeighbourFigures[] {
+    return this.#tally.rows().filter(({ index }) => (this.#posts.get(index)?.socket ?? null) !== null);
+  }
+
+  #known(): NeighbourState[] {
+    return [...this.#inMaps(), ...this.#inTally()];
+  }
+
   /** What was counted, of each neighbour where it is counted. */
   #rows(): NeighbourFigures[] {
-    const rows: NeighbourFigures[] = [];
-    if (this.#loaded !== null) {
-      const [keys, values] = this.#loaded.object.read('neighbours');
-      rows.push(
-        ...decodeNeighbours(keys, values, this.#loaded.neighbourSize).filter(({ index }) => !this.#isBare(index)),
-      );
-    }
-    rows.push(...this.#tally.rows().filter(({ index }) => (this.#posts.get(index)?.socket ?? null) !== null));
-    return rows;
+    const placed = this.#inMaps();
+    if (this.#loaded === null || placed.length === 0) return this.#inTally();
+    const { object, countsSize } = this.#loaded;
+    const counts = object.read('counts')[1];
+    return [...placed.map((row) => ({ ...row, ...decodeCounts(counts, row.place, countsSize) })), ...this.#inTally()];
   }
 
   #totals(): Totals | null {

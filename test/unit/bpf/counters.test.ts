@@ -24,25 +24,33 @@ function randomness(seed: number): () => number {
 
 describe('layout', () => {
   test('a fresh neighbour is read as it was written', () => {
-    for (const size of [216, 232]) {
+    for (const size of [88, 104]) {
       const keys = layout.encodeKey(WHO);
-      const values = layout.encodeNeighbour(5e9, size);
+      const values = layout.encodeNeighbour(5e9, 77, size);
       assert.equal(values.length, size);
       const [row] = layout.decodeNeighbours(keys, values, size);
       assert.deepEqual(
-        [row!.neighbour, row!.index, row!.deadline, row!.state, row!.frames, row!.last],
-        [A, 3, 5e9, 'unheard', 0, 0],
+        [row!.neighbour, row!.index, row!.deadline, row!.state, row!.place, row!.last],
+        [A, 3, 5e9, 'unheard', 77, 0],
       );
     }
   });
 
-  test('frames are counted beyond what 32 bits hold: a busy link has as many within weeks', () => {
-    const values = layout.encodeNeighbour(0, 216);
+  test('frames are counted beyond what 32 bits hold, over all CPUs: a busy link has as many within weeks', () => {
+    const [cpu, places] = [136, 4];
+    const values = new Uint8Array(places * 2 * cpu).fill(255);
     const view = new DataView(values.buffer);
     const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-    for (const [bucket, count] of [3n * 2n ** 32n, 5n].entries()) view.setBigUint64(88 + 8 * bucket, count, little);
-    const [row] = layout.decodeNeighbours(layout.encodeKey(WHO), values, 216);
-    assert.equal(row!.frames, 3 * 2 ** 32 + 5);
+    values.fill(0, 2 * 2 * cpu, 3 * 2 * cpu);
+    for (const at of [4 * cpu, 5 * cpu]) {
+      view.setBigUint64(at, 1500n * 2n ** 32n, little);
+      for (const [bucket, count] of [3n * 2n ** 32n, 5n].entries())
+        view.setBigUint64(at + 8 + 8 * bucket, count, little);
+    }
+    const { frames, bytes, between } = layout.decodeCounts(values, 2, 2 * cpu);
+    assert.deepEqual([frames, bytes], [2 * (3 * 2 ** 32 + 5), 3000 * 2 ** 32]);
+    assert.deepEqual(between.slice(0, 3), [6 * 2 ** 32, 10, 0]);
+    assert.deepEqual(layout.decodeCounts(values, 9, 2 * cpu).frames, 0, 'no such place');
   });
 
   test('bytes that are too few or of other records give nothing, and throw nothing', () => {
@@ -50,7 +58,8 @@ describe('layout', () => {
       const bytes = new Uint8Array(length).fill(255);
       assert.equal(layout.decodeStamp(bytes) === null, length !== 64);
       layout.decodeEvent(bytes);
-      layout.decodeNeighbours(bytes, bytes, 232);
+      layout.decodeNeighbours(bytes, bytes, 104);
+      layout.decodeCounts(bytes, 0, 136);
       layout.decodeNeighbours(bytes, bytes, 8);
       layout.decodeTotals(bytes);
       layout.decodeStrangers(bytes);

@@ -6,8 +6,8 @@ import { readObject } from '../../../agent/host/bpf/elf.ts';
 import { explain } from '../../../agent/host/bpf/explain.ts';
 import { explainDot, explainText, factsOf } from '../../../agent/host/bpf/explainer.ts';
 import { analyse, blocksOf } from '../../../agent/host/bpf/flow.ts';
-import { disassemble } from '../../../agent/host/bpf/isa.ts';
-import { findObjects } from '../../../agent/host/bpf/loader.ts';
+import { CALL, CALL_HELPER, disassemble, type Instruction } from '../../../agent/host/bpf/isa.ts';
+import { entryOf, findObjects, readValid } from '../../../agent/host/bpf/loader.ts';
 import { entryFor, seed } from './seeds.ts';
 
 const little = readObject(seed('little'));
@@ -105,6 +105,25 @@ describe('the explainer', () => {
     for (const line of dot.split('\n'))
       assert.equal((line.replaceAll('\\"', '').match(/"/g) ?? []).length % 2, 0, line);
     assert.match(dot, /"first_0" -> "first_\d+";/);
+  });
+
+  // arch/arm/net/bpf_jit_32.c: a program with one of these is not compiled, and those that call others are then refused.
+  test('none of our programs has what the JIT of 32-bit ARM lacks: atomics, 64-bit division, calls of functions', (t) => {
+    let found: ReturnType<typeof findObjects>;
+    try {
+      found = findObjects();
+    } catch (error) {
+      t.skip((error as Error).message);
+      return;
+    }
+    const isLacked = ({ code, src }: Instruction): boolean =>
+      (code & 0xe7) === 0xc3 || [0x37, 0x3f, 0x97, 0x9f].includes(code) || (code === CALL && src !== CALL_HELPER);
+    for (const variant of ['timer', 'no-timer'] as const) {
+      const { object } = readValid(found.folder, entryOf(found.manifest, 'mesh', variant, 'little'));
+      for (const { name, instructions } of [...object.programs, ...object.functions])
+        assert.deepEqual(instructions.filter(isLacked).map(disassemble), [], name);
+    }
+    assert.ok(first.instructions.some(isLacked), 'would be told');
   });
 
   test('none of our programs changes a frame, and all end', (t) => {

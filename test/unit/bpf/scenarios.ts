@@ -160,6 +160,31 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     close();
   },
 
+  async 'who takes the place of a neighbour that went begins at nothing, and all places can be taken again'(variant) {
+    const { xdp, tables, send, passed, close } = await setUp(variant);
+    const mac = (i: number) => `02:00:00:00:01:${i.toString(16).padStart(2, '0')}`;
+    const counted = () => xdp.view().neighbours.map(({ neighbour, frames, bytes }) => [neighbour, frames, bytes]);
+    send(ogm(A, 1), ogm(A, 2));
+    await until('counted', () => passed.length === 2);
+    assert.deepEqual(counted(), [[A, 2, 120]]);
+    for (let round = 0; round < 3; round++) {
+      xdp.tables(tables(...Array.from({ length: 256 }, (_, i) => mac(i))));
+      assert.equal(counted().filter(([, frames]) => frames === 0).length, 256);
+      const sent = passed.length;
+      send(...Array.from({ length: 256 }, (_, i) => ogm(mac(i), 1)), ogm(mac(7), 2));
+      await until('all passed', () => passed.length === sent + 257);
+      const rows = counted();
+      assert.equal(rows.filter(([, frames, bytes]) => frames === 1 && bytes === 60).length, 255);
+      assert.deepEqual(
+        rows.find(([neighbour]) => neighbour === mac(7)),
+        [mac(7), 2, 120],
+      );
+      xdp.tables(tables(A));
+      assert.deepEqual(counted(), [[A, 0, 0]]);
+    }
+    close();
+  },
+
   async 'drops what outcasts send, and batman-adv of who was not admitted; nothing else'(variant) {
     const { xdp, tables, send, passed, close } = await setUp(variant);
     const count = async (frames: readonly Buffer[]) => {
@@ -264,7 +289,7 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     const slack = variant === 'timer' ? 30e6 : 100e6 * SLOW;
     const last = () => shim.now() - row().lastSeenNs!;
     send(ogm(A, 1));
-    await until('heard', () => told.length === 1);
+    await until('heard', () => told.length > 0); // on a busy machine it is silent again by now
     const { at, ...first } = told[0]!;
     assert.deepEqual(first, { type: 'neighbour-evidence', neighbour: A, interface: b.index, what: 'heard' });
     assert.ok(Math.abs(at - last()) < 20e6);
