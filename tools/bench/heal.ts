@@ -7,7 +7,8 @@
  * For a quick look: `--runs N`, and X0_BENCH_ONLY with the prefixes wanted, as in `,grid_`. X0_BENCH_LOGS names a
  * directory for the agents' logs.
  *
- * Without a prefix: ring, BATMAN_IV, bridge loop avoidance off. grid_: the grid. bla_: BLA on. v_: BATMAN_V.
+ * Without a prefix: ring, BATMAN_IV, bridge loop avoidance off. grid_: the grid. bla_: BLA on. v_: BATMAN_V. xdp_: XDP
+ * attached (`bpf.enabled`), without a stock of its own; only where X0_BENCH_ONLY names it, as `,xdp_` for both.
  */
 import { type BenchResult, median, type Progress } from './stats.ts';
 import {
@@ -29,14 +30,16 @@ const WIDTH = 3;
 
 interface Variant {
   readonly prefix: string;
-  readonly spec: Pick<SeriesSpec, 'topology' | 'algorithm' | 'bla'>;
+  readonly spec: Pick<SeriesSpec, 'topology' | 'algorithm' | 'bla' | 'config'>;
   readonly runs: number;
+  /** 0: held against no stock, and no targets. */
   readonly stockRuns: number;
   readonly tunedRuns: number;
   /** Over how long quiet frames are counted; only where the ratio is a figure. */
   readonly idleSeconds: number;
 }
 
+const XDP = 'xdp_';
 const VARIANTS: readonly Variant[] = [
   { prefix: '', spec: { topology: 'ring4' }, runs: 20, stockRuns: 20, tunedRuns: 20, idleSeconds: 60 },
   { prefix: 'grid_', spec: { topology: 'grid3x3' }, runs: 20, stockRuns: 20, tunedRuns: 20, idleSeconds: 60 },
@@ -65,11 +68,21 @@ const VARIANTS: readonly Variant[] = [
     tunedRuns: 0,
     idleSeconds: 0,
   },
+  {
+    prefix: XDP,
+    spec: { topology: 'ring4', config: { bpf: { enabled: 1 } } },
+    runs: 20,
+    stockRuns: 0,
+    tunedRuns: 0,
+    idleSeconds: 0,
+  },
 ];
 
 export async function run(progress: Progress): Promise<BenchResult> {
   const only = process.env.X0_BENCH_ONLY;
-  const variants = VARIANTS.filter(({ prefix }) => only === undefined || only.split(',').includes(prefix));
+  const variants = VARIANTS.filter(({ prefix }) =>
+    only === undefined ? prefix !== XDP : only.split(',').includes(prefix),
+  );
   const name = ({ prefix, spec }: Variant) =>
     `${prefix === '' ? '' : `${prefix.replaceAll('_', ' ')}`}${spec.topology}`;
   const withAgents = new Map<Variant, Series>();
@@ -109,27 +122,32 @@ export async function run(progress: Progress): Promise<BenchResult> {
     const { prefix } = variant;
     const mine = withAgents.get(variant)!;
     const times = outages(mine);
-    const stockMs = median(outages(stock.get(variant)!));
     figures[`${prefix}repair_ms_p50`] = median(times);
     figures[`${prefix}repair_ms_p95`] = p95(times);
     figures[`${prefix}repair_ms_max`] = Math.max(...times);
-    figures[`${prefix}stock_ms_p50`] = stockMs;
+    const stockSeries = stock.get(variant);
+    if (stockSeries) {
+      const stockMs = median(outages(stockSeries));
+      figures[`${prefix}stock_ms_p50`] = stockMs;
+      figures[`${prefix}ratio_p50`] = stockMs / Math.max(1, median(times));
+    }
     const tunedSeries = tuned.get(variant);
     if (tunedSeries) figures[`${prefix}tuned_ms_p50`] = median(outages(tunedSeries));
-    figures[`${prefix}ratio_p50`] = stockMs / Math.max(1, median(times));
     figures[`${prefix}lost_ms_p50`] = median(mine.trials.map(({ lostMs }) => lostMs));
     if (mine.idle.without > 0) figures[`${prefix}idle_frames_ratio`] = mine.idle.with / mine.idle.without;
     figures[`${prefix}burst_frames`] = burst(mine);
     figures[`${prefix}n`] = times.length;
     // The series ended early, because the mesh did not become whole again: worth more attention than any time.
     figures[`${prefix}broken`] = mine.broken === undefined ? 0 : 1;
-    figures[`${prefix}n_stock`] = stock.get(variant)!.trials.length;
+    if (stockSeries) {
+      figures[`${prefix}n_stock`] = stockSeries.trials.length;
+      baseline[`${prefix}stock_burst_frames`] = burst(stockSeries);
+    }
     if (tunedSeries) figures[`${prefix}n_tuned`] = tunedSeries.trials.length;
-    baseline[`${prefix}stock_burst_frames`] = burst(stock.get(variant)!);
     if (mine.idle.without > 0) baseline[`${prefix}stock_idle_frames_per_s`] = mine.idle.without;
   }
   const targets = variants
-    .filter(({ prefix }) => !prefix.startsWith('v_'))
+    .filter(({ prefix, stockRuns }) => !prefix.startsWith('v_') && stockRuns > 0)
     .flatMap(({ prefix, idleSeconds }) => [
       { figure: `${prefix}repair_ms_p50`, atMost: 60 },
       { figure: `${prefix}repair_ms_p95`, atMost: 250 },
