@@ -33,6 +33,7 @@ enum { IV_OGM = 0x00, ELP = 0x03, OGM2 = 0x04, UNICAST = 0x40, UNICAST_FRAG = 0x
 enum { OWN_TTL = 50 };    /* BATADV_TTL: an OGM2 that nobody has forwarded yet */
 enum { OGM2_MOST = 26 };  /* of an aggregate: MAX_AGGREGATION_BYTES / 20 */
 enum { GAP_MOST = 64 };   /* beyond this a sender has begun anew, or we were away */
+enum { TAGS_MOST = 4 };   /* of VLANs, one behind the other */
 enum { WINDOW_BITS = 27, STAMPS_A_WINDOW = 32 }; /* 32 stamps in 134 ms from one sender */
 
 #define BATMAN bpf_htons(0x4305)
@@ -128,6 +129,21 @@ static __always_inline int may_join(void *data, void *end, __u16 type, const str
   return *(__u16 *)(ip + 40) == now_set->port || *(__u16 *)(ip + 42) == now_set->port;
 }
 
+/*
+ * Whether the kernel hands this frame to batman-adv: the interface's tags are taken off first, whatever VLAN they name, and a
+ * priority tag (VLAN 0) may stand before another. Who hides behind more of them than are looked through counts as such.
+ */
+static __always_inline int is_batman(void *data, void *end, __u16 type) {
+#pragma unroll
+  for (int at = ETH_HLEN; at <= ETH_HLEN + 4 * TAGS_MOST; at += 4) {
+    if (type == BATMAN) return 1;
+    if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD)) return 0;
+    if (data + at + 4 > end) return 0;
+    type = *(__u16 *)(data + at + 2);
+  }
+  return 1;
+}
+
 static __always_inline int stranger(struct xdp_md *ctx, void *data, void *end, __u16 type, struct totals *t,
                                     const struct settings *now_set) {
   struct key who = sender(ctx, data);
@@ -158,7 +174,7 @@ static __always_inline int stranger(struct xdp_md *ctx, void *data, void *end, _
       heaviest->weight--;
     }
   }
-  if ((flags & ADMITTED_ONLY) && type == BATMAN) {
+  if ((flags & ADMITTED_ONLY) && is_batman(data, end, type)) {
     t->unadmitted++;
     return XDP_DROP;
   }

@@ -219,6 +219,32 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
       [64, 60],
     );
     assert.equal(xdp.view().totals.unadmitted, 1);
+    // The kernel takes tags off and gives what is behind them to batman-adv, whatever VLAN they name.
+    const tagged = (frame: Buffer, ...tags: readonly (readonly [ethertype: number, vlan: number])[]) =>
+      tags.reduceRight((inner, [ethertype, vlan]) => {
+        const tag = Buffer.alloc(4);
+        tag.writeUInt16BE(ethertype, 0);
+        tag.writeUInt16BE(vlan, 2);
+        return Buffer.concat([inner.subarray(0, 12), tag, inner.subarray(12)]);
+      }, frame);
+    const [Q, AD] = [0x8100, 0x88a8];
+    const hidden = [
+      tagged(ogm(STRANGER, 2), [Q, 0]),
+      tagged(ogm(STRANGER, 3), [Q, 5]),
+      tagged(ogm(STRANGER, 4), [AD, 0], [Q, 0]),
+      tagged(ogm(STRANGER, 5), [Q, 0], [Q, 0], [AD, 0], [Q, 7]),
+      tagged(ether(STRANGER, 0x0800, Buffer.alloc(50)), [Q, 0], [Q, 0], [Q, 0], [Q, 0], [Q, 0]),
+    ];
+    const open = [
+      tagged(ether(STRANGER, 0x0800, Buffer.alloc(300)), [Q, 7]),
+      tagged(ether(STRANGER, 0x0800, Buffer.alloc(400)), [AD, 7], [Q, 9]),
+      tagged(ogm(A, 2), [Q, 0]),
+    ];
+    const before = passed.length;
+    send(...hidden, ...open, ether(A, 0x9999, Buffer.alloc(1001)));
+    await until('the last one', () => passed.includes(1015));
+    assert.equal(passed.length - before, open.length + 1);
+    assert.equal(xdp.view().totals.unadmitted, 1 + hidden.length);
     close();
   },
 
