@@ -126,7 +126,9 @@ static __always_inline int may_join(void *data, void *end, __u16 type, const str
   if (!(ip[24] == 0xfe && (ip[25] & 0xc0) == 0x80) && !(ip[24] == 0xff && (ip[25] & 0x0f) == 2)) return 0;
   if (ip[6] == 58) return ip[40] == 135 || ip[40] == 136; /* neighbour solicitation and advertisement */
   if (ip[6] != 6 && ip[6] != 17) return 0;
-  return *(__u16 *)(ip + 40) == now_set->port || *(__u16 *)(ip + 42) == now_set->port;
+  if (*(__u16 *)(ip + 42) == now_set->port) return 1;
+  /* What answers a session that we began. Its own port says nothing where it begins one: any service could be reached from there. */
+  return ip[6] == 6 && *(__u16 *)(ip + 40) == now_set->port && (void *)(ip + 54) <= end && (ip[53] & 0x10);
 }
 
 /*

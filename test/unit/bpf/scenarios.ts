@@ -280,25 +280,32 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
       return ip;
     };
     const from = (ip: Buffer) => ether(STRANGER, 0x86dd, ip);
-    const afar = local(6, 17447, 5);
+    const afar = local(6, 5, 17447);
     afar.set([0x20, 0x01], 8);
-    const elsewhere = local(6, 17447, 5);
+    const elsewhere = local(6, 5, 17447);
     elsewhere.set([0x20, 0x01], 24);
+    const answering = local(6, 17447, 5);
+    answering[53] = 0x12;
     const let_in = [
-      local(6, 17447, 5),
+      answering,
       local(6, 5, 17447),
       local(17, 17447, 17447),
       local(58, 135 << 8, 0),
       local(58, 136 << 8, 0),
     ];
+    const beginning = local(6, 17447, 22);
+    beginning[53] = 0x02;
     const kept_out = [
+      beginning,
+      local(17, 17447, 53),
+      answering.subarray(0, 53),
       local(6, 22, 5),
       local(17, 53, 53),
       local(58, 128 << 8, 0),
-      local(50, 17447, 0),
+      local(50, 0, 17447),
       afar,
       elsewhere,
-      local(6, 17447, 5).subarray(0, 43),
+      local(6, 5, 17447).subarray(0, 43),
     ];
     assert.deepEqual(
       await lengths(...let_in.map(from)),
