@@ -33,11 +33,11 @@ import { dumpRoutes, encodeDeleteRoute, encodeReplaceRoute, MAIN_TABLE } from '.
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
 import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../../agent/host/netlink/undo.ts';
 
-const openRoute = (more: Partial<ConnectionOptions> = {}) =>
-  openConnection({ native: native(), protocol: NETLINK_ROUTE, ...more });
-
 /** How many times longer everything may take: under valgrind (tools/native.ts). */
 export const SLOW = Number(process.env.X0_TEST_SLOW ?? 1);
+
+const openRoute = (more: Partial<ConnectionOptions> = {}) =>
+  openConnection({ native: native(), protocol: NETLINK_ROUTE, timeoutMs: 5000 * SLOW, ...more });
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
   const end = Date.now() + ms * SLOW;
