@@ -7,7 +7,8 @@
  * - no-flush-bytecode: a repair's code is compiled once, at the start (heal/rehearsal.ts), and must still be so when the first
  *   fault comes weeks later; V8 would throw it out after a few collections without use.
  * - no-opt, no-maglev: an agent that computes for two thousandths of the time gains nothing from optimised code, and the
- *   compilers themselves, touched once, stay resident: 12 MiB. What it costs stands in the README (bulk decoding).
+ *   compilers themselves, touched once, stay resident: 12 MiB. What it costs stands in the README (bulk decoding). Where @noble
+ *   has to do the lattices of an identity (Node 22), the first is taken back (host/openssl.ts).
  */
 export const NODE_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',

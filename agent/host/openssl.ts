@@ -5,6 +5,7 @@
  * OpenSSL draws its own randomness, so this is a world's and no machine imports it.
  */
 import crypto, { type KeyObject } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
 import { checked } from '../trust/keys/checked.ts';
 import { type Algorithms, EMPTY, ML_KEM_768_SIZES, type Primitives, type Random } from '../trust/keys/primitives.ts';
 
@@ -150,6 +151,9 @@ export async function provider(native: Partial<Algorithms> = openssl()): Promise
   const random: Random = (length) => crypto.randomBytes(length);
   // Loaded only where something is missing: it takes several megabytes of memory.
   const complete = NAMES.every((name) => name in native);
+  // x0d does without V8's optimising compiler (node-flags.ts), which costs it nothing elsewhere; but lattices in plain
+  // JavaScript take twenty times as long without it, on the only thread: 130 ms a signature, and seconds on a router.
+  if (!complete) setFlagsFromString('--opt');
   const rest = complete ? { random } : (await import('../trust/keys/noble.ts')).noble(random);
   return {
     primitives: checked({ ...rest, ...native } as Primitives),
