@@ -253,7 +253,10 @@ test('old cases count ever less: a class that was right for years is observed ag
   const story = new Story({}, {}).settle();
   const { earned } = story.router.room;
   const value = JSON.stringify({ right: 200, wrong: 0 });
-  earned.on({ type: 'started', node: '', epoch: 1, marks: [], memories: [{ kind: 'earned', key: 'link-slow', value }] }, 0);
+  earned.on(
+    { type: 'started', node: '', epoch: 1, marks: [], memories: [{ kind: 'earned', key: 'link-slow', value }] },
+    0,
+  );
   const fault = { ...FAULT, class: 'link-slow', at: story.now } as const;
   const decision = { fault, at: story.now, action: 'link-cost', alternatives: [], why: '', result: null } as const;
   const add = (step: 'verified' | 'rolled-back', times: number) => {
