@@ -14,7 +14,7 @@ import { ask } from './asking.ts';
 import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
-import { ASK_FIRST, KICK_FIRST } from './repairs/urgent.ts';
+import { ASK_FIRST, KICK_FIRST, masterRefusal } from './repairs/urgent.ts';
 import {
   type Broken,
   broken,
@@ -40,6 +40,8 @@ const KICK_TIMEOUT: Nanos = 10 * SECOND;
 const STEADY: Nanos = 400 * MS;
 /** By then tables that were asked for are there. */
 const READING: Nanos = 50 * MS;
+/** From leaving bat0 to being in a bridge: batman-adv waits for its readers in between (synchronize_net). */
+const GIVEN: Nanos = 100 * MS;
 const NO_ANSWER = 'the kernel did not answer';
 /** A mesh without bat0 does not wait longer for a rehearsal. */
 const REHEARSAL: Nanos = 500 * MS;
@@ -91,7 +93,7 @@ export class Execute implements Machine {
         return this.#kicked(event.fault, event.frames, event.refused, now);
       case 'proceed': {
         const job = this.#jobs.get(event.fault);
-        return job?.state === 'kicking' ? this.#next(job, now) : [];
+        return job?.state === 'kicking' ? this.#soon(job, now) : [];
       }
       case 'change-done':
         return this.#stepped(event.id, event.error, now);
@@ -182,7 +184,7 @@ export class Execute implements Machine {
       // A mesh begun anew cannot be shown in the twin, and without bat0 nothing could be worse.
       effects.push({ type: 'rehearse', id: rehearsalId(fault.id), plan, changes: [], deadline: job.until });
     } else if (job.state !== 'delayed') {
-      effects.push(...this.#next(job, now));
+      effects.push(...this.#soon(job, now));
     }
     return [...effects, planned];
   }
@@ -346,11 +348,21 @@ export class Execute implements Machine {
       this.#jobs.delete(id);
       return [said, this.#write(job.plan, 'done', job.action, now, refused ?? `${frames} frames sent`)];
     }
-    return job.waiting === null ? [said, ...this.#next(job, now)] : [said];
+    return job.waiting === null && job.state !== 'delayed' ? [said, ...this.#next(job, now)] : [said];
+  }
+
+  /** What somebody gives to a bridge is told twice: that it left bat0, and where it went. */
+  #soon(job: Job, now: Nanos): Effect[] {
+    if (job.action !== 'reattach') return this.#next(job, now);
+    job.state = 'delayed';
+    job.until = now + GIVEN;
+    return [];
   }
 
   /** The next step of a job, or its verification. */
   #next(job: Job, now: Nanos): Effect[] {
+    const given = job.action === 'reattach' ? masterRefusal(job.plan.fault, this.#around) : null;
+    if (given !== null) return this.#fail(job, given, now);
     const step = this.#nextStep(job);
     if (step === undefined) {
       // An early step may be through before the kick is.

@@ -4,7 +4,7 @@ import type { Effect } from '../core/effect.ts';
 import { invariant } from '../core/errors.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
 import { type Change, type MeshSettings, STOCK_SETTINGS } from '../core/kernel.ts';
-import { type Nanos, SECOND, US } from '../core/time.ts';
+import { MS, type Nanos, SECOND, US } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
@@ -33,6 +33,8 @@ const CABLE_RATE = 1_000_000;
 const AIR_RATE = 54_000;
 const HUB_RATE = 100_000;
 const RETRIES = 6;
+/** Out of bat0 and into a bridge. */
+const BRIDGED: Nanos = 30 * MS;
 
 /** A twin in a twin has none. */
 const NOBODY: Rehearsing = () => ({ verdict: 'unknown', detail: 'there is no twin here', afterNs: 0 });
@@ -491,7 +493,11 @@ export class Simulation implements Watcher, Routes {
         return;
       case 'bridged': {
         const bridge = kernel.byName(LAN) ?? kernel.addDevice(LAN, 'bridge', null);
-        kernel.setMaster(device, bridge.index);
+        // Told twice, as rtnetlink does: that it left, and where it went.
+        kernel.setMaster(device, 0);
+        this.scheduler.after(BRIDGED, () => {
+          if (device.master === 0) kernel.setMaster(device, bridge.index);
+        });
       }
     }
   }

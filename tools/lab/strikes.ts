@@ -499,7 +499,7 @@ export class Striker {
           if (!(await isIn())) await mesh.putIntoBat0(from, name);
           await inside(from, 'ip', 'link', 'delete', 'br-x');
         };
-        return { ...base, ns, mend, repaired: isIn };
+        return { ...base, ns, mend };
       }
       default: {
         const ns = monotonicNs();

@@ -39,7 +39,8 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   'agent-stopped': { names: [], follows: ['overload', 'clock-stepped'], repair: 'none' },
   'interface-deleted': { names: ['interface-vanished'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
   'interface-taken': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
-  'interface-bridged': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
+  // Out of another's bridge it is taken by nobody but a person.
+  'interface-bridged': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
   'mtu-lowered': { names: ['mtu-trouble', 'config-drift'], follows: LINK, repair: 'state' },
   'bat0-deleted': {
     names: ['mesh-vanished'],

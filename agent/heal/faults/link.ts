@@ -86,6 +86,8 @@ const HISTORY_ENOUGH: Nanos = 120 * SECOND;
 const ONE_WAY = 0.9;
 /** Where no OGM of ours is heard back any more the loss rises by one 64th an interval (window.ts). */
 const WINDOW_OGMS = 64;
+/** Silent for so many OGMs a neighbour is gone. */
+const GONE_INTERVALS = 10;
 const SLOPE_OVER: Nanos = 12 * SECOND;
 /** Where the neighbour itself says so, lately, less suffices. */
 const SLOPE_WHEN_TOLD: Nanos = 6 * SECOND;
@@ -181,7 +183,9 @@ export class LinkFigureDetector implements Detector {
         history.unanswered = 0;
         for (const usual of [history.usualLoss, history.recentLoss, history.usualPace, history.usualThroughput])
           usual.skip(now);
-        for (const steady of [this.#lossy, this.#slow, this.#oneWay])
+        // A link that loses much is silent now and then, and a bad one all the same.
+        const isGone = !link.carrier || now - link.lastSeen > GONE_INTERVALS * interval;
+        for (const steady of isGone ? [this.#lossy, this.#slow, this.#oneWay] : [this.#slow, this.#oneWay])
           findings.push(...steady.end(about, 'the neighbour is not heard at all'));
         continue;
       }

@@ -122,7 +122,8 @@ function insistence(fault: Fault, does: string, { knowledge, now }: Scene): stri
   return `somebody ${does} again and again: left to a person`;
 }
 
-function masterRefusal(fault: Fault, around: Surroundings): string | null {
+/** Whose it is now, if it is somebody else's. */
+export function masterRefusal(fault: Fault, around: Surroundings): string | null {
   const master = around.links.get(fault.interfaceIndex ?? 0)?.master ?? 0;
   if (master === 0 || master === around.mesh?.index) return null;
   return `it was given to ${around.links.get(master)?.name ?? `interface ${master}`}: left to a person`;

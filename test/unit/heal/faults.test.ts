@@ -905,6 +905,24 @@ test('every class has words and repairs that exist, and the last of an unsafe on
   }
 });
 
+test('a link that loses a third is one fault, though it is silent for three seconds now and then; dead, it is over', () => {
+  const story = new Story().settle();
+  decay(story, 0.33, 80);
+  for (let round = 0; round < 5; round++) {
+    story.kernel.ports[0]!.silent = true;
+    story.run(3);
+    story.kernel.ports[0]!.silent = false;
+    lossy(story, 0.33, 12);
+  }
+  const lossyOnes = () =>
+    new Set(story.decisions.flatMap(({ fault }) => (fault.class === 'link-lossy' ? [fault.id] : [])));
+  assert.equal(lossyOnes().size, 1);
+  assert.ok(story.open().includes('link-lossy'));
+  story.kernel.ports[0]!.silent = true;
+  story.run(20);
+  assert.ok(!story.open().includes('link-lossy'), 'then another fault says it all');
+});
+
 test('hours without a fault: nothing is seen, nothing done, and little asked', () => {
   const story = new Story();
   let noise = 1;

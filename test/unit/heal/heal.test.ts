@@ -212,7 +212,8 @@ test('where all fell out the primary goes back in before any other: who is first
   router.pass(SECOND);
   for (let steps = 0; steps < 4; steps++) router.done(router.changes.at(-1)!.id);
   const put = router.changes.flatMap(({ change }) => (change.kind === 'set-master' ? [change.interface] : []));
-  assert.deepEqual(put.slice(0, 2), ['primary0', 'eth2']);
+  // Its own repair puts it back, and that of the other one first too.
+  assert.deepEqual(put.slice(0, 3), ['primary0', 'primary0', 'eth2']);
 });
 
 test('where the kick moves the routes the dead interface stays in, and the story ends with its carrier', () => {
@@ -385,6 +386,23 @@ test('an interface taken from bat0 by somebody goes back; one taken again and ag
   );
 });
 
+test('an interface that somebody gives to a bridge stays there, though it is told first that it only left bat0', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: { ...port(30, { master: 0 }), name: 'br-x', kind: 'bridge' }, cause: 'event' });
+  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  router.pass(milliseconds(30));
+  router.feed({ type: 'link', link: port(1, { master: port(30).index }), cause: 'event' });
+  router.pass(60 * SECOND);
+  assert.deepEqual(setMasters(router), []);
+  const failed = router.decisions.filter(
+    ({ step, fault }) => step === 'failed' && fault.class === 'interface-fell-out',
+  );
+  assert.deepEqual(
+    failed.map(({ action, result }) => [action, result]),
+    [['reattach', 'it was given to br-x: left to a person']],
+  );
+});
+
 test('bat0 gone: made anew with its MAC and settings, the primary first', () => {
   const router = new Router();
   router.feed({ type: 'addresses', interface: 'bat0', addresses: [{ family: 4, address: '10.77.0.1', prefix: 24 }] });
@@ -484,7 +502,7 @@ test('bat0 that is back by itself is not made a second time', () => {
   router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
   router.pass(SECOND);
   router.feed({ type: 'link', link: { ...bat0, index: 30 }, cause: 'event' });
-  router.feed({ type: 'link', link: port(1, { master: 30 }), cause: 'event' });
+  router.feed({ type: 'link', link: port(1, { master: port(30).index }), cause: 'event' });
   router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
   router.pass(5 * SECOND);
   assert.deepEqual(
@@ -735,8 +753,9 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
     gone.feed({ type: 'link-gone', index: 10, name: 'bat0' });
     gone.effects.length = 0;
     gone.feed(event);
-    const [dropped] = gone.decisions.filter(({ step }) => step === 'dropped');
-    assert.equal(dropped?.action, 'recreate-mesh', 'what was planned has an end');
+    const dropped = gone.decisions.filter(({ step }) => step === 'dropped').map(({ action }) => action);
+    const waiting = event.type === 'mode-asked' ? ['reattach', 'reattach'] : [];
+    assert.deepEqual(dropped, [...waiting, 'recreate-mesh'], 'what was planned has an end');
     gone.pass(60 * SECOND);
     const isMeant = (effect: (typeof gone.changes)[number]) =>
       event.type === 'mode-asked' || effect.change.kind === 'create-mesh';
