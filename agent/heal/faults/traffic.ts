@@ -99,11 +99,9 @@ export class TrafficDetector implements Detector {
     }
     const bat = rates.get(mesh.name);
     if (bat === undefined) return [];
-    // What it gets of a LAN's multicast a bridge counts.
     const bridge = rates.get(this.#around.links.get(mesh.master)?.name ?? '');
-    const multicast = Math.max(bat.multicast, bridge?.multicast ?? 0);
     return [
-      ...this.#judgeStorm({ ...bat, multicast }, mesh.name, mesh.index, now),
+      ...this.#judgeStorm(bat, isToAll(bat, bridge), mesh.name, mesh.index, now),
       ...this.#judgeLoops(bat, rates, now),
     ];
   }
@@ -115,10 +113,12 @@ export class TrafficDetector implements Detector {
     return of === null ? null : ({ of, interfaces: [] } as const);
   }
 
-  #judgeStorm({ rx, tx, rxSize, txSize, multicast }: Rates, name: string, index: number, now: Nanos): Finding[] {
+  /** `toAll`: most of it is sent to everybody. */
+  #judgeStorm({ rx, tx, rxSize, txSize }: Rates, toAll: boolean, name: string, index: number, now: Nanos): Finding[] {
     const about: About = { interface: name, index, peer: null };
     const usual = this.#usual.value ?? 0;
-    const bothAlike = alike(rx, tx) && alike(rxSize, txSize);
+    // What is sent to all goes round both ways, though hardly as often: each way loses by itself.
+    const bothAlike = alike(rxSize, txSize) && (alike(rx, tx) || toAll);
     const least = Math.max(STORM_LEAST, (bothAlike ? STORM_TIMES_ALIKE : STORM_TIMES) * usual);
     const figures = `${Math.round(rx)} packets a second come by ${name} and ${Math.round(tx)} go; the usual is ${Math.round(usual)}`;
     if (Math.max(rx, tx) < least) {
@@ -135,7 +135,7 @@ export class TrafficDetector implements Detector {
     const bothWays = Math.min(rx, tx) >= least && bothAlike;
     // A circle may be closed in one direction only; then it is who comes from both sides that tells it from a download.
     // And stations that are announced by two routers in turn, within a second, are disputed in no reading.
-    const isCircle = (bothWays && (disputed.length > 0 || multicast >= rx / 2)) || (off && disputed.length > 0);
+    const isCircle = (bothWays && (disputed.length > 0 || toAll)) || (off && disputed.length > 0);
     if (!isCircle) {
       if (looked) this.#learn(Math.max(rx, tx), now);
       else this.#usual.skip(now);
@@ -145,7 +145,7 @@ export class TrafficDetector implements Detector {
     const who =
       disputed.length > 0
         ? `${disputed.length} stations here are announced by others too, ${disputed[0]![0]} by ${disputed[0]![1]}`
-        : 'most of them are multicast';
+        : 'most of them are sent to all';
     const self = originatorAddress(this.#around);
     const affected = [...new Set([...disputed.map(([, router]) => router), ...(self === null ? [] : [self])])];
     const set = (on: boolean) => ({ kind: 'set-mesh', mesh: name, settings: { bridgeLoopAvoidance: on } }) as const;
@@ -198,6 +198,15 @@ function ratesOf(old: InterfaceCounters, row: InterfaceCounters, dt: number): Ra
     txSize: per(old.txBytes, row.txBytes) / (tx || 1),
     multicast: per(old.rxMulticast, row.rxMulticast),
   };
+}
+
+/**
+ * What goes to all the bridge above gets too, whichever way it goes, and sends none of it itself; what is for one it only passes
+ * on (net/bridge/br_input.c). Of multicasts it keeps a count, and of broadcasts none.
+ */
+function isToAll({ rx, tx, multicast }: Rates, bridge: Rates | undefined): boolean {
+  if (Math.max(multicast, bridge?.multicast ?? 0) >= rx / 2) return true;
+  return bridge !== undefined && bridge.rx >= (rx + tx) / 2 && bridge.tx < tx / 2;
 }
 
 function alike(a: number, b: number): boolean {

@@ -533,6 +533,37 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'ARP requests that go round one way twice as often as the other, and no station that two announce',
+    is: 'broadcast-storm',
+    kernel: { settings: { ...STOCK_SETTINGS, bridgeLoopAvoidance: false } },
+    does: (story) => {
+      story.kernel.rates.set('bat0', [90, 90, 100]).set('br-lan', [90, 90, 100, 5]);
+      story.run(60);
+      story.kernel.rates.set('bat0', [830, 1400, 80]).set('br-lan', [2200, 20, 80]);
+      story.run(40);
+    },
+  },
+  {
+    name: 'this router itself is asked and answers much, in small packets both ways',
+    is: null,
+    kernel: { settings: { ...STOCK_SETTINGS, bridgeLoopAvoidance: false } },
+    does: (story) => {
+      story.kernel.rates.set('bat0', [90, 90, 100]).set('br-lan', [90, 90, 100, 5]);
+      story.run(60);
+      story.kernel.rates.set('bat0', [1400, 1400, 80]).set('br-lan', [1400, 1400, 80]);
+      story.run(60);
+    },
+  },
+  {
+    name: 'television by multicast: much comes, nothing goes',
+    is: null,
+    kernel: { settings: { ...STOCK_SETTINGS, bridgeLoopAvoidance: false } },
+    does: (story) => {
+      story.kernel.rates.set('bat0', [1500, 40, 1300]).set('br-lan', [1500, 40, 1300, 1450]);
+      story.run(60);
+    },
+  },
+  {
     name: 'much traffic both ways for an hour, nearly from the start, and then a station that two routers announce',
     is: null,
     does: (story) => {
