@@ -240,7 +240,7 @@ export type MachineEvent =
   | { readonly type: 'kick-done'; readonly fault: string; readonly frames: number; readonly refused: string | null }
   /** A setting of the mesh is ours for a moment; what tables say of it is not what the mesh has. `returned`: no longer. */
   | { readonly type: 'lent'; readonly settings: Partial<MeshSettings>; readonly returned: boolean }
-  /** An interface of the mesh has another name: what is owed to it goes on under that. */
+  /** An interface, of the mesh or not, has another name: what is owed to it goes on under that. */
   | { readonly type: 'renamed'; readonly from: string; readonly to: string }
   /** An interface that a repair took out has to go back: it did not help. */
   | { readonly type: 'give-back'; readonly interface: string }

@@ -13,7 +13,7 @@ import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
 import type { Mending, Scene, Step } from './repairs/spec.ts';
-import { broken, type Surroundings } from './surroundings.ts';
+import { broken, linkByName, type Surroundings } from './surroundings.ts';
 
 const STEP_TIMEOUT: Nanos = 5 * SECOND;
 /** A rehearsal that takes longer says nothing. */
@@ -29,6 +29,8 @@ const MOST_REHEARSALS = 3;
 const LINGER: Nanos = 60 * SECOND;
 const LONGEST_LINGER: Nanos = 600 * SECOND;
 const HOUR: Nanos = 3600 * SECOND;
+/** So often within the hour is no accident. */
+const OFTEN = 3;
 const LONGEST_PAUSE: Nanos = 60 * SECOND;
 /** After so many returns that were refused a person is told, and it goes on more slowly. */
 const MOST_TRIES = 8;
@@ -46,8 +48,8 @@ interface Job {
   readonly action: Action;
   readonly mending: Mending;
   /**
-   * 'pausing': before a step. 'lasting': a step that is taken back before the next one. 'parting': the fault is over, and it stays in force for a
-   * moment more.
+   * 'pausing': before a step. 'lasting': a step that is taken back before the next one. 'parting': the fault is over, and it
+   * stays in force for a moment more.
    */
   state:
     | 'waiting'
@@ -146,21 +148,8 @@ export class Mend implements Machine {
     const known = this.#jobOf(fault.id);
     if (known !== undefined && (known.state !== 'waiting' || known.action === action)) return [];
     if (known !== undefined) this.#jobs.delete(fault.id);
-    const parting = [...this.#jobs.values()].find(
-      (job) => job.state === 'parting' && job.action === action && aboutOf(job.plan.fault) === aboutOf(fault),
-    );
-    if (parting !== undefined) {
-      this.#jobs.delete(parting.plan.fault.id);
-      parting.plan = plan;
-      parting.state = 'holding';
-      parting.until = NEVER;
-      parting.over = null;
-      this.#jobs.set(fault.id, parting);
-      // What lasts a moment has passed, and is wanted again.
-      parting.steps = mending.steps(fault, this.#scene(now)).filter(({ forNs }) => forNs !== undefined);
-      const again = parting.steps.length === 0 ? [] : this.#next(parting, now);
-      return [write(plan, 'done', action, now, 'it is in force still, from the last time'), ...again];
-    }
+    const again = this.#again(plan, action, now);
+    if (again !== null) return again;
     const planned = write(plan, 'planned', action, now, null);
     if (this.#jobs.size >= MOST_JOBS) return [planned, write(plan, 'failed', action, now, 'too many are under way')];
     const job: Job = {
@@ -183,6 +172,27 @@ export class Mend implements Machine {
     return [planned, ...(plan.delayNs === 0 ? this.#due(job, now) : [])];
   }
 
+  /** What is in force still serves once more. null: nothing is. */
+  #again(plan: Plan, action: Action, now: Nanos): Effect[] | null {
+    const { fault } = plan;
+    const parting = [...this.#jobs.values()].find(
+      (job) => job.state === 'parting' && job.action === action && aboutOf(job.plan.fault) === aboutOf(fault),
+    );
+    if (parting === undefined) return null;
+    this.#jobs.delete(parting.plan.fault.id);
+    parting.plan = plan;
+    parting.state = 'holding';
+    parting.until = NEVER;
+    parting.over = null;
+    this.#jobs.set(fault.id, parting);
+    // What lasts a moment has passed, and is wanted again; but who brings the fault about at will gets it a few times only.
+    const isOften = this.#lately(parting, now).length >= OFTEN;
+    const steps = isOften ? [] : parting.mending.steps(fault, this.#scene(now));
+    parting.steps = steps.filter(({ forNs }) => forNs !== undefined);
+    const next = parting.steps.length === 0 ? [] : this.#next(parting, now);
+    return [write(plan, 'done', action, now, 'it is in force still, from the last time'), ...next];
+  }
+
   #due(job: Job, now: Nanos): Effect[] {
     switch (job.state) {
       case 'waiting':
@@ -193,6 +203,8 @@ export class Mend implements Machine {
         // netifd takes its time.
         return job.step?.undo === null ? this.#next(job, now) : this.#fail(job, NO_ANSWER, now);
       case 'pausing':
+        // Somebody may have done it meanwhile, and it would not be ours to take back.
+        if (!this.#isAsUndone(job.steps[0]?.undo)) job.steps.shift();
         return this.#next(job, now);
       case 'lasting':
         return this.#takeBack(job, now);
@@ -212,6 +224,9 @@ export class Mend implements Machine {
       job.until = now + SECOND;
       return [];
     }
+    // The one that it waited for may have done all this.
+    const again = this.#again(job.plan, job.action, now);
+    if (again !== null) return again;
     const changes = this.#changesOf(job, now);
     if (job.plan.radius === 'link' || changes.length === 0) return this.#apply(job, now);
     job.state = 'rehearsing';
@@ -339,6 +354,7 @@ export class Mend implements Machine {
     const last = job.applied.at(-1);
     // With its interface it may have gone by itself.
     if (last?.step.forNs === undefined) return this.#next(job, now);
+    if (this.#isGiven(last.step.undo)) return [...this.#release(job, last), ...this.#next(job, now)];
     job.state = 'changing';
     job.until = now + STEP_TIMEOUT;
     job.waiting = `${last.id}-back`;
@@ -416,8 +432,8 @@ export class Mend implements Machine {
 
   /** It stays in force for a moment more, lest the fault come back at once: longer each time that it did. */
   #part(job: Job, now: Nanos): Effect[] {
-    const key = `${job.action} ${aboutOf(job.plan.fault)}`;
-    const lately = (this.#returns.get(key) ?? []).filter((at) => now - at < HOUR);
+    const key = returnOf(job);
+    const lately = this.#lately(job, now);
     this.#returns.delete(key);
     this.#returns.set(key, [...lately, now].slice(-16));
     if (this.#returns.size > MOST_JOBS) this.#returns.delete(this.#returns.keys().next().value!);
@@ -425,6 +441,11 @@ export class Mend implements Machine {
     this.#knowledge.force(job.plan.fault, job.action, true);
     job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.length);
     return [];
+  }
+
+  /** When it was given back, or about to be, within the hour. */
+  #lately(job: Job, now: Nanos): Nanos[] {
+    return (this.#returns.get(returnOf(job)) ?? []).filter((at) => now - at < HOUR);
   }
 
   /** It did not help, or nobody knows whether it was done: what it changed goes back. */
@@ -468,6 +489,14 @@ export class Mend implements Machine {
     // What only netifd was asked for is not ours to undo.
     if (job.applied.length === 0)
       return this.#end(job, write(job.plan, 'over', job.action, now, 'there is nothing to put back'));
+    const given = job.applied.filter(({ step }) => this.#isGiven(step.undo)).flatMap((one) => this.#release(job, one));
+    if (job.applied.length === 0) {
+      const words = 'somebody has given it to another bridge, where it stays';
+      return [
+        ...given,
+        ...this.#end(job, ...(job.ends.length > 0 ? [] : [write(job.plan, 'over', job.action, now, words)])),
+      ];
+    }
     this.#knowledge.force(job.plan.fault, job.action, false);
     job.state = 'returning';
     job.steps = [];
@@ -477,9 +506,9 @@ export class Mend implements Machine {
     const back = job.applied
       .toReversed()
       .map(({ id, step }): Effect => ({ type: 'change', id: `${id}-back`, change: step.undo, undo: null }));
-    if (job.tries !== MOST_TRIES + 1) return back;
+    if (job.tries !== MOST_TRIES + 1) return [...given, ...back];
     const words = 'what it changed cannot be put back: its undo stays armed, and it is tried again every ten minutes';
-    return [...back, write(job.plan, 'failed', job.action, now, words)];
+    return [...given, ...back, write(job.plan, 'failed', job.action, now, words)];
   }
 
   #returned(job: Job, one: Applied, error: string | null, now: Nanos): Effect[] {
@@ -492,6 +521,24 @@ export class Mend implements Machine {
     const isSaid = job.ends.length > 0;
     const words = error === null ? 'what it changed is as it was' : 'what it changed is no longer there';
     return [...effects, ...this.#end(job, ...(isSaid ? [] : [write(job.plan, 'over', job.action, now, words)]))];
+  }
+
+  /** What an interface is under by name; null: nothing. */
+  #masterOf(name: string): string | null {
+    const { links } = this.#around;
+    const master = linkByName(this.#around, name)?.master ?? 0;
+    return master === 0 ? null : (links.get(master)?.name ?? `interface ${master}`);
+  }
+
+  /** Is it as this undo would make it? Of masters only. */
+  #isAsUndone(undo: Change | null | undefined): boolean {
+    return undo?.kind !== 'set-master' || this.#masterOf(undo.interface) === undo.master;
+  }
+
+  /** Has somebody put what is to go back under something else? */
+  #isGiven(undo: Change): boolean {
+    if (undo.kind !== 'set-master' || undo.master === null) return false;
+    return this.#masterOf(undo.interface) !== null && !this.#isAsUndone(undo);
   }
 
   /** Is there still what a change is about? */
@@ -533,11 +580,18 @@ export class Mend implements Machine {
   }
 
   #renamed(from: string, to: string): Effect[] {
-    const name = <C extends Change>(change: C): C =>
-      'interface' in change && change.interface === from ? { ...change, interface: to } : change;
-    for (const job of this.#jobs.values())
+    const name = <C extends Change>(change: C): C => {
+      const itself = 'interface' in change && change.interface === from ? { interface: to } : {};
+      const above = 'master' in change && change.master === from ? { master: to } : {};
+      return { ...change, ...itself, ...above };
+    };
+    for (const job of this.#jobs.values()) {
+      job.steps = job.steps.map((step) => {
+        return { ...step, change: name(step.change), undo: step.undo === null ? null : name(step.undo) };
+      });
       for (const [i, { id, step }] of job.applied.entries())
         job.applied[i] = { id, step: { ...step, change: name(step.change), undo: name(step.undo) } };
+    }
     return [];
   }
 
@@ -583,6 +637,10 @@ function isWide({ radius }: Plan): boolean {
 /** After a return that was refused. */
 function pauseAfter(tries: number): Nanos {
   return tries > MOST_TRIES ? SLOWLY : Math.min(LONGEST_PAUSE, SECOND * 2 ** tries);
+}
+
+function returnOf({ action, plan }: Job): string {
+  return `${action} ${aboutOf(plan.fault)}`;
 }
 
 function aboutOf({ class: kind, interface: name, peer }: Fault): string {

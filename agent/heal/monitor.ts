@@ -40,6 +40,8 @@ export class Monitor implements Machine, Surroundings {
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
   declared: ReadonlySet<string> = new Set();
+  /** A repair has it out of its bridge: it belongs there all the same. */
+  #isOut = false;
   #nextPoll: Nanos = NEVER;
   #slower = 1;
   readonly #shortage = new Shortage();
@@ -91,6 +93,11 @@ export class Monitor implements Machine, Surroundings {
         this.#lent.set(Object.keys(event.settings).join(), { settings: event.settings, until });
         return [];
       }
+      case 'held':
+        if (event.what !== `${this.settings.meshInterface} master`) return [];
+        this.#isOut = !event.returned;
+        if (event.returned && this.mesh !== null && this.lastMeshUp !== null) this.lastMeshUp.master = this.mesh.master;
+        return [];
       case 'alarm':
         this.#nextPoll = Math.min(this.#nextPoll, now + AFTER_ALARM);
         return [];
@@ -163,7 +170,7 @@ export class Monitor implements Machine, Surroundings {
     if (link.name === this.settings.meshInterface && link.kind === 'batadv') {
       const isNew = this.mesh === null || this.mesh.index !== link.index;
       this.mesh = link;
-      this.lastMeshUp = { mac: link.mac, master: link.master };
+      this.lastMeshUp = { mac: link.mac, master: (this.#isOut ? this.lastMeshUp?.master : null) ?? link.master };
       // A dump comes in the order of indexes: its ports may have been told before it.
       for (const port of this.links.values()) if (port.master === link.index) this.members.add(port.name);
       if (isNew && this.started)
@@ -202,8 +209,7 @@ export class Monitor implements Machine, Surroundings {
   }
 
   #renamed({ index, name }: Link, to: string): Effect[] {
-    if (!this.members.has(name)) return this.#gone(index, name);
-    this.members.add(to);
+    if (this.members.has(name)) this.members.add(to);
     return [{ type: 'emit', event: { type: 'renamed', from: name, to } }, ...this.#gone(index, name)];
   }
 

@@ -21,6 +21,7 @@ export interface Surroundings {
   readonly primaryKnown: boolean;
   /** The last GET_MESH answer that was not empty, without what is lent: what bat0 was, if it is gone. */
   readonly lastMesh: MeshInfo | null;
+  /** bat0 as its link was, and the bridge that it belongs to, also while a repair has it out of that. */
   readonly lastMeshUp: { readonly mac: Mac; readonly master: IfIndex } | null;
   readonly addresses: readonly InterfaceAddress[];
   /** Devices that netifd has declared, where it runs: they are repaired through it. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Memory } from '../../../agent/core/event.ts';
+import type { Link } from '../../../agent/core/kernel.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Action, Decision, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
@@ -625,7 +626,7 @@ test('a storm that comes back while its repair is in force still: only what last
   );
 });
 
-test('bat0 that was deleted, or whose bridge is gone, while it is out for a moment owes nothing', () => {
+test('bat0 whose bridge is gone for a minute while it is out goes back into it', () => {
   const story = stormy();
   story.run(13);
   assert.equal(story.kernel.mesh.master, 0);
@@ -637,6 +638,85 @@ test('bat0 that was deleted, or whose bridge is gone, while it is out for a mome
   assert.equal(story.armed.size, 0);
   assert.equal(story.kernel.mesh.master, 12);
   assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
+});
+
+test('bat0 that was deleted while it is out for a moment is made anew in its bridge', () => {
+  const story = stormy();
+  story.run(13);
+  assert.equal(story.kernel.mesh.master, 0);
+  // This kernel makes no meshes; what is asked of it is what counts.
+  story.refuse = () => 'No such device';
+  story.router.runtime.feed({ type: 'link-gone', index: story.kernel.mesh.index, name: 'bat0' }, story.now);
+  story.run(5);
+  const masters = story.changed.flatMap((change) =>
+    change.kind === 'set-master' && change.interface === 'bat0' ? [change.master] : [],
+  );
+  assert.deepEqual(masters, [null, 'br-lan']);
+  assert.equal(story.armed.size, 0);
+});
+
+test('bat0 that a person takes out of its bridge, or gives to another, stays where the person has put it', () => {
+  const before = stormy();
+  before.run(5);
+  before.tellMesh({ master: 0 });
+  before.run(30);
+  assert.ok(!before.changed.some(({ kind }) => kind === 'set-master'), 'the storm has been ended by hand');
+  assert.equal(before.kernel.mesh.master, 0);
+
+  const meanwhile = stormy();
+  meanwhile.run(13);
+  assert.equal(meanwhile.kernel.mesh.master, 0);
+  const br: Link = { ...meanwhile.kernel.mesh, index: 13, name: 'br-x', kind: 'bridge', master: 0 };
+  meanwhile.router.runtime.feed({ type: 'link', link: br, cause: 'event' }, meanwhile.now);
+  meanwhile.tellMesh({ master: 13 });
+  calm(meanwhile);
+  meanwhile.run(200);
+  assert.equal(meanwhile.kernel.mesh.master, 13);
+  assert.equal(meanwhile.kernel.settings.bridgeLoopAvoidance, false, 'and what else was lent goes back');
+  assert.equal(meanwhile.armed.size, 0);
+});
+
+test('bat0 goes back into a bridge that was renamed while it was out', () => {
+  const story = stormy();
+  story.run(13);
+  const br: Link = {
+    ...story.kernel.mesh,
+    index: 12,
+    name: 'lan',
+    kind: 'bridge',
+    mac: '02:00:00:00:00:b1',
+    master: 0,
+  };
+  story.router.runtime.feed({ type: 'link', link: br, cause: 'event' }, story.now);
+  story.run(5);
+  const back = story.changed.findLast(({ kind }) => kind === 'set-master');
+  assert.deepEqual(back, { kind: 'set-master', interface: 'bat0', master: 'lan' });
+});
+
+test('a storm that comes back before its repair has ended is one repair: what it set stays while it lasts', () => {
+  const story = stormy();
+  const { runtime } = story.router;
+  const first = story.decisions.findLast(({ fault }) => fault.class === 'broadcast-storm')!.fault;
+  story.run(5);
+  runtime.feed({ type: 'fault-over', fault: first.id, how: 'calm' } as never, story.now);
+  const second = { ...first, id: `${first.id}-again`, at: story.now };
+  runtime.feed({ type: 'fault', fault: second } as never, story.now);
+  story.run(60);
+  const set = story.changed.flatMap((change) => (change.kind === 'set-mesh' ? [change.settings] : []));
+  assert.equal(set.length, 1, JSON.stringify(set));
+});
+
+test('storms that somebody makes again and again do not take bat0 out of its bridge each time', () => {
+  const story = stormy();
+  for (let round = 0; round < 20; round++) {
+    calm(story);
+    story.run(50);
+    story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+    story.kernel.stations = { ...story.kernel.stations, disputed: [['02:00:00:00:0c:01', X]] };
+    story.run(25);
+  }
+  const outs = story.changed.filter((change) => change.kind === 'set-master' && change.master === null);
+  assert.ok(outs.length <= 3, `${outs.length} times`);
 });
 
 test('overload: the agent asks less of the router until it is over', () => {
