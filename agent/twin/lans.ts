@@ -16,8 +16,9 @@ const STEP: Nanos = 100 * MS;
 
 interface Joined {
   readonly pair: readonly [Kernel, Kernel];
-  /** It is plugged in; what looks every STEP whether anything goes round ends with it. */
   plugged: boolean;
+  /** Something looks every STEP whether anything goes round: once it is unplugged, no longer. */
+  watched: boolean;
   circling: boolean;
 }
 
@@ -39,13 +40,12 @@ export class Lans {
   join(pair: readonly [Kernel, Kernel], plugged: boolean): void {
     let cable = this.#cables.find((one) => one.pair[0] === pair[0] && one.pair[1] === pair[1]);
     if (cable === undefined) {
-      cable = { pair, plugged: false, circling: false };
+      cable = { pair, plugged: false, watched: false, circling: false };
       this.#cables.push(cable);
     }
-    const wasPlugged = cable.plugged;
     cable.plugged = plugged;
-    if (plugged && !wasPlugged) this.#run(cable);
-    else if (!plugged) cable.circling = false;
+    if (!plugged) cable.circling = false;
+    else if (!cable.watched) this.#run(cable);
   }
 
   unplugAll(): void {
@@ -82,8 +82,12 @@ export class Lans {
   }
 
   #run(cable: Joined): void {
+    cable.watched = true;
     this.#scheduler.after(STEP, () => {
-      if (!cable.plugged) return;
+      if (!cable.plugged) {
+        cable.watched = false;
+        return;
+      }
       cable.circling = this.#isCircle(cable.pair);
       if (cable.circling) for (const kernel of this.#kernels()) this.#count(kernel, cable.pair);
       this.#run(cable);

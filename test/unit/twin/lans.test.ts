@@ -1,6 +1,10 @@
 /** Client networks that a cable joins behind the mesh's back, and clocks that somebody sets, in the twin. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MS, SECOND } from '../../../agent/core/time.ts';
+import type { Kernel } from '../../../agent/twin/kernel.ts';
+import { Lans } from '../../../agent/twin/lans.ts';
+import { Scheduler } from '../../../agent/twin/scheduler.ts';
 import { play, read } from '../../../agent/twin/trial.ts';
 
 const LOOP = { fault: 'bridge-loop', nodes: ['r0', 'r2'] };
@@ -41,6 +45,32 @@ test('a cable between client networks is no circle where both avoid loops, nor w
     duration_s: 60,
   });
   assert.ok(!journal.some(({ what }) => what.includes('broadcast-storm')));
+});
+
+test('a cable that is out for less than a look is one cable: no more goes round than before', () => {
+  const scheduler = new Scheduler();
+  const kernel = (number: number) =>
+    ({
+      number,
+      mesh: { up: true, master: 2, settings: { bridgeLoopAvoidance: false } },
+      byName: () => ({ index: 2 }),
+      attached: () => [],
+    }) as unknown as Kernel;
+  const pair = [kernel(0), kernel(1)] as const;
+  const lans = new Lans(
+    scheduler,
+    () => pair,
+    () => true,
+  );
+  const received = () => lans.counters(pair[0])[0]!.rxPackets;
+  lans.join(pair, true);
+  scheduler.run(SECOND);
+  const before = received();
+  lans.join(pair, false);
+  scheduler.run(SECOND + 50 * MS);
+  lans.join(pair, true);
+  scheduler.run(2 * SECOND);
+  assert.equal(received() - before, before);
 });
 
 test('a clock that somebody sets is told by its own router, once each time', () => {
