@@ -238,8 +238,10 @@ export class Mend implements Machine {
   #changesOf({ plan: { fault }, action, mending }: Job, now: Nanos): Change[] {
     const scene = this.#scene(now);
     if (repairOf(action).refusal(fault, scene) !== null) return [];
-    // There is no netifd in the twin.
-    return mending.steps(fault, scene).flatMap(({ change, undo }) => (undo === null ? [] : [change]));
+    // There is no netifd in the twin, and nobody there who would take back what lasts a moment: it would be shown as what stays.
+    return mending.steps(fault, scene).flatMap(({ change, undo, forNs }) => {
+      return undo === null || forNs !== undefined ? [] : [change];
+    });
   }
 
   /** Another repair is at work on what this one would touch. */

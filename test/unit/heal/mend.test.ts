@@ -609,6 +609,11 @@ test('what a storm has taught of stations is forgotten: bat0 leaves its bridge f
   }
 });
 
+test('a rehearsal shows what stays, not what lasts a moment: bat0 out of its bridge for good would be another repair', () => {
+  const changes = stormy().asked.flatMap((effect) => (effect.type === 'rehearse' ? effect.changes : []));
+  assert.deepEqual(changes, [{ kind: 'set-mesh', mesh: 'bat0', settings: { bridgeLoopAvoidance: true } }]);
+});
+
 test('a storm that comes back while its repair is in force still: only what lasts a moment is done again', () => {
   const story = stormy();
   calm(story);
