@@ -359,6 +359,12 @@ export class Execute implements Machine {
     return [];
   }
 
+  /** What was delayed is done by what is so now: what a step is about may have been given away meanwhile. */
+  #start(job: Job, now: Nanos): Effect[] {
+    job.steps = this.#stepsOf(job.plan);
+    return this.#next(job, now);
+  }
+
   /** The next step of a job, or its verification. */
   #next(job: Job, now: Nanos): Effect[] {
     const given = job.action === 'reattach' ? masterRefusal(job.plan.fault, this.#around) : null;
@@ -416,7 +422,7 @@ export class Execute implements Machine {
   #rehearsed(id: string, verdict: string, detail: string, now: Nanos): Effect[] {
     const job = [...this.#jobs.values()].find(({ plan }) => rehearsalId(plan.fault.id) === id);
     if (job?.state !== 'delayed') return [];
-    if (verdict !== 'worse') return job.plan.delayNs > 0 ? [] : this.#next(job, now);
+    if (verdict !== 'worse') return job.plan.delayNs > 0 ? [] : this.#start(job, now);
     this.#jobs.delete(job.plan.fault.id);
     return [this.#write(job.plan, 'dropped', job.action, now, `rehearsed, it made things worse: ${detail}`)];
   }
@@ -460,7 +466,7 @@ export class Execute implements Machine {
         effects.push({ type: 'poll' });
       }
       if (job.state === 'verifying' || now < job.until) continue;
-      if (job.state === 'delayed') effects.push(...this.#next(job, now));
+      if (job.state === 'delayed') effects.push(...this.#start(job, now));
       else effects.push(...this.#fail(job, job.state === 'kicking' ? 'the kick did not end' : NO_ANSWER, now));
     }
     return effects;

@@ -403,6 +403,36 @@ test('an interface that somebody gives to a bridge stays there, though it is tol
   );
 });
 
+test('a primary that somebody gives to a bridge stays there too, whatever else is put back', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: { ...port(30, { master: 0 }), name: 'br-x', kind: 'bridge' }, cause: 'event' });
+  router.feed({ type: 'link', link: { ...primary0, master: 0 }, cause: 'event' });
+  const { primary: _, ...rest } = TWO_WAYS.mesh!;
+  router.feed({ type: 'tables', tables: { ...TWO_WAYS, mesh: rest } });
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(2, { master: 0 }), cause: 'event' });
+  router.pass(milliseconds(30));
+  router.feed({ type: 'link', link: { ...primary0, master: port(30).index }, cause: 'event' });
+  router.pass(SECOND);
+  for (let steps = 0; steps < 4; steps++) router.done(router.changes.at(-1)!.id);
+  const put = router.changes.flatMap(({ change }) => (change.kind === 'set-master' ? [change.interface] : []));
+  assert.deepEqual(put, ['eth2']);
+});
+
+test('what somebody gives to a bridge while bat0 waits to be made anew stays there', () => {
+  const router = new Router();
+  router.feed({ type: 'link', link: { ...port(30, { master: 0 }), name: 'br-x', kind: 'bridge' }, cause: 'event' });
+  for (const n of [1, 2]) router.feed({ type: 'link', link: port(n, { master: 0 }), cause: 'event' });
+  router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+  router.pass(SECOND);
+  router.effects.length = 0;
+  router.feed({ type: 'link', link: port(1, { master: port(30).index }), cause: 'event' });
+  router.pass(2 * SECOND);
+  for (let steps = 0; steps < 12; steps++) router.done(router.changes.at(-1)!.id);
+  const put = router.changes.flatMap(({ change }) => (change.kind === 'set-master' ? [change.interface] : []));
+  assert.ok(put.includes('eth2') && !put.includes('eth1'), put.join());
+});
+
 test('bat0 gone: made anew with its MAC and settings, the primary first', () => {
   const router = new Router();
   router.feed({ type: 'addresses', interface: 'bat0', addresses: [{ family: 4, address: '10.77.0.1', prefix: 24 }] });
