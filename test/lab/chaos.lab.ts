@@ -26,7 +26,6 @@ const LINKS = [
   ['r1', 'r3'],
 ] as const;
 const FAULTS = 7;
-const KILLS = 5;
 const LENGTH_S = 45;
 /** What was taken out goes back half a minute after its last return, and costs are lent for a minute more. */
 const REST_S = 100;
@@ -95,10 +94,11 @@ function timeline(random: Random): readonly Readonly<Record<string, unknown>>[] 
     ]);
     return { at_s: at(LENGTH_S - for_s), ...about };
   });
-  const kills = Array.from({ length: KILLS }, () => ({
+  // Each router's once: what still starts cannot be started again.
+  const kills = NODES.map((node) => ({
     at_s: at(LENGTH_S - 8),
     fault: random.is(0.7) ? 'agent-killed' : 'agent-stopped',
-    node: random.pick(NODES),
+    node,
     for_s: Math.round(random.between(0.2, 6) * 1000) / 1000,
   }));
   return [...faults, ...kills];

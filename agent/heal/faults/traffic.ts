@@ -118,7 +118,7 @@ export class TrafficDetector implements Detector {
     const about: About = { interface: name, index, peer: null };
     const usual = this.#usual.value ?? 0;
     // What is sent to all goes round both ways, though hardly as often: each way loses by itself.
-    const bothAlike = alike(rxSize, txSize) && (alike(rx, tx) || toAll);
+    const bothAlike = toAll || (alike(rx, tx) && alike(rxSize, txSize));
     const least = Math.max(STORM_LEAST, (bothAlike ? STORM_TIMES_ALIKE : STORM_TIMES) * usual);
     const figures = `${Math.round(rx)} packets a second come by ${name} and ${Math.round(tx)} go; the usual is ${Math.round(usual)}`;
     if (Math.max(rx, tx) < least) {
