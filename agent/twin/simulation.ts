@@ -428,7 +428,8 @@ export class Simulation implements Watcher, Routes {
         kernel.plug(device);
         kernel.setUp(device, true);
         if (device.mtu !== MTU) kernel.setMtu(device, MTU);
-        if (device.master === bridge) kernel.setMaster(device, 0);
+        // Who gave it to a bridge gives it back; no agent takes it out of there.
+        if (device.master === bridge) kernel.setMaster(device, kernel.mesh?.index ?? 0);
       }
       const { agent } = world;
       const known = agent?.room.monitor;
