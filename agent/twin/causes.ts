@@ -8,7 +8,8 @@ import type { Router } from './simulation.ts';
 import type { Fault } from './story.ts';
 
 /**
- * 'ends': at either end of the link, on its interface, or of what joins two client networks. 'own': on that router, and on that interface where it is about one;
+ * 'ends': at either end of the link, on its interface, or of what joins two client networks. 'own': on that router, and on
+ * that interface where it is about one;
  * 'near': on the routers next to it, by the interface towards it. 'far': on any router.
  */
 type Where = 'ends' | 'own' | 'near' | 'far';

@@ -206,7 +206,9 @@ function ratesOf(old: InterfaceCounters, row: InterfaceCounters, dt: number): Ra
  */
 function isToAll({ rx, tx, multicast }: Rates, bridge: Rates | undefined): boolean {
   if (Math.max(multicast, bridge?.multicast ?? 0) >= rx / 2) return true;
-  return bridge !== undefined && bridge.rx >= (rx + tx) / 2 && bridge.tx < tx / 2;
+  // No more than that either: what a router forwards to elsewhere its bridge gets too.
+  const isSum = bridge !== undefined && alike(bridge.rx, rx + tx);
+  return isSum && bridge.tx < tx / 2;
 }
 
 function alike(a: number, b: number): boolean {

@@ -19,18 +19,21 @@ function oneWay(story: Story, seconds: number): void {
   }
 }
 
-/** What tells it does not matter to who repairs it. */
-const FAULT: Fault = {
-  id: 'f1',
+const faultOf = (id: string, at: number, over: Partial<Fault> = {}): Fault => ({
+  id,
   class: 'link-slow',
-  at: 0,
+  at,
   interface: 'eth1',
   interfaceIndex: 21,
   peer: null,
   confidence: 1,
   evidence: [],
   affected: [],
-};
+  ...over,
+});
+
+/** What tells it does not matter to who repairs it. */
+const FAULT = faultOf('f1', 0);
 
 function remembered(story: Story, kind: Memory['kind']): Memory[] {
   return story.memories.filter((memory) => memory.kind === kind);
@@ -798,19 +801,6 @@ test('what has worked better here goes first, and the plan says why', () => {
   assert.ok(notes.some((note) => note?.includes('worked 9 of 9 times, in 2.0 s')));
   assert.ok(notes.some((note) => note?.includes('2 other faults began just after')));
   assert.equal(chosen(memories, { explore: 1 }).action, 'link-cost', 'exploring, it is tried again');
-});
-
-const faultOf = (id: string, at: number, over: Partial<Fault> = {}): Fault => ({
-  id,
-  class: 'link-slow',
-  at,
-  interface: 'eth1',
-  interfaceIndex: 21,
-  peer: null,
-  confidence: 1,
-  evidence: [],
-  affected: [],
-  ...over,
 });
 
 test('what begins just after a repair was carried out counts against it, and is forgotten with its tries', () => {
