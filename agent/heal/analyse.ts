@@ -13,7 +13,7 @@ import { broken, type Surroundings } from './surroundings.ts';
 const FIRST_RETRY: Nanos = 30 * SECOND;
 const SLOWEST_RETRY: Nanos = 600 * SECOND;
 const LEFT_RETRY: Nanos = 1800 * SECOND;
-const UNUSED_RETRY: Nanos = 5 * SECOND;
+const HOPELESS_RETRY: Nanos = 5 * SECOND;
 /** Of what was seen of one fault, the first and the newest are kept. */
 const MOST_EVIDENCE = 6;
 /** Strangers can invent routers and let them die: of more than these only the number is kept. */
@@ -27,8 +27,8 @@ export class Analyse implements Machine {
   readonly #open = new Map<string, Fault>();
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
-  /** Bad links that no route went by when they were left alone, and from when on one that does counts. */
-  readonly #unused = new Map<string, Nanos>();
+  /** Bad links that were left alone as making them dear had won nothing, and from when on it counts that it would. */
+  readonly #hopeless = new Map<string, Nanos>();
   /** Dead routers beyond MOST_DEAD, by the keys that their faults would have. */
   readonly #untold = new Set<string>();
   #mode: Mode = 'off';
@@ -88,7 +88,7 @@ export class Analyse implements Machine {
             if (fault.class === event.class && this.#isRetried(fault)) this.#retries.set(key, { at: now, tries: 0 });
         return [];
       case 'tables':
-        return [...this.#unused].flatMap(([key, from]) => (now >= from ? this.#used(key) : []));
+        return [...this.#hopeless].flatMap(([key, from]) => (now >= from ? this.#hoped(key) : []));
       case 'tick':
         return [...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : []));
       default:
@@ -119,23 +119,22 @@ export class Analyse implements Machine {
         ? SLOWEST_RETRY
         : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
     this.#retries.set(key, { at: now + pause, tries });
-    if (isLeft && this.#isUnused(fault))
-      this.#unused.set(key, now + Math.min(SLOWEST_RETRY, UNUSED_RETRY * 2 ** (tries - 1)));
+    if (isLeft && this.#isHopeless(fault))
+      this.#hopeless.set(key, now + Math.min(SLOWEST_RETRY, HOPELESS_RETRY * 2 ** (tries - 1)));
     return [];
   }
 
-  #isUnused({ class: kind, interfaceIndex }: Fault): boolean {
-    const { repairs } = specOf(kind);
-    return (
-      repairs.includes('link-cost') && interfaceIndex !== null && broken(this.#around, interfaceIndex).length === 0
-    );
+  /** No route goes by it, or no other way is known to somebody behind it: batman-adv may bring one as the link's quality falls. */
+  #isHopeless({ class: kind, interfaceIndex }: Fault): boolean {
+    if (!specOf(kind).repairs.includes('link-cost') || interfaceIndex === null) return false;
+    const lost = broken(this.#around, interfaceIndex);
+    return lost.length === 0 || lost.some(({ other }) => other === 'none');
   }
 
-  /** Now a route goes by it: what nothing would have been won by may help. */
-  #used(key: string): Effect[] {
+  #hoped(key: string): Effect[] {
     const fault = this.#open.get(key);
-    if (fault !== undefined && this.#isUnused(fault)) return [];
-    this.#unused.delete(key);
+    if (fault !== undefined && this.#isHopeless(fault)) return [];
+    this.#hopeless.delete(key);
     return fault === undefined ? [] : this.#again(key);
   }
 

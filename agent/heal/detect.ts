@@ -67,7 +67,9 @@ export class Detect implements Machine {
 
   #survey(now: Nanos): Effect[] {
     const due = EVERY.filter(([survey]) => (this.#next.get(survey) ?? NEVER) <= now);
-    for (const [survey, every] of due) this.#next.set(survey, now + (this.#eased ? 3 * every : every));
+    // Vitals cost next to nothing, and say when there is enough time again.
+    const isRarer = (survey: Survey) => this.#eased && survey !== 'vitals';
+    for (const [survey, every] of due) this.#next.set(survey, now + (isRarer(survey) ? 3 * every : every));
     this.#settle();
     const of = due.map(([survey]) => survey).filter((survey) => this.#isOfUse(survey));
     for (const survey of of) this.#last.set(survey, now);

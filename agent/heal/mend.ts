@@ -25,7 +25,11 @@ const REHEARSAL: Nanos = 3 * SECOND;
 const WIDE_REHEARSAL: Nanos = 30 * SECOND;
 const REHEARSE_AGAIN: Nanos = 10 * SECOND;
 const MOST_REHEARSALS = 3;
-/** What is in force stays so for a while after the fault, and longer each time that it comes back within the hour. */
+/**
+ * What is in force stays so for a while after the fault; longer each time that it was given back within the hour and wanted
+ * again. A fault that comes and goes while it stays says nothing against giving it back: a dear link that is good again
+ * stands in the way of the next repair.
+ */
 const LINGER: Nanos = 60 * SECOND;
 const LONGEST_LINGER: Nanos = 600 * SECOND;
 const HOUR: Nanos = 3600 * SECOND;
@@ -37,6 +41,12 @@ const MOST_TRIES = 8;
 const SLOWLY: Nanos = 600 * SECOND;
 const MOST_JOBS = 64;
 const NO_ANSWER = 'the kernel did not answer';
+
+interface Parting {
+  readonly at: Nanos;
+  /** It was given back; else the fault was there again before that. */
+  readonly given: boolean;
+}
 
 interface Applied {
   readonly id: string;
@@ -83,8 +93,8 @@ export class Mend implements Machine {
   readonly #knowledge: Knowledge;
   readonly #earned: Earned;
   readonly #jobs = new Map<string, Job>();
-  /** When what was given back had been in force, by what it was about: to find what keeps coming back. */
-  readonly #returns = new Map<string, Nanos[]>();
+  /** When a fault was over whose repair was in force, and whether that was given back then, by what it was about. */
+  readonly #partings = new Map<string, readonly Parting[]>();
   #count = 0;
 
   constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
@@ -211,6 +221,8 @@ export class Mend implements Machine {
       case 'verifying':
         return this.#fail(job, 'it did not help in time', now);
       case 'parting':
+        this.#parted(job);
+        return this.#giveBack(job, now);
       case 'returning':
         return this.#giveBack(job, now);
       default:
@@ -434,20 +446,28 @@ export class Mend implements Machine {
 
   /** It stays in force for a moment more, lest the fault come back at once: longer each time that it did. */
   #part(job: Job, now: Nanos): Effect[] {
-    const key = returnOf(job);
+    const key = partingOf(job);
     const lately = this.#lately(job, now);
-    this.#returns.delete(key);
-    this.#returns.set(key, [...lately, now].slice(-16));
-    if (this.#returns.size > MOST_JOBS) this.#returns.delete(this.#returns.keys().next().value!);
+    this.#partings.delete(key);
+    this.#partings.set(key, [...lately, { at: now, given: false }].slice(-16));
+    if (this.#partings.size > MOST_JOBS) this.#partings.delete(this.#partings.keys().next().value!);
     job.state = 'parting';
     this.#knowledge.force(job.plan.fault, job.action, true);
-    job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.length);
+    job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.filter(({ given }) => given).length);
     return [];
   }
 
-  /** When it was given back, or about to be, within the hour. */
-  #lately(job: Job, now: Nanos): Nanos[] {
-    return (this.#returns.get(returnOf(job)) ?? []).filter((at) => now - at < HOUR);
+  /** Partings within the hour, the oldest first. */
+  #lately(job: Job, now: Nanos): readonly Parting[] {
+    return (this.#partings.get(partingOf(job)) ?? []).filter(({ at }) => now - at < HOUR);
+  }
+
+  /** It is given back now. */
+  #parted(job: Job): void {
+    const key = partingOf(job);
+    const all = this.#partings.get(key) ?? [];
+    const last = all.at(-1);
+    if (last !== undefined) this.#partings.set(key, [...all.slice(0, -1), { ...last, given: true }]);
   }
 
   /** It did not help, or nobody knows whether it was done: what it changed goes back. */
@@ -641,7 +661,7 @@ function pauseAfter(tries: number): Nanos {
   return tries > MOST_TRIES ? SLOWLY : Math.min(LONGEST_PAUSE, SECOND * 2 ** tries);
 }
 
-function returnOf({ action, plan }: Job): string {
+function partingOf({ action, plan }: Job): string {
   return `${action} ${aboutOf(plan.fault)}`;
 }
 

@@ -26,12 +26,22 @@ export const GATEWAY_FAULTS: readonly FaultSpec[] = [
 /** A gateway used for so long is one to miss. */
 const USED_FOR: Nanos = 10 * SECOND;
 const MISSED = 6;
+/** A gateway that falls silent so soon after batman-adv chose another was left for that. */
+const LEFT_FOR: Nanos = 20 * SECOND;
+
+interface Used {
+  readonly gateway: Mac;
+  readonly since: Nanos;
+  last: Nanos;
+}
 
 export class GatewayLostDetector implements Detector {
   readonly wants: readonly Event['type'][] = ['tables'];
   readonly #around: Surroundings;
   readonly #lost = new Steady('gateway-lost', 3 * SECOND, 3, 0);
-  #used: { readonly gateway: Mac; readonly since: Nanos; last: Nanos } | null = null;
+  #used: Used | null = null;
+  /** What batman-adv has left by itself, where nobody knows yet whether it is gone. */
+  #left: { readonly gateway: Mac; readonly until: Nanos } | null = null;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -42,6 +52,7 @@ export class GatewayLostDetector implements Detector {
     if (!started || !tables?.mesh) return [];
     if (tables.mesh.settings.gwMode !== 'client') {
       this.#used = null;
+      this.#left = null;
       return this.#lost.end(NOTHING, 'this router uses no gateway');
     }
     const silentMs = MISSED * Math.max(1000, tables.mesh.settings.origInterval);
@@ -50,12 +61,12 @@ export class GatewayLostDetector implements Detector {
     const best = tables.gateways.find((gateway) => gateway.best);
     const isHeard = best !== undefined && ageOf(best.originator) < silentMs;
     if (isHeard) {
-      if (this.#used?.gateway === best.originator) this.#used.last = now;
-      else this.#used = { gateway: best.originator, since: now, last: now };
-      return this.#lost.end(NOTHING, `${best.originator} is the gateway now`);
+      if (this.#used?.gateway !== best.originator) this.#choose(best.originator, now);
+      this.#used!.last = now;
+      return this.#missed(best.originator, (gateway) => ageOf(gateway) >= silentMs, now);
     }
     const used = this.#used;
-    if (used === null || used.last - used.since < USED_FOR) return [];
+    if (!isSettled(used)) return [];
     const others = tables.gateways.filter(
       ({ originator }) => originator !== used.gateway && ageOf(originator) < silentMs,
     );
@@ -65,6 +76,30 @@ export class GatewayLostDetector implements Detector {
     const affected = [used.gateway, ...others.map(({ originator }) => originator)].slice(0, 50);
     return this.#lost.read(NOTHING, { confidence: 0.9, source: 'batadv tables', what, affected }, now);
   }
+
+  #choose(gateway: Mac, now: Nanos): void {
+    const isNews = isSettled(this.#used) && !this.#lost.isOpen(NOTHING);
+    this.#left = isNews ? { gateway: this.#used!.gateway, until: now + LEFT_FOR } : null;
+    this.#used = { gateway, since: now, last: now };
+  }
+
+  /** Gone it is too where batman-adv was quick to choose another. */
+  #missed(by: Mac, isSilent: (gateway: Mac) => boolean, now: Nanos): readonly Finding[] {
+    const left = this.#left;
+    if (left === null || now > left.until || !isSilent(left.gateway)) {
+      if (left !== null && now > left.until) this.#left = null;
+      return this.#lost.end(NOTHING, `${by} is the gateway now`);
+    }
+    const what = `${left.gateway} fell silent; batman-adv has chosen ${by} by itself`;
+    const seen = { confidence: 0.9, source: 'batadv tables', what, affected: [left.gateway, by] };
+    const found = this.#lost.read(NOTHING, seen, now);
+    if (found.length > 0) this.#left = null;
+    return found;
+  }
+}
+
+function isSettled(used: Used | null): used is Used {
+  return used !== null && used.last - used.since >= USED_FOR;
 }
 
 /** Readings are rare: two of them, half a minute. */

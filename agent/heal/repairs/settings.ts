@@ -125,7 +125,11 @@ export const SETTINGS: readonly Repair[] = [
     does: 'have batman-adv choose a gateway anew',
     cost: 2,
     radius: 'router',
-    refusal: ({ affected }) => (affected.length > 1 ? null : 'no other gateway is on offer'),
+    refusal: ({ affected }, { around }) => {
+      if (affected.length < 2) return 'no other gateway is on offer';
+      const best = around.tables?.gateways.find((gateway) => gateway.best);
+      return best === undefined || best.originator === affected[0] ? null : 'batman-adv has chosen another by itself';
+    },
     helps: ({ affected }, { around }) =>
       (around.tables?.gateways ?? []).some(({ originator }) => affected.indexOf(originator) > 0),
     mend: {

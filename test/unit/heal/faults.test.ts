@@ -421,6 +421,35 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'the gateway falls silent, and batman-adv was quick to choose another',
+    is: 'gateway-lost',
+    kernel: {
+      ...farAway(),
+      settings: { ...new Story().kernel.settings, gwMode: 'client' },
+      gateways: [gateway(FAR[0]!, true), gateway(N1, false)],
+    },
+    does: (story) => {
+      silence(story, [FAR[0]!]);
+      story.kernel.gateways = [gateway(N1, true)];
+      story.run(12);
+    },
+  },
+  {
+    name: 'a gateway falls silent long after batman-adv chose another',
+    is: null,
+    kernel: {
+      ...farAway(),
+      settings: { ...new Story().kernel.settings, gwMode: 'client' },
+      gateways: [gateway(FAR[0]!, true), gateway(N1, false)],
+    },
+    does: (story) => {
+      story.kernel.gateways = [gateway(N1, true)];
+      story.run(30);
+      silence(story, [FAR[0]!]);
+      story.run(12);
+    },
+  },
+  {
     name: 'a gateway loses its way out',
     is: 'gateway-no-upstream',
     kernel: { settings: { ...new Story().kernel.settings, gwMode: 'server' } },

@@ -75,6 +75,34 @@ test('what comes back soon finds its repair in force, and each time it lingers l
   assert.equal(story.armed.size, 0);
 });
 
+test('a link that is bad again before its cost is given back lingers no longer for that', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  for (let round = 0; round < 4; round++) {
+    oneWay(story, 20);
+    story.kernel.ports[0]!.tq = 255;
+    story.run(40);
+    assert.equal(story.kernel.ports[0]!.hopPenalty, 240, `round ${round}: in force still`);
+  }
+  assert.equal(story.changed.filter(({ kind }) => kind === 'set-hard').length, 1);
+  assert.equal(story.steps('link-one-way').filter((step) => step === 'done link-cost').length, 3);
+  story.run(60);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0, 'a minute and what it takes to see that it is good');
+});
+
+test('a bad link that somebody has no other way than is made dear as soon as there is one', () => {
+  const story = new Story();
+  const other = story.kernel.ports.pop()!;
+  story.settle();
+  story.act('link-one-way');
+  oneWay(story, 60);
+  story.kernel.ports[0]!.tq = 10;
+  assert.deepEqual(story.changed, []);
+  story.kernel.ports.push({ ...other, beyond: 0.01, heardAt: story.now });
+  story.run(30);
+  assert.deepEqual(story.steps('link-one-way').slice(-2), ['planned link-cost', 'verified link-cost']);
+});
+
 test('a link that some have no other way than stays as it is, and a person is told once an hour', () => {
   const story = new Story();
   story.kernel.ports.pop();
@@ -743,6 +771,20 @@ test('overload: the agent asks less of the router until it is over', () => {
   story.run(300);
   assert.ok(polls(60) >= usual - 1);
   assert.deepEqual(story.open(), []);
+});
+
+test('a router that is short of time again, soon after it was, is told as soon as the first time', () => {
+  const story = new Story().settle();
+  story.act('overload');
+  const opened = () => new Set(story.decisions.map(({ fault }) => fault.id)).size;
+  for (const times of [1, 2, 3]) {
+    story.kernel.vitals = { ...story.kernel.vitals, busy: 1 };
+    story.run(80);
+    assert.equal(opened(), times);
+    story.kernel.vitals = { ...story.kernel.vitals, busy: 0.1 };
+    story.run(45);
+    assert.deepEqual(story.open(), [], 'and that it is over as well');
+  }
 });
 
 test('a restart of the agent that did not help is not tried again and again, though who begins anew knows little', () => {
