@@ -39,6 +39,11 @@ const LONG_REST_S = 180;
 const FIRST_S = 5;
 /** What is a fault only beside what a link used to be: an agent that has just begun does not know that yet. */
 const HISTORY_S = 150;
+/**
+ * Loop avoidance that storms call for again and again stays on twice as long each time, and where it is on there is no fourth
+ * storm to find: the next ones get a kernel of their own.
+ */
+const MOST_IN_ONE: Readonly<Partial<Record<FaultName, number>>> = { 'bridge-loop': 3 };
 /** They leave nothing of the CPU to a kernel beside them. */
 const HUNGRY: ReadonlySet<FaultName> = new Set(['bridge-loop', 'cpu-hog', 'memory-pressure']);
 const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay', 'partition']);
@@ -46,6 +51,9 @@ const LASTING: ReadonlySet<FaultName> = new Set([...BY_HISTORY, 'bridge-loop']);
 
 /** A storm is told beside what is usual, and the lab's one CPU has little room above that. */
 const PACES: Readonly<Partial<Record<FaultName, number>>> = { 'bridge-loop': 50 };
+
+/** With agents side by side, without agents, with agents and the machine to itself. */
+type Kind = 'on' | 'off' | 'alone';
 
 /** What a fault is made of here, but for its name and its time. `turn` moves it round the ring. */
 type Trial = (turn: number) => Readonly<Record<string, unknown>> & { readonly for_s?: number };
@@ -201,31 +209,47 @@ export async function run(progress: Progress): Promise<BenchResult> {
   prepareLab();
   const runs = runsOr(RUNS);
   const faults = (Object.keys(FAULTS) as FaultName[]).filter((fault) => ONLY?.includes(fault) ?? true);
-  const jobsOf = (some: readonly FaultName[]) =>
-    some.flatMap((fault) => [
-      () => trial(fault, 'on', { runs, turn: 0 }, progress),
-      () => trial(fault, 'off', { runs: Math.min(runs, OFF_RUNS), turn: 0 }, progress),
-    ]);
-  faults.sort((a, b) => Number(HUNGRY.has(a)) - Number(HUNGRY.has(b)));
-  const modest = faults.filter((fault) => !HUNGRY.has(fault));
-  const beside = WIDTH === 0 ? [] : await sideBySide(jobsOf(modest), WIDTH);
-  if (WIDTH > 0) beside.push(...(await sideBySide(jobsOf(faults.slice(modest.length)), 1)));
-  const alone: (RunReport | null)[] = [];
-  for (const fault of ALONE > 0 ? faults : []) {
-    const { repair } = VERDICTS[fault];
-    alone.push(repair === 'none' ? null : await trial(fault, 'on', { runs: ALONE, turn: runs }, progress));
+  /** One kernel each. */
+  const trials: { fault: FaultName; kind: Kind; runs: number; turn: number; run?: RunReport | null }[] = [];
+  for (const fault of faults) {
+    const most = MOST_IN_ONE[fault] ?? Number.POSITIVE_INFINITY;
+    const split = (kind: Kind, count: number, first: number) => {
+      for (let done = 0; done < count; done += most)
+        trials.push({ fault, kind, runs: Math.min(most, count - done), turn: first + done });
+    };
+    if (WIDTH > 0) split('on', runs, 0);
+    if (WIDTH > 0) split('off', Math.min(runs, OFF_RUNS), 0);
+    if (VERDICTS[fault].repair !== 'none') split('alone', ALONE, runs);
   }
+  const playAll = (some: typeof trials, width: number) =>
+    sideBySide(
+      some.map((one) => async () => {
+        one.run = await trial(one.fault, one.kind === 'off' ? 'off' : 'on', one, progress);
+      }),
+      width,
+    );
+  const isModest = ({ fault }: { fault: FaultName }) => !HUNGRY.has(fault);
+  const beside = trials.filter(({ kind }) => kind !== 'alone');
+  await playAll(beside.filter(isModest), Math.max(1, WIDTH));
+  await playAll(
+    beside.filter((one) => !isModest(one)),
+    1,
+  );
+  await playAll(
+    trials.filter(({ kind }) => kind === 'alone'),
+    1,
+  );
   const figures: Record<string, number | null> = {};
   const baseline: Record<string, number | null> = {};
   const every: FaultReport[] = [];
-  const all: (RunReport | null)[] = [];
-  for (const [i, fault] of faults.entries()) {
-    const [on = undefined, off = undefined] = beside.slice(2 * i, 2 * i + 2);
-    const both = [...(on?.faults ?? []), ...(alone[i]?.faults ?? [])];
-    const timed = alone[i]?.faults ?? on?.faults ?? [];
+  const all = trials.flatMap(({ kind, run }) => (kind === 'off' ? [] : [run ?? null]));
+  for (const fault of faults) {
+    const faultsOf = (kind: Kind) =>
+      trials.flatMap((one) => (one.fault === fault && one.kind === kind ? (one.run?.faults ?? []) : []));
+    const both = [...faultsOf('on'), ...faultsOf('alone')];
+    const timed = faultsOf('alone').length > 0 ? faultsOf('alone') : faultsOf('on');
+    const off = faultsOf('off');
     every.push(...both);
-    if (on !== undefined) all.push(on);
-    all.push(...(ALONE > 0 && VERDICTS[fault].repair !== 'none' ? [alone[i]!] : []));
     if (VERDICTS[fault].names.length > 0) {
       figures[`${fault}_found_pct`] = foundPct(both);
       figures[`${fault}_detect_ms`] = middle(timed.map(({ detection_ms }) => detection_ms));
@@ -233,8 +257,8 @@ export async function run(progress: Progress): Promise<BenchResult> {
     if (VERDICTS[fault].repair !== 'none') {
       figures[`${fault}_repaired_pct`] = repairedPct(both);
       figures[`${fault}_repair_ms`] = middle(timed.map(({ repair_ms }) => repair_ms));
-      baseline[`${fault}_repaired_pct`] = repairedPct(off?.faults ?? []);
-      baseline[`${fault}_repair_ms`] = middle((off?.faults ?? []).map(({ repair_ms }) => repair_ms));
+      baseline[`${fault}_repaired_pct`] = repairedPct(off);
+      baseline[`${fault}_repair_ms`] = middle(off.map(({ repair_ms }) => repair_ms));
     }
   }
   const repairs = every.flatMap(({ repair_ms }) => (repair_ms === null ? [] : [repair_ms]));
