@@ -31,6 +31,11 @@ const STOCK = Object.fromEntries(
   Object.entries(REPEATED.tunnel.options).map(([name, option]) => [name, option.default]),
 ) as unknown as Omit<Tunnel, 'name'>;
 
+interface Asked {
+  readonly resolve: (answer: FromEnd) => void;
+  readonly reject: (why: Error) => void;
+}
+
 export interface Lost {
   readonly sent: number;
   readonly received: number;
@@ -40,8 +45,7 @@ export interface Lost {
 
 export class TwoSites {
   readonly #ends: (ChildProcess | null)[] = [null, null];
-  readonly #views: ((rows: readonly TunnelRow[]) => void)[][] = [[], []];
-  readonly #captures: ((seen: Extract<FromEnd, { type: 'captured' }>) => void)[][] = [[], []];
+  readonly #asked: Asked[][] = [[], []];
   readonly #options: Partial<Tunnel>;
   /** Requests and answers that the session swallows, 0 to 1. */
   swallows = 0;
@@ -85,7 +89,9 @@ export class TwoSites {
     return new Promise((resolve, reject) => {
       child.once('exit', (code) => {
         if (this.#ends[site] === child) this.#ends[site] = null;
-        reject(new Error(`the end at ${SITES[site]} ended with ${code}`));
+        const why = new Error(`the end at ${SITES[site]} ended with ${code}`);
+        reject(why);
+        for (const asked of this.#asked[site]!.splice(0)) asked.reject(why);
       });
       child.on('message', (message: FromEnd) => {
         if (message.type === 'ready') resolve();
@@ -106,10 +112,8 @@ export class TwoSites {
           this.#send(other ?? null, { type: 'answered', id: message.id, answer: message.answer, error: message.error });
         return;
       case 'view':
-        this.#views[site]!.shift()?.(message.rows);
-        return;
       case 'captured':
-        this.#captures[site]!.shift()?.(message);
+        this.#asked[site]!.shift()?.resolve(message);
     }
   }
 
@@ -127,18 +131,25 @@ export class TwoSites {
     await gone;
   }
 
-  view(site: Site): Promise<TunnelRow> {
-    return new Promise((resolve) => {
-      this.#views[site]!.push((rows) => resolve(rows[0]!));
-      this.#send(this.#ends[site]!, { type: 'view' });
-    });
+  async view(site: Site): Promise<TunnelRow> {
+    return ((await this.#ask(site, { type: 'view' })) as Extract<FromEnd, { type: 'view' }>).rows[0]!;
   }
 
   /** What went over the foreign network since it was asked last; from the first time on it is watched. */
-  capture(site: Site, words: readonly string[]): Promise<Extract<FromEnd, { type: 'captured' }>> {
-    return new Promise((resolve) => {
-      this.#captures[site]!.push(resolve);
-      this.#send(this.#ends[site]!, { type: 'capture', interface: UNDERLAY, words });
+  async capture(site: Site, words: readonly string[]): Promise<Extract<FromEnd, { type: 'captured' }>> {
+    return (await this.#ask(site, { type: 'capture', interface: UNDERLAY, words })) as Extract<
+      FromEnd,
+      { type: 'captured' }
+    >;
+  }
+
+  /** Answers come in the order of the questions. */
+  #ask(site: Site, message: ToEnd): Promise<FromEnd> {
+    const end = this.#ends[site];
+    if (end == null) return Promise.reject(new Error(`the end at ${SITES[site]} does not run`));
+    return new Promise((resolve, reject) => {
+      this.#asked[site]!.push({ resolve, reject });
+      this.#send(end, message);
     });
   }
 
