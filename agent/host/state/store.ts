@@ -1,4 +1,5 @@
 /** The live database. Its methods throw what SQLite throws; State decides what follows. */
+import { closeSync, openSync } from 'node:fs';
 import { AgentError } from '../../core/errors.ts';
 import type { Mac } from '../../core/ids.ts';
 import type { Nanos } from '../../core/time.ts';
@@ -38,6 +39,15 @@ export interface Chain {
   readonly rows: readonly SealedRow[];
 }
 
+/** SQLite would make it for all to read, and gives what it keeps beside it the same mode. */
+function makePrivately(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o640));
+  } catch {
+    // It is there; or it cannot be made, and SQLite says why.
+  }
+}
+
 export class Store {
   checkpoint: Checkpoint;
   /** The last entry on the medium, or the checkpoint where there is none. */
@@ -54,6 +64,7 @@ export class Store {
 
   constructor(file: string, limits: StateLimits, begin: Checkpoint = GENESIS) {
     assertFiles(file);
+    makePrivately(file);
     const db = new (sqlite())(file, { timeout: 0 });
     this.#db = db;
     this.recordings = new Recordings(db);

@@ -58,6 +58,18 @@ function asides(bench: Bench): string[] {
   return readdirSync(bench.directory).filter((name) => /\.damaged-[^/]*Z(-\d+)?$/.test(name));
 }
 
+test('nobody else on the router reads the state, nor what SQLite keeps beside it', (t) => {
+  const bench = new Bench(t);
+  const before = process.umask(0);
+  t.after(() => process.umask(before));
+  const state = bench.open();
+  for (const name of readdirSync(bench.directory)) {
+    const { mode } = statSync(join(bench.directory, name));
+    assert.equal(mode & 0o027, 0, `${name}: ${(mode & 0o777).toString(8)}`);
+  }
+  state.close();
+});
+
 test('epoch: grows at every start, from the wall clock when nothing is stored', (t) => {
   const bench = new Bench(t);
   const first = bench.open();
