@@ -28,6 +28,7 @@ import { EMPTY } from '../../trust/keys/primitives.ts';
 import type { Sealer } from '../../trust/keys/seal.ts';
 import type { SecretBytes } from '../../trust/keys/secret.ts';
 import type { AgreementKey, IdentityKey } from '../../trust/keys/suite.ts';
+import { Budgets } from '../../trust/membership/budget.ts';
 import { chainOf, isHybrid, peerOf } from './tls.ts';
 
 /** Frames are put together to no more than a TLS record. */
@@ -91,6 +92,7 @@ export class Link implements Exchange {
   #opener: SecretBytes | null = null;
   #opened = 0;
   #renewals = { sent: 0, received: 0 };
+  readonly #budget = new Budgets();
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Nanos = NEVER;
   #closed = false;
@@ -225,9 +227,11 @@ export class Link implements Exchange {
   renew(): void {
     const own = this.#options.credentials.current();
     if (own === null || !this.isOpen) return;
-    const number = ++this.#renewals.sent;
+    const number = this.#renewals.sent + 1;
     const said = renewal(this.#binding!, this.role, number, own.chain);
     this.tell(RENEW, { number, chain: own.chain, signature: own.identity.sign(RENEWAL_PURPOSE, said) }, CONTROL);
+    // What there was no room for was not said.
+    this.#renewals.sent = number;
   }
 
   #renewed(body: unknown): void {
@@ -238,6 +242,9 @@ export class Link implements Exchange {
       [...chain, signature].every((one) => one instanceof Uint8Array) &&
       this.#peer !== null;
     if (!isOne || number !== this.#renewals.received + 1) throw malformed('a renewal that is none');
+    // Each costs two signatures to verify.
+    if (!this.#budget.take('', this.#options.now()))
+      throw new AgentError('E_PEER_BUSY', 'it shows new certificates faster than anybody needs to');
     const { credentials, verify = credentials.verify } = this.#options;
     const peer = peerOf(chain, verify);
     if (peer === null || typeof peer === 'string') throw untrusted(peer ?? 'it shows no certificate');

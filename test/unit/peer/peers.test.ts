@@ -426,6 +426,25 @@ test('a new certificate: no session drops, and the old one may end', async () =>
   assert.equal(b.peers.session(own.id), null, 'the new one has ended too');
 });
 
+test('who shows certificates without end is not listened to for ever', async () => {
+  const [a, b] = await pair();
+  const [there] = await together(a, b);
+  b.peers.handle('echo', { handle: (body) => body });
+  let shown = 0;
+  for (let stands = true; stands && shown < 400; shown += 1) {
+    a.peers.renewed();
+    stands = await there.request('echo', 1).then(
+      () => true,
+      () => false,
+    );
+  }
+  assert.ok(shown > 100 && shown < 400, `${shown} times`);
+  assert.ok(
+    b.lines.some((line) => line.includes('faster than anybody needs')),
+    b.lines.join('\n'),
+  );
+});
+
 test('who is revoked goes at once', async () => {
   mesh.revoked.clear();
   const [a, b] = await pair();
