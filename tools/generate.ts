@@ -14,7 +14,7 @@ const ROOT = new URL('../', import.meta.url);
 const BEGIN = '<!-- options:begin -->';
 const END = '<!-- options:end -->';
 const NAMES =
-  'Environment variables of x0d override the file, an option each; `x0ctl config check` shows which. Of other names these are known:';
+  'Environment variables of x0d override the file, an option each; `x0ctl config check` shows which. An init script of OpenWrt is\nstarted without any: there only the file counts. Of other names these are known:';
 const SCENARIO = ['<!-- scenario:begin -->', '<!-- scenario:end -->'] as const;
 
 /** The new text of an artefact from its old one (undefined: there is no such file); throws where it cannot be made. */
