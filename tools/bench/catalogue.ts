@@ -36,6 +36,11 @@ const REST_S = 40;
  * on 64 OGMs.
  */
 const LONG_REST_S = 180;
+/**
+ * A link that is made dear a second time within the hour stays so for two minutes from when it is seen to be good, which takes
+ * two more; links are four here, and faults five.
+ */
+const DEAR_REST_S = 300;
 const FIRST_S = 5;
 /** What is a fault only beside what a link used to be: an agent that has just begun does not know that yet. */
 const HISTORY_S = 150;
@@ -47,7 +52,8 @@ const MOST_IN_ONE: Readonly<Partial<Record<FaultName, number>>> = { 'bridge-loop
 /** They leave nothing of the CPU to a kernel beside them. */
 const HUNGRY: ReadonlySet<FaultName> = new Set(['bridge-loop', 'cpu-hog', 'memory-pressure']);
 const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay', 'partition']);
-const LASTING: ReadonlySet<FaultName> = new Set([...BY_HISTORY, 'bridge-loop']);
+const DEAR: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay']);
+const LASTING: ReadonlySet<FaultName> = new Set(['partition', 'bridge-loop']);
 
 /** A storm is told beside what is usual, and the lab's one CPU has little room above that. */
 const PACES: Readonly<Partial<Record<FaultName, number>>> = { 'bridge-loop': 50 };
@@ -107,7 +113,8 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
 /** So many faults of a kind, one after the other; `turn` says where the first one strikes. */
 export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
   const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
-  const every = (TRIALS[fault](turn).for_s ?? 0) + (isGateway || LASTING.has(fault) ? LONG_REST_S : REST_S);
+  const rest = DEAR.has(fault) ? DEAR_REST_S : isGateway || LASTING.has(fault) ? LONG_REST_S : REST_S;
+  const every = (TRIALS[fault](turn).for_s ?? 0) + rest;
   const first = BY_HISTORY.has(fault) ? HISTORY_S : FIRST_S;
   const document = {
     format: 1,
