@@ -13,7 +13,7 @@ import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
 import type { Mending, Scene, Step } from './repairs/spec.ts';
-import { broken, linkByName, type Surroundings } from './surroundings.ts';
+import { type Broken, broken, linkByName, type Surroundings } from './surroundings.ts';
 
 const STEP_TIMEOUT: Nanos = 5 * SECOND;
 /** A rehearsal that takes longer says nothing. */
@@ -77,8 +77,8 @@ interface Job {
   /** The id of the change that has not been answered, and what it is. */
   waiting: string | null;
   step: Step | null;
-  /** Originators that went by the fault's interface, and had another way. */
-  lost: readonly string[];
+  /** Originators that went by the fault's interface. */
+  lost: readonly Broken[];
   tries: number;
   rehearsals: number;
   /** The fault was over before the change was answered. */
@@ -312,8 +312,7 @@ export class Mend implements Machine {
         job.until = now + mending.limitNs;
         return [{ type: 'emit', event: { type: 'ease', on: true } }];
       default: {
-        const lost = fault.interfaceIndex === null ? [] : broken(this.#around, fault.interfaceIndex);
-        job.lost = lost.filter(({ other }) => other !== 'none').map(({ originator }) => originator);
+        job.lost = fault.interfaceIndex === null ? [] : broken(this.#around, fault.interfaceIndex);
         job.steps = [...mending.steps(fault, scene)];
         if (job.steps.length === 0)
           return this.#end(job, write(plan, 'failed', action, now, 'what it is now is not known'));

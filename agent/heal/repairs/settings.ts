@@ -5,7 +5,7 @@
 import type { Change, HardSettings } from '../../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../../core/time.ts';
 import type { Fault } from '../../core/words.ts';
-import { broken, linkByName, neighboursOn, type Surroundings } from '../surroundings.ts';
+import { type Broken, broken, linkByName, neighboursOn, type Surroundings } from '../surroundings.ts';
 import type { Repair, Scene, Step } from './spec.ts';
 import { isV, meetsAgent, untouchable } from './urgent.ts';
 
@@ -266,7 +266,18 @@ function costRefusal(fault: Fault, scene: Scene): string | null {
   const isOfOne = kind === 'link-flapping' && affected.length > 0;
   if (isOfOne && neighboursOn(around, fault.interfaceIndex ?? 0).some((one) => !affected.includes(one)))
     return 'others are heard well there, and it would cost more for them too';
-  return otherWay(fault, scene);
+  const refused = otherWay(fault, scene);
+  return refused !== null && mayBring(fault, around) ? null : refused;
+}
+
+/**
+ * A neighbour that goes by this router itself tells it of no other way (batman-adv forwards an OGM only from where it came
+ * best) until that costs more: then it does, where it has one, and else all is given back. Two links that forbid themselves
+ * one after the other would leave no TQ at all, so not where that is what is done.
+ */
+function mayBring({ class: kind, interfaceIndex: index }: Fault, around: Surroundings): boolean {
+  if (kind === 'link-one-way' || isV(around) || broken(around, index ?? 0).length === 0) return false;
+  return (around.tables?.neighbours ?? []).some((one) => one.interface !== index);
 }
 
 /** A link that some have no other way than stays as good as it is: a dear one would be followed to nowhere. */
@@ -316,10 +327,13 @@ function clearingSteps({ around }: Scene): Step[] {
   return unbridging(around).map((step) => ({ ...step, afterNs: KNOWN_BY_LAN, forNs }));
 }
 
-function haveMoved(fault: Fault, { around }: Scene, lost: readonly string[]): { good: boolean; words: string } {
-  const paths = around.tables?.originators ?? [];
-  const moved = lost.filter((originator) =>
-    paths.some((path) => path.best && path.originator === originator && path.interface !== fault.interfaceIndex),
-  );
-  return { good: moved.length === lost.length, words: `${moved.length} of ${lost.length} routers go another way` };
+/** All that had another way go by one, and somebody does. */
+function haveMoved(fault: Fault, { around }: Scene, lost: readonly Broken[]): { good: boolean; words: string } {
+  const isElsewhere = ({ originator }: Broken) =>
+    (around.tables?.originators ?? []).some(
+      (path) => path.best && path.originator === originator && path.interface !== fault.interfaceIndex,
+    );
+  const moved = lost.filter(isElsewhere);
+  const isLeft = lost.some((one) => one.other !== 'none' && !moved.includes(one));
+  return { good: moved.length > 0 && !isLeft, words: `${moved.length} of ${lost.length} routers go another way` };
 }

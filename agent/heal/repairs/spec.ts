@@ -4,7 +4,7 @@ import type { Change } from '../../core/kernel.ts';
 import type { Nanos } from '../../core/time.ts';
 import type { Action, Fault, Radius } from '../../core/words.ts';
 import type { Knowledge } from '../knowledge.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { Broken, Surroundings } from '../surroundings.ts';
 
 export interface Repair {
   readonly action: Action;
@@ -41,13 +41,13 @@ export interface Mending {
   steps(fault: Fault, scene: Scene): readonly Step[];
   /**
    * Has it helped, where that shows before the fault is over? null: only the end of the fault shows it.
-   * `lost`: the originators that went by the fault's interface when it began, and had another way. `read`: what the kernel
+   * `lost`: the originators that went by the fault's interface when it began. `read`: what the kernel
    * said just now, what is lent included.
    */
   readonly verdict?: (
     fault: Fault,
     scene: Scene,
-    lost: readonly string[],
+    lost: readonly Broken[],
     read: Tables,
   ) => { good: boolean; words: string };
 }
