@@ -27,7 +27,7 @@ export class Analyse implements Machine {
   readonly #open = new Map<string, Fault>();
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
-  /** Bad links that were left alone as making them dear had won nothing, and from when on it counts that it would. */
+  /** Of these the bad links that were left alone as making them dear had won nothing, and from when on it counts that it would. */
   readonly #hopeless = new Map<string, Nanos>();
   /** Dead routers beyond MOST_DEAD, by the keys that their faults would have. */
   readonly #untold = new Set<string>();
@@ -132,10 +132,9 @@ export class Analyse implements Machine {
   }
 
   #hoped(key: string): Effect[] {
-    const fault = this.#open.get(key);
-    if (fault !== undefined && this.#isHopeless(fault)) return [];
+    if (this.#isHopeless(this.#open.get(key)!)) return [];
     this.#hopeless.delete(key);
-    return fault === undefined ? [] : this.#again(key);
+    return this.#again(key);
   }
 
   /** What was only seen while the mode forbade more is told again when it allows it. */
@@ -239,6 +238,7 @@ export class Analyse implements Machine {
     if (open === undefined) return [];
     this.#open.delete(key);
     this.#retries.delete(key);
+    this.#hopeless.delete(key);
     const over = { type: 'fault-over', fault: open.id, how } as const;
     return [{ type: 'emit', event: right === undefined ? over : { ...over, right } }];
   }

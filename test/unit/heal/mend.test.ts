@@ -7,7 +7,7 @@ import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Action, Decision, Fault, FaultClass, Plan } from '../../../agent/core/words.ts';
 import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
 import { Router } from './harness.ts';
-import { N1, Story, X } from './story.ts';
+import { N1, type Port, Story, X } from './story.ts';
 
 /** No OGM of ours comes back from the first neighbour, and then they do again. */
 function oneWay(story: Story, seconds: number): void {
@@ -101,6 +101,38 @@ test('a bad link that somebody has no other way than is made dear as soon as the
   story.kernel.ports.push({ ...other, beyond: 0.01, heardAt: story.now });
   story.run(30);
   assert.deepEqual(story.steps('link-one-way').slice(-2), ['planned link-cost', 'verified link-cost']);
+});
+
+test('what was not tried with one bad spell of a link is nothing to the next one', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  const [bad, other] = story.kernel.ports as [Port, Port];
+  // No route goes by it, for two hours: each time that this is looked at again the next look comes later.
+  bad.beyond = 0.1;
+  oneWay(story, 60);
+  bad.tq = 10;
+  story.run(7200);
+  assert.ok(story.open().includes('link-one-way'));
+  // Good again, and bad once more before the next look: now routes go by it. It is worse than it was a moment ago, but for
+  // now and then: what is known of it first is all that there is to know.
+  bad.tq = 255;
+  story.run(20);
+  assert.deepEqual(story.open(), []);
+  [bad.beyond, other.beyond] = [1, 0.02];
+  for (let i = 0; bad.tq > 10; i++) {
+    bad.tq = Math.max(10, bad.tq - (i % 5 === 0 ? -1 : 11));
+    story.run(1);
+  }
+  story.run(5);
+  assert.deepEqual(story.steps('link-one-way').slice(-2), ['planned link-cost', 'verified link-cost']);
+  // Routes come back to it, dear as it is, while the other way is worth nothing.
+  other.beyond = 0;
+  story.run(600);
+  assert.ok(story.open().includes('link-one-way'));
+  assert.deepEqual(
+    story.log.filter((line) => line.includes('failed on')),
+    [],
+  );
 });
 
 test('a link that some have no other way than stays as it is, and a person is told once an hour', () => {
