@@ -26,7 +26,7 @@ export const GATEWAY_FAULTS: readonly FaultSpec[] = [
 /** A gateway used for so long is one to miss. */
 const USED_FOR: Nanos = 10 * SECOND;
 const MISSED = 6;
-/** A gateway that falls silent so soon after batman-adv chose another was left for that. */
+/** A gateway that falls silent so soon after batman-adv chose another was left for that; twice what silence takes, and at least: */
 const LEFT_FOR: Nanos = 20 * SECOND;
 
 interface Used {
@@ -61,7 +61,7 @@ export class GatewayLostDetector implements Detector {
     const best = tables.gateways.find((gateway) => gateway.best);
     const isHeard = best !== undefined && ageOf(best.originator) < silentMs;
     if (isHeard) {
-      if (this.#used?.gateway !== best.originator) this.#choose(best.originator, now);
+      if (this.#used?.gateway !== best.originator) this.#choose(best.originator, 2 * silentMs * MS, now);
       this.#used!.last = now;
       return this.#missed(best.originator, (gateway) => ageOf(gateway) >= silentMs, now);
     }
@@ -77,9 +77,11 @@ export class GatewayLostDetector implements Detector {
     return this.#lost.read(NOTHING, { confidence: 0.9, source: 'batadv tables', what, affected }, now);
   }
 
-  #choose(gateway: Mac, now: Nanos): void {
-    const isNews = isSettled(this.#used) && !this.#lost.isOpen(NOTHING);
-    this.#left = isNews ? { gateway: this.#used!.gateway, until: now + LEFT_FOR } : null;
+  #choose(gateway: Mac, silence: Nanos, now: Nanos): void {
+    if (this.#lost.isOpen(NOTHING)) this.#left = null;
+    // Else what was left before still is: it may choose several, one after the other.
+    else if (isSettled(this.#used))
+      this.#left = { gateway: this.#used.gateway, until: now + Math.max(LEFT_FOR, silence) };
     this.#used = { gateway, since: now, last: now };
   }
 

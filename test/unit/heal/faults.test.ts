@@ -435,6 +435,36 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: 'the gateway falls silent where OGMs come each five seconds, and batman-adv was quick to choose another',
+    is: 'gateway-lost',
+    kernel: {
+      ...farAway(),
+      settings: { ...new Story().kernel.settings, gwMode: 'client', origInterval: 5000 },
+      gateways: [gateway(FAR[0]!, true), gateway(N1, false)],
+    },
+    does: (story) => {
+      silence(story, [FAR[0]!]);
+      story.kernel.gateways = [gateway(N1, true)];
+      story.run(40);
+    },
+  },
+  {
+    name: 'the gateway falls silent, and batman-adv chooses one and then another',
+    is: 'gateway-lost',
+    kernel: {
+      ...farAway(),
+      settings: { ...new Story().kernel.settings, gwMode: 'client' },
+      gateways: [gateway(FAR[0]!, true), gateway(N1, false), gateway(N2, false)],
+    },
+    does: (story) => {
+      silence(story, [FAR[0]!]);
+      story.kernel.gateways = [gateway(N1, true), gateway(N2, false)];
+      story.run(3);
+      story.kernel.gateways = [gateway(N1, false), gateway(N2, true)];
+      story.run(10);
+    },
+  },
+  {
     name: 'a gateway falls silent long after batman-adv chose another',
     is: null,
     kernel: {
