@@ -142,9 +142,11 @@ export class Plan implements Machine {
    * (PURGE_TIMEOUT), and would choose the same again. Routers without another way have had the time to be heard by one.
    */
   #pastGateway(lost: Fault, now: Nanos): Effect[] {
-    const [gateway, ...others] = lost.affected;
-    if (lost.class !== 'gateway-lost' || others.length === 0 || !this.#acts(lost)) return [];
+    const [gateway] = lost.affected;
+    if (lost.class !== 'gateway-lost' || !this.#acts(lost)) return [];
     const scene = { around: this.#around, knowledge: this.#knowledge, now };
+    // Where there is nothing to choose anew, or batman-adv has, nothing stands in the way.
+    if (repairOf('gateway-reselect').refusal(lost, scene) !== null) return [];
     const way = this.#around.tables?.originators.find((path) => path.best && path.originator === gateway);
     for (const [id, fault] of this.#down) {
       if (way?.interface !== fault.interfaceIndex || staysIn(fault, scene) !== null) continue;

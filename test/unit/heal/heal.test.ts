@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Effect } from '../../../agent/core/effect.ts';
+import type { Tables } from '../../../agent/core/event.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
 import { ETH_P_X0 } from '../../../agent/heal/wire.ts';
@@ -849,3 +850,45 @@ test('without a mesh interface nothing is borrowed', () => {
   router.pass(60 * SECOND);
   assert.deepEqual(router.changes, []);
 });
+
+test('a dead way to the gateway that is gone is taken out for batman-adv to choose another, and not where it has', () => {
+  const G = '02:00:00:00:00:aa';
+  const other = '02:00:00:00:01:02';
+  const lose = (chosen: boolean) => {
+    const row = (originator: string, best: boolean) => {
+      return { originator, router: originator, interfaceName: '', best, bandwidthDown: 100, bandwidthUp: 20 };
+    };
+    const first = tables(
+      [
+        [G, 1, true],
+        [other, 2, true],
+      ],
+      [
+        ['02:00:00:00:01:01', 1],
+        [other, 2],
+      ],
+    );
+    const router = new Router({}, undefined, withGateways(first, [row(G, true), row(other, false)]));
+    router.feed({ type: 'class-mode-asked', by: 'root', class: 'gateway-lost', mode: 'act' });
+    const read = (age: number, best: string) => {
+      const originators = first.originators.map((path) =>
+        path.originator === G ? { ...path, lastSeenMs: age } : path,
+      );
+      const gateways = [row(G, best === G), row(other, best === other)];
+      router.pass(SECOND);
+      router.feed({ type: 'tables', tables: withGateways({ ...first, originators }, gateways) });
+    };
+    for (let i = 0; i < 12; i++) read(100, G);
+    router.feed({ type: 'link', link: port(1, { carrier: false }), cause: 'event' });
+    for (let i = 0; i < 14; i++) read(1000 * i, chosen ? other : G);
+    const lost = router.decisions.filter(({ fault }) => fault.class === 'gateway-lost');
+    assert.ok(lost.length > 0);
+    return setMasters(router);
+  };
+  assert.deepEqual(lose(false), [null]);
+  assert.deepEqual(lose(true), []);
+});
+
+function withGateways(read: Tables, gateways: Tables['gateways']): Tables {
+  return { ...read, gateways, mesh: { ...read.mesh!, settings: { ...read.mesh!.settings, gwMode: 'client' } } };
+}
