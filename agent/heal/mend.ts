@@ -40,6 +40,7 @@ const LONGEST_PAUSE: Nanos = 60 * SECOND;
 const MOST_TRIES = 8;
 const SLOWLY: Nanos = 600 * SECOND;
 const MOST_JOBS = 64;
+const MOST_PARTINGS = 16;
 const NO_ANSWER = 'the kernel did not answer';
 
 interface Parting {
@@ -448,7 +449,12 @@ export class Mend implements Machine {
     const key = partingOf(job);
     const lately = this.#lately(job, now);
     this.#partings.delete(key);
-    this.#partings.set(key, [...lately, { at: now, given: false }].slice(-16));
+    const all = [...lately, { at: now, given: false }];
+    // Those given back are few, as each lingered; the others, however many, must not push them out.
+    this.#partings.set(
+      key,
+      all.filter(({ given }, i) => given || i >= all.length - MOST_PARTINGS),
+    );
     if (this.#partings.size > MOST_JOBS) this.#partings.delete(this.#partings.keys().next().value!);
     job.state = 'parting';
     this.#knowledge.force(job.plan.fault, job.action, true);

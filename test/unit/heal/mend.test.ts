@@ -90,6 +90,23 @@ test('a link that is bad again before its cost is given back lingers no longer f
   assert.equal(story.kernel.ports[0]!.hopPenalty, 0, 'a minute and what it takes to see that it is good');
 });
 
+test('a link that was bad again too soon lingers longer for an hour, however often it comes and goes meanwhile', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  const comeAndGo = (good: number) => {
+    oneWay(story, 20);
+    story.kernel.ports[0]!.tq = 255;
+    story.run(good);
+  };
+  comeAndGo(100);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0, 'given back');
+  for (let round = 0; round < 20; round++) comeAndGo(40);
+  comeAndGo(100);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 240);
+  story.run(60);
+  assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
+});
+
 test('a bad link that somebody has no other way than is made dear as soon as there is one', () => {
   const story = new Story();
   const other = story.kernel.ports.pop()!;
