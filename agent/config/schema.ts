@@ -70,7 +70,11 @@ export interface Option<T = unknown> {
 const TRUE = ['1', 'on', 'true', 'yes', 'enabled'];
 const FALSE = ['0', 'off', 'false', 'no', 'disabled'];
 
-/** The words that OpenWrt's config_get_bool takes. */
+/** The value of one piece of text by the words that OpenWrt's config_get_bool takes, undefined if it is none. */
+export function readBool(text: string): boolean | undefined {
+  return TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined;
+}
+
 function bool(value: boolean, apply: Apply, help: string): Option<boolean> {
   return {
     kind: 'bool',
@@ -78,7 +82,7 @@ function bool(value: boolean, apply: Apply, help: string): Option<boolean> {
     apply,
     help,
     expected: '0 or 1',
-    read: (text) => (TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined),
+    read: readBool,
     write: (v) => (v ? '1' : '0'),
   };
 }

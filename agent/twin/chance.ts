@@ -4,7 +4,12 @@ import { Random } from './random.ts';
 
 /** A scenario as people write it; parseScenario has the last word. */
 export type Document = Readonly<Record<string, unknown>> & {
-  readonly topology: { readonly kind: 'links'; readonly links: readonly Pair[]; readonly medium: 'cable' | 'shared' };
+  readonly topology: {
+    readonly kind: 'links';
+    readonly links: readonly Pair[];
+    readonly nodes?: readonly string[];
+    readonly medium: 'cable' | 'shared';
+  };
   readonly timeline: readonly Entry[];
 };
 

@@ -669,7 +669,11 @@ class References {
         this.#say('E_SCENARIO_REFERENCE', `${path}.${key}`, `there is no ${key} ${shown(name)}`);
     };
     if ('from' in expectation && expectation.from !== undefined) this.#node(expectation.from, `${path}.from`);
-    if ('to' in expectation && expectation.to !== undefined) this.#node(expectation.to, `${path}.to`);
+    if ('to' in expectation && expectation.to !== undefined) {
+      const isKnown = this.#node(expectation.to, `${path}.to`);
+      if (isKnown && expectation.from === expectation.to)
+        this.#say('E_SCENARIO_VALUE', `${path}.to`, 'is the same router as from');
+    }
     if ('fault' in expectation && expectation.fault !== undefined) has(timeline, expectation.fault, 'fault');
     if ('as' in expectation)
       for (const [i, name] of (expectation.as ?? []).entries()) this.#class(name, `${path}.as[${i}]`);

@@ -76,9 +76,14 @@ function withEntry(document: Document, at: number, entry: Entry): Document {
 function withoutRouter(document: Document, name: string): Document {
   const { topology, timeline } = document;
   const agent = document.agent as { readonly nodes?: readonly string[] } | undefined;
+  const links = topology.links.filter((link) => !link.includes(name));
   return {
     ...document,
-    topology: { ...topology, links: topology.links.filter((link) => !link.includes(name)) },
+    topology: {
+      ...topology,
+      links,
+      ...(topology.nodes === undefined ? {} : { nodes: topology.nodes.filter((one) => one !== name) }),
+    },
     timeline: timeline.filter(({ node, link }) => node !== name && !(Array.isArray(link) && link.includes(name))),
     ...(agent?.nodes === undefined ? {} : { agent: { ...agent, nodes: agent.nodes.filter((one) => one !== name) } }),
   };

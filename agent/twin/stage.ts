@@ -1,4 +1,5 @@
 /** A scenario set up for the twin: every name a number, every fault what happens to the simulated mesh, and when. */
+import { readBool } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { HealSettings } from '../core/event.ts';
 import type { MeshSettings } from '../core/kernel.ts';
@@ -42,7 +43,7 @@ const CONFIG: Readonly<Record<string, (value: string | number | boolean) => Part
   'mesh.key': (value) => (value === '' ? { key: '' } : {}),
 };
 
-const isOn = (value: unknown) => value === true || value === 1 || value === '1';
+const isOn = (value: string | number | boolean) => readBool(String(value)) === true;
 
 /** Where a story begins its timeline. */
 export function beginsAt({ settle_s }: Pick<Scenario, 'settle_s'>): Nanos {

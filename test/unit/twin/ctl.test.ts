@@ -103,6 +103,55 @@ test('a scenario that breaks an invariant is made shorter, also where what is le
   assert.equal(shortest.kernel.algorithm, 'BATMAN_V');
 });
 
+test('the shortest scenario has its routers in the order of the long one', async () => {
+  const taken = file('order.json', {
+    format: 1,
+    name: 'order',
+    topology: {
+      kind: 'links',
+      links: [
+        ['a', 'c'],
+        ['c', 'b'],
+        ['b', 'a'],
+      ],
+      nodes: ['c', 'b', 'a'],
+    },
+    // Any of its words for no.
+    agent: { config: { heal: { reattach: 'off' } } },
+    settle_s: 0,
+    timeline: [{ at_s: 1, fault: 'interface-taken', link: ['c', 'a'] }],
+    duration_s: 4,
+  });
+  const { status, out, err } = await x0ctl('twin', 'run', taken, '--json');
+  assert.equal(status, 1, err);
+  const { nodes } = JSON.parse(out).shortest.topology;
+  assert.deepEqual(
+    nodes,
+    ['c', 'b', 'a'].filter((name) => nodes.includes(name)),
+  );
+});
+
+test('a switch of the agents is on or off by any word that the configuration file takes', async () => {
+  for (const [word, status] of [
+    ['off', 1],
+    ['no', 1],
+    ['on', 0],
+    ['yes', 0],
+  ] as const) {
+    const taken = file('word.json', {
+      format: 1,
+      name: 'word',
+      topology: { kind: 'ring', nodes: 3 },
+      agent: { config: { heal: { reattach: word } } },
+      settle_s: 0,
+      timeline: [{ at_s: 1, fault: 'interface-taken', link: ['r0', 'r1'] }],
+      duration_s: 4,
+    });
+    const done = await x0ctl('twin', 'run', taken, '--json');
+    assert.equal(done.status, status, `${word}: ${done.out}${done.err}`);
+  }
+});
+
 test('what a scenario says and the twin has nothing for is named, and not passed over', async () => {
   const more = {
     format: 1,

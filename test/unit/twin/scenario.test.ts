@@ -304,6 +304,12 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     '$.expect[0].probe',
   ],
   ['reachable from nobody', withExpect({ expect: 'reachable', from: 'x' }), 'E_SCENARIO_REFERENCE', '$.expect[0].from'],
+  [
+    'reachable from itself',
+    withExpect({ expect: 'reachable', from: 'r1', to: 'r1' }),
+    'E_SCENARIO_VALUE',
+    '$.expect[0].to',
+  ],
   ['with half an agent', withExpect({ expect: 'reachable', agent: 'half' }), 'E_SCENARIO_VALUE', '$.expect[0].agent'],
 ];
 

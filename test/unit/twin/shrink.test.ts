@@ -41,6 +41,27 @@ test('what remains is the shortest that still shows it', () => {
   assert.ok(tries < 100);
 });
 
+test('routers that are left keep their order, and those that are gone are in it no more', () => {
+  const document: Document = {
+    format: 1,
+    name: 'ordered',
+    topology: {
+      kind: 'links',
+      links: [
+        ['a', 'c'],
+        ['c', 'b'],
+        ['b', 'd'],
+      ],
+      nodes: ['d', 'c', 'b', 'a'],
+      medium: 'cable',
+    },
+    timeline: [{ at_s: 0, fault: 'bat0-deleted', node: 'b' }],
+  };
+  const { topology } = shrink(document, 'whole', (one) => valid(one) && one.timeline.length > 0).document;
+  assert.deepEqual(topology.nodes, ['d', 'b']);
+  assert.deepEqual(topology.links, [['b', 'd']]);
+});
+
 test('what cannot be made shorter stays, and the tries are bounded', () => {
   const document = scenarioOf(10);
   const same = JSON.stringify(document);
