@@ -1,5 +1,6 @@
 /** A story played: routers with their kernels and agents, media between them, faults when they are due, users' probes. */
 import { createHash, type Hash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Effect } from '../core/effect.ts';
 import { invariant } from '../core/errors.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
@@ -17,7 +18,7 @@ import type { Device } from './protocol.ts';
 import { Air } from './radio.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
-import type { Fault, Link, ProbePair, Routes, Story } from './story.ts';
+import type { Fault, Ill, Link, ProbePair, Routes, Story } from './story.ts';
 import { type Rehearsing, TwinWorld, type Watcher } from './world.ts';
 
 /** Until then windows are born full, and what the mesh does is no behaviour yet. */
@@ -71,6 +72,7 @@ export class Simulation implements Watcher, Routes {
   readonly #owners = new Map<Address, { readonly router: Router; readonly device: Device }>();
   /** By 'a b', a < b. */
   readonly #between = new Map<string, Medium>();
+  readonly #ills = new Map<Way, Ills>();
   readonly #warm = { on: true };
   readonly #random: Random;
   readonly #lans: Lans | null;
@@ -328,19 +330,15 @@ export class Simulation implements Watcher, Routes {
     this.happened.push({ at: this.now, fault });
     switch (fault.kind) {
       case 'cut':
-        this.#cut(fault.a, fault.b, fault.silent);
+        this.#cut(fault);
         return;
       case 'mend':
-        this.#mend(fault.a, fault.b);
+        this.#mend(fault.a, fault.b, fault.of);
         return;
       case 'one-way':
-        for (const way of this.ways(fault.a, fault.b)) way.open = false;
-        return;
       case 'loss':
-        for (const way of this.ways(fault.a, fault.b)) way.loss = fault.loss;
-        return;
       case 'delay':
-        for (const way of this.ways(fault.a, fault.b)) way.delayNs = fault.delayNs;
+        for (const way of this.ways(fault.a, fault.b)) this.#worsen(way, fault);
         return;
       case 'setting':
         this.#at(fault.router).kernel.apply({ kind: 'set-mesh', mesh: MESH, settings: fault.settings });
@@ -386,26 +384,30 @@ export class Simulation implements Watcher, Routes {
     return device?.port?.ways.filter((way) => way.to === there?.port) ?? [];
   }
 
-  #cut(a: number, b: number, silent: boolean): void {
+  #cut(cut: Extract<Ill, { kind: 'cut' }>): void {
+    const { a, b, silent } = cut;
     const medium = this.medium(a, b);
     if (!silent && medium.kind === 'cable') medium.carrier(false);
-    else for (const way of [...this.ways(a, b), ...this.ways(b, a)]) way.open = false;
+    else for (const way of [...this.ways(a, b), ...this.ways(b, a)]) this.#worsen(way, cut);
   }
 
-  #mend(a: number, b: number): void {
+  #worsen(way: Way, ill: Ill): void {
+    const known = this.#ills.get(way) ?? { rest: { loss: way.loss, delayNs: way.delayNs }, ills: [] };
+    this.#ills.set(way, known);
+    known.ills.push(ill);
+    weather(way, known);
+  }
+
+  #mend(a: number, b: number, of?: Ill): void {
+    const isCut = of === undefined || of.kind === 'cut';
+    for (const way of isCut ? [...this.ways(a, b), ...this.ways(b, a)] : this.ways(a, b)) {
+      const known = this.#ills.get(way);
+      if (known === undefined) continue;
+      known.ills = without(known.ills, of);
+      weather(way, known);
+    }
     const medium = this.medium(a, b);
-    const link = this.story.links.find((one) => (one.a === a && one.b === b) || (one.a === b && one.b === a));
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ] as const)
-      for (const way of this.ways(from, to)) {
-        const side = link?.a === from ? 0 : 1;
-        way.open = true;
-        way.loss = link?.loss?.[side] ?? 0;
-        way.delayNs = link?.delayNs?.[side] ?? DELAY;
-      }
-    if (medium.kind === 'cable' && this.#at(a).on && this.#at(b).on) medium.carrier(true);
+    if (isCut && medium.kind === 'cable' && this.#at(a).on && this.#at(b).on) medium.carrier(true);
   }
 
   /**
@@ -541,6 +543,30 @@ export class Simulation implements Watcher, Routes {
       default:
     }
   }
+}
+
+/** What one direction of a link is like at rest, and what is wrong with it. */
+interface Ills {
+  readonly rest: Pick<Way, 'loss' | 'delayNs'>;
+  ills: Ill[];
+}
+
+function weather(way: Way, { rest, ills }: Ills): void {
+  way.open = true;
+  way.loss = rest.loss;
+  way.delayNs = rest.delayNs;
+  for (const ill of ills) {
+    if (ill.kind === 'loss') way.loss += (1 - way.loss) * ill.loss;
+    else if (ill.kind === 'delay') way.delayNs += ill.delayNs;
+    else way.open = false;
+  }
+}
+
+/** Who takes back a cut makes whole what was cut, however often; of all else as much as was done. */
+function without(ills: readonly Ill[], of: Ill | undefined): Ill[] {
+  if (of === undefined) return [];
+  const which = ills.findIndex((ill) => isDeepStrictEqual(ill, of));
+  return ills.filter((ill, i) => (of.kind === 'cut' ? ill.kind !== 'cut' : i !== which));
 }
 
 function keyOf(a: number, b: number): string {

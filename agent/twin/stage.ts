@@ -7,7 +7,7 @@ import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { isJudged } from './expected.ts';
 import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
 import { WARM } from './simulation.ts';
-import { type Fault, type Link, type Routes, type Story, story, type Timed } from './story.ts';
+import { type Fault, type Ill, type Link, type Routes, type Story, story, type Timed } from './story.ts';
 import { FREE_KIB } from './world.ts';
 
 /** The mesh is warm, and every agent runs and knows its neighbours. */
@@ -186,33 +186,30 @@ class Timeline {
     switch (entry.fault) {
       case 'carrier-loss':
       case 'silent-loss':
-        this.#onLink(entry, (a, b) => [{ kind: 'cut', a, b, silent: entry.fault === 'silent-loss' }], mended);
+        this.#onLink(entry, (a, b) => [{ kind: 'cut', a, b, silent: entry.fault === 'silent-loss' }]);
         return;
       case 'partial-loss':
-        this.#onLink(
-          entry,
-          (a, b) => both(entry, a, b, (x, y) => ({ kind: 'loss', a: x, b: y, loss: entry.loss_pct / 100 })),
-          mended,
+        this.#onLink(entry, (a, b) =>
+          both(entry, a, b, (x, y) => ({ kind: 'loss', a: x, b: y, loss: entry.loss_pct / 100 })),
         );
         return;
       case 'delay':
-        this.#onLink(
-          entry,
-          (a, b) => both(entry, a, b, (x, y) => ({ kind: 'delay', a: x, b: y, delayNs: entry.delay_ms * MS })),
-          mended,
+        this.#onLink(entry, (a, b) =>
+          both(entry, a, b, (x, y) => ({ kind: 'delay', a: x, b: y, delayNs: entry.delay_ms * MS })),
         );
         return;
       case 'one-way':
-        this.#onLink(entry, (a, b) => [{ kind: 'one-way', a, b }], mended);
+        this.#onLink(entry, (a, b) => [{ kind: 'one-way', a, b }]);
         return;
       case 'flapping': {
         const choose = this.#chosen(entry.link, entry.along);
         const silent = entry.how === 'silent';
         const pace = entry.down_s + entry.up_s;
         for (let at = 0; at < entry.for_s!; at += pace) {
-          this.#at(entry.at_s + at, (routes) => choose(routes, (a, b) => ({ kind: 'cut', a, b, silent })));
+          const cut = (a: number, b: number) => ({ kind: 'cut', a, b, silent }) as const;
+          this.#at(entry.at_s + at, (routes) => choose(routes, cut));
           this.#at(Math.min(entry.at_s + at + entry.down_s, entry.at_s + entry.for_s!), (routes) =>
-            choose(routes, mended),
+            choose(routes, (a, b) => mended(cut(a, b))),
           );
         }
         return;
@@ -221,8 +218,9 @@ class Timeline {
         const inside = new Set(entry.nodes.map(this.#number));
         for (const { a, b } of this.#scenario.graph.links) {
           if (inside.has(a) === inside.has(b)) continue;
-          this.#at(entry.at_s, { kind: 'cut', a, b, silent: entry.how === 'silent' });
-          if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, mended(a, b));
+          const cut = { kind: 'cut', a, b, silent: entry.how === 'silent' } as const;
+          this.#at(entry.at_s, cut);
+          if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, mended(cut));
         }
         return;
       }
@@ -305,13 +303,14 @@ class Timeline {
 
   #onLink(
     entry: TimelineEntry & { readonly link: 'in-use' | readonly [string, string] | string },
-    make: (a: number, b: number) => Fault[],
-    back: (a: number, b: number) => Fault,
+    make: (a: number, b: number) => Ill[],
   ): void {
     const choose = this.#chosen(entry.link, entry.along);
-    for (let i = 0; i < make(0, 1).length; i++)
-      this.#at(entry.at_s, (routes) => choose(routes, (a, b) => make(a, b)[i]!));
-    if (entry.for_s !== undefined) this.#at(entry.at_s + entry.for_s, (routes) => choose(routes, back));
+    const { at_s, for_s } = entry;
+    for (let i = 0; i < make(0, 1).length; i++) {
+      this.#at(at_s, (routes) => choose(routes, (a, b) => make(a, b)[i]!));
+      if (for_s !== undefined) this.#at(at_s + for_s, (routes) => choose(routes, (a, b) => mended(make(a, b)[i]!)));
+    }
   }
 
   #onSide(
@@ -393,16 +392,11 @@ class Timeline {
   }
 }
 
-function mended(a: number, b: number): Fault {
-  return { kind: 'mend', a, b };
+function mended(of: Ill): Fault {
+  return { kind: 'mend', a: of.a, b: of.b, of };
 }
 
-function both(
-  entry: { readonly direction: string },
-  a: number,
-  b: number,
-  make: (a: number, b: number) => Fault,
-): Fault[] {
+function both(entry: { readonly direction: string }, a: number, b: number, make: (a: number, b: number) => Ill): Ill[] {
   return entry.direction === 'forward' ? [make(a, b)] : [make(a, b), make(b, a)];
 }
 

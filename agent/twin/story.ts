@@ -16,15 +16,20 @@ export interface Link {
   readonly rate?: number;
 }
 
-export type Fault =
+/** What is wrong with a link; several at a time are each a thing of its own. */
+export type Ill =
   /** `silent`: the carrier stays. */
   | { readonly kind: 'cut'; readonly a: number; readonly b: number; readonly silent: boolean }
-  | { readonly kind: 'mend'; readonly a: number; readonly b: number }
   /** From a to b only, and nobody is told. */
   | { readonly kind: 'one-way'; readonly a: number; readonly b: number }
-  /** From a to b only. */
+  /** From a to b only, of what is not lost there anyway; and beside what a frame takes there anyway. */
   | { readonly kind: 'loss'; readonly a: number; readonly b: number; readonly loss: number }
-  | { readonly kind: 'delay'; readonly a: number; readonly b: number; readonly delayNs: Nanos }
+  | { readonly kind: 'delay'; readonly a: number; readonly b: number; readonly delayNs: Nanos };
+
+export type Fault =
+  | Ill
+  /** `of`: that is taken back; where it is missing the link is whole. */
+  | { readonly kind: 'mend'; readonly a: number; readonly b: number; readonly of?: Ill }
   /** Everything that its agent does takes so many times longer. */
   | { readonly kind: 'busy'; readonly router: number; readonly factor: number }
   /** The power goes, and comes back. */

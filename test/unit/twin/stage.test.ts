@@ -1,9 +1,10 @@
 /** What a scenario says comes to be in the twin: whom it hits, what agents may do, and what comes of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Document } from '../../../agent/twin/chance.ts';
 import { Simulation } from '../../../agent/twin/simulation.ts';
-import { stage } from '../../../agent/twin/stage.ts';
+import { beginsAt, stage } from '../../../agent/twin/stage.ts';
 import { play, read } from '../../../agent/twin/trial.ts';
 
 const base = { format: 1, name: 'stage', topology: { kind: 'ring', nodes: 4 } };
@@ -55,6 +56,35 @@ test('in-use strikes nobody where a probe has no way, or no router on it, as in 
     { kind: 'router-on', router: 2 },
   ]);
   assert.deepEqual(struck({ fault: 'carrier-loss', link: 'in-use' }, []), [null, null]);
+});
+
+test('what befalls a link comes beside what is there, and goes without the rest, as in the lab', () => {
+  const link = ['r1', 'r0'];
+  const timeline = [
+    { at_s: 1, for_s: 8, fault: 'partial-loss', link, loss_pct: 50 },
+    { at_s: 3, for_s: 5, fault: 'delay', link, delay_ms: 40 },
+    { at_s: 5, for_s: 1, fault: 'carrier-loss', link },
+    { at_s: 6.5, for_s: 4, fault: 'one-way', link },
+    { at_s: 7, for_s: 0.2, fault: 'silent-loss', link },
+  ];
+  const links = [{ between: link, loss_pct: 10, delay_ms: 5 }];
+  const simulation = new Simulation(stage(scenario({ settle_s: 0, links, timeline, duration_s: 20 }), 'off'));
+  const at = (s: number) => {
+    simulation.run(beginsAt({ settle_s: 0 }) + s * SECOND);
+    const [there, back] = [simulation.ways(1, 0)[0]!, simulation.ways(0, 1)[0]!];
+    const rounded = [there.loss, back.loss].map((loss) => Math.round(100 * loss));
+    return [...rounded, Math.round(there.delayNs / MS), there.open, back.open];
+  };
+  assert.deepEqual(at(0.5), [10, 10, 5, true, true]);
+  assert.deepEqual(at(1.5), [55, 55, 5, true, true]);
+  assert.deepEqual(at(4.5), [55, 55, 45, true, true]);
+  assert.deepEqual(at(6.2), [55, 55, 45, true, true], 'the cable is whole, and as bad as before');
+  assert.deepEqual(at(6.7), [55, 55, 45, false, true]);
+  assert.deepEqual(at(7.1), [55, 55, 45, false, false]);
+  assert.deepEqual(at(7.4), [55, 55, 45, false, true]);
+  assert.deepEqual(at(8.5), [55, 55, 5, false, true]);
+  assert.deepEqual(at(9.5), [10, 10, 5, false, true]);
+  assert.deepEqual(at(11), [10, 10, 5, true, true]);
 });
 
 test('what a person takes back is as that router had it, not as the rest has it', () => {
