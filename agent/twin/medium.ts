@@ -43,6 +43,9 @@ export interface MediumOptions {
   readonly lossAt?: (from: Port, way: Way, now: Nanos) => number;
 }
 
+/** What a frame takes where nothing holds it up. */
+const AT_ONCE: Nanos = 50 * US;
+
 export class Medium {
   readonly ports: Port[] = [];
   readonly kind: 'cable' | 'air';
@@ -74,7 +77,7 @@ export class Medium {
   }
 
   /** One direction. */
-  join(from: Port, to: Port, { loss = 0, delayNs = 50 * US }: Partial<Pick<Way, 'loss' | 'delayNs'>> = {}): void {
+  join(from: Port, to: Port, { loss = 0, delayNs = AT_ONCE }: Partial<Pick<Way, 'loss' | 'delayNs'>> = {}): void {
     from.ways.push({ to, loss, delayNs, open: true });
   }
 
@@ -118,14 +121,22 @@ export class Medium {
       const isDrowned = !this.#hears(from, way.to, begins, ends);
       if (one === null ? !isDrowned : way.to.address === one) heard.push(way);
     }
-    // All hear it in the same instant: one event.
+    // All hear it in the same instant, one event; but those behind something that holds frames up.
     this.#scheduler.at(ends, () => {
-      for (const way of heard) if (this.#arrives(from, way, one !== null)) way.to.onFrame(frame);
+      for (const way of heard) {
+        if (!this.#arrives(from, way, one !== null)) continue;
+        if (way.delayNs > AT_ONCE) this.#later(from, way, frame, ends);
+        else way.to.onFrame(frame);
+      }
     });
   }
 
   #pass(from: Port, way: Way, frame: Frame, one: Address | null, ends: Nanos): void {
     if ((one !== null && way.to.address !== one) || !this.#arrives(from, way, one !== null)) return;
+    this.#later(from, way, frame, ends);
+  }
+
+  #later(from: Port, way: Way, frame: Frame, ends: Nanos): void {
     this.#scheduler.at(ends + way.delayNs, () => {
       if (way.open && from.carrier && way.to.carrier) way.to.onFrame(frame);
     });

@@ -81,7 +81,8 @@ export class Simulation implements Watcher, Routes {
   readonly #hash: Hash = createHash('sha256');
   readonly #watchers: readonly Watcher[];
   readonly #rehearsing: Rehearsing;
-  readonly #flying = new Map<number, Probe>();
+  /** By packet: whose it is, or what follows when it has come. */
+  readonly #flying = new Map<number, Probe | (() => void)>();
   #packets = 0;
 
   constructor(
@@ -295,15 +296,15 @@ export class Simulation implements Watcher, Routes {
       this.scheduler.at(at, () => {
         const probe = { sent: this.now, received: 0 };
         records.push(probe);
-        this.send(pair.from, pair.to, probe);
+        this.send(pair.from, pair.to, probe, pair.echo);
         again(at + pair.everyNs);
       });
     };
     again(pair.fromNs);
   }
 
-  /** One datagram; `probe` is told when it has come. */
-  send(from: number, to: number, probe: Probe): void {
+  /** One datagram; `probe` is told when it has come, or with `echo` when it has come back. */
+  send(from: number, to: number, probe: Probe, echo = false): void {
     const [source, target] = [this.#at(from), this.#at(to)];
     // Translation tables follow the name once there is a way to it.
     const { mesh } = source.kernel;
@@ -311,15 +312,16 @@ export class Simulation implements Watcher, Routes {
     if (name !== null && mesh !== null && mesh.protocol.route(name, null) !== null) target.name = name;
     if (target.name === null) return;
     const id = this.#packets++;
-    this.#flying.set(id, probe);
+    this.#flying.set(id, echo ? () => this.send(to, from, probe) : probe);
     this.scheduler.after(SECOND, () => this.#flying.delete(id));
     source.kernel.sendPacket({ id, target: target.name, ttl: TTL });
   }
 
   #arrived(id: number): void {
-    const probe = this.#flying.get(id);
-    if (probe !== undefined && probe.received === 0) probe.received = this.now;
+    const flying = this.#flying.get(id);
     this.#flying.delete(id);
+    if (typeof flying === 'function') flying();
+    else if (flying !== undefined && flying.received === 0) flying.received = this.now;
   }
 
   // --- faults ------------------------------------------------------------------------------------------------------

@@ -85,9 +85,10 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     mesh: settingsOf(kernel),
     special,
     faults: new Timeline(scenario, number, begin).faults(),
-    probes: probes.map(({ from, to, interval_ms }) => ({
+    probes: probes.map(({ from, to, interval_ms, echo }) => ({
       from: number(from),
       to: number(to),
+      echo,
       everyNs: interval_ms * MS,
       fromNs: begin,
     })),
@@ -96,7 +97,7 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
 }
 
 /** What a scenario says and the twin has nothing for, by its path: it plays on without. */
-export function unplayed({ agent, kernel, nodes, link, links, timeline, expect }: Scenario): string[] {
+export function unplayed({ graph, agent, kernel, nodes, link, links, timeline, expect }: Scenario): string[] {
   const found: string[] = [];
   for (const [section, options] of Object.entries(agent.config))
     for (const [name, value] of Object.entries(options))
@@ -105,8 +106,12 @@ export function unplayed({ agent, kernel, nodes, link, links, timeline, expect }
   if (kernel.elp_interval_ms !== ELP_MS) found.push('$.kernel.elp_interval_ms');
   for (const [name, { kernel: own }] of Object.entries(nodes))
     if (own?.elp_interval_ms !== undefined) found.push(`$.nodes.${name}.kernel.elp_interval_ms`);
-  if (link.jitter_ms !== undefined) found.push('$.link.jitter_ms');
-  for (const [n, one] of links.entries()) if (one.jitter_ms !== undefined) found.push(`$.links[${n}].jitter_ms`);
+  // What all hear at once has one rate.
+  const properties = graph.medium === 'shared' ? (['jitter_ms', 'rate_kbit_s'] as const) : (['jitter_ms'] as const);
+  for (const name of properties) {
+    if (link[name] !== undefined) found.push(`$.link.${name}`);
+    for (const [n, one] of links.entries()) if (one[name] !== undefined) found.push(`$.links[${n}].${name}`);
+  }
   for (const [n, entry] of timeline.entries()) {
     if ('jitter_ms' in entry && entry.jitter_ms !== undefined) found.push(`$.timeline[${n}].jitter_ms`);
   }

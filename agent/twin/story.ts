@@ -73,6 +73,8 @@ export interface ProbePair {
   readonly to: number;
   readonly everyNs: Nanos;
   readonly fromNs: Nanos;
+  /** There and back. */
+  readonly echo?: boolean;
 }
 
 export interface Story {

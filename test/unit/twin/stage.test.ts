@@ -87,6 +87,37 @@ test('what befalls a link comes beside what is there, and goes without the rest,
   assert.deepEqual(at(11), [10, 10, 5, true, true]);
 });
 
+for (const medium of ['cable', 'shared'] as const)
+  test(`there and back takes both ways, and as long as both of them do (${medium})`, () => {
+    const one = scenario({
+      topology: { kind: 'line', nodes: 2, medium },
+      settle_s: 0,
+      links: [{ between: ['r0', 'r1'], direction: 'forward', delay_ms: 7 }],
+      probes: [
+        { from: 'r0', to: 'r1' },
+        { from: 'r0', to: 'r1', echo: true },
+        { from: 'r1', to: 'r0', echo: true },
+      ],
+      timeline: [
+        { at_s: 1, fault: 'delay', link: ['r1', 'r0'], direction: 'forward', delay_ms: 20 },
+        { at_s: 2, fault: 'one-way', link: ['r1', 'r0'] },
+      ],
+      duration_s: 4,
+    });
+    const simulation = new Simulation(stage(one, 'off'));
+    simulation.run();
+    const tookMs = (s: number) => {
+      const at = beginsAt(one) + s * SECOND;
+      return simulation.probes.map((probe) => {
+        const { sent, received } = probe.find((each) => each.sent >= at)!;
+        return received === 0 ? null : Math.round((received - sent) / MS);
+      });
+    };
+    assert.deepEqual(tookMs(0.5), [7, 7, 7]);
+    assert.deepEqual(tookMs(1.5), [7, 27, 27]);
+    assert.deepEqual(tookMs(2.5), [7, null, null]);
+  });
+
 test('what a person takes back is as that router had it, not as the rest has it', () => {
   const nodes = { r1: { kernel: { hop_penalty: 60 } }, r2: { gateway: {} } };
   const meddle = (node: string, setting: string, value: unknown) => {
