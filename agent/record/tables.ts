@@ -82,11 +82,12 @@ function isSame(row: Row, before: Row): boolean {
 }
 
 function unpackRows(packed: PackedRows, before: readonly Row[]): readonly Row[] {
+  if (typeof packed !== 'object' || packed === null) throw new RangeError('tables without their rows');
   if ('rows' in packed) {
     if (!Array.isArray(packed.rows)) throw new RangeError('rows that are no array');
     return packed.rows;
   }
-  const { seen, changed = {} } = packed ?? {};
+  const { seen, changed = {} } = packed;
   if (!Array.isArray(seen) || seen.length !== before.length) throw new RangeError('tables unlike those before them');
   return before.map((row, i) => {
     const now = Object.hasOwn(changed, i) ? changed[i] : row;

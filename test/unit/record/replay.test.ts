@@ -182,6 +182,8 @@ describe('a recording that begins later', () => {
 });
 
 const HEADER = headerLine(STORY.header);
+const FIRST_TABLES =
+  '{"mesh":null,"hardInterfaces":[],"gateways":[],"originators":{"rows":[]},"neighbours":{"rows":[]}}';
 const MALFORMED: readonly [what: string, text: string, says: RegExp][] = [
   ['nothing', '', /^line 1: no recording of x0tta6bl4$/],
   ['something else', '{"a":1}\n', /^line 1: no recording of x0tta6bl4$/],
@@ -212,6 +214,11 @@ const MALFORMED: readonly [what: string, text: string, says: RegExp][] = [
     `${HEADER}\n[7,{"type":"tables","tables":{"mesh":null,"hardInterfaces":[],"gateways":[],"originators":{"seen":[1]},"neighbours":{"rows":[]}}}]\n`,
     /^line 2: tables unlike/,
   ],
+  ...['{}', '{"originators":null}', '{"originators":5}'].map((tables): [string, string, RegExp] => [
+    `tables that are ${tables}`,
+    `${HEADER}\n[7,{"type":"tables","tables":${FIRST_TABLES}}]\n[8,{"type":"tables","tables":${tables}}]\n`,
+    /^line 3: tables without their rows$/,
+  ]),
   ['heard no list', `${HEADER}\n[7,{"type":"tick"},7]\n`, /^line 2: what was heard/],
   ['decided no list', `${HEADER}\n[7,{"type":"tick"},[],[7]]\n`, /^line 2: what was heard/],
   ...['{}', '{"journal":null}', '{"journal":{}}', '{"change":null}', '{"change":{"id":1}}', '{"send":5}'].map(
