@@ -218,10 +218,15 @@ int entry(struct xdp_md *ctx) {
   c->between[bucket]++;
 
   __u32 next = CHAIN;
-  if (type == BATMAN && data + ETH_HLEN + 24 <= end) {
+  if (type == BATMAN && data + ETH_HLEN + 16 <= end) {
     __u8 kind = *(__u8 *)(data + ETH_HLEN);
     if (*(__u8 *)(data + ETH_HLEN + 1) != COMPAT) {
       /* no frame of a batman-adv that we know */
+    } else if (kind == ELP) {
+      /* The shortest; but a network card fills frames up to 60 bytes, so its length tells nothing. */
+      follow(n, &n->streams[STREAM_ELP], bpf_ntohl(*(__u32 *)(data + ETH_HLEN + 8)));
+    } else if (data + ETH_HLEN + 24 > end) {
+      /* cut off */
     } else if (kind == IV_OGM) {
       /* A router's own OGM leads its aggregate, and on each interface one bears that interface's address. */
       if (*(__u32 *)(data + ETH_HLEN + 8) == who.mac_a && *(__u16 *)(data + ETH_HLEN + 12) == who.mac_b)
@@ -233,9 +238,6 @@ int entry(struct xdp_md *ctx) {
     } else if (kind == UNICAST_FRAG) {
       t->fragments++;
     }
-  } else if (type == BATMAN && data + ETH_HLEN + 16 <= end) {
-    if (*(__u8 *)(data + ETH_HLEN) == ELP && *(__u8 *)(data + ETH_HLEN + 1) == COMPAT)
-      follow(n, &n->streams[STREAM_ELP], bpf_ntohl(*(__u32 *)(data + ETH_HLEN + 8)));
   } else if (is_ours(now_set, type)) {
     if (may_stamp(&n->window, &n->stamps, now)) next = CHAIN_STAMP;
     else t->unstamped++;

@@ -118,6 +118,10 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     // ELP says more of a link than OGMs, and wraps around.
     send(elp(A, -2), elp(A, -1), elp(A, 1));
     await until('ELP', () => row().received === 3 && row().lost === 1);
+    // A network card fills frames up to 60 bytes.
+    const filled = (frame: Buffer) => Buffer.concat([frame, Buffer.alloc(60 - frame.length)]);
+    send(filled(elp(A, 2)), filled(elp(A, 5)));
+    await until('ELP over a cable', () => row().received === 5 && row().lost === 3);
     send(ogm2(A, [7, 49], [8, 12], [500, 50]), ogm2(A, [502, 50]), ogm2(A, [7, 49]));
 
     const flow = { port: 1 };
