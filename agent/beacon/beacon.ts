@@ -34,6 +34,8 @@ import { hash, MOST_NEIGHBOURS, Slots } from './slots.ts';
 
 /** Beacons planned for another time than this around their arrival are replayed, where both follow the same root. */
 const REPLAY_WINDOW: Nanos = 10 * SECOND;
+/** Superframes that two routers of one mesh time may count apart, and one to spare. */
+const ROOT_AHEAD = 2;
 /** Own beacons whose time of leaving is remembered, by interface. */
 const REMEMBERED = 8;
 /** Questions answered in a second. Those of who sends no beacons may be recordings: they leave the others theirs. */
@@ -419,6 +421,8 @@ export class Beacon implements Machine {
     const { superframeNs } = this.#settings;
     if (Math.abs(beacon.planned / superframeNs - beacon.superframe - 0.5) > 1 || beacon.slot >= this.#settings.slots)
       return [refused('profile')];
+    // A root cannot have spoken in superframes to come. Whoever believes so takes it for dead when it speaks next, and for a ghost.
+    if (beacon.rootSeq > beacon.superframe + ROOT_AHEAD) return [refused('root')];
     const before = this.#neighbours.get(key);
     const last = before ?? this.#partedFrom(key, now);
     const isNewer =

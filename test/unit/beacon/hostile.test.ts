@@ -82,6 +82,28 @@ for (const profile of ['default', 'fast'] as const)
     }
   });
 
+for (const profile of ['default', 'fast'] as const)
+  test(`a root that is said to have spoken long hence is not taken for dead when it speaks next: profile ${profile}`, () => {
+    for (const hence of [2 ** 31 - 1000, 100_000, 1000]) {
+      const one = line(3, profile);
+      one.run(20 * SECOND);
+      const views = () => one.stations.map((station) => station.machine.view(one.local(station))!);
+      const { root, meshNs } = views()[1]!;
+      const rootSeq = Math.floor(meshNs / settingsOf(profile).superframeNs) + hence;
+      const frame = lie(profile, meshNs, { root: root!, rootSeq });
+      one.feed(one.stations[1]!, { type: 'frame', interface: PORT, frame });
+      for (let t = 25; t <= 200; t += 5) {
+        one.run(t * SECOND);
+        const [first, ...others] = views();
+        assert.deepEqual([first!.root, first!.depth], [root, 0]);
+        for (const { root: its, meshNs: time, boundNs } of others) {
+          assert.equal(its, root, `${hence} superframes, after ${t} s`);
+          assert.ok(Math.abs(time - first!.meshNs) <= boundNs!, `${hence} superframes, after ${t} s`);
+        }
+      }
+    }
+  });
+
 test('a newcomer that is told such a time does not take it either', () => {
   const one = line(2, 'default');
   one.run(SECOND);
