@@ -14,10 +14,11 @@
  * The root is whoever was first. When it falls silent the routers nearest to it take over one after the other, and carry
  * their estimate on. Where two meshes meet the later time wins, so that time never runs backwards; where the times agree,
  * the lower address. A time that comes near the end of what beacons can tell wins nothing: one frame with it would
- * otherwise end the beacons of a whole mesh for good.
+ * otherwise end the beacons of a whole mesh for good. And who has such a time himself, which others do not take from him,
+ * gives it up for theirs, or the mesh would be two for good; for its users time then stands still.
  */
 import type { Mac } from '../core/ids.ts';
-import { MS, type Nanos, NEVER, US } from '../core/time.ts';
+import { MS, type Nanos, NEVER, SECOND, US } from '../core/time.ts';
 import { latestTime, UNKNOWN_BOUND } from './frame.ts';
 import { median, slopes, theilSen } from './regression.ts';
 
@@ -35,6 +36,8 @@ const TRUSTED = 4;
 const DOUBTS = 3;
 /** Two meshes whose times differ by less are one. */
 const SAME: Nanos = 20 * MS;
+/** A neighbour whose beacons, of the same root, tell times that are so far apart has another time now. */
+const APART: Nanos = 10 * SECOND;
 /** In superframes: a newcomer listens before it is a root itself. In beacons: a root, a neighbour are gone after so many. */
 const LISTEN = 6;
 const ROOT_GONE = 8;
@@ -259,16 +262,17 @@ export class Clock {
 
   #source(key: string, word: Word, now: Nanos): Source {
     let source = this.#sources.get(key);
-    if (source === undefined || source.root !== word.root) {
+    const coarse = word.planned - word.arrived;
+    if (source === undefined || source.root !== word.root || Math.abs(coarse - source.coarse) > APART) {
       const { root, rootSeq, depth, bound } = word;
-      source = { root, rootSeq, depth, bound, heardAt: now, coarse: 0, atLeast: [], atMost: [], doubts: 0, doubt: 0 };
+      source = { root, rootSeq, depth, bound, heardAt: now, coarse, atLeast: [], atMost: [], doubts: 0, doubt: 0 };
       this.#sources.set(key, source);
     }
     source.rootSeq = word.rootSeq;
     source.depth = word.depth;
     source.bound = word.bound;
     source.heardAt = now;
-    source.coarse = word.planned - word.arrived;
+    source.coarse = coarse;
     return source;
   }
 
@@ -323,15 +327,16 @@ export class Clock {
   /** Is the neighbour's root a better one than ours? */
   #elect(source: Source, word: Word, now: Nanos): void {
     if (source.root === this.#root) return;
-    const ghost = this.#ghosts.get(source.root);
+    const ahead = this.#root === null ? 0 : word.planned - this.mesh(word.arrived);
+    const isSame = Math.abs(ahead) <= SAME;
+    // The numbers of an earlier time do not compare with those of a later one.
+    const ghost = ahead < -SAME ? undefined : this.#ghosts.get(source.root);
     if (ghost !== undefined && !newer(word.rootSeq, ghost)) return;
-    const left = 1 - word.planned / latestTime(this.#superframe);
-    if (this.#root === null && left < KEEP_NEW) return;
-    if (this.#root !== null) {
-      const ahead = word.arrived + source.coarse - this.mesh(word.arrived);
-      const isSame = Math.abs(ahead) <= SAME;
-      if (!isSame && left < KEEP - KEEP_LESS * word.depth) return;
-      if (isSame ? source.root > this.#root : ahead < 0) return;
+    if (this.#root === null) {
+      if (this.#left(word.planned) < KEEP_NEW) return;
+    } else {
+      if (isSame ? source.root > this.#root : !this.#wins(word, ahead)) return;
+      if (ahead < -SAME) this.#ghosts.clear();
       this.#settled &&= isSame;
     }
     this.#root = source.root;
@@ -339,6 +344,28 @@ export class Clock {
     this.#rootHeardAt = now;
     this.#parent = null;
     this.#basis = null;
+    // Who told another time of that root, while we followed none of the two.
+    for (const [key, other] of this.#sources)
+      if (other.root === source.root && Math.abs(other.coarse - source.coarse) > APART) this.#sources.delete(key);
+  }
+
+  /**
+   * Of two times the later one, but for those that no others take; of two of these the earlier one. At the other router
+   * this is the other way round, so that one of them gives in.
+   */
+  #wins({ planned, depth, arrived }: Word, ahead: Nanos): boolean {
+    const isTenable = this.#isTenable(planned, depth);
+    return isTenable === this.#isTenable(this.mesh(arrived), this.depth) ? isTenable === ahead > 0 : isTenable;
+  }
+
+  /** Do others take this time from who is so far from its root? */
+  #isTenable(mesh: Nanos, depth: number): boolean {
+    return this.#left(mesh) >= KEEP - KEEP_LESS * depth;
+  }
+
+  /** The share of all time that is to come. */
+  #left(mesh: Nanos): number {
+    return 1 - mesh / latestTime(this.#superframe);
   }
 
   /** Chooses whom to follow, and brings the line up to date. */

@@ -33,7 +33,7 @@ function line(count: number, profile: ProfileName): BeaconAir {
 const count = ({ metrics }: Station, name: string): number => metrics.get(name) ?? 0;
 const said = ({ symptoms }: Station) => symptoms.map(({ symptom }) => symptom.what);
 
-function lie(profile: ProfileName, planned: Nanos, more: Partial<Beacon> = {}): string {
+function lie(profile: ProfileName, planned: Nanos, more: Partial<Beacon> = {}, source = '02:66:66:66:66:67'): string {
   const superframe = Math.floor(planned / settingsOf(profile).superframeNs);
   const beacon: Beacon = {
     node: LIAR,
@@ -54,7 +54,7 @@ function lie(profile: ProfileName, planned: Nanos, more: Partial<Beacon> = {}): 
     reports: [],
     ...more,
   };
-  return toHex(encodeBeacon(beacon, '02:66:66:66:66:67', 0x88b5, KEY));
+  return toHex(encodeBeacon(beacon, source, 0x88b5, KEY));
 }
 
 for (const profile of ['default', 'fast'] as const)
@@ -103,6 +103,52 @@ for (const profile of ['default', 'fast'] as const)
       }
     }
   });
+
+/** All follow one root, and nobody is further from its time than he says. */
+function assertOne(one: BeaconAir, about: string): void {
+  const views = one.stations.map((station) => station.machine.view(one.local(station))!);
+  const roots = new Set(views.map(({ root }) => root));
+  assert.equal(roots.size, 1, `${about}: ${[...roots]}`);
+  // Who gave a later time up shows that one still, and says by how much it may be wrong. One at least does not.
+  const time = Math.min(...views.map(({ meshNs }) => meshNs));
+  for (const { meshNs, boundNs } of views)
+    assert.ok(boundNs !== null && meshNs - time <= boundNs + MS, `${about}: ${meshNs - time} ns, ${boundNs} said`);
+}
+
+for (const profile of ['default', 'fast'] as const) {
+  const end = latestTime(settingsOf(profile).superframeNs);
+
+  test(`who took a time that others do not take gives it up for theirs: profile ${profile}`, () => {
+    // From far from a root more is taken; by a newcomer most.
+    for (const [planned, depth, isNew] of [[0.6 * end, 29, false] as const, [0.7 * end, 0, true] as const]) {
+      const one = line(3, profile);
+      one.run(20 * SECOND);
+      const victim = one.stations[2]!;
+      if (isNew) one.start(2);
+      one.feed(victim, { type: 'frame', interface: PORT, frame: lie(profile, planned, { depth }) });
+      assert.equal(victim.machine.view(one.local(victim))!.root, LIAR);
+      one.run(180 * SECOND);
+      assertOne(one, `${planned}`);
+      for (const id of [0, 1]) assert.ok(one.stations[id]!.machine.read(one.local(one.stations[id]!))!.mesh < 3600 * SECOND);
+    }
+  });
+
+  test(`of two that name one root the one whose time is not taken leads nowhere: profile ${profile}`, () => {
+    const one = line(2, profile);
+    one.run(20 * SECOND);
+    const [first, victim] = one.stations as [Station, Station];
+    const root = '02:66:66:66:66:68';
+    const hour = first.machine.read(one.local(first))!.mesh + 3600 * SECOND;
+    const late = lie(profile, end - SECOND, { root, depth: 0 });
+    one.feed(victim, { type: 'frame', interface: PORT, frame: late });
+    const next = lie(profile, hour, { root, depth: 1, node: root }, '02:66:66:66:66:69');
+    one.feed(victim, { type: 'frame', interface: PORT, frame: next });
+    assert.equal(victim.machine.view(one.local(victim))!.root, root);
+    assert.ok(victim.machine.read(one.local(victim))!.mesh < 2 * hour);
+    one.run(180 * SECOND);
+    assertOne(one, 'an hour');
+  });
+}
 
 test('a newcomer that is told such a time does not take it either', () => {
   const one = line(2, 'default');
@@ -220,52 +266,64 @@ test('invented routers in the slot map do not make a choice long', () => {
   assert.ok(worst < 60_000, `${worst} us of CPU`);
 });
 
+/** Whatever comes into the head of who has the key. */
+function anything(one: BeaconAir, station: Station, profile: ProfileName, draw: () => number): string {
+  const below = (n: number) => Math.floor(draw() * n);
+  const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
+  const { superframeNs, slots } = settingsOf(profile);
+  const macs = [LIAR, ...one.stations.flatMap(({ node, port }) => [node, port]), '02:66:66:66:66:68'];
+  const mesh = station.machine.read(one.local(station))?.mesh ?? 0;
+  const near = mesh + (draw() - 0.5) * pick([20 * MS, 20 * SECOND]);
+  const time = () => Math.max(0, pick([mesh, near, mesh + draw() * 1e15, 2 ** 60 * draw(), 2 ** 60 - 1, 0]));
+  const planned = Math.min(time(), 2 ** 32 * superframeNs - 1);
+  const superframe = Math.floor(planned / superframeNs);
+  if (below(10) === 0) {
+    const probe = { asker: pick(macs), epoch: below(3), counter: below(100) };
+    return toHex(encodeProbe(probe, below(2) === 0, station.port, pick(macs), 0x88b5, KEY));
+  }
+  return lie(
+    profile,
+    planned,
+    {
+      node: pick(macs),
+      epoch: pick([1, 2, 0xffffffff]),
+      seq: pick([0, below(1000), 0xffffffff]),
+      slot: below(slots),
+      stride: 1 << below(4),
+      next: below(256),
+      sent: { seq: below(10), at: time() },
+      bound: pick([0, 1000, below(1e9), 0xffffffff]),
+      root: pick(macs),
+      rootSeq: pick([0, below(1000), 0xffffffff, Math.floor(mesh / superframeNs), superframe, superframe + 2]),
+      depth: pick([0, 1, 29, 30, 255]),
+      reports: Array.from({ length: below(25) }, () => ({
+        name: below(2 ** 32),
+        slot: below(250),
+        stride: 1 << below(4),
+        phase: 0,
+        seq: below(2 ** 32),
+        at: pick([null, planned, planned - draw() * SECOND]),
+        age: below(256),
+        heard: draw(),
+      })),
+    },
+    pick(['02:66:66:66:66:67', '02:66:66:66:66:69']),
+  );
+}
+
 test('whatever who has the key says, time runs forwards and every figure is one', () => {
   const seed = Number(process.env.X0_FUZZ_SEED ?? 1);
   const end = performance.now() + 1000;
   for (let round = seed; round < seed + 40 && performance.now() < end; round++) {
     const draw = seeded(round);
-    const below = (n: number) => Math.floor(draw() * n);
-    const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
-    const profile = pick(['default', 'fast'] as const);
-    const { superframeNs, slots } = settingsOf(profile);
+    const profile = draw() < 0.5 ? 'default' : 'fast';
     const one = line(3, profile);
-    one.run(below(10) * SECOND);
-    const macs = [LIAR, ...one.stations.flatMap(({ node, port }) => [node, port]), '02:66:66:66:66:68'];
+    one.run(Math.floor(draw() * 10) * SECOND);
     const last = [0, 0, 0];
     for (let i = 0; i < 200; i++) {
-      one.run(one.t + below(60) * MS);
-      const station = pick(one.stations);
-      const mesh = station.machine.read(one.local(station))?.mesh ?? 0;
-      const near = mesh + (draw() - 0.5) * pick([20 * MS, 20 * SECOND]);
-      const time = () => Math.max(0, pick([mesh, near, mesh + draw() * 1e15, 2 ** 60 * draw(), 2 ** 60 - 1, 0]));
-      const planned = Math.min(time(), 2 ** 32 * superframeNs - 1);
-      const frame = lie(profile, planned, {
-        node: pick(macs),
-        epoch: pick([1, 2, 0xffffffff]),
-        seq: pick([0, below(1000), 0xffffffff]),
-        slot: below(slots),
-        stride: 1 << below(4),
-        next: below(256),
-        sent: { seq: below(10), at: time() },
-        bound: pick([0, 1000, below(1e9), 0xffffffff]),
-        root: pick(macs),
-        rootSeq: pick([0, below(1000), 0xffffffff, Math.floor(mesh / superframeNs)]),
-        depth: pick([0, 1, 29, 30, 255]),
-        reports: Array.from({ length: below(25) }, () => ({
-          name: below(2 ** 32),
-          slot: below(250),
-          stride: 1 << below(4),
-          phase: 0,
-          seq: below(2 ** 32),
-          at: pick([null, planned, planned - draw() * SECOND]),
-          age: below(256),
-          heard: draw(),
-        })),
-      });
-      const probe = { asker: pick(macs), epoch: below(3), counter: below(100) };
-      const asked = toHex(encodeProbe(probe, below(2) === 0, station.port, pick(macs), 0x88b5, KEY));
-      one.feed(station, { type: 'frame', interface: PORT, frame: below(10) === 0 ? asked : frame });
+      one.run(one.t + Math.floor(draw() * 60) * MS);
+      const station = one.stations[Math.floor(draw() * 3)]!;
+      one.feed(station, { type: 'frame', interface: PORT, frame: anything(one, station, profile, draw) });
       for (const { id, machine, alive } of one.stations) {
         const now = one.local(one.stations[id]!);
         if (!alive) continue;
@@ -278,5 +336,23 @@ test('whatever who has the key says, time runs forwards and every figure is one'
         assert.ok(machine.deadline() > now - 2 * SECOND, `seed ${round}, frame ${i}`);
       }
     }
+  }
+});
+
+test('whatever was said, there is one mesh with one time again when nobody says it any more', () => {
+  const seed = Number(process.env.X0_FUZZ_SEED ?? 1);
+  const end = performance.now() + 3000;
+  for (let round = seed; round < seed + 1000 && performance.now() < end; round++) {
+    const draw = seeded(round);
+    const profile = draw() < 0.5 ? 'default' : 'fast';
+    const one = line(3, profile);
+    one.run(Math.floor(draw() * 10) * SECOND);
+    for (let i = 0; i < 100; i++) {
+      one.run(one.t + Math.floor(draw() * 60) * MS);
+      const station = one.stations[Math.floor(draw() * 3)]!;
+      one.feed(station, { type: 'frame', interface: PORT, frame: anything(one, station, profile, draw) });
+    }
+    one.run(one.t + 120 * SECOND);
+    assertOne(one, `seed ${round}, profile ${profile}`);
   }
 });
