@@ -436,11 +436,11 @@ export class Beacon implements Machine {
       return [refused('replay')];
     if (before === undefined && this.#neighbours.size >= MOST_NEIGHBOURS) return [refused('too-many')];
     if (beacon.next === 0) {
-      this.#forget(key, now);
+      const effects = this.#forget(key, now, 'it said farewell');
       const { node, epoch, seq } = beacon;
       this.#parted.set(key, { node, epoch, seq, serial, until: now + REPLAY_WINDOW });
       if (this.#parted.size > MOST_NEIGHBOURS) this.#parted.delete(this.#parted.keys().next().value!);
-      return [metric('beacons_received_total', {})];
+      return [...effects, metric('beacons_received_total', {})];
     }
     const neighbour = this.#remember(key, serial, index, address, beacon, at);
     const name = shortName(this.#self!);
@@ -607,11 +607,12 @@ export class Beacon implements Machine {
       known.ogmAt = at;
       const beaconAt = known.arrivals.at(-1)!.at;
       const isAgentGone = at - beaconAt > AGENT_GONE * known.stride * this.#settings.superframeNs;
-      if (isAgentGone) effects.push(...this.#forget(key, now));
+      if (isAgentGone) effects.push(...this.#forget(key, now, 'only its agent is silent'));
       else effects.push(...this.#sign(key, at));
     }
     for (const [key, { arrivals }] of this.#neighbours)
-      if (now - arrivals.at(-1)!.at > GIVEN_UP) effects.push(...this.#forget(key, now));
+      if (now - arrivals.at(-1)!.at > GIVEN_UP)
+        effects.push(...this.#forget(key, now, `no beacon for ${GIVEN_UP / SECOND} s: it is waited for no longer`));
     return effects;
   }
 
@@ -623,7 +624,8 @@ export class Beacon implements Machine {
     return [this.#say('neighbour-heard', this.#neighbours.get(key)!, 'it is heard again')];
   }
 
-  #forget(key: string, now: Nanos): Effect[] {
+  /** It is watched no longer: what was said of its silence is taken back, with the reason. */
+  #forget(key: string, now: Nanos, why: string): Effect[] {
     const neighbour = this.#neighbours.get(key);
     if (neighbour === undefined) return [];
     const wasSilent = this.#liveness.state(key) === 'silent';
@@ -632,7 +634,7 @@ export class Beacon implements Machine {
     this.#clock!.lost(key, now);
     this.#slots!.lost(key, this.#superframeAt(now));
     const effects = [this.#deadline(neighbour, null)];
-    if (wasSilent) effects.push(this.#say('neighbour-heard', neighbour, 'only its agent is silent'));
+    if (wasSilent) effects.push(this.#say('neighbour-heard', neighbour, why));
     return effects;
   }
 
@@ -640,7 +642,8 @@ export class Beacon implements Machine {
   #lostPorts(now: Nanos): Effect[] {
     const effects: Effect[] = [];
     for (const [key, { interface: index }] of this.#neighbours)
-      if (this.#ports.usable(index) === null) effects.push(...this.#forget(key, now));
+      if (this.#ports.usable(index) === null)
+        effects.push(...this.#forget(key, now, 'our interface to it is down'));
     for (const index of this.#left.keys()) if (this.#ports.usable(index) === null) this.#left.delete(index);
     return effects;
   }

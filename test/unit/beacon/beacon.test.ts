@@ -230,6 +230,42 @@ test('a beacon of another mesh, or of another profile, is refused', () => {
   assert.equal(one.stations[1]!.metrics.get('beacons_refused_total profile'), 1);
 });
 
+test('a farewell ends the deadline in the kernel, and the silence of who was called silent', () => {
+  for (const isSilent of [false, true]) {
+    const one = air(2, 'default');
+    one.run(10 * SECOND);
+    const [parting, left] = one.stations as [Station, Station];
+    if (isSilent) {
+      parting.alive = false;
+      one.run(15 * SECOND);
+      assert.deepEqual(said(left), ['neighbour-silent']);
+    }
+    const [farewell] = parting.machine.farewell(one.local(parting));
+    assert.ok(farewell?.type === 'send');
+    const { frame } = farewell.frames[0]!;
+    const effects = left.machine.on({ type: 'frame', interface: 21, frame }, one.local(left));
+    const [deadline, ...others] = effects.filter(({ type }) => type !== 'metric');
+    assert.deepEqual(deadline, { type: 'deadline', neighbour: parting.port, interface: 21, silenceNs: null });
+    const ends = others.map((effect) => effect.type === 'emit' && effect.event.type === 'symptom' && effect.event.symptom);
+    assert.deepEqual(
+      ends.map((symptom) => symptom && [symptom.what, symptom.detail]),
+      isSilent ? [['neighbour-heard', 'it said farewell']] : [],
+    );
+  }
+});
+
+test('a router that is silent for good is given up in the end, and nobody says that it was heard', () => {
+  const one = air(2, 'default');
+  one.run(10 * SECOND);
+  one.stations[0]!.alive = false;
+  one.run(400 * SECOND);
+  const tables = { mesh: null, hardInterfaces: [], originators: [], neighbours: [], gateways: [] };
+  one.feed(one.stations[1]!, { type: 'tables', tables, since: one.local(one.stations[1]!) });
+  const details = one.stations[1]!.symptoms.map(({ symptom }) => symptom.detail);
+  assert.equal(details.length, 2);
+  assert.match(details[1]!, /waited for no longer/);
+});
+
 const SILENT = [
   ['without a mesh key', { ...NO_SETTINGS, mode: 'act', key: '' }],
   ['in mode off', { ...NO_SETTINGS, mode: 'off', key: '5e'.repeat(32) }],
