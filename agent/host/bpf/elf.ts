@@ -134,10 +134,9 @@ export function readObject(bytes: Uint8Array): BpfObject {
   const sections = readSections(reader);
   const symbols = readSymbols(reader, sections);
   const maps = readMaps(reader, sections, symbols);
-  const named = (name: string) => sections.find((section) => section.name === name);
   const code = sections.filter(({ type, flags }) => type === SHT_PROGBITS && (flags & SHF_EXECINSTR) !== 0);
   const units = code.flatMap((section) => readPrograms(reader, sections, symbols, section));
-  const terms = named('license');
+  const terms = contentOf(sections, 'license');
   const licence = terms === undefined ? '' : reader.string(terms, 0);
   return {
     littleEndian,
@@ -147,6 +146,14 @@ export function readObject(bytes: Uint8Array): BpfObject {
     programs: units.filter(({ section }) => section !== '.text'),
     functions: units.filter(({ section }) => section === '.text'),
   };
+}
+
+/** The section of that name, which lies in the file: only of those is it known where they end. */
+function contentOf(sections: readonly Section[], name: string): Section | undefined {
+  const section = sections.find((one) => one.name === name);
+  if (section !== undefined && section.type !== SHT_PROGBITS)
+    refuse('E_BPF_ELF', `section ${name} is of type ${section.type}, not ${SHT_PROGBITS}`);
+  return section;
 }
 
 function readSections(reader: Reader): Section[] {
@@ -189,7 +196,14 @@ function readSections(reader: Reader): Section[] {
   ].sort((a, b) => a.begin - b.begin);
   for (let i = 1; i < taken.length; i++)
     if (taken[i]!.begin < taken[i - 1]!.end) refuse('E_BPF_ELF', `${taken[i]!.what} overlaps ${taken[i - 1]!.what}`);
-  return raw.map(({ nameAt, ...section }) => ({ ...section, name: reader.string(strings, nameAt) }));
+  const sections = raw.map(({ nameAt, ...section }) => ({ ...section, name: reader.string(strings, nameAt) }));
+  // Who reads it after us might take the other one.
+  const seen = new Set<string>();
+  for (const { name } of sections) {
+    if (seen.has(name)) refuse('E_BPF_ELF', `it has two sections ${name}`);
+    seen.add(name);
+  }
+  return sections;
 }
 
 function readSymbols(reader: Reader, sections: readonly Section[]): Symbol_[] {
@@ -341,10 +355,10 @@ function readTypes(reader: Reader, section: Section): Types {
 
 /** The maps of section .maps, which clang describes by the types of its variables (libbpf's BTF-defined maps). */
 function readMaps(reader: Reader, sections: readonly Section[], symbols: readonly Symbol_[]): MapSpec[] {
-  const section = sections.find(({ name }) => name === '.maps');
+  const section = contentOf(sections, '.maps');
   if (section === undefined) return [];
   const names = symbols.filter(({ type, section: of }) => type === STT_OBJECT && of === section.index);
-  const btf = sections.find(({ name }) => name === '.BTF');
+  const btf = contentOf(sections, '.BTF');
   if (btf === undefined) refuse('E_BPF_MAP', 'its maps have no types (BTF)');
   const { types, nameOf } = readTypes(reader, btf);
   const typeOf = (id: number): Type => types[id] ?? refuse('E_BPF_ELF', 'its types (BTF) name one that is not there');

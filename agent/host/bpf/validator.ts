@@ -30,18 +30,19 @@ export interface Manifest {
   readonly objects: readonly Entry[];
 }
 
-const SECTIONS = new Set([
-  '',
-  '.strtab',
-  '.symtab',
-  '.text',
-  'xdp',
-  'license',
-  '.maps',
-  '.BTF',
-  '.BTF.ext',
-  '.rel.text',
-  '.relxdp',
+/** By their types (SHT_*): what is of another one is not looked at here, or read as something else by others. */
+const SECTIONS: ReadonlyMap<string, number> = new Map([
+  ['', 0],
+  ['.strtab', 3],
+  ['.symtab', 2],
+  ['.text', 1],
+  ['xdp', 1],
+  ['license', 1],
+  ['.maps', 1],
+  ['.BTF', 1],
+  ['.BTF.ext', 1],
+  ['.rel.text', 9],
+  ['.relxdp', 9],
 ]);
 /** The kernel's list of what it counts as compatible with the GPL (include/linux/license.h), as far as we use it. */
 const LICENCES = new Set(['GPL', 'Dual BSD/GPL', 'Dual MIT/GPL']);
@@ -122,8 +123,11 @@ export function validate(bytes: Uint8Array, entry: Entry): BpfObject {
 /** What an object of ours can be at all. Throws E_BPF_SECTION, E_BPF_LICENCE, E_BPF_MAP, E_BPF_INSTRUCTIONS, E_BPF_HELPER. */
 export function checkObject(object: BpfObject): void {
   const { sections, licence, maps, programs, functions } = object;
-  for (const { name } of sections)
+  for (const { name, type } of sections) {
     if (!SECTIONS.has(name)) refuse('E_BPF_SECTION', `it has a section ${name}, which none of ours has`);
+    if (SECTIONS.get(name) !== type)
+      refuse('E_BPF_SECTION', `its section ${name} is of type ${type}, not ${SECTIONS.get(name)}`);
+  }
   if (!LICENCES.has(licence))
     refuse('E_BPF_LICENCE', `its licence is "${licence}", not one of ${[...LICENCES].join(', ')}`);
   for (const { name, type, keySize, valueSize, maxEntries } of maps) {
