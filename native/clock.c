@@ -4,6 +4,8 @@
 #include <string.h>
 
 enum { TRIES = 4, CLOSE_ENOUGH = 1000 };
+static const int64_t SET = 10000;         /* readings of a clock that nobody set differ by less, ns */
+static const int64_t WAITING = 100000000; /* what waited in a queue is read by then */
 
 int64_t timespec_ns(const struct timespec *t) { return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec; }
 
@@ -25,7 +27,13 @@ int64_t wall_read(wall_clock *wall) {
     narrowest = after - before;
     distance = reading - before - narrowest / 2;
   }
-  wall->before = wall->now ? wall->now : distance;
+  int64_t moved = distance - wall->now;
+  if (wall->now && (moved > SET || moved < -SET)) {
+    wall->before = wall->now;
+    wall->set_at = after;
+  } else if (!wall->now || after - wall->set_at > WAITING) {
+    wall->before = distance;
+  }
   wall->now = distance;
   return after;
 }

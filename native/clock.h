@@ -8,10 +8,12 @@
 
 /*
  * How far the wall clock is ahead of CLOCK_MONOTONIC, ns. Both are slewed alike, so this changes only when somebody sets
- * the wall clock: `before` and `now` are the last two readings, and a stamp taken between them fits one of the two.
+ * the wall clock: `now` is the last reading, `before` the last one before it was set, which counts for as long as stamps from
+ * then may wait to be read. A stamp fits one of the two.
  */
 typedef struct {
   int64_t before, now;
+  int64_t set_at; /* when a reading first showed that it had been set, CLOCK_MONOTONIC */
 } wall_clock;
 
 int64_t timespec_ns(const struct timespec *t);
