@@ -162,11 +162,13 @@ export function loadMesh(native: Native, only?: Variant): Loaded {
 }
 
 function chained(object: NativeBpf, variant: Variant, noTimer: AgentError | null, lockedBytes: number): Loaded {
+  let countsSize: number;
   try {
     for (const [name, place] of Object.entries(CHAIN)) {
       const program = object.programs.find((one) => one.name === name);
       if (program !== undefined) object.update('chain', encodeU32(place), encodeU32(program.fd));
     }
+    countsSize = object.read('counts')[1].length / NEIGHBOURS_MOST;
   } catch (thrown) {
     object.close();
     throw loadError(thrown);
@@ -177,7 +179,7 @@ function chained(object: NativeBpf, variant: Variant, noTimer: AgentError | null
     variant,
     features: { jit: jited === 1, timer: variant === 'timer', noTimer: noTimer?.message ?? null },
     neighbourSize: object.maps.find(({ name }) => name === 'neighbours')!.valueSize,
-    countsSize: object.read('counts')[1].length / NEIGHBOURS_MOST,
+    countsSize,
     lockedBytes,
     attach(index, generic = true) {
       try {
