@@ -29,7 +29,7 @@ const DOUBT_LATER = 4;
 const PAUSE = 8;
 const PAUSE_LATER = 48;
 const PAUSE_ALONE = 3;
-/** After so many moves in vain, a neighbour that never heard us is deaf: the link is one-way, and nothing to go by. */
+/** After so many moves in vain, a neighbour that does not hear us is deaf: the link is one-way, and nothing to go by. */
 const VAIN = 3;
 /** Where another router sends is known for so many of its beacons; then it may have moved. */
 const FRESH = 2;
@@ -79,7 +79,6 @@ interface Known extends Said {
   heardIn: number;
   /** Its beacons in a row that did not know of ours. */
   deafFor: number;
-  confirmed: boolean;
   /** Moves since it confirmed us last. */
   vain: number;
 }
@@ -137,8 +136,8 @@ export class Slots {
     if (before === undefined && this.#known.size >= MOST_NEIGHBOURS) return;
     if (before === undefined || before.slot !== said.slot || before.stride !== said.stride)
       this.#changedIn = superframe;
-    const { deafFor = 0, confirmed = false, vain = 0 } = before ?? {};
-    const known: Known = { ...said, heardIn: superframe, deafFor, confirmed, vain };
+    const { deafFor = 0, vain = 0 } = before ?? {};
+    const known: Known = { ...said, heardIn: superframe, deafFor, vain };
     this.#known.set(key, known);
     this.#confirm(known, superframe);
   }
@@ -215,7 +214,6 @@ export class Slots {
     if (mine !== undefined && mine.seq >= seq) {
       known.deafFor = 0;
       known.vain = 0;
-      known.confirmed = true;
       this.#unanswered = 0;
     } else known.deafFor += 1;
   }
@@ -266,7 +264,7 @@ export class Slots {
     let asked = 0;
     let deaf = 0;
     for (const known of this.#known.values()) {
-      if (!known.confirmed && known.vain >= VAIN) continue;
+      if (known.vain >= VAIN) continue;
       asked += 1;
       if (known.deafFor > 0) deaf += 1;
       if (known.deafFor >= (isNew ? DOUBT : DOUBT_LATER)) return true;

@@ -266,6 +266,16 @@ test('a router that is silent for good is given up in the end, and nobody says t
   assert.match(details[1]!, /waited for no longer/);
 });
 
+test('a link that becomes one-way makes who is no longer heard move a few times, not for ever', () => {
+  for (const profile of ['default', 'fast'] as const) {
+    const loss = (from: number, to: number, t: number) => (from === 0 && to === 1 && t > 30 * SECOND ? 1 : 0);
+    const one = air(3, profile, { loss });
+    one.run(300 * SECOND);
+    assert.ok(view(one, 0).collisions <= 5, `${profile}: ${view(one, 0).collisions} moves`);
+    assert.ok(view(one, 0).place!.stride <= 2);
+  }
+});
+
 const SILENT = [
   ['without a mesh key', { ...NO_SETTINGS, mode: 'act', key: '' }],
   ['in mode off', { ...NO_SETTINGS, mode: 'off', key: '5e'.repeat(32) }],
