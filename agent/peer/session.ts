@@ -292,12 +292,14 @@ export class Session {
   }
 
   #part({ stream, id, last, bytes }: Extract<Frame, { type: 'part' }>, now: Nanos): SessionEvent[] {
-    const most = isRequests(stream) ? this.#inbox.mostRequest(stream) : (this.#asked.get(id)?.most ?? MOST_ANSWER);
-    const arrived = this.#inbox.part(stream, id, last, bytes, most);
     if (!isRequests(stream)) {
+      // One that was cancelled may still be on its way: it is let go by.
+      const asked = this.#asked.get(id);
+      const answer = this.#inbox.part(stream, id, last, bytes, asked?.most ?? MOST_ANSWER, asked !== undefined);
       this.#giveBack({ stream, cost: this.#inbox.costOf(bytes) });
-      return arrived === null ? [] : this.#answer(id, arrived.bytes);
+      return answer === null || asked === undefined ? [] : this.#answer(id, answer.bytes);
     }
+    const arrived = this.#inbox.part(stream, id, last, bytes, this.#inbox.mostRequest(stream));
     if (arrived === null) return [];
     const { kind, body, deadlineNs, most: limit } = parseRequest(arrived.bytes, id !== 0);
     const ticket = this.#nextTicket++;
@@ -315,8 +317,7 @@ export class Session {
   #answer(id: number, bytes: Uint8Array): SessionEvent[] {
     const answer = fromCbor(bytes);
     if (!Array.isArray(answer)) throw malformed('an answer that is none');
-    // One that was cancelled may have been on its way.
-    if (!this.#asked.delete(id)) return [];
+    this.#asked.delete(id);
     if (answer[0] === 0 && answer.length === 2) return [{ type: 'answered', id, body: answer[1] }];
     const [one, code, message] = answer;
     if (one !== 1 || !isText(code, LONGEST_KIND) || !isText(message, LONGEST_MESSAGE))

@@ -15,11 +15,12 @@ export const PRIORITIES = ['fault', 'control', 'normal', 'bulk'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 const KIB = 1024;
+const EMPTY = new Uint8Array(0);
 const STREAMS = PRIORITIES.length * 2;
 /** By stream: requests and answers of each priority. */
 const WINDOWS = [32, 32, 64, 64, 64, 128, 320, 128].map((kib) => kib * KIB);
 const OVERHEAD = 128;
-/** No part is cut smaller than this to fit what credit is left. */
+/** No part is cut smaller than this to fit what credit is left; only the last one of a message may have less. */
 const WORTH_IT = 1024;
 /** Waiting in one direction of a session. */
 const MOST_QUEUED = 2048 * KIB;
@@ -153,25 +154,29 @@ export class Inbox {
 
   /**
    * Takes one part in. A message where it is complete; else null. `most`: how many bytes a message of this id may have.
-   * Throws E_PEER_PROTOCOL for more than the window allows, and for what no Outbox does.
+   * `isWanted`: nobody waits for one that is not, so that it is counted and not held; whole it has no bytes. Throws
+   * E_PEER_PROTOCOL for more than the window allows, and for what no Outbox does.
    */
-  part(stream: number, id: number, last: boolean, bytes: Uint8Array, most: number): Arrived | null {
+  part(stream: number, id: number, last: boolean, bytes: Uint8Array, most: number, isWanted = true): Arrived | null {
     if (stream >= STREAMS) throw malformed(`stream ${stream}`);
     const cost = bytes.length + OVERHEAD;
     this.#window[stream]! -= cost;
     if (this.#window[stream]! < 0) throw malformed('more was sent than there was credit for');
     if (bytes.length === 0) throw malformed('an empty part');
+    // What holds a part takes memory of its own, however short that is.
+    if (!last && bytes.length < WORTH_IT) throw malformed('a part that is too short');
     const before = this.#partial[stream] ?? null;
     if (before !== null && before.id !== id) throw malformed('a message was begun within another');
     if ((before?.size ?? 0) + bytes.length > most) throw malformed('a message that is too long');
-    if (before === null && last) return { bytes, cost };
+    if (before === null && last) return { bytes: isWanted ? bytes : EMPTY, cost };
     const partial = before ?? { id, parts: [], size: 0, cost: 0 };
     // A copy: the part itself is a view of a much larger buffer.
-    partial.parts.push(Uint8Array.from(bytes));
+    if (isWanted) partial.parts.push(Uint8Array.from(bytes));
+    else partial.parts.splice(0);
     partial.size += bytes.length;
     partial.cost += cost;
     this.#partial[stream] = last ? null : partial;
-    return last ? { bytes: Buffer.concat(partial.parts), cost: partial.cost } : null;
+    return last ? { bytes: isWanted ? Buffer.concat(partial.parts) : EMPTY, cost: partial.cost } : null;
   }
 
   /** What may be sent anew on a stream. */

@@ -6,7 +6,7 @@ import { type Nanos, SECOND } from '../../../agent/core/time.ts';
 import { toCbor } from '../../../agent/peer/cbor.ts';
 import { decodeFrame, encodeFrame, type Frame } from '../../../agent/peer/frame.ts';
 import { type Ask, Session, type SessionEvent } from '../../../agent/peer/session.ts';
-import type { Priority } from '../../../agent/peer/streams.ts';
+import { Inbox, type Priority } from '../../../agent/peer/streams.ts';
 
 type Request = Extract<SessionEvent, { type: 'request' }>;
 
@@ -177,6 +177,29 @@ test('a request that has not left is taken back', () => {
   assert.equal(pair.a.pending.queued, 0);
 });
 
+test('answers that nobody has asked for are let go by, and nothing of them is held', () => {
+  const session = new Session(0);
+  const inbox = new Inbox();
+  for (let id = 1; id <= 64; id++) {
+    const last = id % 64 === 0;
+    const bytes = new Uint8Array(8192);
+    assert.deepEqual(session.receive(part({ stream: 7, id: 5, last, bytes }), 0), []);
+    inbox.giveBack(7, inbox.costOf(bytes));
+    assert.deepEqual(
+      inbox.part(7, 5, last, bytes, 1 << 20, false),
+      last ? { bytes: new Uint8Array(0), cost: 64 * (8192 + 128) } : null,
+    );
+  }
+  assert.equal(brokenBy(session.receive(part({ stream: 7, id: 5, bytes: Uint8Array.of(0xff) }), 0)), null);
+  const endless = (): void => {
+    for (let i = 0; i < 200; i++) {
+      inbox.giveBack(7, 8192 + 128);
+      inbox.part(7, 6, false, new Uint8Array(8192), 1 << 20, false);
+    }
+  };
+  assert.throws(endless, { code: 'E_PEER_PROTOCOL' });
+});
+
 test("the other side's refusal comes as E_PEER_REFUSED with its code", () => {
   const pair = new Pair();
   pair.answer = null;
@@ -256,7 +279,17 @@ const BREACHES: readonly [string, (s: Session) => SessionEvent[]][] = [
   ['a second proof', (s) => s.receive(encodeFrame({ type: 'proof', bytes: new Uint8Array(3) }), 0)],
   ['a stream that is none', (s) => s.receive(part({ stream: 8 }), 0)],
   ['an empty part', (s) => s.receive(part({ bytes: new Uint8Array(0) }), 0)],
-  ['a message within another', (s) => [...s.receive(part({ last: false }), 0), ...s.receive(part({ id: 2 }), 0)]],
+  [
+    'a message within another',
+    (s) => {
+      assert.deepEqual(s.receive(part({ last: false, bytes: new Uint8Array(1024) }), 0), []);
+      return s.receive(part({ id: 2 }), 0);
+    },
+  ],
+  [
+    'a part that is too short for one that goes on',
+    (s) => s.receive(part({ last: false, bytes: new Uint8Array(1023) }), 0),
+  ],
   ['what is not CBOR', (s) => s.receive(part({ bytes: Uint8Array.of(0xff) }), 0)],
   ['a request that is none', (s) => s.receive(part({ bytes: toCbor({ kind: 'echo' }) }), 0)],
   ['a deadline without end', (s) => s.receive(part({ bytes: toCbor(['echo', 1, 1e12, 10]) }), 0)],
