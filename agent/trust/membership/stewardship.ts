@@ -39,6 +39,8 @@ export interface Office {
 const LONGEST_LIFE_MS = 8 * 24 * 3_600_000;
 /** How long a revocation of a router is kept: longer than any of its certificates and their grace can last. */
 const REVOKED_FOR_MS = 60 * 24 * 3_600_000;
+/** Keys that are revoked here on the word of one other steward, of the few that a steward may revoke. */
+const MOST_ON_WORD = 8;
 
 export class Stewardship {
   readonly #router: Router;
@@ -47,6 +49,8 @@ export class Stewardship {
   readonly #invitations = new Invitations();
   readonly #members: Members;
   readonly #kept: KeptInvitations;
+  /** Which keys each other steward has said to have come by an invitation that was used here. */
+  readonly #saidTwice = new Map<string, Set<string>>();
   #authority: Authority | null = null;
   #admitter: Admitter | null = null;
 
@@ -294,7 +298,8 @@ export class Stewardship {
 
   /**
    * An invitation was used. Where it was used here already by another key, one of the two has stolen it, and nobody can
-   * tell which: each steward revokes whom the other let in. Not its own: then another's word could shut out anybody.
+   * tell which: each steward revokes whom the other let in. Not its own, nor who is known to have come by another invitation:
+   * then another's word could shut out anybody, and this steward's signature would outlast that one's revocation.
    */
   #claim(one: Claimed): void {
     const router = this.#router;
@@ -307,7 +312,14 @@ export class Stewardship {
       return;
     }
     if (known.by !== own || one.by === own || ledger.has(one.key) || ledger.isSteward(one.key)) return;
-    const fields = { invitation: one.id, here: known.node, elsewhere: one.node };
+    const said = this.#saidTwice.get(one.by) ?? new Set();
+    if (said.has(one.key) || said.size >= MOST_ON_WORD) return;
+    this.#saidTwice.set(one.by, said.add(one.key));
+    const fields = { invitation: one.id, here: known.node, elsewhere: one.node, by: one.by.slice(0, 16) };
+    if (this.#invitations.claims().some(({ id, key }) => key === one.key && id !== one.id)) {
+      router.log('warning', 'a steward says that an invitation was used twice, by who came by another one', fields);
+      return;
+    }
     const message = 'AN INVITATION WAS USED TWICE: one of the two routers has stolen it, and both are revoked';
     router.log('error', message, fields);
     this.revoke(one.key, one.node, 'its invitation was used twice');

@@ -116,6 +116,25 @@ test("a steward that lies about an invitation shuts nobody out by another stewar
   );
 });
 
+test('nor anybody who came by an invitation of its own, nor so many that the other can revoke nobody any more', () => {
+  const { mesh, founder, others } = meshOf('liar', 'victim', 'other');
+  const [liar, victim] = others as [Router, Router];
+  mesh.makeSteward(liar, founder);
+  const { invitation } = claimOf(founder, 'other');
+  const key = stateOf(mesh, liar).key;
+  const says = (of: string, node: string) => {
+    const said = { type: 'issued', key: of, node, untilMs: mesh.wallMs + HOUR, invitation } as const;
+    mesh.tell(founder, { type: 'message', key, bytes: writeGossip(said) });
+  };
+  for (let i = 0; i < 3; i++) says(stateOf(mesh, victim).key, 'victim');
+  assert.equal(stateOf(mesh, victim).state, 'member');
+  assert.equal(founder.log.filter((line) => line.includes('came by another one')).length, 1);
+  for (let i = 0; i < 40; i++) says(i.toString(16).padStart(64, '0'), `n${i}`);
+  assert.equal(stateOf(mesh, founder).revoked.length, 7);
+  mesh.do(founder, (machine) => machine.revoke('other', mesh.now));
+  assert.equal(stateOf(mesh, others[2]!).state, 'revoked');
+});
+
 /** What a steward has kept of who used an invitation. */
 function claimOf(steward: Router, name: string): { invitation: string } {
   const [key] = [...steward.kept].find(([one, value]) => one.startsWith('claim ') && value.split(' ')[1] === name)!;
