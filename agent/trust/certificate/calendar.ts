@@ -37,6 +37,11 @@ export class Calendar {
     return Math.round(Math.max(this.#wallMs + (now - this.#wallAt) / MS, this.#floorMs + (now - this.#floorAt) / MS));
   }
 
+  /** The earliest that it can be, whatever the wall clock reads: what is forgotten for good goes by this. */
+  least(now: Nanos): number {
+    return Math.round(this.#floorMs + (now - this.#floorAt) / MS);
+  }
+
   /** Something validly signed says that this time has come. Answers whether it moved the floor, which is then to be kept. */
   witness(ms: number, now: Nanos): boolean {
     if (this.#isSure || ms <= this.#floorMs + (now - this.#floorAt) / MS) return false;

@@ -24,6 +24,16 @@ export function readNumber(from: Reader): number {
   return value;
 }
 
+/** The end of the year 9999, beyond which a certificate can say no time. */
+export const LAST_MOMENT = 253_402_300_799_999;
+
+/** Milliseconds since 1970. Throws Malformed too for what no certificate can say, and a Date perhaps not hold. */
+export function readMoment(from: Reader): number {
+  const value = readNumber(from);
+  if (value > LAST_MOMENT) throw new Malformed('a time out of range');
+  return value;
+}
+
 export function text(value: string): Buffer {
   return der(TAG.utf8, Buffer.from(value));
 }

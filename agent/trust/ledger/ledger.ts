@@ -142,26 +142,29 @@ export class Ledger implements Revocations {
     this.#count();
   }
 
-  /** Takes one item in. Answers whether it is new and holds; what does not hold says why. Never throws. */
-  take(kind: ItemKind, bytes: Uint8Array, wallMs: number): 'new' | 'known' | { readonly refused: string } {
+  /**
+   * Takes one item in. Answers whether it is new and holds; what does not hold says why. `leastMs`: the earliest that it can
+   * be. Never throws.
+   */
+  take(kind: ItemKind, bytes: Uint8Array, leastMs: number): 'new' | 'known' | { readonly refused: string } {
     if (this.#bundle === null) return { refused: 'there is no trust bundle yet' };
     if (bytes.length > MOST_STATEMENT) return { refused: 'it is too large' };
     const one = item(kind, bytes);
     if (this.knows(one.hash)) return 'known';
-    if (kind === 'steward') return this.#takeSteward(one, wallMs);
+    if (kind === 'steward') return this.#takeSteward(one, leastMs);
     const statement = readStatement(bytes);
     if (statement === null || statement.body.kind !== kind) return { refused: 'it is malformed' };
     if (statement.body.domain !== this.#bundle.trustDomain) return { refused: 'it is of another trust domain' };
     return statement.body.kind === 'bundle'
       ? this.#takeBundle(one, statement, statement.body)
-      : this.#takeRevocation(one, statement, statement.body, wallMs);
+      : this.#takeRevocation(one, statement, statement.body, leastMs);
   }
 
   /** Forgets revocations of what has ended, and stewards that have. */
-  prune(wallMs: number): void {
-    for (const [id, { body }] of this.#revocations) if (body.until < wallMs) this.#revocations.delete(id);
+  prune(leastMs: number): void {
+    for (const [id, { body }] of this.#revocations) if (body.until < leastMs) this.#revocations.delete(id);
     for (const [key, { steward }] of this.#stewards)
-      if (steward.notAfter + LONGEST_MS < wallMs) this.#stewards.delete(key);
+      if (steward.notAfter + LONGEST_MS < leastMs) this.#stewards.delete(key);
     this.#count();
   }
 
@@ -184,11 +187,11 @@ export class Ledger implements Revocations {
     return 'new';
   }
 
-  #takeSteward(one: Item, wallMs: number): 'new' | 'known' | { readonly refused: string } {
+  #takeSteward(one: Item, leastMs: number): 'new' | 'known' | { readonly refused: string } {
     const certificate = readCertificate(one.bytes);
     if (certificate === null) return { refused: 'the certificate is malformed' };
     // What time it is may not be known here; that it is a steward's is.
-    const within = Math.min(Math.max(wallMs, certificate.notBefore), certificate.notAfter);
+    const within = Math.min(Math.max(leastMs, certificate.notBefore), certificate.notAfter);
     const verdict = this.#verifier.verifySteward(one.bytes, this.#bundle!, NOBODY, within);
     if (!verdict.ok) return { refused: verdict.message };
     const known = this.#stewards.get(verdict.fingerprint);
@@ -207,9 +210,9 @@ export class Ledger implements Revocations {
     one: Item,
     statement: Statement,
     body: RevocationBody,
-    wallMs: number,
+    leastMs: number,
   ): 'new' | 'known' | { readonly refused: string } {
-    if (body.until < wallMs) return 'known';
+    if (body.until < leastMs) return 'known';
     if (body.until > body.at + LONGEST_MS) return { refused: 'it would have to be kept too long' };
     const id = `${body.key} ${statement.signer}`;
     if (this.#revocations.has(id)) return 'known';

@@ -8,7 +8,7 @@
  * Times are milliseconds since 1970. A steward's certificate is a declaration by itself and travels as it is.
  */
 import { der, Malformed, Reader, sequence, TAG } from '../certificate/der.ts';
-import { key32, number, orNull, readNumber, readText, text } from '../certificate/fields.ts';
+import { key32, number, orNull, readMoment, readNumber, readText, text } from '../certificate/fields.ts';
 import { fingerprint } from '../keys/router.ts';
 import type { IdentityKey, Suite } from '../keys/suite.ts';
 
@@ -105,7 +105,7 @@ function readBody(signed: Uint8Array): BundleBody | RevocationBody {
     body = { kind: 'bundle', domain, sequence: count, roots };
   } else if (kind === 2) {
     const key = key32(parts);
-    body = { kind: 'revocation', domain, key, node: readText(parts), at: readNumber(parts), until: readNumber(parts) };
+    body = { kind: 'revocation', domain, key, node: readText(parts), at: readMoment(parts), until: readMoment(parts) };
   } else throw new Malformed('a statement of an unknown kind');
   parts.end();
   return body;

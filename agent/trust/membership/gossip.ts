@@ -20,7 +20,7 @@ import { type Mac, macFromBytes, macToBytes } from '../../core/ids.ts';
 import type { Given, Wanted } from '../../workload/vouch.ts';
 import type { KeptAirKey } from '../air/keys.ts';
 import { der, Malformed, Reader, sequence, TAG } from '../certificate/der.ts';
-import { key32, list, number, octets, orNull, readNumber, readText, text } from '../certificate/fields.ts';
+import { key32, list, number, octets, orNull, readMoment, readNumber, readText, text } from '../certificate/fields.ts';
 import { item, type Loose, readItem } from '../ledger/item.ts';
 
 export type Gossip =
@@ -68,6 +68,8 @@ export const MOST_GOSSIP = 300 * 1024;
 const HASH = 16;
 const NAME = 8;
 const MAC = 6;
+/** The name of an invitation. */
+const INVITATION = 8;
 /** More revocations than a mesh may have, and more addresses than a router has. */
 const MOST_AGAINST = 2048;
 const MOST_HERE = 32;
@@ -153,16 +155,19 @@ function read(type: number, from: Reader): Gossip {
       return { type: 'renew', spki: from.take(TAG.octets) };
     case 4: {
       const chain = octets(from);
-      return { type: 'renewed', chain, reason: readText(from), message: readText(from), timeMs: readNumber(from) };
+      return { type: 'renewed', chain, reason: readText(from), message: readText(from), timeMs: readMoment(from) };
     }
     case 5: {
-      const id = bytesOf(from, 8).toString('hex');
+      const id = bytesOf(from, INVITATION).toString('hex');
       const secret = Uint8Array.from(bytesOf(from, 16));
-      return { type: 'invited', id, secret, node: readText(from), untilMs: readNumber(from) };
+      return { type: 'invited', id, secret, node: readText(from), untilMs: readMoment(from) };
     }
     case 6: {
-      const [key, node, untilMs] = [key32(from), readText(from), readNumber(from)];
-      return { type: 'issued', key, node, untilMs, invitation: from.take(TAG.octets).toString('hex') };
+      const [key, node, untilMs] = [key32(from), readText(from), readMoment(from)];
+      const invitation = from.take(TAG.octets).toString('hex');
+      if (invitation.length !== 0 && invitation.length !== 2 * INVITATION)
+        throw new Malformed('an invitation of another length');
+      return { type: 'issued', key, node, untilMs, invitation };
     }
     case 7:
       return { type: 'relay', token: readNumber(from), bytes: from.take(TAG.octets) };

@@ -5,6 +5,7 @@
  */
 import { isMac } from '../../core/ids.ts';
 import type { Outcast } from '../air/gate.ts';
+import { LAST_MOMENT } from '../certificate/fields.ts';
 import { isNodeId } from '../certificate/spiffe.ts';
 import type { Claimed } from '../join/invitation.ts';
 import type { Loose } from '../ledger/item.ts';
@@ -106,7 +107,7 @@ export function recollect(kept: readonly Kept[]): Recollection {
       ?.value.split(' ')
       .map((part) => Buffer.from(part, 'base64')) ?? [];
   return {
-    floorMs: Number.isFinite(floor) ? floor : 0,
+    floorMs: floor >= 0 && floor <= LAST_MOMENT ? floor : 0,
     items: [...bundles, ...others('steward'), ...others('revocation')],
     claims: of('claim ').flatMap(({ key, value }) => {
       const [by, node, steward] = value.split(' ');

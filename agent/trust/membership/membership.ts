@@ -316,7 +316,7 @@ export class Membership {
     router.calendar.hear(wallMs, now);
     this.#pruneAt = now + PRUNE_EVERY;
     for (const { kind, bytes, by } of items) {
-      if (kind !== 'bundle' || ledger.bundle !== null) ledger.take(kind, bytes, router.wallMs);
+      if (kind !== 'bundle' || ledger.bundle !== null) ledger.take(kind, bytes, router.leastMs);
       else router.tolerate('a trust bundle that was kept', () => ledger.found(bytes, by));
     }
     this.#stewardship.remember(members, claims, invited);
@@ -330,10 +330,10 @@ export class Membership {
   }
 
   #prune(): void {
-    const { ledger, keeping, now, wallMs } = this.#router;
+    const { ledger, keeping, now, leastMs } = this.#router;
     this.#pruneAt = now + PRUNE_EVERY;
     const before = ledger.items();
-    ledger.prune(wallMs);
+    ledger.prune(leastMs);
     this.#stewardship.prune();
     for (const { hash } of before) if (!ledger.knows(hash)) keeping.forget(hash);
   }

@@ -155,9 +155,12 @@ export class OwnCertificate {
       return;
     }
     this.#renewal = null;
-    const { calendar, now } = this.#router;
-    calendar.confirm(timeMs, now);
-    this.#keepFloor();
+    const { calendar, ledger, verifier, now } = this.#router;
+    // A time at which its own answer does not hold is no time: else it could set a clock to when nobody is believed any more.
+    if (ledger.bundle !== null && verifier.verifyPeer(chain, ledger.bundle, ledger, timeMs).ok) {
+      calendar.confirm(timeMs, now);
+      this.#keepFloor();
+    }
     if (!this.replace(renewal.salt, chain)) this.#again();
   }
 

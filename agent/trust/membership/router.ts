@@ -46,6 +46,11 @@ export class Router {
     return this.calendar.now(this.now);
   }
 
+  /** The earliest that it can be: a clock that is ahead must not make this router forget who was revoked. */
+  get leastMs(): number {
+    return this.calendar.least(this.now);
+  }
+
   /** What `work` answers, with the effects that it has had. */
   turn<T>(now: Nanos, work: () => T): T & { effects: TrustEffect[] } {
     this.now = now;

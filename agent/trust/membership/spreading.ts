@@ -73,9 +73,9 @@ export class Spreading {
 
   /** One more item, of somebody or by hand: kept, told on, and acted upon. */
   take(one: Loose, from: string | null): ReturnType<Ledger['take']> {
-    const { ledger, keeping, wallMs } = this.#router;
+    const { ledger, keeping, leastMs } = this.#router;
     const before = ledger.bundle;
-    const outcome = ledger.take(one.kind, one.bytes, wallMs);
+    const outcome = ledger.take(one.kind, one.bytes, leastMs);
     if (outcome !== 'new') return outcome;
     keeping.items();
     const others = this.#sessions.keys().filter((key) => key !== from);

@@ -225,9 +225,9 @@ export class Stewardship {
   }
 
   prune(): void {
-    const { wallMs } = this.#router;
+    const { leastMs, wallMs } = this.#router;
     if (this.#invitations.prune(wallMs)) this.#kept.later();
-    this.#members.prune(wallMs - this.#router.settings.graceMs);
+    this.#members.prune(leastMs - this.#router.settings.graceMs);
   }
 
   #become(by: Authority | null): void {

@@ -103,6 +103,10 @@ test('what nobody who may has signed is refused, with its reason', () => {
   assert.equal(one.take(good.item.kind, good.item.bytes, BEGIN), 'new');
   assert.equal(one.take(good.item.kind, good.item.bytes, BEGIN), 'known');
   refused(revocation(good, keyOf(1), 'one', BEGIN + 500 * DAY), /kept too long/);
+  // No Date holds it: whoever showed it to a person would fail.
+  const at = 8.7e15;
+  const body = { domain: DOMAIN, key: keyOf(1), node: 'one', at, until: at + DAY };
+  refused({ kind: 'revocation', bytes: sayRevocation(good.identity, body) }, /malformed/);
   const valid = revocation(good, keyOf(1), 'one');
   fc.assert(
     fc.property(fc.nat(), (bit) => one.take('revocation', flipped(valid.bytes, bit), BEGIN) !== 'new'),

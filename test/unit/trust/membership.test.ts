@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { writeGossip } from '../../../agent/trust/membership/gossip.ts';
+import { readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
 import { DAY, HOUR, Mesh, type Router } from './mesh.ts';
 
 const MINUTE = 60_000;
@@ -453,6 +453,48 @@ test('a router without a clock boots in 1970: it joins, and comes back, and stil
   const ahead = founder.machine.on({ type: 'clock', wallMs: mesh.wallMs }, mesh.now);
   assert.deepEqual(ahead, []);
   assert.equal(stateOf(mesh, b).clock, 'confirmed');
+});
+
+test("a steward that lies about the time turns nobody's clock to when nobody is believed", () => {
+  const { mesh, founder, others } = meshOf('a');
+  const [a] = others as [Router];
+  mesh.reboot(a);
+  assert.equal(stateOf(mesh, a).clock, 'unconfirmed');
+  let lies = 0;
+  mesh.tap = (from, _to, bytes) => {
+    const said = from === founder ? readGossip(bytes) : null;
+    if (said?.type !== 'renewed') return bytes;
+    lies += 1;
+    return writeGossip({ ...said, timeMs: Date.UTC(2226, 0) });
+  };
+  mesh.pass(9 * HOUR);
+  assert.equal(lies, 1);
+  assert.ok(Math.abs(stateOf(mesh, a).nowMs - mesh.wallMs) < 5 * MINUTE);
+  mesh.reboot(a);
+  assert.equal(stateOf(mesh, a).state, 'member');
+  assert.ok(a.sessions.has(founder));
+});
+
+test('a clock that is years ahead makes no router forget who was revoked, nor who is in', () => {
+  const { mesh, founder, others } = meshOf('good', 'bad');
+  const [good, bad] = others as [Router, Router];
+  mesh.do(founder, (machine) => machine.revoke('bad', mesh.now));
+  mesh.off(good);
+  mesh.reboot(founder, 30 * 365 * DAY);
+  mesh.pass(3 * HOUR);
+  founder.offMs = 0;
+  mesh.pass(MINUTE);
+  const names = (router: Router) => stateOf(mesh, router).revoked.map(({ node }) => node);
+  assert.deepEqual(names(founder), ['bad']);
+  assert.equal(founder.machine.members().length, 2);
+  mesh.reboot(founder);
+  assert.deepEqual(names(founder), ['bad']);
+  assert.ok(stateOf(mesh, founder).isSteward);
+  mesh.link(founder, bad);
+  assert.ok(!founder.sessions.has(bad));
+  mesh.cut(founder, good);
+  mesh.reboot(good, 30 * 365 * DAY);
+  assert.deepEqual(names(good), ['bad']);
 });
 
 test('a certificate of the future is refused by whoever knows the time', () => {
