@@ -92,6 +92,8 @@ export class Link implements Exchange {
   #opener: SecretBytes | null = null;
   #opened = 0;
   #renewals = { sent: 0, received: 0 };
+  /** The leaf of this router that the other side was shown last; null where it was shown none. */
+  #shown: Uint8Array | null = null;
   readonly #budget = new Budgets();
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Nanos = NEVER;
@@ -161,6 +163,7 @@ export class Link implements Exchange {
       if (own === null && role === 'responder') throw untrusted('this router has no identity itself');
       this.#peer = peer;
       const us = own && { id: own.id, leaf: socket.getX509Certificate()!.raw };
+      this.#shown = us?.leaf ?? null;
       const them = peer && { id: peer.id, leaf: this.#chain[0]! };
       const exporter = this.exporter('session');
       this.#binding =
@@ -223,6 +226,12 @@ export class Link implements Exchange {
     return typeof verdict === 'string' ? verdict : null;
   }
 
+  /** Whether this router has a certificate that the other side was not shown: it came in a handshake, or there was no room. */
+  get isBehind(): boolean {
+    const leaf = this.#options.credentials.current()?.chain[0];
+    return this.#shown !== null && leaf !== undefined && Buffer.compare(this.#shown, leaf) !== 0;
+  }
+
   /** Shows this router's new certificate, so that the session outlasts the old one. */
   renew(): void {
     const own = this.#options.credentials.current();
@@ -232,6 +241,7 @@ export class Link implements Exchange {
     this.tell(RENEW, { number, chain: own.chain, signature: own.identity.sign(RENEWAL_PURPOSE, said) }, CONTROL);
     // What there was no room for was not said.
     this.#renewals.sent = number;
+    this.#shown = own.chain[0]!;
   }
 
   #renewed(body: unknown): void {
@@ -252,6 +262,7 @@ export class Link implements Exchange {
     const said = renewal(this.#binding!, role, number as number, chain);
     if (
       peer.id !== this.#peer!.id ||
+      peer.fingerprint !== this.#peer!.fingerprint ||
       !credentials.suite.verify(peer.keys.identity, RENEWAL_PURPOSE, said, signature as Uint8Array)
     )
       throw untrusted('its new certificate is not for this session');

@@ -231,14 +231,16 @@ export class Peers {
     const credential = this.#options.credentials.current();
     this.#client = createSecureContext(contextOf(credential, this.#hybrid));
     if (credential !== null) this.#tls.setSecureContext(contextOf(credential, this.#hybrid));
-    for (const link of this.#links.values()) {
-      try {
-        link.renew();
-      } catch {
-        // It is busy or ending; it dials anew when the old certificate is refused.
-      }
-    }
+    for (const link of this.#links.values()) this.#show(link);
     this.#turn();
+  }
+
+  #show(link: Link): void {
+    try {
+      link.renew();
+    } catch {
+      // It is busy or ending: at the next look again.
+    }
   }
 
   /** Roots, revocations or the clock have changed: who is no longer believed goes at once. */
@@ -248,6 +250,7 @@ export class Peers {
       const why = link.recheck();
       if (why !== null)
         link.destroy(new AgentError('E_PEER_UNTRUSTED', `the other router is believed no longer: ${why}`));
+      else if (link.isBehind) this.#show(link);
     }
   }
 

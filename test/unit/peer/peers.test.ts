@@ -426,6 +426,31 @@ test('a new certificate: no session drops, and the old one may end', async () =>
   assert.equal(b.peers.session(own.id), null, 'the new one has ended too');
 });
 
+test('a certificate that could not be shown when it came is shown at the next look; one for other keys ends the session', async () => {
+  const key = secrets();
+  let own = mesh.router('kitchen', { secrets: key, lifeMs: HOUR });
+  const shown: number[] = [];
+  const a = await router(mesh, 'kitchen', { credentials: mesh.credentials(() => own) });
+  const b = await router(mesh, 'roof', { onRenewed: ({ peer }) => shown.push(peer!.notAfter) });
+  b.peers.handle('echo', { handle: (body) => body });
+  a.peers.configure([b.at]);
+  const [there] = await together(a, b);
+  a.peers.recheck();
+  await there.request('echo', 1);
+  assert.deepEqual(shown, [], 'there is nothing new');
+  own = mesh.router('kitchen', { secrets: key, lifeMs: 3 * HOUR });
+  for (let look = 0; look < 2; look += 1) {
+    a.peers.recheck();
+    await there.request('echo', 1);
+    assert.deepEqual(shown, [own.notAfter]);
+  }
+  // Of the same name, and signed by a steward.
+  own = mesh.router('kitchen');
+  a.peers.recheck();
+  await assert.rejects(there.request('echo', 1), { code: 'E_PEER_CLOSED' });
+  assert.ok(b.lines.some((line) => line.includes('is not for this session')));
+});
+
 test('who shows certificates without end is not listened to for ever', async () => {
   const [a, b] = await pair();
   const [there] = await together(a, b);
