@@ -18,10 +18,10 @@ import { type Address, Peers } from '../host/peer/peers.ts';
 import type { Credentials } from '../peer/credentials.ts';
 import type { Exchange } from '../peer/exchange.ts';
 import { ORDERS, type Order, type PeerDesk, QUESTIONS, type Question } from '../report/api/peers.ts';
-import { answer } from '../report/api.ts';
 import type { Aead } from '../trust/keys/primitives.ts';
 import { SecretBytes } from '../trust/keys/secret.ts';
 import type { Agent, Part } from './part.ts';
+import { questions } from './questions.ts';
 
 /** What says that a way may be broken, before it is known whether there is another. */
 const SUSPICIOUS: ReadonlySet<Symptom['what']> = new Set([
@@ -77,16 +77,9 @@ export function peering(options: PeeringOptions): Peering {
     onRenewed: (session) => options.onRenewed?.(session),
     onDown: (session) => options.onDown?.(session),
   });
-  for (const [what, url] of Object.entries(QUESTIONS))
-    peers.handle(`node/${what}`, { handle: (_body, { from }) => page(from, url) });
-
-  /** One page of this router's API, for a router that may read it. */
-  function page({ peer }: Exchange, url: string): string {
-    const id = peer!.id;
-    if (!mayRead(id)) throw new AgentError('E_FORBIDDEN', `the policy of this router does not let ${id} read it`);
-    const caller = { name: id, mayChange: false };
-    return answer(agent.sources, { method: 'GET', url, body: '', caller }).body;
-  }
+  const tell = questions(agent, mayRead);
+  for (const what of Object.keys(QUESTIONS) as Question[])
+    peers.handle(`node/${what}`, { handle: (_body, { from }) => tell(what, from.peer!.id) });
 
   let discovery: Discovery | null = null;
   /** Interfaces, their indexes and link-local addresses, as they are listened on. */

@@ -5,6 +5,7 @@ import type { AgentError } from '../../../agent/core/errors.ts';
 import { SECOND } from '../../../agent/core/time.ts';
 import { orders } from '../../../agent/daemon/orders.ts';
 import type { Agent } from '../../../agent/daemon/part.ts';
+import { questions } from '../../../agent/daemon/questions.ts';
 import { sessions } from '../../../agent/daemon/sessions.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
 import { freePort } from '../host/help.ts';
@@ -140,4 +141,22 @@ test('orders are counted for each router, and what is no call is none', () => {
   at = 3600 * SECOND;
   obey('invite', 'a', '{}');
   assert.equal(asked.length, 32);
+});
+
+test('pages are told to who may read them, so many a second to each router and to all together', () => {
+  let at = 0;
+  const tell = questions({ sources: sources(), now: () => at }, (id) => id !== 'stranger');
+  const told = (id: string) => {
+    for (let count = 0; ; count += 1)
+      try {
+        assert.equal(JSON.parse(tell('status', id)).version, 1);
+      } catch (thrown) {
+        assert.equal((thrown as AgentError).code, 'E_PEER_BUSY');
+        return count;
+      }
+  };
+  for (let i = 0; i < 200; i++) assert.throws(() => tell('log', 'stranger'), { code: 'E_FORBIDDEN' });
+  assert.deepEqual(['a', 'b', 'c', 'd', 'e', 'f'].map(told), [20, 20, 20, 20, 20, 0]);
+  at = SECOND;
+  assert.deepEqual(['a', 'b'].map(told), [2, 2]);
 });
