@@ -41,10 +41,16 @@ interface Channel {
   own(): string | null;
   /** Asks this router and nobody else, over a session that is made if there is none. Throws AgentError. */
   request(peer: string, body: unknown): Promise<unknown>;
+  /** Which identity key this router has proven in the session that stands, by fingerprint; null where none does. */
+  keyOf(peer: string): string | null;
+  /** Whether the router with this key is revoked. */
+  isRevoked(key: string): boolean;
   /** Who answers; `peer` is the SPIFFE ID that the session has proven. */
   answer(handle: (peer: string, body: unknown) => Promise<unknown>): void;
   /** Told of each session that begins, and at once of those that stand. */
   onUp(told: (peer: string) => void): void;
+  /** Told when somebody with a session is believed no longer. */
+  onDistrust(told: () => void): void;
 }
 
 export async function sessions(
@@ -56,6 +62,7 @@ export async function sessions(
   const { primitives } = await provider();
   const conversations = new Map<string, Exchange>();
   const told: ((peer: string) => void)[] = [];
+  const distrusted: (() => void)[] = [];
   let counter = 0;
   let own: { readonly attempt: number; readonly session: Promise<Exchange & { close(): void }> } | null = null;
 
@@ -149,7 +156,10 @@ export async function sessions(
           agent.log.info('could not ask to be let in', { attempt, why: thrown.message });
         });
     },
-    distrust: (keys) => peers.distrust(keys),
+    distrust(keys) {
+      peers.distrust(keys);
+      for (const tell of distrusted) tell();
+    },
     reach(stewards) {
       const domain = parseSpiffeId(identity.current()?.id ?? '')?.trustDomain;
       if (domain === undefined) return;
@@ -169,11 +179,14 @@ export async function sessions(
       suite: identity.tools.suite,
       own: () => identity.current()?.id ?? null,
       request: (peer, body) => peers.request(peer, kind, body, { priority: 'control' }),
+      keyOf: (peer) => peers.session(peer)?.peer?.fingerprint ?? null,
+      isRevoked: (key) => identity.machine.isRevoked(key),
       answer: (handle) => peers.handle(kind, { handle: (body, { from }) => handle(from.peer!.id, body) }),
       onUp(tell) {
         told.push(tell);
         for (const { peer } of peers.sessions()) tell(peer!.id);
       },
+      onDistrust: (tell) => void distrusted.push(tell),
     }),
   };
 }

@@ -24,10 +24,16 @@ interface Channel {
   own(): string | null;
   /** Over a session with this router and nobody else. Throws AgentError. */
   request(peer: string, body: unknown): Promise<unknown>;
+  /** Which identity key this router has proven in the session that stands, by fingerprint; null where none does. */
+  keyOf(peer: string): string | null;
+  /** Whether the router with this key is revoked. */
+  isRevoked(key: string): boolean;
   /** Who answers what others ask about tunnels; `peer` is the SPIFFE id that the session has proven. */
   answer(handle: (peer: string, body: unknown) => Promise<unknown>): void;
   /** Told of each session that begins. */
   onUp(told: (peer: string) => void): void;
+  /** Told when somebody with a session is believed no longer. */
+  onDistrust(told: () => void): void;
 }
 
 export interface TunnelPart extends Part {
@@ -47,7 +53,13 @@ export function tunnels(config: Config, agent: Agent): TunnelPart {
     links = await openLinks(native, log);
     const opened = new Tunnels({
       tunnels: config.tunnel,
-      exchange: { own, suite: sessions.suite, request: (peer, body) => sessions.request(peer, body) },
+      exchange: {
+        own,
+        suite: sessions.suite,
+        request: (peer, body) => sessions.request(peer, body),
+        keyOf: (peer) => sessions.keyOf(peer),
+        isRevoked: (key) => sessions.isRevoked(key),
+      },
       links,
       mesh: config.mesh.interface,
       file,
@@ -61,6 +73,7 @@ export function tunnels(config: Config, agent: Agent): TunnelPart {
       running = opened;
       sessions.answer((peer, body) => opened.handle(peer, body));
       sessions.onUp((peer) => opened.reachable(peer));
+      sessions.onDistrust(() => opened.recheck());
     }
   }
 

@@ -92,6 +92,8 @@ export type TunnelEvent =
   | { readonly type: 'answered'; readonly id: number; readonly answer: TunnelAnswer | null; readonly why: string }
   /** There is a session with the other end again. */
   | { readonly type: 'reachable' }
+  /** The router with which the paths were agreed is revoked. */
+  | { readonly type: 'cast-out' }
   | { readonly type: 'tick' };
 
 export type TunnelEffect =
@@ -119,6 +121,8 @@ export type TunnelEffect =
   /** Both ends use it: keepalives as configured. */
   | { readonly type: 'settle'; readonly slot: Slot }
   | { readonly type: 'lower'; readonly slot: Slot }
+  /** Both paths go, and the hard interface over them. */
+  | { readonly type: 'sever' }
   /** Keys of a path that never came to be. */
   | { readonly type: 'forget'; readonly key: string }
   | { readonly type: 'look' }
@@ -274,6 +278,9 @@ export class Tunnel {
         return;
       case 'reachable':
         this.#reachable(now);
+        return;
+      case 'cast-out':
+        this.#castOut(now);
         return;
       case 'tick':
         this.#tick(now);
@@ -733,6 +740,21 @@ export class Tunnel {
     if (attempt.phase === 'moving' && active !== null)
       this.#out.push({ type: 'route', slot: active.slot, key: active.ours });
     this.#out.push({ type: 'lower', slot: attempt.slot });
+  }
+
+  /** Nothing may go there or come from there any more; who comes by this name later has other keys. */
+  #castOut(now: Nanos): void {
+    const attempt = this.#attempt;
+    for (const ticket of attempt?.tickets ?? []) this.#reply(ticket, { step: 'unknown' });
+    if (attempt?.ours != null && (attempt.phase === 'keying' || attempt.phase === 'offering'))
+      this.#out.push({ type: 'forget', key: attempt.ours });
+    this.#attempt = this.#active = this.#retiring = this.#accepted = null;
+    this.#peerMoved = true;
+    this.#drained = this.#tellAt = NEVER;
+    this.#trouble = 'the other end was revoked';
+    this.#beginAt = now + LONGEST_PAUSE;
+    this.#out.push({ type: 'sever' });
+    this.#log('warning', 'the other end was revoked: its paths are taken down');
   }
 
   #slower(): Nanos {

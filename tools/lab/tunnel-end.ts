@@ -52,6 +52,8 @@ const tunnels = new Tunnels({
   exchange: {
     own,
     suite: standardSuite((await provider()).primitives),
+    keyOf: (peer) => peer,
+    isRevoked: () => false,
     request: (to, body) =>
       new Promise((resolve, reject) => {
         asked += 1;

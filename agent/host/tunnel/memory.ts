@@ -15,6 +15,8 @@ export interface Remembered {
   readonly interface: string;
   /** Ours, of the path in use: it tells whether this is still about the interface that is there. */
   readonly key: string;
+  /** With whom it was agreed: the fingerprint of the other end's identity key; '' where that is not known. */
+  readonly identity: string;
   /** Milliseconds since 1970. */
   readonly since: number;
   readonly addresses: readonly string[];
@@ -28,17 +30,20 @@ export function readTunnels(file: string): Remembered[] {
     const text = readFileSync(file, 'utf8');
     if (text.length > LONGEST) return [];
     const { tunnels } = JSON.parse(text) as { tunnels: unknown };
-    return Array.isArray(tunnels) ? tunnels.filter(isRemembered) : [];
+    // An older agent did not write the identity.
+    return Array.isArray(tunnels)
+      ? tunnels.filter(isRemembered).map((one) => ({ ...one, identity: one.identity ?? '' }))
+      : [];
   } catch {
     return [];
   }
 }
 
-function isRemembered(value: unknown): value is Remembered {
+function isRemembered(value: unknown): value is Omit<Remembered, 'identity'> & { readonly identity?: string } {
   if (typeof value !== 'object' || value === null) return false;
-  const { name, peer, interface: link, key, since, addresses } = value as Record<string, unknown>;
+  const { name, peer, interface: link, key, identity = '', since, addresses } = value as Record<string, unknown>;
   return (
-    [name, peer, link, key].every((text) => typeof text === 'string') &&
+    [name, peer, link, key, identity].every((text) => typeof text === 'string') &&
     typeof since === 'number' &&
     Array.isArray(addresses) &&
     addresses.every((address) => typeof address === 'string')

@@ -33,6 +33,10 @@ export interface Exchange {
   readonly suite: Suite;
   /** Over an authenticated session with this peer and nobody else. Throws AgentError. */
   request(peer: string, body: unknown): Promise<unknown>;
+  /** The fingerprint of the identity key that this peer has proven in the session that stands; null where none does. */
+  keyOf(peer: string): string | null;
+  /** Whether the router with this key is cast out of the mesh. */
+  isRevoked(key: string): boolean;
 }
 
 export interface TunnelsOptions {
@@ -90,6 +94,11 @@ export class Tunnels {
   /** A session with this router has begun. */
   reachable(peer: string): void {
     this.#ends.get(peer)?.reachable();
+  }
+
+  /** Somebody may have been revoked. */
+  recheck(): void {
+    for (const end of this.#ends.values()) end.recheck();
   }
 
   view(): TunnelRow[] {
@@ -161,6 +170,8 @@ class End {
   readonly #onMoved: () => void;
   /** Of paths that are being agreed, by our WireGuard key. */
   readonly #keys = new Map<string, Keys>();
+  /** With whom the paths that there are were agreed, by our WireGuard key: fingerprints of identity keys. */
+  readonly #agreedWith = new Map<Slot, { readonly key: string; readonly identity: string }>();
   readonly #tickets = new Map<number, (answer: TunnelAnswer) => void>();
   #nextTicket = 1;
   /** What changes the kernel, one after the other. */
@@ -193,11 +204,21 @@ class End {
   }
 
   async start(remembered: Remembered | undefined): Promise<void> {
-    const { links, now, wall, log } = this.#options;
+    const { links, exchange, now, wall, log } = this.#options;
     const sinceOf = (key: string | null): Nanos | null =>
       remembered === undefined || remembered.key !== key ? null : now() - Math.max(0, wall() - remembered.since) * MS;
     try {
+      // The configuration may name another router by now, and who was trusted may be cast out.
+      const isRevoked = remembered !== undefined && exchange.isRevoked(remembered.identity);
+      if (remembered !== undefined && (isRevoked || remembered.peer !== this.#peer)) {
+        const why = isRevoked ? 'was revoked' : 'is configured no longer';
+        log.warning(`tunnel ${this.name}: what is there leads to ${remembered.peer}, which ${why}: it is taken down`);
+        await links.remove(this.name, remembered.addresses);
+      }
       const found = await links.found(this.#plan);
+      for (const { slot, device } of found)
+        if (remembered !== undefined && device.publicKey === remembered.key)
+          this.#agreedWith.set(slot, { key: remembered.key, identity: remembered.identity });
       this.#feed({
         type: 'found',
         paths: found.map(({ slot, device, isRouted }) => ({
@@ -230,6 +251,13 @@ class End {
     this.#feed({ type: 'reachable' });
   }
 
+  recheck(): void {
+    const { exchange } = this.#options;
+    if (![...this.#agreedWith.values()].some(({ identity }) => exchange.isRevoked(identity))) return;
+    this.#agreedWith.clear();
+    this.#feed({ type: 'cast-out' });
+  }
+
   view(): TunnelRow {
     const view = this.#machine.view(this.#options.now());
     return {
@@ -247,15 +275,21 @@ class End {
     const { active } = this.#machine;
     const { since } = this.#machine.view(now());
     if (active === null || since === null) return null;
-    const { addresses, mesh } = this.#plan;
+    const agreed = this.#agreedWith.get(active.slot);
     return {
       name: this.name,
       peer: this.#peer,
       interface: wireguardName(this.name, active.slot),
       key: active.ours,
+      identity: agreed?.key === active.ours ? agreed.identity : '',
       since: Math.round(wall() - (now() - since) / MS),
-      addresses: [...addresses, ...(mesh === null ? [] : [mesh.local])],
+      addresses: this.#addresses(),
     };
+  }
+
+  #addresses(): readonly string[] {
+    const { addresses, mesh } = this.#plan;
+    return [...addresses, ...(mesh === null ? [] : [mesh.local])];
   }
 
   close(): void {
@@ -329,12 +363,18 @@ class End {
           await links.settle(plan, effect.slot);
           return;
         case 'lower':
+          this.#agreedWith.delete(effect.slot);
           await links.lower(plan, effect.slot);
+          return;
+        case 'sever':
+          await links.remove(this.name, this.#addresses());
+          this.#onMoved();
           return;
         case 'forget':
           this.#forget(effect.key);
           return;
         case 'look':
+          this.recheck();
           this.#feed({ type: 'looked', looks: (await links.look(plan)).map((device) => this.#lookOf(device)) });
           await links.join(plan);
       }
@@ -364,7 +404,10 @@ class End {
 
   async #raise(effect: Extract<TunnelEffect, { type: 'raise' }>): Promise<void> {
     const { slot, theirs, calls } = effect;
+    const identity = this.#options.exchange.keyOf(this.#peer);
+    if (identity === null) throw new AgentError('E_TUNNEL', 'the session over which it was agreed has ended');
     const { key, encapsulation, privateKey, presharedKey: psk } = this.#agreed(effect);
+    this.#agreedWith.set(slot, { key, identity });
     try {
       const endpoint = calls || this.#tunnel.endpoint !== '' ? await this.#endpoint(slot, effect.roamed) : null;
       await this.#options.links.raise(this.#plan, {

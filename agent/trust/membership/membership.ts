@@ -238,6 +238,11 @@ export class Membership {
     return this.#turn(now, () => this.#router.say(stewards[token % stewards.length]!, said)).effects;
   }
 
+  /** `key`: a fingerprint. */
+  isRevoked(key: string): boolean {
+    return this.#router.ledger.has(key);
+  }
+
   members(): Member[] {
     return this.#stewardship.members();
   }

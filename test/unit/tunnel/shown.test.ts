@@ -87,7 +87,15 @@ test('x0ctl status without an agent tells what forwards on, and since when with 
   t.after(() => rmSync(directory, { recursive: true }));
   const socket = join(directory, 'ctl.sock');
   const since = Date.now() - 600_000;
-  const evil = { name: 'home\u001b[2J', peer: 'p', interface: 'wga-home', key: 'k', since, addresses: [] };
+  const evil = {
+    name: 'home\u001b[2J',
+    peer: 'p',
+    interface: 'wga-home',
+    key: 'k',
+    identity: '',
+    since,
+    addresses: [],
+  };
   writeTunnels(tunnelsFile(socket), [evil]);
   const to = screen();
   assert.equal(await main(['status', '--socket', socket], to), EXIT.unreachable);

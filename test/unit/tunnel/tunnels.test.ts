@@ -96,6 +96,8 @@ class Wires implements TunnelLinks {
 
   async remove(name: string) {
     this.removed.push(name);
+    this.paths.clear();
+    this.routed = null;
   }
 
   joins = 0;
@@ -115,6 +117,9 @@ class Sites {
   readonly directory: string;
   /** Everything that was said between them. */
   readonly said: unknown[] = [];
+  /** By which key each is known to the other. */
+  readonly keys = ['key of a', 'key of b'];
+  readonly revoked = new Set<string>();
 
   constructor(t: TestContext) {
     this.directory = mkdtempSync(join(tmpdir(), 'x0-tunnel-'));
@@ -147,6 +152,8 @@ class Sites {
       exchange: {
         own: IDS[site],
         suite,
+        keyOf: (peer) => this.keys[IDS.indexOf(peer as (typeof IDS)[number])] ?? null,
+        isRevoked: (key) => this.revoked.has(key),
         request: async (to, body) => {
           assert.equal(to, IDS[site === 0 ? 1 : 0]);
           this.said.push(body);
@@ -247,7 +254,15 @@ test('the next agent takes over what it finds, with the age of its key', async (
 test('what is configured no longer is removed, once; nothing is opened where there is nothing of that', async (t) => {
   const sites = new Sites(t);
   const file = join(sites.directory, '0.json');
-  const one = { name: 'gone', peer: 'x', interface: 'wga-gone', key: 'k', since: 1, addresses: ['10.0.0.1'] };
+  const one = {
+    name: 'gone',
+    peer: 'x',
+    interface: 'wga-gone',
+    key: 'k',
+    identity: '',
+    since: 1,
+    addresses: ['10.0.0.1'],
+  };
   const log = new Log('error', () => {});
   let opened = 0;
   const open = async () => {
@@ -268,6 +283,49 @@ test('what is configured no longer is removed, once; nothing is opened where the
   );
   await removeOthers(file, [], open, log);
   assert.ok(!existsSync(file));
+});
+
+test('who is revoked has no tunnel any more, after a restart neither; who has its name later gets one of its own', async (t) => {
+  const sites = new Sites(t);
+  const slow = { psk_interval: 100 * SECOND };
+  await sites.start(1, slow);
+  await sites.start(0, slow);
+  const up = () => sites.ends[0]!.view()[0]!.state === 'up' && sites.wires[0].routed !== null;
+  await sites.until('a key', up);
+  const file = join(sites.directory, '0.json');
+  assert.deepEqual(
+    readTunnels(file).map(({ identity }) => identity),
+    ['key of b'],
+  );
+  sites.ends[0]!.recheck();
+  await sleep(20);
+  assert.deepEqual(sites.wires[0].removed, [], 'nobody is revoked');
+
+  sites.revoked.add('key of b');
+  sites.ends[0]!.recheck();
+  await sites.until('it is taken down', () => sites.wires[0].removed.length === 1 && !existsSync(file));
+  const [row] = sites.ends[0]!.view();
+  assert.deepEqual([row!.state, row!.trouble, sites.wires[0].paths.size], ['starting', 'the other end was revoked', 0]);
+
+  sites.keys[1] = 'another key of b';
+  sites.ends[0]!.reachable(IDS[1]);
+  await sites.until('another one', up);
+  sites.revoked.add('another key of b');
+  // The agent was not there when it was revoked.
+  await sites.start(0, slow);
+  assert.deepEqual(sites.wires[0].removed, ['home', 'home']);
+  assert.match(sites.lines.join('\n'), /leads to spiffe:\S+\/b, which was revoked: it is taken down/);
+});
+
+test('what leads to another router than is configured now is not taken over', async (t) => {
+  const sites = new Sites(t);
+  await sites.start(1);
+  await sites.start(0);
+  await sites.until('a key', () => sites.ends[0]!.view()[0]!.state === 'up');
+  sites.ends[1]!.close();
+  await sites.start(0, { peer: 'z' });
+  assert.deepEqual([sites.wires[0].removed, sites.wires[0].paths.size], [['home'], 0]);
+  assert.equal(sites.ends[0]!.view()[0]!.state, 'starting');
 });
 
 test('the kernel refuses: said why, and tried again', async (t) => {
@@ -310,10 +368,13 @@ test('the memory file: atomic, readable, and nonsense in it is nothing', (t) => 
   t.after(() => rmSync(directory, { recursive: true }));
   const file = tunnelsFile(join(directory, 'run', 'ctl.sock'));
   assert.deepEqual(readTunnels(file), []);
-  const one = { name: 'home', peer: IDS[0], interface: 'wga-home', key: 'k', since: 5, addresses: [] };
+  const one = { name: 'home', peer: IDS[0], interface: 'wga-home', key: 'k', identity: 'ab', since: 5, addresses: [] };
   writeTunnels(file, [one]);
   assert.deepEqual(readTunnels(file), [one]);
   assert.equal(statSync(file).mode & 0o777, 0o644);
+  const { identity: _, ...older } = one;
+  writeFileSync(file, JSON.stringify({ tunnels: [older, { ...one, identity: 7 }] }));
+  assert.deepEqual(readTunnels(file), [{ ...one, identity: '' }], 'an older agent wrote no identity');
   for (const text of ['', '{', 'null', '{"tunnels":7}', '{"tunnels":[null,7,{"name":1}]}', '[]']) {
     writeFileSync(file, text);
     assert.deepEqual(readTunnels(file), [], text);
