@@ -3,13 +3,17 @@
  * membership machine (membership.ts), at the end of each of whose turns it says what has changed.
  */
 import type { Mac } from '../../core/ids.ts';
-import { MS, type Nanos } from '../../core/time.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import { Gate, type GateNews, type Outcast } from '../air/gate.ts';
 import { type AirKey, AirKeys, idOf, type KeptAirKey } from '../air/keys.ts';
 import type { Gossip } from './gossip.ts';
 import type { Router } from './router.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { TrustView } from './words.ts';
+
+/** Flash wears, and a member can churn through keys: so often their file is written at once, and again after each such time. */
+const WRITES = 24;
+const WRITE_AGAIN: Nanos = 600 * SECOND;
 
 /** What it has of the other parts. */
 export interface Standing {
@@ -30,6 +34,10 @@ export class Air {
   /** What was said of each last, or kept. */
   #told = '';
   #kept = '';
+  /** When what is not written yet is. */
+  #keepAt: Nanos = NEVER;
+  #writes = WRITES;
+  #writesAt: Nanos = 0;
   #gateTold = '';
   #keptOutcasts: ReadonlySet<string> = new Set();
 
@@ -60,7 +68,7 @@ export class Air {
   }
 
   deadline(): Nanos {
-    return Math.min(this.#keys.deadline(), this.#gate.deadline());
+    return Math.min(this.#keys.deadline(), this.#gate.deadline(), this.#keepAt);
   }
 
   tick(): void {
@@ -174,8 +182,22 @@ export class Air {
       const open = keys.map(({ id, epoch, secret }) => ({ id, epoch, secret }));
       this.#router.effect({ type: 'air', state: told === '' ? null : { keys: open, sending, isMixed } });
     }
+    this.#keep(keys);
+  }
+
+  #keep(keys: readonly AirKey[]): void {
+    const { now } = this.#router;
     const kept = keys.map(({ id }) => id).join();
+    this.#keepAt = NEVER;
     if (kept === this.#kept) return;
+    this.#writes = Math.min(WRITES, this.#writes + (now - this.#writesAt) / WRITE_AGAIN);
+    this.#writesAt = now;
+    // Who is out keeps none, at once.
+    if (this.#writes < 1 && keys.length > 0) {
+      this.#keepAt = now + Math.ceil((1 - this.#writes) * WRITE_AGAIN);
+      return;
+    }
+    this.#writes -= 1;
     this.#kept = kept;
     this.#router.effect({ type: 'keep-air', keys: keys.map((key) => this.#said(key)) });
   }

@@ -114,6 +114,30 @@ test('one that hands on ever new keys is heard sixteen times a minute', () => {
   assert.equal(sendingOf(hall), sendingOf(founder), 'all agree on what it made them agree on');
 });
 
+test('nor does it wear the flash out: the file of keys is written so often, and holds what counts in the end', () => {
+  const { mesh, founder, others } = meshOf('mad');
+  const [mad] = others as [Router];
+  mesh.pass(5 * SECOND);
+  const writes = () => founder.written.filter((one) => one === 'air.key').length;
+  const before = writes();
+  for (let i = 0; i < 120; i++) {
+    for (let n = 0; n < 16; n++) {
+      const secret = Buffer.alloc(32, `${i} ${n}`);
+      const key = { type: 'air-key' as const, epoch: 100 + i * 16 + n, secret, ageMs: 0, against: [] };
+      mesh.tell(founder, { type: 'message', key: mesh.keyOf(mad), bytes: writeGossip(key) });
+    }
+    mesh.pass(60 * SECOND);
+  }
+  assert.ok(writes() - before <= 24 + 12, `${writes() - before} in two hours`);
+  mesh.pass(3600 * SECOND);
+  assert.deepEqual(
+    founder.airKept.map(({ epoch }) => epoch),
+    founder.air!.keys.map(({ epoch }) => epoch),
+  );
+  mesh.revokeByOwner(founder, founder);
+  assert.deepEqual(founder.airKept, [], 'who is out keeps none');
+});
+
 test('the keys are in nothing that is kept or logged, and nothing of them passes to who is not in', () => {
   const { mesh, founder, others } = meshOf('hall', 'bad');
   const [hall, bad] = others as [Router, Router];

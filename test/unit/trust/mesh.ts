@@ -274,9 +274,10 @@ export class Mesh {
       } else if (effect.type === 'keep-invitations') router.invited = copies(effect.invited);
       else if (effect.type === 'air') router.air = effect.state;
       else if (effect.type === 'gate') router.gate = effect.state;
-      else if (effect.type === 'keep-air')
+      else if (effect.type === 'keep-air') {
         router.airKept = effect.keys.map((key) => ({ ...key, secret: Uint8Array.from(key.secret) }));
-      else if (effect.type === 'credential') router.credential = effect.credential;
+        router.written.push('air.key');
+      } else if (effect.type === 'credential') router.credential = effect.credential;
       else if (effect.type === 'distrust') {
         for (const other of [...router.sessions])
           if (effect.keys.includes(other.machine.view(this.now).key)) this.#part(router, other);
