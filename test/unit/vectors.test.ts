@@ -98,6 +98,19 @@ test('what cannot be run is said, and is no success', () => {
   }
 });
 
+test('what is malformed in a vector is no success, and no type of group is what every object has', () => {
+  for (const type of ['constructor', 'toString', '__proto__']) {
+    const strange = changed(HKDF, (file) => {
+      file.testGroups[0]!.type = type;
+    });
+    const [first] = runVectors(strange, subjects());
+    assert.deepEqual([first!.failed, [...first!.notCovered]], [[], [[`nothing here runs ${type}`, 1]]]);
+  }
+  const tests = [{ tcId: 1, private: '', public: '', shared: '', result: 'valid' }];
+  for (const { passed } of runVectors({ testGroups: [{ type: 'XdhComp', curve: 'curve25519', tests }] }, subjects()))
+    assert.equal(passed, 0, 'a secret of no bytes is not all zero');
+});
+
 test('a file that cannot be read is named, and the others are run', () => {
   const { code, out, err } = run({ 'a.json': '{', 'b.json': HKDF }, 'a.json', 'b.json');
   assert.equal(code, 2);
@@ -108,9 +121,14 @@ test('a file that cannot be read is named, and the others are run', () => {
 });
 
 test('a question without its answer is neither passed nor failed', () => {
+  const invalid = changed(HKDF, (file) => {
+    file.testGroups[0]!.tests[0]!.result = 'invalid';
+  });
   for (const [field, file] of [
     ['okm', HKDF],
     ['result', HKDF],
+    ['size', HKDF],
+    ['size', invalid],
     ...Object.entries(acvp()).flatMap(([name, group]) => {
       const [algorithm, mode, does] = name.split(' ');
       const whole = { algorithm, mode, testGroups: [{ ...group, ...(does !== undefined && { function: does }) }] };

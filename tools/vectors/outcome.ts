@@ -17,6 +17,14 @@ export function bytes(from: Fields, name: string, absent?: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, 'hex'));
 }
 
+/** A length in bytes. Throws NotCovered for what is none. */
+export function count(from: Fields, name: string): number {
+  const value = from[name];
+  if (value === undefined) throw new NotCovered(`${name} is not in the file`);
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new NotCovered(`${name} is no number of bytes`);
+  return value as number;
+}
+
 /** Whether a vector is one that holds, as the field says: one of `yes` or of `no`. Throws NotCovered for neither. */
 export function expected<T>(from: Fields, name: string, yes: readonly T[], no: readonly T[]): boolean {
   const said = from[name] as T;
