@@ -91,9 +91,44 @@ export class Gate {
   }
 }
 
+/** Sessions of routers without an identity, and how long each has for itself when others want one. */
+export const MOST_VISITORS = 4;
+const VISIT: Nanos = 5 * SECOND;
+
+interface Visitor<T> {
+  readonly who: T;
+  readonly address: string;
+  readonly since: Nanos;
+}
+
+/**
+ * Who asks to be let in has proven nothing either: whoever holds all of these places would keep everybody else out. So who
+ * comes takes the place of the oldest one of the address that has several, or of the oldest that has had its time.
+ */
+export class Visitors<T> {
+  #all: readonly Visitor<T>[] = [];
+
+  /** `turnedOut`: who goes for it. Where `comes` is false there is no place. */
+  arrive(who: T, address: string, now: Nanos): { readonly comes: boolean; readonly turnedOut: T | null } {
+    let last: Visitor<T> | undefined;
+    if (this.#all.length >= MOST_VISITORS) {
+      const most = crowd(this.#all);
+      const [oldest] = this.#all;
+      last = most.length > 1 ? most[0] : now >= oldest!.since + VISIT ? oldest : undefined;
+      if (last === undefined) return { comes: false, turnedOut: null };
+    }
+    this.#all = [...this.#all.filter((one) => one !== last), { who, address, since: now }];
+    return { comes: true, turnedOut: last?.who ?? null };
+  }
+
+  leave(who: T): void {
+    this.#all = this.#all.filter((one) => one.who !== who);
+  }
+}
+
 /** Those of the address that has most of them, oldest first. */
-function crowd(open: readonly HalfOpen[]): HalfOpen[] {
-  const by = new Map<string, HalfOpen[]>();
+function crowd<T extends { readonly address: string }>(open: readonly T[]): readonly T[] {
+  const by = new Map<string, T[]>();
   for (const one of open) by.set(one.address, [...(by.get(one.address) ?? []), one]);
   return [...by.values()].reduce((most, some) => (some.length > most.length ? some : most));
 }

@@ -18,15 +18,14 @@ import { MS, type Nanos, SECOND } from '../../core/time.ts';
 import type { Announcement } from '../../peer/announce.ts';
 import type { Credentials, Verify } from '../../peer/credentials.ts';
 import type { Exchange, Handler, RequestManner } from '../../peer/exchange.ts';
-import { Gate, HALF_OPEN_FOR } from '../../peer/gate.ts';
+import { Gate, HALF_OPEN_FOR, Visitors } from '../../peer/gate.ts';
 import type { Role } from '../../peer/proof.ts';
 import { keyOf, Roster, type Target } from '../../peer/roster.ts';
 import type { PeerView } from '../../report/api/peers.ts';
 import { Link, type LinkOptions } from './link.ts';
 import { contextOf, hasHybridGroup } from './tls.ts';
 
-/** Sessions of routers without an identity at once, and how long such a one may last. */
-const MOST_ANONYMOUS = 4;
+/** How long a session of a router without an identity may last. */
 const ANONYMOUS_FOR_MS = 30_000;
 /** How often it is asked anew whether the other ends are still to be believed. */
 const RECHECK: Nanos = 30 * SECOND;
@@ -74,7 +73,7 @@ export class Peers {
   readonly #gateKeys = new Map<Link, number>();
   readonly #links = new Map<number, Link>();
   readonly #targets = new Map<Link, string>();
-  readonly #anonymous = new Set<Link>();
+  readonly #visitors = new Visitors<Link>();
   readonly #awaited = new Map<string, Set<(link: Link) => void>>();
   readonly #hybrid: boolean;
   #client: SecureContext;
@@ -335,7 +334,7 @@ export class Peers {
     this.#halfOpen.set(key, socket);
     const link = new Link({
       ...this.#linkOptions(socket, 'responder', `${socket.remoteAddress}`),
-      anonymous: this.#anonymous.size < MOST_ANONYMOUS && [...this.#handlers.values()].some((one) => one.anonymous),
+      anonymous: [...this.#handlers.values()].some((one) => one.anonymous),
       onOpen: (it) => {
         this.#proven(it);
         if (it.peer === null) this.#visited(it);
@@ -375,7 +374,14 @@ export class Peers {
   }
 
   #visited(link: Link): void {
-    this.#anonymous.add(link);
+    const { comes, turnedOut } = this.#visitors.arrive(link, link.address, this.#options.now());
+    const crowded = new AgentError('E_PEER_BUSY', 'too many routers without an identity are here');
+    turnedOut?.destroy(crowded);
+    if (turnedOut !== null || !comes) this.#complain(crowded.message, link.address);
+    if (!comes) {
+      link.destroy(crowded);
+      return;
+    }
     this.#links.set(link.number, link);
     setTimeout(() => link.leave('leaving'), ANONYMOUS_FOR_MS).unref();
   }
@@ -406,7 +412,7 @@ export class Peers {
     const { log, count, now } = this.#options;
     this.#proven(link);
     this.#links.delete(link.number);
-    this.#anonymous.delete(link);
+    this.#visitors.leave(link);
     const stood = link.since > 0;
     const held = this.#roster.held().some((one) => one.link === link.number);
     this.#roster.closed(link.number, now());

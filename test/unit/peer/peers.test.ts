@@ -500,6 +500,21 @@ test('a router without an identity asks to be let in, knows whom it asks, and ma
   });
 });
 
+test('who holds all places of those who ask to be let in keeps nobody out', async () => {
+  const steward = await router(mesh, 'attic');
+  steward.peers.handle('join', { anonymous: true, handle: (body) => body });
+  const visitor = async (node: string) => {
+    const { peers } = await router(mesh, node, { own: null, credentials: mesh.credentials(() => null) });
+    return peers.visit(steward.at, mesh.credentials(() => null).verify);
+  };
+  const holders = await Promise.all(['h1', 'h2', 'h3', 'h4'].map(visitor));
+  const honest = await visitor('new');
+  assert.equal(await honest.request('join', 'please'), 'please');
+  const outcomes = await Promise.allSettled(holders.map((one) => one.request('join', 1)));
+  assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 3);
+  assert.equal(steward.peers.view().length, 4);
+});
+
 test('a router without an identity lets nobody in', async () => {
   const server = await router(mesh, 'new', { credentials: mesh.credentials(() => null), own: null });
   const socket = connectTcp(server.at.port, server.at.address);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type Nanos, SECOND } from '../../../agent/core/time.ts';
 import { provider } from '../../../agent/host/openssl.ts';
 import { type Announcement, Announcements, openAnnouncement, sealAnnouncement } from '../../../agent/peer/announce.ts';
-import { Gate } from '../../../agent/peer/gate.ts';
+import { Gate, MOST_VISITORS, Visitors } from '../../../agent/peer/gate.ts';
 import type { Role } from '../../../agent/peer/proof.ts';
 import { type Held, Roster } from '../../../agent/peer/roster.ts';
 import { SecretBytes } from '../../../agent/trust/keys/secret.ts';
@@ -227,4 +227,22 @@ test('announcements: an old one is ignored, and so is a flood', () => {
   let opened = 0;
   for (let i = 0; i < 100_000; i++) if (it.affords(i * 1000)) opened++;
   assert.ok(opened < 400, `${opened} opened in a tenth of a second`);
+});
+
+test('who asks to be let in has a place: whoever holds several gives one, then whoever has had its time', () => {
+  const visitors = new Visitors<string>();
+  const arrives = (who: string, address: string, now: number) => visitors.arrive(who, address, now * SECOND);
+  for (let i = 0; i < MOST_VISITORS; i++)
+    assert.deepEqual(arrives(`flood ${i}`, 'flood', 0), { comes: true, turnedOut: null });
+  assert.deepEqual(arrives('a', 'a', 0), { comes: true, turnedOut: 'flood 0' });
+  assert.deepEqual(arrives('flood 4', 'flood', 0), { comes: true, turnedOut: 'flood 1' }, 'only its own go for it');
+  for (const [who, out] of [
+    ['b', 'flood 2'],
+    ['c', 'flood 3'],
+  ] as const)
+    assert.deepEqual(arrives(who, who, 1), { comes: true, turnedOut: out });
+  assert.deepEqual(arrives('d', 'd', 4), { comes: false, turnedOut: null }, 'each other address has one');
+  assert.deepEqual(arrives('d', 'd', 5), { comes: true, turnedOut: 'a' });
+  visitors.leave('flood 4');
+  assert.deepEqual(arrives('e', 'e', 5), { comes: true, turnedOut: null });
 });
