@@ -50,11 +50,12 @@ export async function found(
   const { identity } = (await agent.get('/mesh/identity')) as Identity;
   if (identity?.bundle != null) throw new AgentError('E_USAGE', `this router is in ${identity.trustDomain} already`);
   const { tools } = await trustTools();
+  // Whatever may fail comes before the file, which the next attempt would find in its way.
+  const own = await candidateOf(agent, '');
   const secrets = newSecrets(tools.suite);
-  createKeyFile(file, secrets);
   const wallMs = Date.now();
   const owner = makeOwner(tools, secrets, { trustDomain, wallMs });
-  const own = await candidateOf(agent, '');
+  createKeyFile(file, secrets);
   const router = { ...own, node: name === '' ? own.node : name };
   await install(agent, [makeBundle(owner, 1, [owner]), makeSteward(tools, owner, router, { wallMs })]);
   const after = (await agent.get('/mesh/identity')) as Identity;

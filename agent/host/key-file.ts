@@ -69,7 +69,10 @@ function withFile<T>(file: string, what: 'read' | 'written', work: () => T): T {
   } catch (thrown) {
     if (thrown instanceof AgentError && 'file' in thrown.detail) throw thrown;
     const code = thrown instanceof AgentError ? undefined : (thrown as NodeJS.ErrnoException).code;
-    const reason = code ?? (thrown instanceof Error ? thrown.message : String(thrown));
+    const isThere = what === 'written' && code === 'EEXIST';
+    const reason = isThere
+      ? 'it is there already, and a key is never replaced'
+      : (code ?? (thrown instanceof Error ? thrown.message : String(thrown)));
     throw new AgentError('E_KEY_FILE', `${file} cannot be ${what}: ${reason}`, { file, errno: code });
   }
 }
