@@ -15,6 +15,7 @@ import type { Loose } from '../trust/ledger/item.ts';
 import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner, openOwner } from '../trust/ledger/owner.ts';
 import { type BundleBody, type RevocationBody, readStatement } from '../trust/ledger/statement.ts';
 import type { Client } from './client.ts';
+import { clockText, isPlausible } from './clock.ts';
 import { clean, type Terminal, table } from './terminal.ts';
 
 type Identity = Of<typeof shapes.identity>;
@@ -53,7 +54,7 @@ export async function found(
   // Whatever may fail comes before the file, which the next attempt would find in its way.
   const own = await candidateOf(agent, '');
   const secrets = newSecrets(tools.suite);
-  const wallMs = Date.now();
+  const wallMs = clock();
   const owner = makeOwner(tools, secrets, { trustDomain, wallMs });
   createKeyFile(file, secrets);
   const router = { ...own, node: name === '' ? own.node : name };
@@ -65,7 +66,7 @@ export async function found(
 export async function steward(agent: Client, file: string, router: string): Promise<string> {
   const { tools, owner } = await ownerOf(agent, file);
   const one = await candidateOf(agent, router === 'self' ? '' : router);
-  await install(agent, [makeSteward(tools, owner, one, { wallMs: Date.now() })]);
+  await install(agent, [makeSteward(tools, owner, one, { wallMs: clock() })]);
   return one.node;
 }
 
@@ -90,7 +91,7 @@ export async function revoke(agent: Client, file: string | undefined, router: st
   if (matching.length > 1)
     throw new AgentError('E_NOT_FOUND', `several routers are called ${clean(router)}: give its key`);
   const kept = keep ? revocationsIn(items).filter(({ signer }) => signer === whom.key) : [];
-  await install(agent, makeRevocations(owner, [whom, ...kept.map(({ body }) => body)], Date.now()));
+  await install(agent, makeRevocations(owner, [whom, ...kept.map(({ body }) => body)], clock()));
   return whom.node;
 }
 
@@ -98,7 +99,7 @@ export async function rotate(agent: Client, file: string, next: string): Promise
   const { tools, owner, items, bundle, root } = await ownerOf(agent, file);
   const secrets = newSecrets(tools.suite);
   createKeyFile(next, secrets);
-  const wallMs = Date.now();
+  const wallMs = clock();
   const heir = makeOwner(tools, secrets, { trustDomain: owner.trustDomain, wallMs });
   await install(agent, [makeBundle(owner, bundle.sequence + 1, [heir, root]), ...restated(tools, heir, items, wallMs)]);
   return bundle.sequence + 1;
@@ -108,7 +109,7 @@ export async function finishRotation(agent: Client, file: string): Promise<numbe
   const { tools, owner, items, bundle, root } = await ownerOf(agent, file);
   if (bundle.roots.length < 2) throw new AgentError('E_USAGE', 'no change of the key is under way');
   const bundles: Loose[] = [makeBundle(owner, bundle.sequence + 1, [root])];
-  await install(agent, [...restated(tools, owner, items, Date.now()), ...bundles]);
+  await install(agent, [...restated(tools, owner, items, clock()), ...bundles]);
   return bundle.sequence + 1;
 }
 
@@ -267,6 +268,16 @@ async function candidateOf(
     }
     if (Date.now() > end) throw new AgentError('E_NOT_FOUND', `${clean(whom)} does not answer`);
   }
+}
+
+/** Milliseconds since 1970. Throws E_USAGE: what the owner signs by a clock that was never set has ended once it is. */
+function clock(): number {
+  const wallMs = Date.now();
+  if (isPlausible(wallMs)) return wallMs;
+  throw new AgentError(
+    'E_USAGE',
+    `the clock of this router says ${clockText(wallMs)}, and what the owner signs has a time: set it first (date -s)`,
+  );
 }
 
 async function install(agent: Client, items: readonly Loose[]): Promise<void> {

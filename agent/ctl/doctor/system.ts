@@ -1,9 +1,7 @@
 /** Checks of the router itself: clock, flash, memory, files, Node. */
+import { clockText, isPlausible } from '../clock.ts';
 import { advice, type Check, install, isOpenWrt, problem, quoted } from './facts.ts';
 
-/** Older than this project: a clock that was never set. */
-const EPOCH = Date.UTC(2025, 0, 1);
-const FAR = Date.UTC(2100, 0, 1);
 const NODE_FLOOR = [22, 13] as const;
 /** KiB */
 const FLASH_LEAST = 512;
@@ -14,10 +12,10 @@ const clock: Check = {
   looksFor: 'a clock that was set',
   look: (facts) => {
     const { wallMs } = facts.system;
-    if (wallMs >= EPOCH && wallMs < FAR) return [];
+    if (isPlausible(wallMs)) return [];
     return [
       problem(
-        `the clock says ${new Date(Math.min(Math.max(wallMs, -8.64e15), 8.64e15)).toISOString().slice(0, 16).replace('T', ' ')}`,
+        `the clock says ${clockText(wallMs)}`,
         'The journal has wrong times, certificates are not valid yet, and after a reboot others may ignore alarms.',
         isOpenWrt(facts) ? '/etc/init.d/sysntpd restart' : 'timedatectl set-ntp true',
         "date -s '2026-01-31 12:00'   # where there is no way to a time server",

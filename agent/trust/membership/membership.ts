@@ -208,6 +208,9 @@ export class Membership {
         }
         const outcome = this.#spreading.take({ kind, bytes }, null);
         if (typeof outcome !== 'string') throw new AgentError('E_SVID', outcome.refused);
+        const body = kind === 'revocation' ? readStatement(bytes)?.body : undefined;
+        if (body?.kind === 'revocation' && !ledger.has(body.key))
+          throw new AgentError('E_SVID', `the revocation of ${body.node} has ended already: is the clock right by which it was signed?`);
       }
     }).effects;
   }

@@ -1,6 +1,6 @@
 /** The commands of identities, against the agent's part for them on real sockets, files and databases. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Config } from '../../../agent/config/schema.ts';
@@ -140,10 +140,18 @@ test('what is wrong is said, and no key is overwritten', async (t) => {
     assert.equal(answer.status, status, argv.join(' '));
   }
   const owner = ownerKey(one);
+  t.mock.timers.enable({ apis: ['Date'], now: Date.UTC(1970, 0, 2) });
+  const early = await x0ctl(one, 'mesh', 'init', '--owner-key', owner);
+  t.mock.timers.reset();
+  assert.deepEqual([early.status, /clock of this router says 1970-01-02 00:00/.test(early.err)], [2, true], early.err);
+  assert.ok(!existsSync(owner));
   await well(one, 'mesh', 'init', '--owner-key', owner);
   const bytes = readFileSync(owner);
   const other = await router(t);
-  assert.match((await x0ctl(other, 'mesh', 'init', '--owner-key', owner)).err, /owner.key cannot be written: it is there already, and a key is never replaced/);
+  assert.match(
+    (await x0ctl(other, 'mesh', 'init', '--owner-key', owner)).err,
+    /owner.key cannot be written: it is there already, and a key is never replaced/,
+  );
   assert.deepEqual(readFileSync(owner), bytes);
   assert.match((await x0ctl(one, 'mesh', 'revoke', 'nobody', '--owner-key', owner)).err, /no router called nobody/);
 });

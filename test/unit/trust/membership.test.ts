@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { makeRevocations } from '../../../agent/trust/ledger/owner.ts';
 import { readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
 import { DAY, HOUR, Mesh, type Router } from './mesh.ts';
 
@@ -354,6 +355,16 @@ test('a revocation reaches all of a connected mesh at once, what is cut off when
   mesh.join(bad, mesh.invite(founder, 'good'));
   assert.match(stateOf(mesh, bad).trouble, /revoked/);
   assert.equal(bad.credential, null);
+});
+
+test('a revocation that had ended when it was signed, by a clock that is behind, is not taken for done', () => {
+  const { mesh, founder, others } = meshOf('bad');
+  const key = stateOf(mesh, others[0]!).key;
+  const signed = (wallMs: number) => makeRevocations(mesh.owner, [{ key, node: 'bad' }], wallMs);
+  assert.throws(() => mesh.install(founder, signed(mesh.wallMs - 500 * DAY)), { code: 'E_SVID', message: /clock right/ });
+  assert.equal(stateOf(mesh, others[0]!).state, 'member');
+  for (let twice = 0; twice < 2; twice++) mesh.install(founder, signed(mesh.wallMs));
+  assert.equal(stateOf(mesh, others[0]!).state, 'revoked');
 });
 
 test('what a captured steward can do ends with its revocation: who it let in comes back by another one', () => {
