@@ -97,8 +97,10 @@ export class Ledger implements Revocations {
     return [...this.#stewards.values()].map(({ steward }) => steward).filter((one) => !this.has(one.fingerprint));
   }
 
-  isSteward(key: string): boolean {
-    return this.#stewards.has(key) && !this.has(key);
+  /** `leastMs`: nor one whose certificate had ended by then. */
+  isSteward(key: string, leastMs = Number.NEGATIVE_INFINITY): boolean {
+    const one = this.#stewards.get(key);
+    return one !== undefined && one.steward.notAfter >= leastMs && !this.has(key);
   }
 
   /** The certificate of a steward, DER. */

@@ -40,12 +40,12 @@ export class Callers {
 
   /** Over the session with `key`: to a steward, or a steward's answer back. */
   relayed(key: string, token: number, bytes: Uint8Array): void {
-    const { ledger, now } = this.#router;
+    const { now } = this.#router;
     if (this.#household.stewardship.authority !== null) {
       this.#asked(`${key} ${token}`, key, bytes);
       return;
     }
-    const conversation = ledger.isSteward(key) ? this.#relay.back(key, token, bytes, now) : null;
+    const conversation = this.#router.isSteward(key) ? this.#relay.back(key, token, bytes, now) : null;
     if (conversation !== null) this.send(conversation, bytes, 0);
   }
 

@@ -351,7 +351,7 @@ export class Membership {
     if (!this.#sessions.up(peer)) return;
     this.#spreading.greet(key);
     this.#air.greet(key);
-    if (!this.#router.ledger.isSteward(key)) return;
+    if (!this.#router.isSteward(key)) return;
     this.#stewardship.meet(key);
     this.#callers.stewardCame();
     this.#own.stewardCame();
@@ -360,13 +360,13 @@ export class Membership {
   #heard(session: Session, bytes: Uint8Array): void {
     const { peer } = session;
     const { fingerprint: key } = peer;
-    const { now, ledger } = this.#router;
+    const { now } = this.#router;
     const said = readGossip(bytes);
     if (said === null) {
       session.refused += 1;
       return;
     }
-    const isSteward = ledger.isSteward(key);
+    const isSteward = this.#router.isSteward(key);
     switch (said.type) {
       case 'have':
         this.#spreading.asked(session, new Set(said.hashes));

@@ -228,16 +228,18 @@ export class OwnCertificate {
 
   #renew(): void {
     const router = this.#router;
-    const { tools, secrets, ledger, now } = router;
+    const { tools, secrets, ledger, now, wallMs, settings } = router;
     const mine = this.#credential;
     this.#renewAt = NEVER;
     if (mine === null) return;
     const by = this.#around.steward();
-    if (by !== null) {
+    const stewards = [...this.#around.stewards()].sort();
+    // What nears its own end can give less than another steward, and past it nothing.
+    const ends = by?.certificate.notAfter ?? 0;
+    if (by !== null && ends > wallMs && (ends > wallMs + settings.lifeMs || stewards.length === 0)) {
       this.renewBy(by);
       return;
     }
-    const stewards = [...this.#around.stewards()].sort();
     if (stewards.length > 0) {
       const salt = tools.random(16);
       const one = stewards[salt[0]! % stewards.length]!;

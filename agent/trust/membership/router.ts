@@ -51,6 +51,11 @@ export class Router {
     return this.calendar.least(this.now);
   }
 
+  /** Whether this is a steward at work: its certificate has not ended, for all that can be known. */
+  isSteward(key: string): boolean {
+    return this.ledger.isSteward(key, this.leastMs);
+  }
+
   /** What `work` answers, with the effects that it has had. */
   turn<T>(now: Nanos, work: () => T): T & { effects: TrustEffect[] } {
     this.now = now;

@@ -53,7 +53,7 @@ export class Sessions {
 
   /** Keys of the stewards among them. */
   stewards(): string[] {
-    return [...this.#all.keys()].filter((key) => this.#router.ledger.isSteward(key));
+    return [...this.#all.keys()].filter((key) => this.#router.isSteward(key));
   }
 
   /** False where there are too many. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeRevocations } from '../../../agent/trust/ledger/owner.ts';
+import { makeRevocations, makeSteward } from '../../../agent/trust/ledger/owner.ts';
 import { readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
-import { DAY, HOUR, Mesh, type Router } from './mesh.ts';
+import { DAY, HOUR, Mesh, type Router, tools } from './mesh.ts';
 
 const MINUTE = 60_000;
 
@@ -535,6 +535,26 @@ test("a steward whose certificate nears its end says so, and past it admits nobo
   mesh.invite(founder);
   mesh.pass(MINUTE);
   assert.equal(stateOf(mesh, founder).state, 'member');
+});
+
+test('a steward whose certificate has ended is a router like others: it hears of no invitation, and is asked for nothing', () => {
+  const { mesh, founder, others } = meshOf('second', 'kitchen');
+  const [second, kitchen] = others as [Router, Router];
+  const wallMs = mesh.wallMs;
+  mesh.install(founder, [makeSteward(tools, mesh.owner, second.machine.candidate(), { wallMs, lifeMs: 2 * DAY })]);
+  mesh.invite(founder, 'shed', 30 * DAY);
+  assert.equal(second.machine.view(mesh.now).openInvitations, 1);
+  mesh.pass(3 * DAY);
+  assert.ok(founder.sessions.has(second));
+  assert.equal(stateOf(mesh, second).state, 'member', 'another steward has renewed it');
+  mesh.invite(founder, 'roof', 30 * DAY);
+  mesh.cut(founder, second);
+  mesh.link(founder, second);
+  assert.ok(founder.sessions.has(second));
+  assert.equal(second.machine.view(mesh.now).openInvitations, 1, 'only the one that it knew');
+  mesh.cut(founder, kitchen);
+  assert.ok(kitchen.sessions.has(second));
+  assert.equal(kitchen.machine.vouching(mesh.now)?.isReached, false);
 });
 
 test('names are one router only', () => {
