@@ -122,9 +122,10 @@ export async function join(
   await agent.post('/trust/join', await body());
   for (const end = Date.now() + patienceMs; ; await sleep(POLL_MS)) {
     const { identity, trouble } = (await agent.get('/mesh/identity')) as Identity;
-    if (identity?.id != null) return { id: identity.id, trouble: '' };
+    const state = identity?.state ?? 'joining';
+    if (identity?.id != null && (state === 'member' || state === 'late')) return { id: identity.id, trouble: '' };
     const why = trouble ?? identity?.trouble ?? '';
-    if (Date.now() > end || identity?.state === 'none')
+    if (Date.now() > end || state !== 'joining')
       return { id: null, trouble: why === '' ? 'no answer so far; the agent goes on trying' : why };
   }
 }

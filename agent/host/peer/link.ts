@@ -48,6 +48,8 @@ export interface LinkOptions {
   readonly verify?: Verify;
   /** Whether a router without an identity may come in. */
   readonly anonymous: boolean;
+  /** This router shows nothing of itself here: it asks to be let in, and nobody may believe what it has. */
+  readonly asStranger?: boolean;
   /** Whether TLS offers the hybrid group here. */
   readonly hybrid: boolean;
   readonly handlers: ReadonlyMap<string, Handler>;
@@ -155,7 +157,7 @@ export class Link implements Exchange {
       const { role, credentials, socket, anonymous, hybrid, verify = credentials.verify } = this.#options;
       const { suite } = credentials;
       const opening = role === 'initiator' ? this.#open(isHybrid(socket, hybrid)) : null;
-      const own = credentials.current();
+      const own = this.#options.asStranger === true ? null : credentials.current();
       this.#chain = chainOf(socket);
       const peer = peerOf(this.#chain, verify);
       if (typeof peer === 'string') throw untrusted(peer);
@@ -235,7 +237,7 @@ export class Link implements Exchange {
   /** Shows this router's new certificate, so that the session outlasts the old one. */
   renew(): void {
     const own = this.#options.credentials.current();
-    if (own === null || !this.isOpen) return;
+    if (own === null || this.#shown === null || !this.isOpen) return;
     const number = this.#renewals.sent + 1;
     const said = renewal(this.#binding!, this.role, number, own.chain);
     this.tell(RENEW, { number, chain: own.chain, signature: own.identity.sign(RENEWAL_PURPOSE, said) }, CONTROL);

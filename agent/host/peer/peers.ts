@@ -77,6 +77,7 @@ export class Peers {
   readonly #awaited = new Map<string, Set<(link: Link) => void>>();
   readonly #hybrid: boolean;
   #client: SecureContext;
+  readonly #stranger: SecureContext;
   #numbers = 0;
   #timer: NodeJS.Timeout | null = null;
   #recheckAt: Nanos;
@@ -103,7 +104,8 @@ export class Peers {
       socket.destroy();
       this.#complain('tls', error.code ?? 'TLS');
     });
-    this.#client = createSecureContext(contextOf(null, this.#hybrid));
+    this.#stranger = createSecureContext(contextOf(null, this.#hybrid));
+    this.#client = this.#stranger;
     this.renewed();
   }
 
@@ -203,13 +205,14 @@ export class Peers {
 
   /**
    * A session of its own with the router at this address, whom `verify` is to believe; it belongs to who called, and ends
-   * by `close`. So a router without an identity asks to be let in. Throws E_PEER_UNREACHABLE, E_PEER_UNTRUSTED.
+   * by `close`. So a router asks to be let in that has no identity, or one that nobody believes any more: it shows none. Throws E_PEER_UNREACHABLE, E_PEER_UNTRUSTED.
    */
   async visit(address: Address, verify: Verify): Promise<Exchange & { close(): void }> {
     return new Promise((resolve, reject) => {
       let up = false;
       this.#dial(address, {
         verify,
+        asStranger: true,
         onOpen: (link) => {
           up = true;
           this.#links.set(link.number, link);
@@ -488,7 +491,7 @@ export class Peers {
     const socket = connect({
       host: address,
       port,
-      secureContext: this.#client,
+      secureContext: overrides.asStranger === true ? this.#stranger : this.#client,
       minVersion: 'TLSv1.3',
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,

@@ -55,6 +55,11 @@ export class Joining {
     return this.#now !== null;
   }
 
+  /** By what a person has given it. */
+  get isAskedFor(): boolean {
+    return this.#now?.isRenewal === false;
+  }
+
   deadline(): Nanos {
     return this.#now?.next ?? NEVER;
   }

@@ -157,7 +157,8 @@ export class Membership {
     if (!/^[0-9a-f]{16,64}$/.test(anchor))
       throw new AgentError('E_USAGE', "the mesh is named by 16 to 64 digits of the fingerprint of its owner's key");
     const { credential: mine } = this.#own;
-    if (mine !== null) throw new AgentError('E_USAGE', `this router is ${mine.id} already`);
+    if (mine !== null && this.#own.state(this.#router.calendar.now(now)) !== 'ended')
+      throw new AgentError('E_USAGE', `this router is ${mine.id} already`);
     return this.#turn(now, () => this.#joining.begin(prover, anchor, false)).effects;
   }
 
@@ -210,7 +211,10 @@ export class Membership {
         if (typeof outcome !== 'string') throw new AgentError('E_SVID', outcome.refused);
         const body = kind === 'revocation' ? readStatement(bytes)?.body : undefined;
         if (body?.kind === 'revocation' && !ledger.has(body.key))
-          throw new AgentError('E_SVID', `the revocation of ${body.node} has ended already: is the clock right by which it was signed?`);
+          throw new AgentError(
+            'E_SVID',
+            `the revocation of ${body.node} has ended already: is the clock right by which it was signed?`,
+          );
       }
     }).effects;
   }

@@ -113,7 +113,8 @@ export class OwnCertificate {
       const mine = credential(tools, secrets, salt, chain, keys);
       const verdict = router.believe(chain, ledger.bundle!, 0);
       if (!verdict.ok) throw new AgentError('E_SVID', verdict.message);
-      if (this.#credential !== null && mine.id !== this.#credential.id)
+      // A router that nobody believes any more comes by a new invitation, and that may have another name.
+      if (this.#credential !== null && mine.id !== this.#credential.id && this.state(router.wallMs) !== 'ended')
         throw new AgentError('E_SVID', `it is for ${mine.id}`);
       keeping.own([salt, ...chain]);
       this.#show(mine);

@@ -28,7 +28,8 @@ export function viewOf(parts: Parts, now: Nanos): TrustView {
   const mine = own.credential;
   const nowMs = calendar.now(now);
   const without = ledger.has(key) ? 'revoked' : joining.isUnderWay ? 'joining' : 'none';
-  const state = own.state(nowMs) ?? without;
+  const kept = own.state(nowMs);
+  const state = kept === null || (kept === 'ended' && joining.isAskedFor) ? without : kept;
   return {
     state,
     id: mine?.id ?? null,
@@ -56,7 +57,10 @@ export function viewOf(parts: Parts, now: Nanos): TrustView {
 function troubleOf({ router, own, joining, stewardship }: Parts, state: TrustView['state'], now: Nanos): string {
   if (state === 'revoked')
     return 'this router was revoked: it comes back with new keys (stop the agent, remove identity.key) and an invitation';
-  if (state === 'ended') return 'the certificate has ended and so has its grace: nobody believes this router';
+  if (state === 'ended') {
+    const last = joining.trouble === '' ? '' : `; the last attempt: ${joining.trouble}`;
+    return `the certificate has ended and so has its grace: x0ctl join takes a new invitation${last}`;
+  }
   if (state === 'late') return 'the certificate has ended and no steward renews it: it is believed for its grace only';
   if (own.graceMs(now) > 0) return 'no steward has renewed the certificate in time';
   const ends = stewardship.authority?.certificate.notAfter ?? Number.POSITIVE_INFINITY;

@@ -500,6 +500,23 @@ test('a router without an identity asks to be let in, knows whom it asks, and ma
   });
 });
 
+test('a router that nobody believes any more asks to be let in as one that never had an identity', async () => {
+  const steward = await router(mesh, 'attic');
+  steward.peers.handle('join', { anonymous: true, handle: (body, { from }) => [body, from.peer] });
+  let own = mesh.router('late', { wallMs: Date.now() - 30 * HOUR });
+  const late = await router(mesh, 'late', { credentials: mesh.credentials(() => own) });
+  late.peers.configure([steward.at]);
+  await until(() => steward.lines.some((line) => line.includes('(expired)')));
+  const visit = await late.peers.visit(steward.at, mesh.credentials(() => null).verify);
+  assert.deepEqual(await visit.request('join', 'please'), ['please', null]);
+  // What it gets there is shown in other sessions, and not in this one.
+  own = mesh.router('late');
+  late.peers.renewed();
+  late.peers.recheck();
+  assert.deepEqual(await visit.request('join', 'still'), ['still', null]);
+  visit.close();
+});
+
 test('who holds all places of those who ask to be let in keeps nobody out', async () => {
   const steward = await router(mesh, 'attic');
   steward.peers.handle('join', { anonymous: true, handle: (body) => body });

@@ -325,6 +325,17 @@ test('a router that was off for two days comes back by its old certificate; for 
   mesh.pass(20 * MINUTE);
   assert.equal(stateOf(mesh, a).state, 'ended');
   assert.ok(!a.sessions.has(founder));
+  assert.match(stateOf(mesh, a).trouble, /^the certificate has ended and so has its grace: x0ctl join takes a new/);
+  // By a new invitation it does, and under another name if that has one.
+  const text = mesh.invite(founder, 'again');
+  mesh.cut(a, founder);
+  mesh.join(a, text);
+  assert.equal(stateOf(mesh, a).state, 'joining');
+  mesh.link(a, founder);
+  mesh.pass(MINUTE);
+  assert.deepEqual([stateOf(mesh, a).state, stateOf(mesh, a).id?.split('/').at(-1)], ['member', 'again']);
+  assert.ok(a.sessions.has(founder));
+  assert.throws(() => a.machine.join(mesh.invite(founder), mesh.now), { code: 'E_USAGE', message: /already/ });
 });
 
 test('a revocation reaches all of a connected mesh at once, what is cut off when it is back, and survives restarts', () => {
@@ -361,7 +372,10 @@ test('a revocation that had ended when it was signed, by a clock that is behind,
   const { mesh, founder, others } = meshOf('bad');
   const key = stateOf(mesh, others[0]!).key;
   const signed = (wallMs: number) => makeRevocations(mesh.owner, [{ key, node: 'bad' }], wallMs);
-  assert.throws(() => mesh.install(founder, signed(mesh.wallMs - 500 * DAY)), { code: 'E_SVID', message: /clock right/ });
+  assert.throws(() => mesh.install(founder, signed(mesh.wallMs - 500 * DAY)), {
+    code: 'E_SVID',
+    message: /clock right/,
+  });
   assert.equal(stateOf(mesh, others[0]!).state, 'member');
   for (let twice = 0; twice < 2; twice++) mesh.install(founder, signed(mesh.wallMs));
   assert.equal(stateOf(mesh, others[0]!).state, 'revoked');
