@@ -182,6 +182,15 @@ export class Roster {
     return at;
   }
 
+  /** This router shows another certificate: where nobody believed the one before, it is tried again now. */
+  anew(now: Nanos): void {
+    for (const target of this.#targets.values()) {
+      if (target.failures === 0) continue;
+      target.failures = 0;
+      target.nextTry = Math.min(target.nextTry, now + SECOND * this.#random());
+    }
+  }
+
   /** An attempt came to nothing. */
   failed(key: string, now: Nanos): void {
     const target = this.#targets.get(key);

@@ -234,6 +234,7 @@ export class Peers {
     this.#client = createSecureContext(contextOf(credential, this.#hybrid));
     if (credential !== null) this.#tls.setSecureContext(contextOf(credential, this.#hybrid));
     for (const link of this.#links.values()) this.#show(link);
+    this.#roster.anew(this.#options.now());
     this.#turn();
   }
 

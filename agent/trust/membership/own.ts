@@ -171,7 +171,10 @@ export class OwnCertificate {
   }
 
   sessionEnded(key: string): void {
-    if (this.#renewal?.steward === key) this.#failed('the session ended');
+    if (this.#renewal?.steward !== key) return;
+    this.#failed('the session ended');
+    // Who is not believed any more has no session to wait for: it goes the way of who joins.
+    if (this.#credential !== null && this.#isVoid(this.#credential)) this.#renewAt = this.#router.now;
   }
 
   /** Who is revoked has been so: this router itself, or who issued its certificate. */

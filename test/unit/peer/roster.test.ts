@@ -246,3 +246,28 @@ test('who asks to be let in has a place: whoever holds several gives one, then w
   visitors.leave('flood 4');
   assert.deepEqual(arrives('e', 'e', 5), { comes: true, turnedOut: null });
 });
+
+test('with another certificate, what has failed is tried again at once, and nothing else is', () => {
+  const it = new Roster(
+    () => 'b',
+    () => 0.5,
+  );
+  it.configure(
+    [
+      { address: 'x', port: 1 },
+      { address: 'y', port: 1 },
+    ],
+    0,
+  );
+  for (let n = 0; n < 8; n++) {
+    const now = it.deadline(0);
+    for (const { key } of it.tick(now)) if (key === 'x 1') it.failed(key, now);
+  }
+  const later = it.deadline(0);
+  it.anew(later - 30 * SECOND);
+  assert.equal(it.deadline(0), later - 29.5 * SECOND);
+  assert.deepEqual(
+    it.tick(later).map(({ key }) => key),
+    ['x 1'],
+  );
+});
