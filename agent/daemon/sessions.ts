@@ -8,7 +8,7 @@ import type { Config } from '../config/schema.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Identity } from '../host/identity.ts';
 import { provider } from '../host/openssl.ts';
-import type { Exchange, Handler } from '../peer/exchange.ts';
+import type { Exchange, Handler, Manner } from '../peer/exchange.ts';
 import { ORDERS, type Order } from '../report/api/peers.ts';
 import { readCertificate } from '../trust/certificate/certificate.ts';
 import { nodeOf, parseSpiffeId, routerId } from '../trust/certificate/spiffe.ts';
@@ -134,7 +134,7 @@ export async function sessions(
     // Another attempt may have begun meanwhile, with a session of its own.
     if (attempt !== latest) return;
     visited = session;
-    visited.tell(JOIN, bytes, { priority: 'control' });
+    visited.tell(JOIN, bytes, mannerOf(bytes));
   }
 
   function forgetVisit(): void {
@@ -146,10 +146,10 @@ export async function sessions(
   identity.attach({
     send(key, bytes) {
       const session = peers.sessions().find(({ peer }) => peer!.fingerprint === key);
-      session?.tell(GOSSIP, bytes, { priority: bytes.length > MOST_OF_CONTROL ? 'bulk' : 'control' });
+      session?.tell(GOSSIP, bytes, mannerOf(bytes));
     },
     joinSend(conversation, bytes, attempt) {
-      if (conversation !== OWN) conversations.get(conversation)?.tell(JOIN, bytes, { priority: 'control' });
+      if (conversation !== OWN) conversations.get(conversation)?.tell(JOIN, bytes, mannerOf(bytes));
       else
         ask(bytes, attempt).catch((thrown: Error) => {
           if (attempt === latest) forgetVisit();
@@ -215,6 +215,10 @@ function unverified(chain: readonly Uint8Array[]): Peer | Refused {
     notAfter,
     isLate: false,
   };
+}
+
+function mannerOf({ length }: Uint8Array): Manner {
+  return { priority: length > MOST_OF_CONTROL ? 'bulk' : 'control' };
 }
 
 function bytesOf(body: unknown): Uint8Array {

@@ -259,13 +259,27 @@ export class Stewardship {
       if (invitation !== '') this.#claim({ id: invitation, key, node, by: this.#router.key });
       this.issued(key, node, chain, invitation);
       router.effect({ type: 'decided', what: 'admitted', who: node, why: attested.how });
-      return { ok: true, chain, items: ledger.items().filter(({ kind }) => kind !== 'revocation') };
+      return { ok: true, chain, items: this.#items(method === 'renewal') };
     } catch (thrown) {
       if (!(thrown instanceof AgentError)) throw thrown;
       const reason = thrown.code === 'E_FORBIDDEN' ? 'revoked' : thrown.code === 'E_USAGE' ? 'name-taken' : 'malformed';
       router.effect({ type: 'decided', what: 'not-admitted', who: node, why: thrown.message });
       return { ok: false, reason, message: thrown.message };
     }
+  }
+
+  /**
+   * What a joiner needs to believe its certificate, and no more, since a message has bounds: the newest bundle, and all to one that
+   * may have missed some; the rest it is told with its first session.
+   */
+  #items(all: boolean): Loose[] {
+    const { ledger } = this.#router;
+    const bundles = ledger.items().filter(({ kind }) => kind === 'bundle');
+    const own = ledger.certificateOf(this.#router.key);
+    return [
+      ...(all ? bundles : bundles.slice(-1)),
+      ...(own === null ? [] : [{ kind: 'steward' as const, bytes: own }]),
+    ];
   }
 
   #issue(by: Authority, router: Parameters<typeof issueRouter>[2]): readonly Uint8Array[] {

@@ -105,6 +105,30 @@ test('a mesh of another trust domain: all read status, and whom the policy lets 
   await until(() => attic.from.peers!.view().every(({ node }) => node !== 'shed'));
 });
 
+test('a steward is revoked: whom it had let in comes back by another one, by itself, over real sessions', async (t) => {
+  const [a, b, c] = [await freePort(), await freePort(), await freePort()];
+  const attic = await talking(t, a, []);
+  const roof = await talking(t, b, [a]);
+  const owner = ownerKey(attic);
+  await well(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', owner);
+  await well(roof, 'join', wordOf(await well(attic, 'invite', 'roof')));
+  await standsWith(attic, 'roof');
+  await well(attic, 'mesh', 'steward', 'roof', '--owner-key', owner);
+  await until(() => roof.from.trust!.view()!.isSteward);
+  // In the order in which it asks: the one that lets it in, and the one that is left.
+  const kitchen = await talking(t, c, [b, a]);
+  await well(kitchen, 'join', wordOf(await well(roof, 'invite', 'kitchen')));
+  const letInBy = (at: Router) => at.from.trust!.members().find(({ node }) => node === 'kitchen')?.by;
+  const keyOf = (at: Router) => at.from.trust!.view()!.key;
+  await until(() => letInBy(attic) === keyOf(roof));
+  await well(attic, 'mesh', 'revoke', 'roof', '--owner-key', owner);
+  const began = performance.now();
+  await until(() => letInBy(attic) === keyOf(attic));
+  await standsWith(attic, 'kitchen');
+  assert.ok(performance.now() - began < 20_000, 'within moments');
+  assert.equal(kitchen.from.trust!.view()!.state, 'member');
+});
+
 test('orders are counted for each router, and what is no call is none', () => {
   let at = 0;
   const asked: string[] = [];
