@@ -129,6 +129,18 @@ test('a steward is revoked: whom it had let in comes back by another one, by its
   assert.equal(kitchen.from.trust!.view()!.state, 'member');
 });
 
+test('a mesh whose owner has changed the key, twice, lets routers in: what it tells them is long by then', async (t) => {
+  const [a, b] = [await freePort(), await freePort()];
+  const attic = await talking(t, a, []);
+  const keys = ['owner', 'second', 'third'].map((name) => `${attic.directory}/${name}.key`);
+  await well(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', keys[0]!);
+  await well(attic, 'mesh', 'rotate', '--owner-key', keys[0]!, '--new-key', keys[1]!);
+  await well(attic, 'mesh', 'rotate', '--owner-key', keys[1]!, '--new-key', keys[2]!);
+  const shed = await talking(t, b, [a]);
+  await well(shed, 'join', wordOf(await well(attic, 'invite', 'shed')));
+  await standsWith(shed, 'attic');
+});
+
 test('orders are counted for each router, and what is no call is none', () => {
   let at = 0;
   const asked: string[] = [];
