@@ -20,6 +20,9 @@ const RTPROT_STATIC = 4;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
+const RTN_UNREACHABLE = 7;
+/** Any other route to the same network goes before one of this metric. */
+const LAST_METRIC = 0xffff_ffff;
 /** In the header, where the number does not fit into it. */
 const RT_TABLE_COMPAT = 252;
 export const MAIN_TABLE = 254;
@@ -54,6 +57,24 @@ function encode(type: number, flags: number, { to, index, table, source }: Route
 /** In one step in place of the route that leads there now: no packet meets neither. Throws a RangeError for no address. */
 export const encodeReplaceRoute = (route: Route): Uint8Array =>
   encode(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
+
+function refusal(type: number, flags: number, to: string): Uint8Array {
+  const [ip = '', prefix = ''] = to.split('/');
+  const head = [AF_INET6, Number(prefix), 0, 0, MAIN_TABLE, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNREACHABLE];
+  return encodeMessage(
+    type,
+    flags,
+    join([Uint8Array.from(head), u32Bytes(0)]),
+    bytesAttribute(RTA.DST, ipBytes(ip)),
+    u32Attribute(RTA.PRIORITY, LAST_METRIC),
+    u32Attribute(RTA.TABLE, MAIN_TABLE),
+  );
+}
+
+/** What no other route of the main table leads to of this IPv6 network goes nowhere, instead of by the default route. */
+export const encodeRefuse = (to: string): Uint8Array => refusal(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, to);
+
+export const encodeRefuseNot = (to: string): Uint8Array => refusal(RTM_DELROUTE, 0, to);
 
 export const encodeDeleteRoute = (route: Route): Uint8Array => encode(RTM_DELROUTE, 0, route);
 

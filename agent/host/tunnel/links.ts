@@ -13,7 +13,7 @@ import { type MeshEnd, SLOTS, vxlanName, wireguardName } from '../../tunnel/plan
 import type { Native } from '../native.ts';
 import { type NetlinkConnection, openConnection } from '../netlink/connection.ts';
 import { isErrno, NETLINK_GENERIC, NETLINK_ROUTE } from '../netlink/message.ts';
-import { dumpRoutes, encodeReplaceRoute } from '../netlink/routes.ts';
+import { dumpRoutes, encodeRefuse, encodeRefuseNot, encodeReplaceRoute, MAIN_TABLE } from '../netlink/routes.ts';
 import {
   change,
   encodeAddAddress,
@@ -107,6 +107,9 @@ function canonical(network: string): string {
   return `${ipText(bytes)}/${prefix}`;
 }
 
+/** Both inner ends of a tunnel that is part of the mesh are in it, and nobody else is. */
+const meshNetwork = (local: string): string => canonical(`${local}/64`);
+
 const hostNetwork = (address: string): string => `${address}/${address.includes(':') ? 128 : 32}`;
 
 function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<TunnelLinks, 'close'> {
@@ -137,7 +140,7 @@ function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<T
     try {
       await change(route, message, what);
     } catch (thrown) {
-      if (!isErrno(thrown, 'ENODEV') && !isErrno(thrown, 'EADDRNOTAVAIL')) throw thrown;
+      if (!['ENODEV', 'EADDRNOTAVAIL', 'ESRCH'].some((name) => isErrno(thrown, name))) throw thrown;
     }
   };
 
@@ -212,6 +215,9 @@ function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<T
         const source = isMesh ? plan.mesh!.local : sourceOf(to);
         await change(route, encodeReplaceRoute({ to, index, table: plan.table, source }), `route ${to} into ${name}`);
       }
+      // While no path leads there the VXLAN's frames must not go by the default route, in the clear.
+      if (plan.mesh !== null && plan.table === MAIN_TABLE)
+        await change(route, encodeRefuse(meshNetwork(plan.mesh.local)), `keep ${plan.name} off other ways`);
       await holdHard(route, plan, log);
     },
     async join(plan) {
@@ -226,6 +232,8 @@ function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<T
       const lo = await indexOf('lo');
       for (const address of addresses) {
         const family = address.includes(':') ? 6 : 4;
+        // Where it was none of the mesh there is no such route.
+        if (family === 6) await unlessGone(encodeRefuseNot(meshNetwork(address)), `let ${name} go other ways`);
         await unlessGone(
           encodeDeleteAddress(lo, { family, address, prefix: family === 4 ? 32 : 128 }),
           `remove ${address}`,

@@ -29,7 +29,14 @@ import { ETH_P_ALL, native, PACKET_OUTGOING, undoHelperPath } from '../../../age
 import { type ConnectionOptions, openConnection } from '../../../agent/host/netlink/connection.ts';
 import { getFamily } from '../../../agent/host/netlink/genetlink.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE } from '../../../agent/host/netlink/message.ts';
-import { dumpRoutes, encodeDeleteRoute, encodeReplaceRoute, MAIN_TABLE } from '../../../agent/host/netlink/routes.ts';
+import {
+  dumpRoutes,
+  encodeDeleteRoute,
+  encodeRefuse,
+  encodeRefuseNot,
+  encodeReplaceRoute,
+  MAIN_TABLE,
+} from '../../../agent/host/netlink/routes.ts';
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
 import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../../agent/host/netlink/undo.ts';
 
@@ -707,6 +714,20 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       await rt.change(route, encodeDeleteRoute({ ...one, index: b.index }), 'route');
       assert.deepEqual(await routes(to), [], to);
     }
+    // What is refused gives way to whatever else leads there, and back.
+    const known = async () => (await routes('fd00:2::/64')).map(([index]) => index);
+    const way = { to: 'fd00:2::/64', source: null, table: MAIN_TABLE, index: a.index };
+    for (let twice = 0; twice < 2; twice++) await rt.change(route, encodeRefuse('fd00:2::/64'), 'refuse');
+    assert.deepEqual(await known(), [lo.index]);
+    await rt.change(route, encodeReplaceRoute(way), 'route');
+    assert.deepEqual(await known(), [a.index, lo.index]);
+    await rt.change(route, encodeDeleteRoute(way), 'route');
+    await rt.change(route, encodeRefuseNot('fd00:2::/64'), 'refuse');
+    assert.deepEqual(await known(), []);
+    await assert.rejects(
+      rt.change(route, encodeRefuseNot('fd00:2::/64'), 'refuse'),
+      (error: AgentError) => error.detail.errno === 'ESRCH',
+    );
     const ends = { local: 'fd00::1', remote: 'fd00::2', vni: 0xabcdef, port: 4789 };
     try {
       await rt.change(route, rt.encodeCreateVxlan('vx-home', ends, '02:00:00:00:00:77'), 'create');
