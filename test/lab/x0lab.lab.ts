@@ -23,8 +23,13 @@ const SCENARIO = {
   topology: { kind: 'links', links: NAMES.map((name, n) => [name, NAMES[(n + 1) % NAMES.length]]) },
   settle_s: 3,
   probes: [{ from: FIRST, to: THIRD, interval_ms: 5 }],
-  timeline: [{ at_s: 2, fault: 'carrier-loss', link: 'in-use', for_s: 9, name: 'cut' }],
-  duration_s: 14,
+  timeline: [
+    { at_s: 2, fault: 'carrier-loss', link: 'in-use', for_s: 9, name: 'cut' },
+    // Again while it starts: then for good.
+    { at_s: 12, fault: 'agent-killed', node: FIRST, for_s: 0.1 },
+    { at_s: 12.2, fault: 'agent-killed', node: FIRST },
+  ],
+  duration_s: 16,
   expect: [
     { expect: 'found', within_s: 2 },
     { expect: 'repaired', within_s: 3 },
@@ -86,6 +91,8 @@ export async function run(report: Report): Promise<void> {
       cut!.actions > 0 && on!.false_actions === 0,
       JSON.stringify(on!.actions),
     );
+    const killed = on!.agents.find(({ router }) => router === FIRST);
+    check('an agent that is killed while it starts is killed', killed?.state === 'taken', JSON.stringify(on!.agents));
     check(
       'without agents nobody finds or does anything',
       off!.actions.length === 0 && off!.faults[0]!.detection_ms === null,

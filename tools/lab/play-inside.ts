@@ -50,6 +50,8 @@ const PAGE = 1000;
 const MOST_ENTRIES = 20_000;
 /** For so long the mesh may settle before what is left of a fault counts as left. */
 const SETTLED_MS = 20_000;
+/** These end an agent, or stop it. */
+const ENDS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'agent-killed', 'agent-stopped']);
 /** Mended, these start an agent. */
 const RESTARTS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'agent-killed']);
 
@@ -62,6 +64,7 @@ class Stage {
   readonly withAgents: boolean;
   readonly #readyMs: number;
   readonly #agents = new Map<number, Agent>();
+  readonly #starting = new Set<Promise<void>>();
   /** Whom the timeline ended, or stopped. */
   readonly #taken = new Set<number>();
   readonly #stopped = new Set<number>();
@@ -77,6 +80,12 @@ class Stage {
   }
 
   startAgent = async (router: number): Promise<void> => {
+    const starting = this.#start(router);
+    this.#starting.add(starting);
+    await starting.finally(() => this.#starting.delete(starting));
+  };
+
+  async #start(router: number): Promise<void> {
     if (!this.#wanted().includes(router)) return;
     const { nodes } = this.scenario.graph;
     const config = configOf(this.scenario);
@@ -90,7 +99,7 @@ class Stage {
       this.#agents.delete(router);
       this.#ended.set(router, String(code));
     });
-  };
+  }
 
   async #setModes(router: number, { socket }: Agent): Promise<void> {
     const control = new Control(socket);
@@ -154,12 +163,13 @@ class Stage {
     }
   }
 
-  /** Before the timeline takes an agent away. */
-  async beforeEnd(entry: TimelineEntry): Promise<void> {
-    if (entry.fault === 'agent-killed' || entry.fault === 'router-killed' || entry.fault === 'gateway-gone') {
-      await this.readJournals();
-      await sleep(200);
-    }
+  /** Before the timeline takes an agent away. One that is still starting could not be found then, and would run on. */
+  async beforeEnd({ fault }: TimelineEntry): Promise<void> {
+    if (!ENDS.has(fault)) return;
+    await Promise.allSettled(this.#starting);
+    if (fault === 'agent-stopped') return;
+    await this.readJournals();
+    await sleep(200);
   }
 
   /** Ends what the timeline began with the agents, reads their journals, and ends them. */
