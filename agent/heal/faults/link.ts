@@ -109,6 +109,8 @@ interface History {
   everAnswered: boolean;
   /** Another router says that it does not hear us. */
   toldAt: Nanos;
+  /** Until then the window of a link that was one-way is filling again. */
+  fillsUntil: Nanos;
 }
 
 export class LinkFigureDetector implements Detector {
@@ -172,6 +174,7 @@ export class LinkFigureDetector implements Detector {
           unanswered: 0,
           everAnswered: false,
           toldAt: Number.NEGATIVE_INFINITY,
+          fillsUntil: Number.NEGATIVE_INFINITY,
         };
         this.#histories.set(key, history);
       }
@@ -189,10 +192,17 @@ export class LinkFigureDetector implements Detector {
           findings.push(...steady.end(about, 'the neighbour is not heard at all'));
         continue;
       }
+      const wasOneWay = this.#oneWay.isOpen(about);
       const oneWay = this.#judgeOneWay(link, history, interval, now);
       findings.push(...this.#oneWay.read(about, oneWay, now));
       const isOneWay = this.#oneWay.isOpen(about);
-      const lossy = isOneWay ? 'it is one-way' : this.#judgeLoss(link, history, about, now);
+      if (wasOneWay && !isOneWay) history.fillsUntil = now + WINDOW_OGMS * interval;
+      const isFilling = now < history.fillsUntil && isFalling(history, interval, now);
+      const lossy = isOneWay
+        ? 'it is one-way'
+        : isFilling && !this.#lossy.isOpen(about)
+          ? 'more and more of our OGMs come back'
+          : this.#judgeLoss(link, history, about, now);
       findings.push(...(isOneWay ? this.#lossy.end(about, 'it is one-way') : this.#lossy.read(about, lossy, now)));
       findings.push(...this.#slow.read(about, this.#judgeSpeed(link, history, about, links, now), now));
     }
@@ -299,6 +309,13 @@ export class LinkFigureDetector implements Detector {
     }
     return 'it hears us';
   }
+}
+
+/** Does the loss fall at least half as fast as it does where every OGM comes back? */
+function isFalling({ past }: History, interval: Nanos, now: Nanos): boolean {
+  const [first, last] = [past[0], past.at(-1)];
+  if (first === undefined || last === undefined) return false;
+  return first.loss - last.loss >= (now - first.at) / interval / WINDOW_OGMS / 2;
 }
 
 function limitOf(of: typeof STEADILY_LOSSY, usual: number): number {

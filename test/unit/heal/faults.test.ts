@@ -171,6 +171,15 @@ const CASES: readonly Case[] = [
   },
   { name: 'no OGM of ours comes back from one neighbour', is: 'link-one-way', does: (story) => decay(story, 1, 20) },
   {
+    name: 'no OGM of ours comes back for two minutes, and then each does',
+    is: 'link-one-way',
+    does: (story) => {
+      decay(story, 1, 130);
+      decay(story, 0, 184);
+      assert.deepEqual(story.open(), []);
+    },
+  },
+  {
     name: 'the agent of a neighbour ended: three echoes stay unanswered, and OGMs come and go',
     is: null,
     does: (story) => {
