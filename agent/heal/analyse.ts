@@ -8,7 +8,8 @@ import type { Decision, Evidence, Fault, FaultClass, Finding, Mode, Remedy, Symp
 import type { Earned } from './earned.ts';
 import { BEGINS, ENDS, specOf } from './faults/catalogue.ts';
 import type { Knowledge } from './knowledge.ts';
-import { broken, type Surroundings } from './surroundings.ts';
+import { repairOf } from './repairs/catalogue.ts';
+import type { Surroundings } from './surroundings.ts';
 
 const FIRST_RETRY: Nanos = 30 * SECOND;
 const SLOWEST_RETRY: Nanos = 600 * SECOND;
@@ -88,7 +89,7 @@ export class Analyse implements Machine {
             if (fault.class === event.class && this.#isRetried(fault)) this.#retries.set(key, { at: now, tries: 0 });
         return [];
       case 'tables':
-        return [...this.#hopeless].flatMap(([key, from]) => (now >= from ? this.#hoped(key) : []));
+        return [...this.#hopeless].flatMap(([key, from]) => (now >= from ? this.#hoped(key, now) : []));
       case 'tick':
         return [...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : []));
       default:
@@ -119,20 +120,22 @@ export class Analyse implements Machine {
         ? SLOWEST_RETRY
         : Math.min(SLOWEST_RETRY, FIRST_RETRY * 2 ** (tries - 1));
     this.#retries.set(key, { at: now + pause, tries });
-    if (isLeft && this.#isHopeless(fault))
+    if (isLeft && this.#isHopeless(fault, now))
       this.#hopeless.set(key, now + Math.min(SLOWEST_RETRY, HOPELESS_RETRY * 2 ** (tries - 1)));
     return [];
   }
 
-  /** No route goes by it, or no other way is known to somebody behind it: batman-adv may bring one as the link's quality falls. */
-  #isHopeless({ class: kind, interfaceIndex }: Fault): boolean {
-    if (!specOf(kind).repairs.includes('link-cost') || interfaceIndex === null) return false;
-    const lost = broken(this.#around, interfaceIndex);
-    return lost.length === 0 || lost.some(({ other }) => other === 'none');
+  /**
+   * No route goes by it, or no other way is known to somebody behind it: batman-adv may bring one as the link's quality falls.
+   * Or it is dear already, for another fault's sake: it must not be taken for one that nothing gentle helps.
+   */
+  #isHopeless(fault: Fault, now: Nanos): boolean {
+    if (!specOf(fault.class).repairs.includes('link-cost') || fault.interfaceIndex === null) return false;
+    return repairOf('link-cost').refusal(fault, { around: this.#around, knowledge: this.#knowledge, now }) !== null;
   }
 
-  #hoped(key: string): Effect[] {
-    if (this.#isHopeless(this.#open.get(key)!)) return [];
+  #hoped(key: string, now: Nanos): Effect[] {
+    if (this.#isHopeless(this.#open.get(key)!, now)) return [];
     this.#hopeless.delete(key);
     return this.#again(key);
   }

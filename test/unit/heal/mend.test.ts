@@ -152,6 +152,32 @@ test('what was not tried with one bad spell of a link is nothing to the next one
   );
 });
 
+test('a link that is dear still for what is over is made dear for the next fault, and not taken out for want of that', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  story.act('link-lossy');
+  const [bad, other] = story.kernel.ports as [Port, Port];
+  bad.beyond = 1;
+  oneWay(story, 60);
+  // Half of it comes back, and stays away.
+  for (let i = 0; i < 32; i++) {
+    bad.tq = 4 * i;
+    story.run(1);
+  }
+  story.run(20);
+  assert.ok(story.open().includes('link-lossy'));
+  assert.equal(bad.hopPenalty, 240);
+  // For a moment the other way is worse than one that is dear.
+  other.beyond = 0;
+  story.run(10);
+  other.beyond = 0.45;
+  story.run(120);
+  assert.deepEqual(
+    story.steps('link-lossy').filter((step) => !/none|tell/.test(step)),
+    ['planned link-cost', 'verified link-cost'],
+  );
+});
+
 test('a link that some have no other way than stays as it is, and a person is told once an hour', () => {
   const story = new Story();
   story.kernel.ports.pop();
