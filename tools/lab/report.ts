@@ -138,6 +138,13 @@ export function buildReport(scenario: Scenario, kernel: Report['kernel'], played
 const isWithin = (fault: PlayedFault, atMs: number) =>
   atMs >= fault.atMs - BEFORE_MS && atMs <= (fault.mendedMs ?? Number.POSITIVE_INFINITY) + AFTERMATH_MS;
 
+/** While it is there, whatever else befalls the mesh meanwhile; but not what is said of the next one of its kind. */
+function rowsDuring(fault: PlayedFault, { journal, faults }: Played): JournalRow[] {
+  const next = faults.find((other) => other.fault === fault.fault && other.atMs > fault.atMs);
+  const until = Math.min(fault.mendedMs ?? Number.POSITIVE_INFINITY, next?.atMs ?? Number.POSITIVE_INFINITY);
+  return journal.filter(({ atMs }) => atMs >= fault.atMs - BEFORE_MS && atMs <= until);
+}
+
 /** Whether who says it can see it at first hand, and says it of the right interface. */
 function isThere(fault: PlayedFault, { router, interface: name }: JournalRow): boolean {
   if (!fault.routers.includes(router)) return false;
@@ -186,7 +193,7 @@ function runReport(scenario: Scenario, played: Played): RunReport {
     agent: played.agent,
     problems: played.problems,
     warnings: warningsOf(scenario, played),
-    faults: faults.map((fault) => faultReport(fault, journal, actions, nameOf)),
+    faults: faults.map((fault) => faultReport(fault, played, actions, nameOf)),
     probes: played.probes.map(({ name, from, to, sent, lost, stallMs }) => ({
       name,
       from: nameOf(from),
@@ -225,12 +232,12 @@ function warningsOf({ timeline }: Scenario, { probes, faults }: Played): string[
 
 function faultReport(
   fault: PlayedFault,
-  journal: readonly JournalRow[],
+  played: Played,
   actions: readonly ActionReport[],
   nameOf: (router: number) => string,
 ): FaultReport {
   const { repair, names: right } = verdictOf(fault);
-  const during = journal.filter(({ atMs }) => atMs >= fault.atMs - BEFORE_MS && atMs <= fault.untilMs);
+  const during = rowsDuring(fault, played);
   const first = during.find((row) => names(fault, row));
   const own = actions.filter(({ because_of }) => because_of === fault.name);
   return {
@@ -333,11 +340,7 @@ function found(expectation: Extract<Expectation, { expect: 'found' }>, played: P
     // Of all faults only those count that have a name; one that is asked for has to be found.
     if (only === undefined ? !as && !run.faults[i]!.nameable : fault.name !== only) continue;
     // Classes that the scenario itself calls right, wherever they are said.
-    const named = as
-      ? played.journal.find(
-          ({ class: said, atMs }) => as.includes(said) && isWithin(fault, atMs) && atMs <= fault.untilMs,
-        )
-      : undefined;
+    const named = as ? rowsDuring(fault, played).find(({ class: said }) => as.includes(said)) : undefined;
     const ms = as ? (named === undefined ? null : Math.max(0, named.atMs - fault.atMs)) : run.faults[i]!.detection_ms;
     if (ms === null) {
       const said = run.faults[i]!.classes.join(', ');

@@ -101,6 +101,19 @@ for (const [what, entries, detectionMs] of NAMING)
     assert.equal(fault!.named === null, detectionMs === null);
   });
 
+test('named rightly: while another fault is there too, but not of the next one of its kind', () => {
+  const lossy: PlayedFault = { ...CUT, name: 'f0', fault: 'partial-loss', atMs: 1000, mendedMs: null, untilMs: 5000 };
+  const said = { class: 'link-lossy', atMs: 9000 };
+  const seen = (faults: readonly PlayedFault[]) => runOf([row({}), row(said)], { faults }).faults;
+  const [first, cut] = seen([lossy, CUT]);
+  assert.deepEqual([first!.detection_ms, cut!.detection_ms], [8000, 2]);
+  const again = seen([lossy, CUT, { ...lossy, name: 'f2', atMs: 8000, untilMs: 20_000 }]);
+  assert.deepEqual(
+    again.map(({ detection_ms }) => detection_ms),
+    [null, 2, 1000],
+  );
+});
+
 const ACTIONS: readonly [what: string, entries: readonly Partial<JournalRow>[], actions: number, wrong: number][] = [
   ['a plan is no action', [{ action: 'kick' }], 0, 0],
   ['telling a person is no action', [{ step: 'done', action: 'tell' }], 0, 0],
