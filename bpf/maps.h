@@ -14,7 +14,8 @@
 
 #define NEIGHBOURS 256
 #define OUTCASTS 256
-#define FLOWS 2048
+#define FLOW_BITS 11
+#define FLOWS (1 << FLOW_BITS)
 #define STRANGERS 64
 #define BUCKETS 16
 
@@ -93,7 +94,7 @@ enum {
 };
 
 struct settings {
-  __u64 secret[2]; /* of this boot: what addresses are hashed with */
+  __u64 secret[2]; /* of this boot: what addresses, and ends of connections, are hashed with */
   __u32 flags;
   __u16 beacon; /* ethertypes of beacons and of alarms, big-endian; 0 for none */
   __u16 alarm;

@@ -164,6 +164,22 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     close();
   },
 
+  async 'tells connections apart, and gives them places of their own as far as there are any'(variant) {
+    const { xdp, send, passed, close } = await setUp(variant);
+    const totals = () => xdp.view().totals;
+    const each = (flags: string, seq: number, ipv6: boolean) =>
+      Array.from({ length: 200 }, (_, i) => tcp(A, { port: 1000 + 8 * i, flags, seq, ipv6 }));
+    // The first frame of all only says that the neighbour is heard.
+    send(ogm(A, 1));
+    for (const ipv6 of [false, true]) send(...each('S', 7, ipv6));
+    for (const ipv6 of [false, true]) send(...each('A', 8, ipv6));
+    await until('all passed', () => passed.length === 801);
+    assert.deepEqual([totals().opened, totals().retransmitted], [400, 0]);
+    // By chance some 70 of 400 share one of 2048 places with another.
+    assert.ok(totals().established! > 270, `${totals().established}`);
+    close();
+  },
+
   async 'who takes the place of a neighbour that went begins at nothing, and all places can be taken again'(variant) {
     const { xdp, tables, send, passed, close } = await setUp(variant);
     const mac = (i: number) => `02:00:00:00:01:${i.toString(16).padStart(2, '0')}`;
