@@ -100,6 +100,8 @@ const NUMBER: Origins = new Set<Origin>(['number']);
 /** Registers r0..r10, then stack slots by their offset. */
 type State = Map<string, Origins>;
 
+/** The register that points to the stack's frame. */
+const FRAME = 10;
 const xdpData = 0;
 const xdpDataEnd = 4;
 
@@ -118,6 +120,12 @@ export function analyse(program: Program): Flow {
       maps.set(name, set.add(what));
     }
   };
+
+  /** Where on the stack another register than r10 points is not followed: then each place may hold it. */
+  function keep(state: State, { dst, offset }: Instruction, held: Origins): void {
+    if (dst === FRAME) state.set(`s${offset}`, held);
+    else for (const [name, had] of state) if (name.startsWith('s')) state.set(name, new Set([...had, ...held]));
+  }
 
   function step(state: State, insn: Instruction): void {
     const get = (name: string): Origins => state.get(name) ?? UNKNOWN;
@@ -157,7 +165,8 @@ export function analyse(program: Program): Flow {
       const result = new Set<Origin>();
       for (const origin of from) {
         if (origin === 'ctx') result.add(insn.offset === xdpData || insn.offset === xdpDataEnd ? 'packet' : 'number');
-        else if (origin === 'stack') for (const one of get(`s${insn.offset}`)) result.add(one);
+        else if (origin === 'stack')
+          for (const one of insn.src === FRAME ? get(`s${insn.offset}`) : UNKNOWN) result.add(one);
         else result.add('number');
         if (origin === 'packet') found.readsPacket = true;
       }
@@ -168,7 +177,7 @@ export function analyse(program: Program): Flow {
     if (cls === CLASS.st || cls === CLASS.stx) {
       const into = reg(insn.dst);
       for (const origin of into) {
-        if (origin === 'stack') state.set(`s${insn.offset}`, cls === CLASS.stx ? reg(insn.src) : NUMBER);
+        if (origin === 'stack') keep(state, insn, cls === CLASS.stx ? reg(insn.src) : NUMBER);
         else if (origin === 'packet') found.writesPacket = true;
         else if (typeof origin !== 'string' || !origin.startsWith('value ')) found.writesUnknown = true;
       }
