@@ -262,7 +262,7 @@ export function beaconText({ beacon }: Of<typeof shapes.beacon>, to: Screen): st
   const { slot, stride, phase, root, errorBoundUs: bound, jitterUs } = beacon;
   const lines: string[] = [];
   const row = (name: string, value: string) => lines.push(`  ${name.padEnd(10)} ${clean(value)}`);
-  const turn = stride === null || stride === 1 ? '' : `, each ${stride}th superframe (${phase})`;
+  const turn = stride === null || stride === 1 ? '' : `, every ${stride} superframes (${phase})`;
   const place =
     slot === null ? 'listening' : `slot ${slot} of ${beacon.slots}${turn}${beacon.overfull ? ', shared' : ''}`;
   lines.push(paint(clean(`beacons (${beacon.profile})`), 'bold', to));
