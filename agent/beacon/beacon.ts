@@ -642,8 +642,7 @@ export class Beacon implements Machine {
   #lostPorts(now: Nanos): Effect[] {
     const effects: Effect[] = [];
     for (const [key, { interface: index }] of this.#neighbours)
-      if (this.#ports.usable(index) === null)
-        effects.push(...this.#forget(key, now, 'our interface to it is down'));
+      if (this.#ports.usable(index) === null) effects.push(...this.#forget(key, now, 'our interface to it is down'));
     for (const index of this.#left.keys()) if (this.#ports.usable(index) === null) this.#left.delete(index);
     return effects;
   }

@@ -246,7 +246,9 @@ test('a farewell ends the deadline in the kernel, and the silence of who was cal
     const effects = left.machine.on({ type: 'frame', interface: 21, frame }, one.local(left));
     const [deadline, ...others] = effects.filter(({ type }) => type !== 'metric');
     assert.deepEqual(deadline, { type: 'deadline', neighbour: parting.port, interface: 21, silenceNs: null });
-    const ends = others.map((effect) => effect.type === 'emit' && effect.event.type === 'symptom' && effect.event.symptom);
+    const ends = others.map(
+      (effect) => effect.type === 'emit' && effect.event.type === 'symptom' && effect.event.symptom,
+    );
     assert.deepEqual(
       ends.map((symptom) => symptom && [symptom.what, symptom.detail]),
       isSilent ? [['neighbour-heard', 'it said farewell']] : [],

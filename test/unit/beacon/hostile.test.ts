@@ -129,7 +129,8 @@ for (const profile of ['default', 'fast'] as const) {
       assert.equal(victim.machine.view(one.local(victim))!.root, LIAR);
       one.run(180 * SECOND);
       assertOne(one, `${planned}`);
-      for (const id of [0, 1]) assert.ok(one.stations[id]!.machine.read(one.local(one.stations[id]!))!.mesh < 3600 * SECOND);
+      for (const id of [0, 1])
+        assert.ok(one.stations[id]!.machine.read(one.local(one.stations[id]!))!.mesh < 3600 * SECOND);
     }
   });
 
