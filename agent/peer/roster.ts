@@ -12,6 +12,8 @@ import type { Announcement } from './announce.ts';
 import type { Role } from './proof.ts';
 
 const MOST_TARGETS = 512;
+/** Addresses where somebody has proven to be one of ours. */
+const MOST_PROVEN = 256;
 export const MOST_SESSIONS = 128;
 /** With so few routers around everybody keeps a session with everybody. */
 const FEW = 8;
@@ -74,6 +76,8 @@ export class Roster {
   readonly #random: () => number;
   readonly #targets = new Map<string, Known>();
   readonly #held = new Map<number, Held>();
+  /** The newest last. */
+  readonly #proven = new Set<string>();
   /** Until when a session with this router is wanted, because somebody asked for it. */
   readonly #wanted = new Map<string, Nanos>();
   #neighbours: ReadonlySet<Mac> = new Set();
@@ -93,10 +97,21 @@ export class Roster {
     return null;
   }
 
-  /** Where routers of ours are known to be, for who lets connections in. */
+  /**
+   * Where routers of ours are known to be, for who lets connections in. An announcement without a name is anybody's.
+   */
   isKnown(address: string): boolean {
-    for (const target of this.#targets.values()) if (target.address === address) return true;
+    if (this.#proven.has(address)) return true;
+    for (const { address: at, configured, id } of this.#targets.values())
+      if (at === address && (configured || id !== null)) return true;
     return false;
+  }
+
+  /** Somebody at this address has proven to be one of ours. */
+  provenAt(address: string): void {
+    this.#proven.delete(address);
+    this.#proven.add(address);
+    if (this.#proven.size > MOST_PROVEN) this.#proven.delete(this.#proven.values().next().value!);
   }
 
   /** All of them; those that the configuration names first, and those beside the mesh last. */

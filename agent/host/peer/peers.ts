@@ -396,6 +396,7 @@ export class Peers {
     const at = now();
     const held = { link: link.number, id, role: link.role, target, since: at, tag: link.tag };
     const { keep, leave } = this.#roster.opened(held, at);
+    this.#roster.provenAt(link.address);
     this.#links.set(link.number, link);
     if (target !== null) this.#targets.set(link, target);
     count?.('peer_handshakes_total', { role: link.role, outcome: keep ? 'stands' : 'superfluous' });

@@ -271,3 +271,20 @@ test('with another certificate, what has failed is tried again at once, and noth
     ['x 1'],
   );
 });
+
+test('a place is known by its configuration, its name or a proof; not by an announcement that anybody can make', () => {
+  const it = new Roster(
+    () => 'b',
+    () => 0.5,
+  );
+  const said = { port: 1, originator: '', epoch: 1, counter: 1 } as const;
+  it.configure([{ address: 'configured', port: 1 }], 0);
+  it.announced({ ...said, id: 'a' }, 'named', 0);
+  it.announced({ ...said, id: '' }, 'nameless', 0);
+  const known = () => ['configured', 'named', 'nameless', 'nobody'].filter((address) => it.isKnown(address));
+  assert.deepEqual(known(), ['configured', 'named']);
+  it.provenAt('nameless');
+  assert.deepEqual(known(), ['configured', 'named', 'nameless']);
+  for (let n = 0; n < 256; n++) it.provenAt(`later ${n}`);
+  assert.deepEqual(known(), ['configured', 'named'], 'so many are remembered');
+});
