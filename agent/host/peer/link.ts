@@ -92,6 +92,8 @@ export class Link implements Exchange {
   #session: Session | null = null;
   #sealer: Sealer | null = null;
   #opener: SecretBytes | null = null;
+  /** What this connection alone has: wiped when it ends, however far it came. */
+  readonly #secrets: { wipe(): void }[] = [];
   #opened = 0;
   #renewals = { sent: 0, received: 0 };
   /** The leaf of this router that the other side was shown last; null where it was shown none. */
@@ -283,6 +285,7 @@ export class Link implements Exchange {
     const secret = isHybrid ? null : suite.newAgreement();
     const agreement = secret && suite.agreementKey(secret);
     secret?.wipe();
+    if (agreement !== null) this.#secrets.push(agreement);
     const bytes = open(suite, agreement);
     this.#sendProof(bytes);
     return { bytes, agreement };
@@ -298,7 +301,7 @@ export class Link implements Exchange {
     this.#proofNext = (response) => {
       this.#proofNext = null;
       try {
-        keys = conclude(binding, bytes, response, theirs, agreement);
+        keys = this.#held(conclude(binding, bytes, response, theirs, agreement));
       } finally {
         agreement?.wipe();
       }
@@ -319,12 +322,27 @@ export class Link implements Exchange {
         check(binding, opening, proof, this.#peer?.keys.identity ?? null);
         step();
       };
-      this.#whenDone(respond(binding, opening, own, this.#options.hybrid), (answer) => {
+      const answered = respond(binding, opening, own, this.#options.hybrid).then((answer) => {
+        this.#held(answer.keys);
+        return answer;
+      });
+      this.#whenDone(answered, (answer) => {
         keys = answer.keys;
         this.#sendProof(answer.response);
         step();
       });
     };
+  }
+
+  #held(keys: SessionKeys | null): SessionKeys | null {
+    if (keys === null) return null;
+    this.#secrets.push(keys.initiator, keys.responder);
+    if (this.#closed) this.#wipe();
+    return keys;
+  }
+
+  #wipe(): void {
+    for (const one of this.#secrets.splice(0)) one.wipe();
   }
 
   #standAfter(steps: number, keys: () => SessionKeys | null): () => void {
@@ -530,7 +548,7 @@ export class Link implements Exchange {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#take(this.#session?.gone(error) ?? []);
-    this.#opener?.wipe();
+    this.#wipe();
     // In good order what has been written goes out first.
     if (error === null) {
       this.#socket.end(() => this.#socket.destroy());

@@ -451,6 +451,35 @@ test('a certificate that could not be shown when it came is shown at the next lo
   assert.ok(b.lines.some((line) => line.includes('is not for this session')));
 });
 
+test('the keys of a session are overwritten when it ends, at both ends', async () => {
+  const made: SecretBytes[] = [];
+  const watched = new Proxy(tools.suite, {
+    get(suite, name) {
+      const value = Reflect.get(suite, name, suite);
+      if (typeof value !== 'function') return value;
+      return (...given: unknown[]) => {
+        const answer = value.apply(suite, given);
+        if (name === 'derive' && String(given[2]).startsWith('session')) made.push(answer as SecretBytes);
+        return answer;
+      };
+    },
+  });
+  const ends = ['kitchen', 'roof'].map((node) => {
+    const own = mesh.router(node);
+    return router(mesh, node, { hybrid: false, credentials: { ...mesh.credentials(() => own), suite: watched }, own });
+  });
+  const [a, b] = await Promise.all(ends as [Promise<Router>, Promise<Router>]);
+  a.peers.configure([b.at]);
+  const [there] = await together(a, b);
+  b.peers.handle('echo', { handle: (body) => body });
+  assert.equal(await there.request('echo', 1), 1);
+  assert.equal(made.length, 4);
+  for (const one of made) assert.equal(one.reveal().length, 32);
+  a.peers.close();
+  await until(() => b.peers.view().length === 0);
+  for (const one of made) assert.throws(() => one.reveal(), /wiped/);
+});
+
 test('who shows certificates without end is not listened to for ever', async () => {
   const [a, b] = await pair();
   const [there] = await together(a, b);
