@@ -24,6 +24,8 @@ type Screen = Pick<Terminal, 'columns' | 'color'>;
 const LOAD_MS = 20_000;
 const ANSWER_MS = 15_000;
 const POLL_MS = 200;
+/** Bytes that are handed to the agent in one request, which in base64 are a third more. */
+const AT_ONCE = 128 * 1024;
 
 /** Loads the agent's identity, with new keys where it has none. Throws what keeps it from that. */
 async function awake(agent: Client): Promise<void> {
@@ -281,8 +283,18 @@ function clock(): number {
   );
 }
 
+/** In their order, as many at once as a request may have. */
 async function install(agent: Client, items: readonly Loose[]): Promise<void> {
-  await agent.post('/trust/install', {
-    items: items.map(({ kind, bytes }) => ({ kind, bytes: Buffer.from(bytes).toString('base64') })),
-  });
+  for (let at = 0; at < items.length; ) {
+    let [end, size] = [at, 0];
+    while (end < items.length && (end === at || size + items[end]!.bytes.length <= AT_ONCE)) {
+      size += items[end]!.bytes.length;
+      end += 1;
+    }
+    const some = items.slice(at, end);
+    await agent.post('/trust/install', {
+      items: some.map(({ kind, bytes }) => ({ kind, bytes: Buffer.from(bytes).toString('base64') })),
+    });
+    at = end;
+  }
 }

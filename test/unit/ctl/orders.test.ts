@@ -7,7 +7,11 @@ import { orders } from '../../../agent/daemon/orders.ts';
 import type { Agent } from '../../../agent/daemon/part.ts';
 import { questions } from '../../../agent/daemon/questions.ts';
 import { sessions } from '../../../agent/daemon/sessions.ts';
+import { trustTools } from '../../../agent/host/identity.ts';
+import { readKeyFile } from '../../../agent/host/key-file.ts';
 import { Metrics } from '../../../agent/report/metrics.ts';
+import { makeRevocations, openOwner } from '../../../agent/trust/ledger/owner.ts';
+import { type BundleBody, readStatement } from '../../../agent/trust/ledger/statement.ts';
 import { freePort } from '../host/help.ts';
 import { sources } from '../report/fixture.ts';
 import { now, ownerKey, type Router, router, until, well, x0ctl } from './help.ts';
@@ -134,7 +138,15 @@ test('a mesh whose owner has changed the key, twice, lets routers in: what it te
   const attic = await talking(t, a, []);
   const keys = ['owner', 'second', 'third'].map((name) => `${attic.directory}/${name}.key`);
   await well(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', keys[0]!);
+  // Whom the owner has revoked is said anew by the new key.
+  const { tools } = await trustTools();
+  const root = readStatement(attic.from.trust!.items()[0]!.bytes)!.body;
+  assert.equal(root.kind, 'bundle');
+  const owner = openOwner(tools, readKeyFile(keys[0]!), 'x0tta6bl4.mesh', (root as BundleBody).roots[0]!);
+  const whom = Array.from({ length: 90 }, (_, n) => ({ key: n.toString(16).padStart(64, '0'), node: `n${n}` }));
+  attic.from.trust!.install(makeRevocations(owner, whom, Date.now()));
   await well(attic, 'mesh', 'rotate', '--owner-key', keys[0]!, '--new-key', keys[1]!);
+  assert.equal(attic.from.trust!.items().filter(({ kind }) => kind === 'revocation').length, 180);
   await well(attic, 'mesh', 'rotate', '--owner-key', keys[1]!, '--new-key', keys[2]!);
   const shed = await talking(t, b, [a]);
   await well(shed, 'join', wordOf(await well(attic, 'invite', 'shed')));
