@@ -137,7 +137,10 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
   });
   for (const { file, document } of documents) {
     const name = file.slice(file.lastIndexOf('/') + 1);
-    if (CONFIGS.includes(name) || file === configFile) parts.push({ name: `config/${name}`, kind: 'uci', document });
+    // A file that somebody named may be called anything, and the archive cannot say all of it.
+    if (file === configFile) parts.push({ name: 'config/x0tta6bl4', kind: 'uci', document });
+    else if (CONFIGS.includes(name) && name !== 'x0tta6bl4')
+      parts.push({ name: `config/${name}`, kind: 'uci', document });
   }
 
   for (const file of FILES) {

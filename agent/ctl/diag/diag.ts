@@ -100,7 +100,7 @@ function scrubbed(part: Raw, scrubber: Scrubber): string {
       return part.document
         .sections()
         .map((section) => {
-          const head = `config ${section.type}${section.name === undefined ? '' : ` '${scrubber.text(section.name)}'`}`;
+          const head = `config ${scrubber.text(section.type)}${section.name === undefined ? '' : ` '${scrubber.text(section.name)}'`}`;
           const options = optionsOf(section).map(
             ({ name, value, isList }) =>
               `\t${isList ? 'list' : 'option'} ${name} '${scrubber.value(name, value).replaceAll("'", "'\\''")}'`,

@@ -12,10 +12,10 @@ const HIDDEN = '[secret]';
 const PLACE = '[place]';
 
 const SECRET =
-  'key\\d*|keys|psk|sae|pass|passwd|password|passphrase|pwd|secret|token|apikey|private\\w*|preshared\\w*|auth\\w*|credentials?|pin|cookie|session|url|uri|command|username|user|identity|email|mail|contact|owner|phone|serial|imei|imsi';
+  'key\\d*|keys|psk|sae|pass|passwd|password|passphrase|passcode|pwd|secret|token|apikey|private\\w*|preshared\\w*|auth\\w*|credentials?|pin|pincode|puk|cookie|session|url|uri|command|username|user|userid|login|identity|email|mail|contact|owner|phone|msisdn|serial|serialnumber|imei|imsi|iccid|clientid';
 /** Options, members and words before '=' or ':' whose value is a secret, a place, or a name. */
 const SECRET_NAME = new RegExp(
-  `(^|[_.-])(${SECRET})([_.-]|$)|(password|passphrase|secret|token|apikey|privatekey|presharedkey)$`,
+  `(^|[_.-])(${SECRET})([_.-]|$)|(password|passphrase|secret|token|apikey|privatekey|presharedkey|secretkey|accesskey)$`,
   'i',
 );
 /** They look like those above, and tell nothing. */
@@ -23,7 +23,7 @@ const HARMLESS_NAME = /^(authenticated|key_?mgmt|wpa_key_mgmt|keyframe|sae_pwe|a
 const PLACE_NAME =
   /(^|[_.-])(lat|lon|lng|latitude|longitude|altitude|alt|gps\w*|geo\w*|location|position|coordinates?|street|city|zip|zipcode|postcode)([_.-]|$)|(latitude|longitude)$/i;
 const NAME_NAME =
-  /(^|[_.-])(hostname|host|ssid|essid|mesh_?id|node|node_?name|by|domain|trust_?domain|search|fqdn|description|notes|label|alias)([_.-]|$)/i;
+  /(^|[_.-])(hostname|host|server|peeraddr|ssid|essid|mesh_?id|node|node_?name|by|domain|trust_?domain|search|fqdn|description|notes|label|alias)([_.-]|$)|node$/i;
 /** Values that are no secret whatever their name is: a switch, a slot, nothing. And the stand-in of recordings for a key. */
 const EMPTY_VALUE = /^(true|false|null|none|on|off|yes|no|\d{1,3}|0*|\[secret\]|\[place\]|name-[0-9a-f]{6})$/i;
 
@@ -31,6 +31,8 @@ const EMPTY_VALUE = /^(true|false|null|none|on|off|yes|no|\d{1,3}|0*|\[secret\]|
 const ASSIGNED = /(?<![\w.-])([\w.-]{1,80})[\\"']*\s*[=:]\s*/g;
 const SECRET_WORD =
   /\b(psk|passphrase|password|passwd|secret|token|private[ -]key|preshared[ -]key)(\s+(?:is |was |to )?)(["']?)(\S+)/gi;
+/** As iw and hostapd write a network's name: up to the end of the line, or of the quotes. */
+const SSID_WORD = /(\bssid[ \t]+)("[^"]*"|'[^']*'|(?![:="'])[^\n]+)/gi;
 const NAMED = /(["']?)([A-Za-z_][\w.-]*)\1(\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}\]]+)/g;
 
 /** Too short, or too common, to be looked for everywhere. */
@@ -157,6 +159,10 @@ export class Scrubber {
       const bare = value.replace(/^(["'])([\s\S]*)\1$/, '$2');
       const isNamed = PLACE_NAME.test(name) || NAME_NAME.test(name);
       return isNamed ? `${quote}${name}${quote}${sign}${value.replace(bare, () => this.value(name, bare))}` : all;
+    });
+    out = out.replace(SSID_WORD, (all, lead: string, value: string) => {
+      const bare = value.replace(/^(["'])(.*)\1$/, '$2');
+      return EMPTY_VALUE.test(bare) ? all : `${lead}${value.replace(bare, () => this.#name(bare))}`;
     });
     out = this.#addresses(out);
     // What looks random is a key, a seal or a token: hexadecimal of 24 digits, base64 of 20 with digits and both cases.

@@ -49,6 +49,8 @@ const SECRETS = [
   'never seen in any file',
   'pass phrase with blanks',
 ];
+/** Too short to be looked for alone. */
+const PINS = ['4709', '40312207'];
 
 const CLIENT = 'a4:c3:f0:85:7e:19';
 const LEASED = '3c:22:fb:9d:01:6e';
@@ -74,9 +76,19 @@ const NAMES = [
   'to_annas_pl',
   'summer-cottage',
   'cottage-in-lund.dyn.example',
+  'vpn.of-the-firm.example',
+  'Nilssons upstairs',
 ];
 /** Whom only the agent knows by name: what others wrote of them into a log stays where there is no agent to ask. */
-const OTHERS = ['steward-of-the-attic', 'mesh-of-bullerby.example', 'cousin-in-skane', 'aunt-berit', 'pond.example'];
+const OTHERS = [
+  'steward-of-the-attic',
+  'mesh-of-bullerby.example',
+  'cousin-in-skane',
+  'aunt-berit',
+  'pond.example',
+  'roof-of-the-tailor',
+  'barn-of-nils',
+];
 const PLACES = ['52.520008', '13.404954', '5231.2005', '52°31'];
 
 /** As programs may write them. */
@@ -112,7 +124,8 @@ const FORBIDDEN: readonly string[] = [
 
 // ---- where it is planted ----
 
-const EVERYTHING = [...SECRETS.slice(0, -4), ...MACS, ...ADDRESSES, ...NAMES].join(' | ');
+/** But for what is told by the word before it only. */
+const EVERYTHING = [...SECRETS.slice(0, -4), ...MACS, ...ADDRESSES, ...NAMES.slice(0, -1)].join(' | ');
 
 const LOG = `Nov 21 19:00:01 villa-kunterbunt x0d[100]: info: ready version="0.1.0"
 Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: STA ${CLIENT} IEEE 802.11: authenticated
@@ -177,6 +190,15 @@ config interface 'wan'
 	option username '${PPP_USER}'
 	option password '${PPP_PASSWORD}'
 	option ipaddr '84.154.12.200'
+config wireguard_to_annas_pl
+	option route_allowed_ips '1'
+config interface 'wwan'
+	option proto 'qmi'
+	option pincode '${PINS[0]}'
+	option puk '${PINS[1]}'
+config interface 'vpn'
+	option proto 'pptp'
+	option server 'vpn.of-the-firm.example'
 `,
   '/etc/config/system': `config system
 	option hostname 'villa-kunterbunt'
@@ -206,7 +228,7 @@ config interface 'wan'
 const PROGRAMS: Readonly<Record<string, string>> = {
   logread: LOG,
   dmesg: `[    1.0] Kernel command line: wpa_psk="${WIFI_KEY}" root=/dev/sda\n[ 2.0] usb: SerialNumber: AB12CD34\n${EVERYTHING}\n`,
-  iw: `Interface wlan0\n\taddr ${ROUTER}\n\tssid Müllers Fritzbox\nStation ${CLIENT} (on wlan0)\n`,
+  iw: `Interface wlan0\n\taddr ${ROUTER}\n\tssid Müllers Fritzbox\nInterface wlan1\n\tssid Nilssons upstairs\n\ttype managed\nStation ${CLIENT} (on wlan0)\n`,
   ip: `2: eth0: <UP> mtu 1500\n    link/ether ${ROUTER} brd ff:ff:ff:ff:ff:ff\n    inet 84.154.12.200/24 brd 84.154.12.255 scope global eth0\n    inet6 ${ADDRESSES[4]}/64 scope link\n`,
   ubus: JSON.stringify({ hostname: 'villa-kunterbunt', wifi: { config: { key: WIFI_KEY, ssid: 'Müllers Fritzbox' } } }),
   opkg: 'kmod-batman-adv - 6.6.100\nannas-package - 1\n',
@@ -244,7 +266,18 @@ const ANSWER = {
   reasons: [EVERYTHING, `${OTHERS[0]} said so`, `clock of ${CLIENT} stepped`],
   interfaces: [],
   recordings: [{ id: 3 }],
-  nodes: [{ originator: ROUTER, name: 'annas-iphone', gps: { lat: 52.520008, lon: 13.404954 }, key: MESH_KEY }],
+  links: [{ neighbour: ROUTER, originator: ROUTER, node: OTHERS[5] }],
+  nodes: [
+    {
+      originator: ROUTER,
+      node: OTHERS[5],
+      nextHop: GATEWAY,
+      nextHopNode: OTHERS[6],
+      name: 'annas-iphone',
+      gps: { lat: 52.520008, lon: 13.404954 },
+      key: MESH_KEY,
+    },
+  ],
   peers: [
     { id: `spiffe://${OTHERS[1]}/router/${OTHERS[2]}`, node: null, address: `${ADDRESSES[4]}%eth1`, role: 'initiator' },
     { id: null, node: OTHERS[3], address: ADDRESSES[1], role: 'responder' },
@@ -310,10 +343,26 @@ for (const [with_, client] of [
     assert.deepEqual(leaks(readFileSync(file, 'latin1')), []);
     assert.deepEqual(leaks(said), []);
     assert.doesNotMatch(bytes, /\beva\b/);
+    for (const pin of PINS) assert.ok(!bytes.includes(`'${pin}'`), pin);
     assert.doesNotMatch(bytes, /visited-by-anna|annas-package/, 'what is nobody’s business');
     assert.ok(!bytes.includes(hostname()) || hostname().length < 3);
     assert.equal(statSync(file).mode & 0o777, 0o600);
   });
+
+test('a configuration of any name, which the archive need not be able to hold', async (t) => {
+  const at = root(t);
+  const out = folder(t);
+  for (const name of ['my own', 'grün', `x${'y'.repeat(200)}`, 'network']) {
+    mkdirSync(join(at, 'tmp'), { recursive: true });
+    writeFileSync(join(at, 'tmp', name), "config mesh 'mesh'\n\toption interface 'bat7'\n");
+    const options = { edge: fakeEdge(at), configFile: `/tmp/${name}`, version: '0.1.0', agent: noAgent };
+    const file = join(out, 'x.tar.gz');
+    assert.equal(await diag(options, file, screen(), false), 0, name);
+    execFileSync('tar', ['xzf', file, '-C', out]);
+    assert.match(readFileSync(join(out, 'x0tta6bl4-diag/config/x0tta6bl4'), 'utf8'), /bat7/, name);
+    assert.match(readFileSync(join(out, 'x0tta6bl4-diag/config/network'), 'utf8'), /wireguard/, name);
+  }
+});
 
 test('what was planted would be found: the search itself', async () => {
   const raw = [LOG, ...Object.values(FILES), ...Object.values(PROGRAMS), JSON.stringify(ANSWER), TAPE].join('\n');
