@@ -14,10 +14,12 @@ x0_say() {
 	echo "x0tta6bl4: $*" >&2
 }
 
+# The first, unless mesh.interface names another that is there.
 _x0_find_mesh() {
 	local proto
 	config_get proto "$1" proto
-	[ "$proto" != batadv ] || [ -n "$x0_mesh" ] || x0_mesh=$1
+	[ "$proto" = batadv ] || return 0
+	[ -n "$x0_mesh" ] && [ "$1" != "$x0_wanted" ] || x0_mesh=$1
 }
 
 _x0_find_foreign() {
@@ -48,6 +50,7 @@ _x0_find_radio() {
 # Sets x0_mesh (the batadv interface that is declared), x0_foreign (a mesh of somebody else's), x0_radio_2g, x0_radio_5g.
 x0_look() {
 	x0_mesh='' x0_foreign='' x0_radio_2g='' x0_radio_5g=''
+	x0_wanted=$(uci -q get "$X0_CONFIG.mesh.interface")
 	config_load network
 	config_foreach _x0_find_mesh interface
 	config_load wireless
@@ -60,7 +63,7 @@ x0_password() {
 	printf 'x0tta6bl4 sae v1 %s' "$1" | sha256sum | cut -c 1-32
 }
 
-# Routers meet on one channel each band; one that chooses by itself cannot be met.
+# Routers meet on one channel each band; one that chooses by itself cannot be met. It gets what OpenWrt gives most radios.
 _x0_channel() {
 	local channel
 	channel=$(uci -q get "wireless.$1.channel")
@@ -150,7 +153,7 @@ x0_mesh_from_radios() {
 		x0_say "wireless.$x0_foreign is a mesh already: the radios stay as they are"
 	else
 		[ -z "$x0_radio_5g" ] || _x0_join 5g "$x0_radio_5g" 36
-		[ -z "$x0_radio_2g" ] || _x0_join 2g "$x0_radio_2g" 6
+		[ -z "$x0_radio_2g" ] || _x0_join 2g "$x0_radio_2g" 1
 	fi
 	uci -q set "$X0_CONFIG.mesh=mesh"
 	uci -q set "$X0_CONFIG.mesh.interface=$x0_mesh"
@@ -243,6 +246,9 @@ x0_role() {
 	case $1 in
 	gateway)
 		uci -q set "network.$x0_mesh.gw_mode=server"
+		# What its LAN had is not known any more where it was a node before.
+		[ "$(uci -q get network.lan.proto)" != dhcp ] ||
+			x0_say "the LAN takes its address from elsewhere, and a gateway hands them out: uci set network.lan.proto=static; uci set network.lan.ipaddr=192.168.1.1; uci set network.lan.netmask=255.255.255.0; uci delete dhcp.lan.ignore; uci set dhcp.lan.dhcpv6=server; uci set dhcp.lan.ra=server; uci commit"
 		;;
 	node)
 		uci -q set "network.$x0_mesh.gw_mode=client"
@@ -268,6 +274,12 @@ x0_setup() {
 		;;
 	esac
 	x0_key=$(uci -q get "$X0_CONFIG.mesh.key")
+	# The agent would not take it, and radios must not go by less.
+	case $x0_key in '' | ????????????????*) ;; *)
+		x0_say "mesh.key has fewer than 16 letters, so nothing is changed: uci set x0tta6bl4.mesh.key=... and setup again"
+		return 1
+		;;
+	esac
 	x0_look
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
 	[ -z "$1" ] || x0_role "$1" || return 1

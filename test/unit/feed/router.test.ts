@@ -29,7 +29,7 @@ function radio(name: string, band: string, channel: string, ...more: string[]): 
   ];
 }
 
-const TWO = [...radio('radio0', '5g', 'auto'), ...radio('radio1', '2g', '1', "disabled='1'")];
+const TWO = [...radio('radio0', '5g', 'auto'), ...radio('radio1', '2g', '11', "disabled='1'")];
 const router = (wireless: readonly string[], ours = OURS, network = LAN): Router =>
   new Router({ network, dhcp: ['dhcp.lan=dhcp'], wireless, x0tta6bl4: ours });
 
@@ -61,7 +61,10 @@ describe('first boot', { skip: noRouter() }, () => {
         assert.ok(wireless.includes(`wireless.x0mesh_${band}.${line}`), `${band} ${line}\n${wireless.join('\n')}`);
     assert.ok(!wireless.join().includes('.key='), 'no key of our own invention');
     assert.ok(wireless.includes("wireless.radio0.channel='36'"), 'auto cannot be met');
-    assert.ok(wireless.includes("wireless.radio1.channel='1'"), 'a channel that somebody chose stays');
+    assert.ok(wireless.includes("wireless.radio1.channel='11'"), 'a channel that somebody chose stays');
+    const other = router(radio('radio0', '2g', 'auto'));
+    other.boot();
+    assert.ok(other.config('wireless').includes("wireless.radio0.channel='1'"), 'as OpenWrt gives most of them');
     assert.ok(r.config('network').includes("network.x0mesh_2g.proto='batadv_hardif'"));
     assert.ok(r.config('network').includes("network.bat0.proto='batadv'"));
     assert.ok(!r.has('etc/uci-defaults/80-x0tta6bl4'), 'it runs once');
@@ -102,6 +105,25 @@ describe('first boot', { skip: noRouter() }, () => {
     assert.deepEqual(r.config('network'), network);
     assert.deepEqual(r.config('wireless'), TWO);
     assert.ok(r.config('x0tta6bl4').includes("x0tta6bl4.mesh.interface='mesh7'"));
+  });
+
+  test('of two meshes that of the configuration stays, also after an upgrade; else the first', () => {
+    const declared = ['bat0', 'mesh7', 'mesh8'].flatMap((name) => [
+      `network.${name}=interface`,
+      `network.${name}.proto='batadv'`,
+    ]);
+    for (const [wanted, found] of [
+      ['mesh7', 'mesh7'],
+      ['bat0', 'bat0'],
+      ['gone', 'bat0'],
+    ]) {
+      const r = router([], ['x0tta6bl4.mesh=mesh', `x0tta6bl4.mesh.interface='${wanted}'`], [...LAN, ...declared]);
+      assert.equal(r.boot().status, 0);
+      assert.ok(r.config('x0tta6bl4').includes(`x0tta6bl4.mesh.interface='${found}'`), wanted);
+      assert.equal(r.service('setup gateway').status, 0);
+      assert.ok(r.config('x0tta6bl4').includes(`x0tta6bl4.mesh.interface='${found}'`), wanted);
+      assert.ok(r.config('network').includes(`network.${found}.gw_mode='server'`), wanted);
+    }
   });
 
   test("somebody else's 802.11s mesh keeps its radios", () => {
@@ -194,6 +216,32 @@ describe('setup', { skip: noRouter() }, () => {
     assert.ok(network.includes("network.bridge.ports='lan1' 'lan2' 'bat0'"), network.join('\n'));
     assert.ok(network.includes("network.bat0.gw_mode='server'"));
     assert.ok(network.includes("network.lan.ipaddr='192.168.1.1'"));
+  });
+
+  test('a key that the agent would not take changes nothing', () => {
+    const r = router(TWO, [...OURS, "x0tta6bl4.mesh.key='fifteen-letters'"]);
+    const { status, err } = r.service('setup gateway');
+    assert.equal(status, 1);
+    assert.match(err, /mesh\.key has fewer than 16 letters/);
+    assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN]);
+    assert.equal(r.boot().status, 0);
+    assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN]);
+    r.sh('uci set x0tta6bl4.mesh.key=sixteen-letters-');
+    assert.equal(r.service('setup').status, 0);
+    assert.match(r.config('wireless').join('\n'), /x0mesh_5g\.key=/);
+  });
+
+  test('a node that becomes the gateway: its LAN has no address of its own, and that is said', () => {
+    const r = router(TWO, WITH_KEY);
+    assert.doesNotMatch(r.service('setup gateway').err, /hands them out/);
+    r.service('setup node');
+    const { status, err } = r.service('setup gateway');
+    assert.equal(status, 0);
+    const said = /hands them out: (.*)/.exec(err)![1]!;
+    assert.equal(r.sh(said.replace('; uci commit', '')).status, 0);
+    assert.ok(r.config('network').includes("network.lan.ipaddr='192.168.1.1'"));
+    assert.deepEqual(r.config('dhcp'), ['dhcp.lan=dhcp', "dhcp.lan.dhcpv6='server'", "dhcp.lan.ra='server'"]);
+    assert.doesNotMatch(r.service('setup gateway').err, /hands them out/);
   });
 
   test("node: its LAN is the gateway's", () => {
