@@ -3,10 +3,21 @@
 # shellcheck shell=dash
 
 X0_CONFIG=x0tta6bl4
+# Where Yggdrasil announces itself to who is beside it, by its own choice, and where it takes connections of who heard that.
+X0_YGG_BEACON=9001
+X0_YGG_PORT=17448
+
+# Sets place to the bridge that has the mesh interface as a port: there its addresses are.
+_x0_find_place() {
+	local name ports
+	config_get name "$1" name
+	config_get ports "$1" ports
+	case " $ports " in *" $mesh "*) place=$name ;; esac
+}
 
 # x0_yggdrasil PEER...: tls://host:port and the like, of others' Yggdrasil nodes. Routers of one mesh find each other.
 x0_yggdrasil() {
-	local peer number=0 mesh port
+	local peer number=0 mesh port place=''
 	for peer; do
 		case $peer in
 		*[!]A-Za-z0-9:/.@?=\&%_[-]* | -* | [!a-z]*) number=x ;;
@@ -23,6 +34,9 @@ x0_yggdrasil() {
 	# Each is a word of uci's below: a line more in it would be a command more.
 	case $mesh in '' | *[!A-Za-z0-9._-]*) mesh=bat0 ;; esac
 	case $port in '' | *[!0-9]*) port=17447 ;; esac
+	config_load network
+	config_foreach _x0_find_place device
+	case $place in '' | *[!A-Za-z0-9._-]*) place=$mesh ;; esac
 	uci -q get network.x0ygg.private_key >/dev/null || uci -q batch <<-END
 		set network.x0ygg=interface
 		set network.x0ygg.proto=yggdrasil
@@ -30,9 +44,10 @@ x0_yggdrasil() {
 	END
 	uci -q batch <<-END
 		set network.x0ygg_mesh=yggdrasil_x0ygg_interface
-		set network.x0ygg_mesh.interface=$mesh
+		set network.x0ygg_mesh.interface=$place
 		set network.x0ygg_mesh.beacon=1
 		set network.x0ygg_mesh.listen=1
+		set network.x0ygg_mesh.port=$X0_YGG_PORT
 		set firewall.x0ygg=zone
 		set firewall.x0ygg.name=x0ygg
 		set firewall.x0ygg.network=x0ygg
@@ -46,6 +61,27 @@ x0_yggdrasil() {
 		set firewall.x0ygg_sessions.proto=tcp
 		set firewall.x0ygg_sessions.dest_port=$port
 		set firewall.x0ygg_sessions.target=ACCEPT
+	END
+	uci -q delete firewall.x0ygg_heard
+	uci -q delete firewall.x0ygg_found
+	# The mesh's own zone, which setup makes, takes nothing else.
+	! uci -q get firewall.x0mesh >/dev/null || uci -q batch <<-END
+		set firewall.x0ygg_heard=rule
+		set firewall.x0ygg_heard.name=x0tta6bl4-yggdrasil-heard
+		set firewall.x0ygg_heard.src=x0mesh
+		set firewall.x0ygg_heard.family=ipv6
+		set firewall.x0ygg_heard.src_ip=fe80::/10
+		set firewall.x0ygg_heard.proto=udp
+		set firewall.x0ygg_heard.dest_port=$X0_YGG_BEACON
+		set firewall.x0ygg_heard.target=ACCEPT
+		set firewall.x0ygg_found=rule
+		set firewall.x0ygg_found.name=x0tta6bl4-yggdrasil-found
+		set firewall.x0ygg_found.src=x0mesh
+		set firewall.x0ygg_found.family=ipv6
+		set firewall.x0ygg_found.src_ip=fe80::/10
+		set firewall.x0ygg_found.proto=tcp
+		set firewall.x0ygg_found.dest_port=$X0_YGG_PORT
+		set firewall.x0ygg_found.target=ACCEPT
 	END
 	# Those of the last time go, however many they were.
 	while uci -q delete "network.x0ygg_peer$number"; do number=$((number + 1)); done

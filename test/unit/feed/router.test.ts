@@ -571,6 +571,30 @@ describe('Yggdrasil', { skip: noRouter() }, () => {
     assert.ok(!r.config('network').join().includes('x0ygg_peer'));
   });
 
+  test('routers of one mesh find each other: on the bridge that has bat0, or through the mesh’s own zone', () => {
+    const r = router(TWO, WITH_KEY);
+    r.write('etc/config/firewall', 'firewall.lan=zone\n');
+    r.service('yggdrasil');
+    assert.ok(!r.config('firewall').join().includes("src='x0mesh'"), 'no zone, no rule of it');
+    r.service('setup');
+    for (let i = 0; i < 2; i++) r.service('yggdrasil');
+    assert.ok(r.config('network').includes("network.x0ygg_mesh.interface='bat0'"));
+    const port = r.config('network').find((line) => line.startsWith('network.x0ygg_mesh.port='))!;
+    const firewall = r.config('firewall');
+    for (const line of [
+      "firewall.x0ygg_heard.proto='udp'",
+      "firewall.x0ygg_heard.dest_port='9001'",
+      "firewall.x0ygg_found.proto='tcp'",
+      port.replace('network.x0ygg_mesh.port', 'firewall.x0ygg_found.dest_port'),
+      "firewall.x0ygg_found.src='x0mesh'",
+      "firewall.x0ygg_found.src_ip='fe80::/10'",
+    ])
+      assert.ok(firewall.includes(line), `${line}\n${firewall.join('\n')}`);
+    assert.equal(r.service('setup gateway').status, 0);
+    r.service('yggdrasil');
+    assert.ok(r.config('network').includes("network.x0ygg_mesh.interface='br-lan'"));
+  });
+
   test('what is no peer changes nothing', () => {
     for (const peer of [
       'ygg.example.net',
