@@ -1,9 +1,10 @@
 /** The configuration: checked, brought into today's form, and what becomes of a change. */
+import { AgentError, asAgentError } from '../../core/errors.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { CONFIG_FILE, type Command, showing, tell, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { clean, plainJson } from '../terminal.ts';
+import { clean, clip, fold, plainJson } from '../terminal.ts';
 
 export const configCommands: readonly Command[] = [
   {
@@ -54,6 +55,27 @@ Exit status 1 if there is a problem.`,
     },
   },
   {
+    name: 'config defaults',
+    arguments: '[FILE]',
+    least: 0,
+    most: 1,
+    help: 'the file that the package brings',
+    more: `Every option with its default and what it does. --write puts it where there is
+no FILE, or an empty one; what somebody wrote stays. ${CONFIG_FILE}
+without FILE. Needs no agent.`,
+    example: 'x0ctl config defaults | diff - /etc/config/x0tta6bl4',
+    options: { write: { type: 'boolean', help: 'write the file' } },
+    run: async ({ to, json, options, arguments: [file = CONFIG_FILE] }) => {
+      const { defaultsUci } = await import('../../config/schema.ts');
+      const text = defaultsUci();
+      const written = options.write === true;
+      if (written) await putDefaults(file, text);
+      if (json) to.out(`${plainJson({ version: 1, file, text, written })}\n`);
+      else to.out(written ? fold(`${clean(file)} has all defaults now.\n`, to) : text);
+      return EXIT.ok;
+    },
+  },
+  {
     name: 'config trial',
     arguments: '',
     least: 0,
@@ -88,3 +110,16 @@ be reached when mesh.revert_after has passed; else the change is taken back.`,
     run: async ({ to, json, agent }) => tell(to, json, await (await agent()).post('/config/revert', {})),
   },
 ];
+
+/** Throws E_FORBIDDEN where something is in the file, or what reading and writing throw. */
+async function putDefaults(file: string, text: string): Promise<void> {
+  const { readConfigFile, writeConfigFile } = await import('../../host/config-file.ts');
+  let old = '';
+  try {
+    old = Buffer.from(readConfigFile(file)).toString('latin1');
+  } catch (thrown) {
+    if (asAgentError(thrown).detail.errno !== 'ENOENT') throw thrown;
+  }
+  if (old.trim() !== '') throw new AgentError('E_FORBIDDEN', `${clip(file, 255)} is not empty: it stays as it is`);
+  writeConfigFile(file, Buffer.from(text));
+}

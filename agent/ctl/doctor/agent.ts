@@ -1,6 +1,6 @@
 /** Checks of the agent: its configuration, its process, its rights, and what it says of itself. */
 import { CONFIG_FILE } from '../command.ts';
-import { advice, type Check, type Facts, install, isOpenWrt, problem, quoted } from './facts.ts';
+import { advice, type Check, type Facts, givesRadios, install, isOpenWrt, problem, quoted, service } from './facts.ts';
 
 const DENIED = 'the configuration is for root to read: run it as root';
 /** linux/capability.h */
@@ -8,21 +8,31 @@ const NEEDED = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13 } as const;
 const USEFUL = { CAP_SYS_NICE: 23 } as const;
 const FOR_BPF = { CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 
-const service = (facts: Facts, verb: string): string =>
-  isOpenWrt(facts) ? `/etc/init.d/x0tta6bl4 ${verb}` : `systemctl ${verb} x0d   # or however it is started here`;
 const logs = (facts: Facts): string =>
   isOpenWrt(facts) ? 'logread | grep -e x0d -e x0tta6bl4 | tail' : 'journalctl -u x0d | tail';
 
 const configuration: Check = {
   name: 'configuration',
   looksFor: 'a configuration that can be read and is valid',
-  look: ({ config }) => {
+  look: (facts) => {
+    const { config } = facts;
+    const named = (command: string): string =>
+      `x0ctl config ${command}${config.file === CONFIG_FILE ? '' : ` ${quoted(config.file)}`}`;
     if (!config.exists)
       return [
         advice(
           `there is no ${config.file}`,
           'Defaults count, and healing only observes.',
-          `touch ${quoted(config.file)}   # an empty one is all defaults, and healing acts`,
+          named('defaults --write'),
+          service(facts, 'reload'),
+        ),
+      ];
+    if (config.isEmpty)
+      return [
+        advice(
+          `${config.file} is empty`,
+          'Defaults count. uci sets an option only in a section that is there, so none can be set.',
+          named('defaults --write'),
         ),
       ];
     if (config.unread === 'denied') return DENIED;
@@ -34,7 +44,7 @@ const configuration: Check = {
           `ls -l ${quoted(config.file)}`,
         ),
       ];
-    const check = config.file === CONFIG_FILE ? 'x0ctl config check' : `x0ctl config check ${quoted(config.file)}`;
+    const check = named('check');
     const found = config.problems
       .slice(0, 5)
       .map((message) =>
@@ -171,7 +181,8 @@ const key: Check = {
   name: 'mesh-key',
   looksFor: 'the key of the mesh',
   // Routers with an identity agree on keys of their own.
-  look: ({ config, answer }) => {
+  look: (facts) => {
+    const { config, answer } = facts;
     const speaks = answer !== null && !answer.degraded.some(({ part, level }) => part === 'alarms' && level === 'none');
     if (config.hasKey || speaks) return [];
     if (config.unread === 'denied') return DENIED;
@@ -181,6 +192,7 @@ const key: Check = {
         'Routers heal alone: neither alarms nor echoes go between them, and no dead interface is taken out.',
         'head -c 32 /dev/urandom | hexdump -ve \'/1 "%02x"\'   # makes one',
         'uci set x0tta6bl4.mesh.key=KEY && uci commit x0tta6bl4   # the same on every router',
+        ...(isOpenWrt(facts) ? givesRadios(facts) : [service(facts, 'reload')]),
       ),
     ];
   },

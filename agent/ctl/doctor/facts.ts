@@ -29,6 +29,8 @@ export interface Facts {
   readonly config: {
     readonly file: string;
     readonly exists: boolean;
+    /** A file with nothing in it. */
+    readonly isEmpty: boolean;
     /** Why what is there could not be read: it is a directory or a device, or for others only. */
     readonly unread: 'no file' | 'denied' | null;
     /** Permission bits. */
@@ -170,6 +172,20 @@ export function install({ system }: Facts, name: string): string {
   if (system.packages === 'apk') return `apk update && apk add ${name}`;
   if (system.packages === 'opkg') return `opkg update && opkg install ${name}`;
   return `install the package that brings ${name}`;
+}
+
+/** What the init script can be asked for, or systemd. */
+export const service = (facts: Facts, verb: string): string =>
+  isOpenWrt(facts) ? `/etc/init.d/x0tta6bl4 ${verb}` : `systemctl ${verb} x0d   # or however it is started here`;
+
+/** Sections that the first boot has prepared: their password is made from the key of the mesh, and they wait for it. */
+export const waitsForKey = ({ config }: Facts, { section, disabled }: Wireless): boolean =>
+  section.startsWith('x0mesh_') && disabled && !config.hasKey;
+
+/** A key that was set comes to the agent, and to the radios that wait for it. */
+export function givesRadios(facts: Facts): string[] {
+  if (!facts.wireless.some((one) => waitsForKey(facts, one))) return ['reload_config'];
+  return ['/etc/init.d/x0tta6bl4 setup', '/etc/init.d/network reload && reload_config'];
 }
 
 export const isOpenWrt = ({ system }: Facts): boolean => system.packages !== null;

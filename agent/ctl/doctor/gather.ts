@@ -52,6 +52,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
     config: {
       file: configFile,
       exists: seen !== null,
+      isEmpty: seen?.isFile === true && seen.size === 0,
       unread: seen === null ? null : !seen.isFile ? 'no file' : seen.size > 0 && source === '' ? 'denied' : null,
       mode: seen?.mode ?? null,
       problems: problems.map(({ message }) => message),

@@ -297,6 +297,7 @@ const alone: Check = {
           .join(', ')}`,
         'Either there is none in reach, or it is on another channel, mesh id, VLAN or cable.',
         'x0ctl doctor   # there',
+        ...(isOpenWrt(facts) ? [install(facts, 'tcpdump-mini')] : []),
         `tcpdump -eni ${quoted(carriers(facts)[0]?.name ?? 'IFACE')} ether proto 0x4305`,
       ),
     ];

@@ -1,5 +1,15 @@
 /** Checks of Wi-Fi: whether the radios that carry the mesh are on the air, on one channel and in one mesh with others. */
-import { advice, type Check, type Facts, install, problem, quoted, type Radio } from './facts.ts';
+import {
+  advice,
+  type Check,
+  type Facts,
+  givesRadios,
+  install,
+  problem,
+  quoted,
+  type Radio,
+  waitsForKey,
+} from './facts.ts';
 
 /** A mesh point sends a beacon each second, or more often. */
 const LATELY_MS = 10_000;
@@ -22,17 +32,24 @@ function meshIds({ wireless }: Facts): string[] {
 const off: Check = {
   name: 'radio-off',
   looksFor: 'mesh interfaces of a radio that is switched off',
-  look: ({ wireless }) =>
-    wireless
+  look: (facts) =>
+    facts.wireless
       .filter(({ disabled }) => disabled)
-      .map(({ section }) =>
-        problem(
-          `the mesh interface ${section} of /etc/config/wireless, or its radio, is disabled`,
-          'OpenWrt’s radios are off until somebody switches them on.',
-          `uci show wireless | grep disabled`,
-          `uci set wireless.${quoted(section)}.disabled=0   # and of its wifi-device`,
-          'uci commit wireless && wifi reload',
-        ),
+      .map((one) =>
+        waitsForKey(facts, one)
+          ? problem(
+              `the mesh interface ${one.section} of /etc/config/wireless waits for the key of the mesh`,
+              'Its password is made from that key; without one there would be an open mesh.',
+              'uci set x0tta6bl4.mesh.key=KEY && uci commit x0tta6bl4   # the same on every router',
+              ...givesRadios(facts),
+            )
+          : problem(
+              `the mesh interface ${one.section} of /etc/config/wireless, or its radio, is disabled`,
+              'OpenWrt’s radios are off until somebody switches them on.',
+              `uci show wireless | grep disabled`,
+              `uci set wireless.${quoted(one.section)}.disabled=0   # and of its wifi-device`,
+              'uci commit wireless && wifi reload',
+            ),
       ),
 };
 

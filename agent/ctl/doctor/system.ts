@@ -1,6 +1,6 @@
 /** Checks of the router itself: clock, flash, memory, files, Node. */
 import { clockText, isPlausible } from '../clock.ts';
-import { advice, type Check, install, isOpenWrt, problem, quoted } from './facts.ts';
+import { advice, type Check, isOpenWrt, problem, quoted, service } from './facts.ts';
 
 const NODE_FLOOR = [22, 13] as const;
 /** KiB */
@@ -83,8 +83,12 @@ const node: Check = {
     return [
       problem(
         `Node ${version} is older than ${NODE_FLOOR.join('.')}`,
-        'The agent does not start on it. The node of OpenWrt 24.10 is 20; the feed nxhack/openwrt-node-packages has newer ones.',
-        isOpenWrt(facts) ? install(facts, 'node') : 'npm install -g n && n 24',
+        'The agent does not start on it. OpenWrt’s own package feeds have no newer one for routers, so that it comes with an image.',
+        ...(isOpenWrt(facts)
+          ? [
+              'scripts/feeds install -p node node && make   # where the image is built, with nxhack/openwrt-node-packages',
+            ]
+          : ['npm install -g n && n 24']),
         'node --version',
       ),
     ];
@@ -94,8 +98,8 @@ const node: Check = {
 const memory: Check = {
   name: 'memory',
   looksFor: 'memory for the agent',
-  look: ({ system }) => {
-    const { availableKib, totalKib } = system;
+  look: (facts) => {
+    const { availableKib, totalKib } = facts.system;
     if (availableKib === null) return '/proc/meminfo cannot be read';
     if (availableKib >= MEMORY_LEAST) return [];
     return [
@@ -104,6 +108,7 @@ const memory: Check = {
         'The agent takes some 70 MiB; where memory runs out, the kernel ends a process, and it may be this one.',
         'top -bn1 | head -n 15',
         'uci set x0tta6bl4.bpf.enabled=0 && uci set x0tta6bl4.state.recorder=0 && uci commit x0tta6bl4',
+        service(facts, 'restart'),
       ),
     ];
   },
@@ -142,6 +147,7 @@ const hostName: Check = {
           ? 'uci set system.@system[0].hostname=NAME && uci commit system && /etc/init.d/system reload'
           : 'hostnamectl set-hostname NAME',
         'uci set x0tta6bl4.mesh.node_name=NAME && uci commit x0tta6bl4   # or only for the mesh',
+        service(facts, 'restart'),
       ),
     ];
   },

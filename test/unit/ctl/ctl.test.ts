@@ -351,6 +351,40 @@ test('a file of today that lacks its number is not told to be older, and can be 
   assert.match((await run(['config', 'migrate', file, '--write'])).out, /is of today's form/);
 });
 
+test('the default file is the package’s, and is written where there is nothing to lose', async (t) => {
+  const at = folder(t);
+  const file = join(at, 'config');
+  const feed = join(import.meta.dirname, '../../../openwrt-feed/x0tta6bl4/files/x0tta6bl4.config');
+  const text = readFileSync(feed, 'utf8');
+  assert.deepEqual(await run(['config', 'defaults']), { status: EXIT.ok, out: text, err: '' });
+  for (const nothing of [null, '', ' \n\n']) {
+    if (nothing === null) rmSync(file, { force: true });
+    else writeFileSync(file, nothing);
+    const { status, out } = await run(['config', 'defaults', file, '--write']);
+    assert.equal(status, EXIT.ok);
+    assert.match(out, /config has all defaults now\.$/m);
+    assert.equal(readFileSync(file, 'utf8'), text);
+    assert.match((await run(['config', 'check', file])).out, /is valid/);
+  }
+  rmSync(file);
+  await run(['config', 'defaults', file, '--write']);
+  assert.equal(statSync(file).mode & 0o777, 0o600, 'a key will be in it');
+  for (const something of ['# a word of theirs\n', "config mesh 'mesh'\n", '\0']) {
+    writeFileSync(file, something);
+    const { status, err } = await run(['config', 'defaults', file, '--write']);
+    assert.equal(status, EXIT.refused);
+    assert.match(err, /is not empty: it stays as it is/);
+    assert.equal(readFileSync(file, 'utf8'), something);
+  }
+  assert.equal((await run(['config', 'defaults', at, '--write'])).status, EXIT.refused, 'a folder');
+  assert.equal((await run(['config', 'defaults', join(at, 'none', 'x'), '--write'])).status, EXIT.refused);
+  const { written, text: shown } = JSON.parse((await run(['config', 'defaults', '--json'])).out) as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual([written, shown], [false, text]);
+});
+
 test('doctor asks where the configuration says, unless a socket is named: one that is empty is not', async (t) => {
   const [socket, file] = [await agent(t), join(folder(t), 'config')];
   writeFileSync(file, `config report 'report'\n\toption socket '${socket}'\n`);

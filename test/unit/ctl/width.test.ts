@@ -210,6 +210,7 @@ const ELSEWHERE = [
   'diag',
   'record export',
   'bpf profile',
+  'config defaults',
   'completion',
 ];
 

@@ -29,6 +29,7 @@ export const WELL: Facts = {
   config: {
     file: '/etc/config/x0tta6bl4',
     exists: true,
+    isEmpty: false,
     unread: null,
     mode: 0o600,
     problems: [],

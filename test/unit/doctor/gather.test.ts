@@ -75,7 +75,7 @@ test('a configuration that is no file, or not for us to read, is not taken for a
     '/etc/config/folder/x': '',
     '/etc/config/empty': '',
   });
-  const unread = async (configFile: string, read = edge(at).read) => {
+  const found = async (configFile: string, read = edge(at).read) => {
     const facts = await gather({
       edge: { ...edge(at), read, run: () => Promise.resolve(null) },
       configFile,
@@ -83,13 +83,19 @@ test('a configuration that is no file, or not for us to read, is not taken for a
       scan: false,
       agent: () => ({ get: () => Promise.reject(new Error('no')), post: () => Promise.reject(new Error('no')) }),
     });
-    return facts.config.unread;
+    return facts.config;
   };
+  const unread = async (...asked: Parameters<typeof found>) => (await found(...asked)).unread;
   assert.equal(await unread('/etc/config/x0tta6bl4'), null);
   assert.equal(await unread('/etc/config/empty'), null);
   assert.equal(await unread('/etc/config/nowhere'), null);
   assert.equal(await unread('/etc/config/folder'), 'no file');
   assert.equal(await unread('/etc/config/x0tta6bl4', () => ''), 'denied');
+  const empty = [];
+  for (const name of ['x0tta6bl4', 'empty', 'nowhere', 'folder'])
+    empty.push((await found(`/etc/config/${name}`)).isEmpty);
+  assert.deepEqual(empty, [false, true, false, false]);
+  assert.equal((await found('/etc/config/x0tta6bl4', () => '')).isEmpty, false);
 });
 
 test('facts of a router that has next to nothing, and of files that are none', async (t) => {
