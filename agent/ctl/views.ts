@@ -104,15 +104,39 @@ function droppedText({ hears, interface: name, frames }: Of<typeof shapes.status
   return `${frames} ${frames === 1 ? 'frame' : 'frames'} with ${HEARD[hears]}, on ${where}: no room`;
 }
 
-export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): string {
+/** Names by address, as this router has them: they come before what others call themselves. */
+type Names = ReadonlyMap<string, string>;
+
+/** Of an address, which a name takes no more room than, but where there is some. */
+const ADDRESS_WIDTH = 17;
+
+/** A name in the place of an address, where two columns of a table have such. */
+function called(name: string | null | undefined, address: string, { columns }: Screen): string {
+  const most = ADDRESS_WIDTH + Math.max(0, Math.floor((columns - WITH_ADDRESS) / 2));
+  const text = clean(name || address);
+  return text.length <= most ? text : `${text.slice(0, most - 1)}~`;
+}
+
+/** Columns of a screen that takes the address beside the name. */
+const WITH_ADDRESS = 100;
+
+export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen, names: Names = new Map()): string {
   if (nodes.length === 0) return 'No other router is heard.\n';
+  const nameOf = ({ originator, node }: (typeof nodes)[number]) => names.get(originator) ?? node;
+  const isNamed = nodes.some((node) => nameOf(node) != null);
   return table(
     [
-      { title: 'ROUTER', of: ({ originator }) => originator },
+      { title: 'ROUTER', of: (node) => called(nameOf(node), node.originator, to) },
+      ...(isNamed && to.columns >= WITH_ADDRESS
+        ? [{ title: 'ADDRESS', of: ({ originator }: (typeof nodes)[number]) => originator }]
+        : []),
       { title: 'STATE', of: ({ state }) => state },
       { title: 'HEALTH', of: ({ health }) => health, color: ({ health }) => HEALTH[health] ?? null },
       { title: 'METRIC', of: metric, right: true },
-      { title: 'NEXT HOP', of: ({ nextHop }) => nextHop },
+      {
+        title: 'NEXT HOP',
+        of: ({ nextHop, nextHopNode }) => called(names.get(nextHop) ?? nextHopNode, nextHop, to),
+      },
       { title: 'VIA', of: (node) => node.interface, flexible: true },
       { title: 'SEEN', of: ({ lastSeenSeconds }) => age(lastSeenSeconds), right: true },
     ],
@@ -121,7 +145,11 @@ export function nodesText({ nodes }: Of<typeof shapes.nodes>, to: Screen): strin
   );
 }
 
-export function linksText({ links, isolated = [] }: Of<typeof shapes.links>, to: Screen): string {
+export function linksText(
+  { links, isolated = [] }: Of<typeof shapes.links>,
+  to: Screen,
+  names: Names = new Map(),
+): string {
   const dropped = isolated
     .map(({ node, addresses }) => `Isolated: ${addresses.join(' ')} (${clean(node)}, revoked)\n`)
     .join('');
@@ -133,7 +161,11 @@ export function linksText({ links, isolated = [] }: Of<typeof shapes.links>, to:
     [
       VIA,
       NEIGHBOUR,
-      { title: 'ROUTER', of: ({ originator }) => originator ?? '-' },
+      {
+        title: 'ROUTER',
+        of: ({ originator, neighbour, node }) =>
+          called(names.get(originator ?? neighbour) ?? names.get(neighbour) ?? node, originator ?? '-', to),
+      },
       {
         title: 'QUALITY',
         of: ({ quality, carrier }) => (carrier ? (quality ?? '-') : 'no link'),

@@ -197,14 +197,18 @@ export const status = object({
   }),
 });
 
+const calledBy = orNull(text('what the router is called, by its certificate; null where no session has told'));
+
 export const nodes = object({
   version,
   nodes: array(
     object({
       originator: mac,
+      node: calledBy,
       state: oneOf(['joined', 'registered', 'left', 'dead'], 'life of a router in the mesh'),
       health: oneOf(['healthy', 'degraded', 'unreachable'], 'of the best path to it'),
       nextHop: mac,
+      nextHopNode: calledBy,
       interface: text('the way out'),
       tq,
       throughput,
@@ -234,6 +238,7 @@ export const links = object({
       interface: text('our hard interface'),
       neighbour: mac,
       originator: orNull(text('the router behind it, where it is known')),
+      node: calledBy,
       quality,
       carrier: flag('of our interface'),
       tq,

@@ -429,7 +429,7 @@ async function hostile(stage: Stage): Promise<void> {
       method,
       (args: Parameters<typeof own>[0]) =>
         method === 'names'
-          ? { names: Object.fromEntries(Array.from({ length: 10 }, (_, n) => [router(n), huge])) }
+          ? { names: Object.fromEntries(Array.from({ length: 5 }, (_, n) => [router(2 * n), huge])) }
           : evil(own(args)),
     ]),
   );

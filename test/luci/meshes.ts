@@ -73,11 +73,17 @@ function topologyOf(heard: readonly (readonly [number, number, number])[], count
   };
 }
 
+/** Every other one is known by its certificate, the rest by /etc/bat-hosts. */
+const certified = (n: number): string | null => (n % 2 === 1 ? NAMES[n]! : null);
+const hopOf = (n: number): number => (n === 4 || n === 5 || n === 8 ? 1 : n === 6 || n === 9 ? 2 : n === 7 ? 3 : n);
+
 const nodeOf = (n: number, over: object = {}) => ({
   originator: router(n),
+  node: certified(n),
   state: 'joined',
   health: 'healthy',
-  nextHop: router(n === 4 || n === 5 || n === 8 ? 1 : n === 6 || n === 9 ? 2 : n === 7 ? 3 : n),
+  nextHop: router(hopOf(n)),
+  nextHopNode: certified(hopOf(n)),
   interface: n === 1 ? 'eth1' : 'mesh0',
   tq: 200,
   throughput: null,
@@ -90,6 +96,7 @@ const linkOf = (n: number, over: object) => ({
   interface: 'mesh0',
   neighbour: `06:00:00:00:01:${hex(n)}`,
   originator: router(n),
+  node: certified(n),
   quality: 'GOOD',
   carrier: true,
   tq: 231,
@@ -179,7 +186,9 @@ function journal() {
 /** A town's mesh of ten with radios, seen from one of them. */
 export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
   return {
-    names: () => ({ names: Object.fromEntries(NAMES.map((name, n) => [router(n), name])) }),
+    names: () => ({
+      names: Object.fromEntries(NAMES.flatMap((name, n) => (certified(n) === null ? [[router(n), name]] : []))),
+    }),
     status: () => ({
       version: 1,
       agent: { version: '0.1.0', uptimeSeconds: 793_000, degraded: [] },
@@ -305,7 +314,8 @@ export function large(count: number): Answers {
     i < 6 ? [0, i + 1, 255 - i * 20] : [1 + (i % (i < 30 ? 6 : 24)), i + 1, 250 - ((i * 37) % 190)],
   );
   const topology = topologyOf(heard, count);
-  return { ...town(), topology: () => topology, names: () => ({ names: {} }) };
+  const nodes = Array.from({ length: 9 }, (_, n) => nodeOf(n + 1, { node: null, nextHopNode: null }));
+  return { ...town(), topology: () => topology, nodes: () => ({ version: 1, nodes }), names: () => ({ names: {} }) };
 }
 
 /** A community's mesh as it was in March 2020: Leipzig, 279 routers, seen from the one with the most links. */

@@ -7,6 +7,9 @@ import type * as shapes from '../../report/shapes.ts';
 import { type Command, showing, views } from '../command.ts';
 import { EXIT } from '../exit.ts';
 
+/** Names of routers, as files of this one have them. */
+const namesHere = async () => (await import('../reach/files.ts')).namesByAddress();
+
 const showStatus = showing<Of<typeof shapes.status>>(
   '/mesh/status',
   async (answer, to) => (await views()).statusText(answer, to),
@@ -38,9 +41,14 @@ export const meshCommands: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'the other routers, and the way to each',
-    more: 'METRIC is that of the whole path: the TQ, 0 to 255 (BATMAN_IV), or the\nthroughput in Mbit/s, with an M (BATMAN_V).',
+    more: `Routers by name where /etc/bat-hosts, ~/bat-hosts or their certificates have
+one; with their addresses beside it on 100 columns, in a pipe and with --json.
+METRIC is that of the whole path: the TQ, 0 to 255 (BATMAN_IV), or the
+throughput in Mbit/s, with an M (BATMAN_V).`,
     example: 'x0ctl nodes',
-    run: showing<Of<typeof shapes.nodes>>('/mesh/nodes', async (answer, to) => (await views()).nodesText(answer, to)),
+    run: showing<Of<typeof shapes.nodes>>('/mesh/nodes', async (answer, to) =>
+      (await views()).nodesText(answer, to, await namesHere()),
+    ),
   },
   {
     name: 'links',
@@ -48,11 +56,14 @@ export const meshCommands: readonly Command[] = [
     least: 0,
     most: 0,
     help: 'our neighbours, with the quality of each link',
-    more: `NEIGHBOUR is the address of the interface at the other end, ROUTER whose it is.
-Below it what XDP saw come in. AIR LOSS is what gaps in batman-adv's sequence
-numbers show: lost on the way here, whatever happens to what we send.`,
+    more: `NEIGHBOUR is the address of the interface at the other end, ROUTER whose it is,
+by name where x0ctl nodes has one. Below it what XDP saw come in. AIR LOSS is
+what gaps in batman-adv's sequence numbers show: lost on the way here, whatever
+happens to what we send.`,
     example: 'x0ctl links --json | jq \'.links[] | select(.quality == "BAD")\'',
-    run: showing<Of<typeof shapes.links>>('/mesh/links', async (answer, to) => (await views()).linksText(answer, to)),
+    run: showing<Of<typeof shapes.links>>('/mesh/links', async (answer, to) =>
+      (await views()).linksText(answer, to, await namesHere()),
+    ),
   },
   {
     name: 'probes',

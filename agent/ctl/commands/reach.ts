@@ -2,15 +2,15 @@
 import { CONFIG_FILE, type Command, type Context, numberOf, usage } from '../command.ts';
 
 const NODE = `NODE is an address in the mesh or the end of one, the address of anything
-behind it, an IP address, or a name of /etc/bat-hosts or /etc/hosts. Takes root,
-and no agent.`;
+behind it, an IP address, or a name: of /etc/bat-hosts, of /etc/hosts, or as
+x0ctl nodes has it. Takes root, and but for such names no agent.`;
 const MESH = { type: 'string', value: 'NAME', help: 'the mesh interface; mesh.interface without it' } as const;
 
-function asked({ arguments: [word], options: { mesh } }: Context) {
+function asked({ arguments: [word], options: { mesh }, socket }: Context) {
   // IFNAMSIZ, without its NUL.
   if (mesh !== undefined && !/^[\x21-\x7e]{1,15}$/.test(String(mesh)))
     throw usage('--mesh: expected the name of an interface');
-  return { word: word!, mesh: typeof mesh === 'string' ? mesh : undefined, configFile: CONFIG_FILE };
+  return { word: word!, mesh: typeof mesh === 'string' ? mesh : undefined, configFile: CONFIG_FILE, socket };
 }
 
 export const reachCommands: readonly Command[] = [

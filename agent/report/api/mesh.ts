@@ -15,11 +15,14 @@ export const meshCalls: readonly Call[] = [
     shape: shapes.nodes,
     answer: ({ sources }) => {
       const now = sources.now();
+      const names = sources.trust?.view()?.names;
       const nodes = sources.mesh().nodes.map(({ originator, state, health, nextHop, tq, throughput, ...node }) => ({
         originator,
+        node: names?.get(originator) ?? null,
         state,
         health,
         nextHop,
+        nextHopNode: names?.get(nextHop) ?? null,
         interface: node.interface,
         tq,
         throughput,
@@ -36,11 +39,13 @@ export const meshCalls: readonly Call[] = [
     shape: shapes.links,
     answer: ({ sources }) => {
       const now = sources.now();
+      const names = sources.trust?.view()?.names;
       const seen = new Map(sources.xdp?.()?.neighbours.map((one) => [`${one.interface} ${one.neighbour}`, one]));
       const links = sources.mesh().links.map((link) => ({
         interface: link.interface,
         neighbour: link.neighbour,
         originator: link.originator,
+        node: names?.get(link.originator ?? link.neighbour) ?? null,
         quality: link.quality,
         carrier: link.carrier,
         tq: link.tq,

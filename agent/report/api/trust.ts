@@ -145,7 +145,19 @@ export const trustCalls: readonly Call[] = [
 export function identityOf({ trust }: Sources): Of<typeof shapes.identity>['identity'] {
   const view = trust?.view() ?? null;
   if (view === null) return null;
-  const { providers, nowMs, notBefore, notAfter, stewards, revoked, air, admitted, outcasts: _, ...rest } = view;
+  const {
+    providers,
+    nowMs,
+    notBefore,
+    notAfter,
+    stewards,
+    revoked,
+    air,
+    admitted,
+    outcasts: _,
+    names: __,
+    ...rest
+  } = view;
   const time = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return {
     ...rest,

@@ -151,6 +151,16 @@ export class Gate {
     return [...heard, ...rest].filter((mac) => !this.#isIsolated(mac));
   }
 
+  /** Whose an address is, as members say, for people to read; an address that two claim is nobody's. */
+  names(): ReadonlyMap<Mac, string> {
+    const found = new Map<Mac, string | null>();
+    for (const { node, addresses } of this.#claims.values())
+      for (const mac of addresses)
+        found.set(mac, (found.get(mac) ?? node) === node && found.get(mac) !== null ? node : null);
+    for (const mac of this.#own) found.delete(mac);
+    return new Map([...found].filter((entry): entry is [Mac, string] => entry[1] !== null));
+  }
+
   #isClaimed(mac: Mac): boolean {
     for (const { addresses } of this.#claims.values()) if (addresses.includes(mac)) return true;
     return false;

@@ -127,7 +127,7 @@ export class Air {
     this.#router.effect({ type: 'gate', state });
   }
 
-  view(now: Nanos): Pick<TrustView, 'air' | 'outcasts' | 'admitted'> {
+  view(now: Nanos): Pick<TrustView, 'air' | 'outcasts' | 'admitted' | 'names'> {
     const { sending } = this.#keys;
     return {
       air: {
@@ -138,6 +138,7 @@ export class Air {
       },
       outcasts: this.#gate.outcasts(),
       admitted: this.#gate.admitted(now),
+      names: this.#gate.names(),
     };
   }
 

@@ -136,6 +136,8 @@ export interface TrustView {
   };
   readonly outcasts: readonly Outcast[];
   readonly admitted: readonly Mac[];
+  /** What members are called, by their addresses. */
+  readonly names: ReadonlyMap<Mac, string>;
   /** In words; '' where all is well. */
   readonly trouble: string;
 }

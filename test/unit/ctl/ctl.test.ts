@@ -19,7 +19,7 @@ import { Metrics } from '../../../agent/report/metrics.ts';
 import { mismatch, type Of, type Shape } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
 import type { Sources } from '../../../agent/report/sources.ts';
-import { FAULT, sources } from '../report/fixture.ts';
+import { DESK, FAULT, sources } from '../report/fixture.ts';
 import { type Screen, screen } from './screen.ts';
 
 // Times are shown in the reader's zone.
@@ -349,6 +349,53 @@ test('a file of today that lacks its number is not told to be older, and can be 
   assert.match((await run(['config', 'migrate', file, '--write'])).out, /^file\.format is \d+\n$/);
   assert.match(readFileSync(file, 'utf8'), /option format/);
   assert.match((await run(['config', 'migrate', file, '--write'])).out, /is of today's form/);
+});
+
+test('routers by name: as this router’s file has it, else as they are called; addresses where there is room', async (t) => {
+  const socket = await agent(t, sources({ trust: DESK }));
+  const home = folder(t);
+  const before = process.env.HOME;
+  process.env.HOME = home;
+  t.after(() => {
+    if (before === undefined) delete process.env.HOME;
+    else process.env.HOME = before;
+  });
+  const nodes = async (columns: number) => (await run(['nodes', '--socket', socket], screen({ columns }))).out;
+  assert.equal(
+    await nodes(80),
+    `ROUTER            STATE  HEALTH  METRIC NEXT HOP VIA  SEEN
+hall              joined healthy    255 hall     eth0  10s
+02:00:00:00:00:0c joined healthy    225 hall     eth0  10s
+`,
+  );
+  writeFileSync(
+    join(home, 'bat-hosts'),
+    '02:00:00:00:00:0c the-shed-behind-the-orchard\n02:00:00:00:00:0b \x1b[31mcellar\n',
+  );
+  assert.equal(
+    await nodes(80),
+    `ROUTER            STATE  HEALTH  METRIC NEXT HOP VIA  SEEN
+?[31mcellar       joined healthy    255 hall     eth0  10s
+the-shed-behind-~ joined healthy    225 hall     eth0  10s
+`,
+  );
+  assert.equal(
+    (await nodes(120)).split('\n')[2],
+    'the-shed-behind-the-orchard 02:00:00:00:00:0c joined healthy    225 hall     eth0  10s',
+  );
+  assert.match(await nodes(Number.MAX_SAFE_INTEGER), /^the-shed-behind-the-orchard +02:00:00:00:00:0c /m);
+  const links = (await run(['links', '--socket', socket])).out;
+  assert.match(links, /^eth0 02:00:00:00:01:0b \?\[31mcellar +EXCELLENT /m);
+  const { nodes: rows } = JSON.parse((await run(['nodes', '--json', '--socket', socket])).out) as Of<
+    typeof shapes.nodes
+  >;
+  assert.deepEqual(
+    rows.map(({ originator, node, nextHopNode }) => [originator, node, nextHopNode]),
+    [
+      ['02:00:00:00:00:0b', 'hall', 'hall'],
+      ['02:00:00:00:00:0c', null, 'hall'],
+    ],
+  );
 });
 
 test('the default file is the package’s, and is written where there is nothing to lose', async (t) => {

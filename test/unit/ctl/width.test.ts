@@ -106,7 +106,13 @@ function agentOf({ node, interface: name, words }: Names): Sources {
     },
     trust: {
       ...DESK,
-      view: () => ({ ...DESK.view()!, id: `spiffe://x0tta6bl4.mesh/router/${node}`, trouble: words, suite: words }),
+      view: () => ({
+        ...DESK.view()!,
+        id: `spiffe://x0tta6bl4.mesh/router/${node}`,
+        names: new Map(['00:0b', '00:0c', '01:0b'].map((end) => [`02:00:00:00:${end}`, node])),
+        trouble: words,
+        suite: words,
+      }),
       invite: () => ({ text: 'a'.repeat(72), id: 'ff'.repeat(8), untilMs: 0 }),
       members: () => [{ key: 'ab'.repeat(32), node, notAfter: 0, by: words }],
     },

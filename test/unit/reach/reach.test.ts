@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nameOf, readNames, resolveNode } from '../../../agent/ctl/reach/names.ts';
+import { resolve } from '../../../agent/ctl/reach/open.ts';
 import { summaryOf, titleOf } from '../../../agent/ctl/reach/ping.ts';
+import { hear } from '../../../agent/host/http.ts';
 import { decodeEcho, type EchoRequest, encodeEcho } from '../../../agent/mesh/icmp.ts';
+import { Metrics } from '../../../agent/report/metrics.ts';
+import { DESK, sources } from '../report/fixture.ts';
 
 const REQUEST: EchoRequest = {
   source: '02:00:00:00:00:01',
@@ -134,4 +142,27 @@ test('the figures of a ping', () => {
     lossPercent: 33.3,
     rttMs: { min: 1, avg: 2, max: 3, mdev: 1 },
   });
+});
+
+test('a name that no file has: the agent is asked, where it runs', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'x0reach-'));
+  const socket = join(folder, 's');
+  const server = createServer(
+    hear(sources({ trust: DESK }), new Metrics(), () => ({ name: 'uid 0', mayChange: true })),
+  );
+  await new Promise<void>((listening) => server.listen(socket, listening));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const names = new Map([['cellar', '02:00:00:00:00:0c']]);
+  const known = { ...KNOWN, originators: ['02:00:00:00:00:0b', '02:00:00:00:00:0c'], names };
+  assert.equal(await resolve('cellar', known, names, join(folder, 'none')), '02:00:00:00:00:0c', 'not for a known one');
+  await assert.rejects(resolve('hall', known, names, join(folder, 'none')), {
+    message: 'NODE: no router hall is known; x0ctl nodes shows them',
+  });
+  assert.equal(await resolve('HALL', known, names, socket), '02:00:00:00:00:0b');
+  assert.equal(nameOf('02:00:00:00:00:0b', names), 'hall', 'and called so in what follows');
+  await assert.rejects(resolve('roof', known, names, socket), { code: 'E_NOT_FOUND' });
 });

@@ -150,6 +150,10 @@ export const DESK: TrustDesk = {
     air: { epoch: 7, keys: 2, ageNs: 90 * MS * 1000, isMixed: false },
     outcasts: [{ key: 'cd'.repeat(32), node: 'shed', addresses: ['02:00:00:00:00:5d'] }],
     admitted: [B1],
+    names: new Map([
+      [B, 'hall'],
+      [B1, 'hall'],
+    ]),
     trouble: '',
     suite: 'X-Wing',
     providers: { x25519: 'node:crypto', mlDsa65: 'noble' },

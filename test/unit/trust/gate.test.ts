@@ -25,6 +25,29 @@ test('admitted is who says so over a session, and who seals a frame; both for ha
   assert.deepEqual(gate.admitted(14 * HOUR), [B], 'what it says last counts');
 });
 
+test('what a router is called: as it says itself, and nobody where two say so', () => {
+  const gate = new Gate();
+  gate.own([C]);
+  gate.claimed(hall, 'hall', [A, B]);
+  gate.claimed(shed, 'shed', [B, C]);
+  assert.deepEqual([...gate.names()], [[A, 'hall']], 'our own address is nobody else’s');
+  gate.claimed(attic, 'attic', [B]);
+  assert.deepEqual([...gate.names()], [[A, 'hall']], 'nor is it the third one’s');
+  gate.claimed(attic, 'attic', []);
+  gate.left(hall, 1);
+  gate.claimed(shed, 'shed', [B]);
+  assert.deepEqual(
+    [...gate.names()],
+    [
+      [A, 'hall'],
+      [B, 'shed'],
+    ],
+    'of two, one after the other, the later one',
+  );
+  gate.revoke(out(shed), 2);
+  assert.deepEqual([...gate.names()], [[A, 'hall']]);
+});
+
 test('who is revoked is isolated, with its reason; and let in where it is revoked no longer', () => {
   const gate = new Gate();
   gate.claimed(shed, 'shed', [A, B]);

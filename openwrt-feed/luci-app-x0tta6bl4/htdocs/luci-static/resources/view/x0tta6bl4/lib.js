@@ -398,12 +398,26 @@ return baseclass.extend({
 	stepBadge,
 	outcome,
 
-	/* MAC address → name, of /etc/bat-hosts; our own name is added by whoever knows it. */
+	/* MAC address → name: of /etc/bat-hosts, and what routers call themselves. */
 	names: {},
+	learned: new Map(),
+
+	/* The name of this router; null where nobody knows one. */
+	called(mac) {
+		return Object.hasOwn(this.names, mac) ? this.names[mac] : this.learned.get(mac) || null;
+	},
 
 	/* What people call this router: its name where there is one. */
 	nameOf(mac) {
-		return clean(Object.hasOwn(this.names, mac) ? this.names[mac] : mac || '?', 48);
+		return clean(this.called(mac) || mac || '?', 48);
+	},
+
+	/* This router's name, and those that certificates say. */
+	learn(status, nodes) {
+		for (const { originator, node, nextHop, nextHopNode } of nodes)
+			this.learned.set(nextHop, nextHopNode).set(originator, node);
+		if (status && status.originator)
+			this.learned.set(status.originator, status.node);
 	},
 
 	/* Asks the agent. Rejects with { code, message }. */

@@ -82,8 +82,7 @@ return view.extend({
 				this.data = { topology, status, nodes: new Map(nodes.nodes.map(node => [ node.originator, node ])),
 					links: links.links, gateways: gateways.gateways };
 				this.trouble = null;
-				if (status.originator)
-					lib.names[status.originator] = lib.names[status.originator] || status.node;
+				lib.learn(status, nodes.nodes);
 			}).catch(thrown => { this.trouble = lib.told(thrown) });
 	},
 
@@ -252,7 +251,7 @@ return view.extend({
 		const rank = id => (id == this.selected ? 100000 : 0) + (id == self ? 50000 : 0) + (offers.has(id) ? 20000 : 0)
 			+ (near.has(id) ? 10000 : 0) + (cuts.has(id) ? 5000 : 0);
 		/* Where there are many, an address in the picture tells nobody anything. */
-		const told = ids.filter(id => ids.length <= 60 || this.window || rank(id) > 5000 || Object.hasOwn(lib.names, id));
+		const told = ids.filter(id => ids.length <= 60 || this.window || rank(id) > 5000 || lib.called(id));
 		const labels = this.labels(told.sort((a, b) => rank(b) - rank(a)), ids, at, unit, size, box);
 
 		const node = id => {

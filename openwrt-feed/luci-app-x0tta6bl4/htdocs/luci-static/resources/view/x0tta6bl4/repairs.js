@@ -79,7 +79,7 @@ return view.extend({
 		}
 		this.named = this.text;
 
-		return Promise.all([ lib.loadNames(), this.fetch() ]);
+		return Promise.all([ lib.loadNames(), lib.ask('nodes').then(({ nodes }) => lib.learn(null, nodes)).catch(() => {}), this.fetch() ]);
 	},
 
 	shown() {

@@ -205,6 +205,7 @@ return view.extend({
 			lib.ask('heal_log', LOG) ]).then(([ status, links, nodes, gateways, log ]) => {
 			this.data = { status, links: links.links, nodes: nodes.nodes, gateways: gateways.gateways, entries: log.entries };
 			this.trouble = null;
+			lib.learn(status, nodes.nodes);
 		}).catch(thrown => { this.trouble = lib.told(thrown) });
 	},
 
@@ -260,9 +261,6 @@ return view.extend({
 
 		const { status, links, nodes, gateways, entries } = this.data;
 		const [ mark, sentence ] = verdict(status);
-
-		if (status.originator)
-			lib.names[status.originator] = lib.names[status.originator] || status.node;
 
 		return [
 			el('div', { 'class': 'x0-hero x0-' + mark, role: 'status', 'aria-live': 'polite' }, [
