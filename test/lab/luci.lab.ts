@@ -370,6 +370,8 @@ async function pictures(stage: Stage): Promise<void> {
       if (!REAL) assert.deepEqual(small, [], `${what}: too small for a finger`);
       assert.deepEqual(await page.evaluate(STRAY), [], `${what}: checkboxes whose box is drawn elsewhere`);
       assert.deepEqual(await page.evaluate(BROKEN), [], `${what}: words broken in two`);
+      assert.deepEqual(await page.evaluate(APART), [], `${what}: labels that stand elsewhere than their field`);
+      if (view === 'map') assert.equal(await page.evaluate(CHOSEN), 'rgb(161, 59, 214)', `${what}: under the mouse`);
       if (SHOTS !== undefined)
         await page.screenshot({ path: join(SHOTS, `${view}-${width}-${dark ? 'dark' : 'light'}.png`), fullPage: true });
       await page.close();
@@ -400,6 +402,12 @@ const SMALL = `[...document.querySelectorAll('.x0 button, .x0 select, .x0 summar
 
 /** Themes draw the box by ::before in the input's place, so that one must be what it is placed by. */
 const STRAY = `[...document.querySelectorAll('.x0 input[type=checkbox]')].filter(n => getComputedStyle(n).position === 'static').map(n => n.parentNode.textContent)`;
+/** Labels that are neither in the line of their field nor above its beginning. */
+const APART = `[...document.querySelectorAll('.x0-row label[for]')].filter(n => {
+  const a = n.getBoundingClientRect(), b = document.getElementById(n.htmlFor).getBoundingClientRect();
+  return !(a.top < b.bottom && b.top < a.bottom) && Math.abs(a.left - b.left) > 2;
+}).map(n => n.textContent)`;
+const CHOSEN = `getComputedStyle(document.querySelector('.x0-selected .x0-mark')).stroke`;
 /** Words of ours that go on in the next line. */
 const BROKEN = `[...document.querySelectorAll('.x0-facts dt, .x0-figure span, .x0-step span')].filter(n => n.checkVisibility()).flatMap(n => [...n.firstChild.nodeValue.matchAll(/\\S+/g)].filter(({ 0: word, index }) => {
   const range = document.createRange();

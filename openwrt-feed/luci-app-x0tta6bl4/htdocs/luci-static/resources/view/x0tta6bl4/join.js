@@ -100,11 +100,12 @@ return view.extend({
 		return lib.frame(_('Let a router join'), this.trouble, () => [
 			el('p', {}, _('An invitation lets one new router into this mesh, once, until it expires.')),
 			el('div', { 'class': 'x0-row' }, [
-				el('label', { 'for': 'x0-name' }, _('Name of the new router')),
-				el('input', { id: 'x0-name', type: 'text', 'class': 'cbi-input-text', maxlength: 63, input: ev => { this.name = ev.target.value } }),
-				el('label', { 'for': 'x0-minutes' }, _('Good for')),
-				el('select', { id: 'x0-minutes', 'class': 'cbi-input-select', change: ev => { this.minutes = +ev.target.value } },
-					choices.map(([ minutes, word ]) => el('option', { value: minutes, selected: minutes == this.minutes }, word))),
+				el('span', { 'class': 'x0-pair' }, [
+					el('label', { 'for': 'x0-name' }, _('Name of the new router')),
+					el('input', { id: 'x0-name', type: 'text', 'class': 'cbi-input-text', maxlength: 63, input: ev => { this.name = ev.target.value } }) ]),
+				el('span', { 'class': 'x0-pair' }, [ el('label', { 'for': 'x0-minutes' }, _('Good for')),
+					el('select', { id: 'x0-minutes', 'class': 'cbi-input-select', change: ev => { this.minutes = +ev.target.value } },
+					choices.map(([ minutes, word ]) => el('option', { value: minutes, selected: minutes == this.minutes }, word))) ]),
 				el('button', { 'class': 'btn cbi-button cbi-button-add important', type: 'button', click: () => this.invite(),
 					disabled: L.hasViewPermission() === false }, _('Make an invitation'))
 			]),
