@@ -126,8 +126,8 @@ export class Mend implements Machine {
         if (event.symptom.what === 'joined-mesh')
           return this.#each((job) => (isBackFor(job, event.symptom.interface) ? this.#giveBack(job, now) : []));
         if (event.symptom.what === 'mesh-gone')
-          return this.#gone((change) => 'mesh' in change, event.symptom.interface);
-        return event.symptom.what === 'vanished' ? this.#gone(() => false, event.symptom.interface) : [];
+          return this.#gone((change) => 'mesh' in change, event.symptom.interface, now);
+        return event.symptom.what === 'vanished' ? this.#gone(() => false, event.symptom.interface, now) : [];
       case 'renamed':
         return this.#renamed(event.from, event.to);
       case 'tick':
@@ -593,7 +593,7 @@ export class Mend implements Machine {
   }
 
   /** With an interface goes what was set of it; with bat0, its settings. */
-  #gone(also: (change: Change) => boolean, name: string): Effect[] {
+  #gone(also: (change: Change) => boolean, name: string, now: Nanos): Effect[] {
     return this.#each((job) => {
       const effects: Effect[] = [];
       for (const one of [...job.applied]) {
@@ -601,8 +601,11 @@ export class Mend implements Machine {
         if (also(change) || ('interface' in change && change.interface === name))
           effects.push(...this.#release(job, one));
       }
-      const isOver = effects.length > 0 && job.applied.length === 0;
-      return isOver ? [...effects, ...this.#end(job)] : effects;
+      if (effects.length === 0 || job.applied.length > 0) return effects;
+      // What had helped, or is on its way back, has been told.
+      const isTold = job.state === 'holding' || job.state === 'parting' || job.state === 'returning';
+      const failed = write(job.plan, 'failed', job.action, now, `what it changed went with ${name}`);
+      return [...effects, ...this.#end(job, ...(isTold ? [] : [failed]))];
     });
   }
 

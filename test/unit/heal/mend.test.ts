@@ -763,6 +763,7 @@ test('bat0 that was deleted while it is out for a moment is made anew in its bri
     change.kind === 'set-master' && change.interface === 'bat0' ? [change.master] : [],
   );
   assert.deepEqual(masters, [null, 'br-lan']);
+  assert.equal(story.steps('broadcast-storm').at(-1), 'failed set-feature', 'a repair that began has an outcome');
   assert.equal(story.armed.size, 0);
 });
 
