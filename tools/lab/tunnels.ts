@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, REPEATED } from '../../agent/config/schema.ts';
 import type { TunnelRow } from '../../agent/host/tunnel/tunnels.ts';
+import { NODE_FLAGS } from '../../agent/node-flags.ts';
 import { run } from './mesh.ts';
 import type { EndOptions, FromEnd, ToEnd } from './tunnel-end.ts';
 
@@ -81,7 +82,9 @@ export class TwoSites {
     };
     const options: EndOptions = { own: idOf(site), tunnels: [tunnel], file: `/tmp/tunnels-${SITES[site]}.json` };
     const script = join(import.meta.dirname, 'tunnel-end.ts');
-    const child = spawn('ip', ['netns', 'exec', SITES[site], process.execPath, script, JSON.stringify(options)], {
+    // With x0d's flags, as on a router: V8's compilers have died in the emulator.
+    const node = [process.execPath, ...NODE_FLAGS, script, JSON.stringify(options)];
+    const child = spawn('ip', ['netns', 'exec', SITES[site], ...node], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
     });
