@@ -261,7 +261,7 @@ class Trials {
       const log = await this.#controls.get(router)?.get('/heal/log?limit=100');
       const { entries = [] } = (log ?? {}) as { entries?: { class: string; faultAtNs: number }[] };
       for (const { class: kind, faultAtNs } of entries)
-        if (kind === 'neighbour-lost' && faultAtNs > faultNs) first = Math.min(first, faultAtNs);
+        if (kind === 'link-silent' && faultAtNs > faultNs) first = Math.min(first, faultAtNs);
     }
     return Number.isFinite(first) ? (first - faultNs) / 1e6 : undefined;
   }
