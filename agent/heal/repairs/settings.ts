@@ -280,7 +280,7 @@ function mayBring({ class: kind, interfaceIndex: index }: Fault, around: Surroun
   return (around.tables?.neighbours ?? []).some((one) => one.interface !== index);
 }
 
-/** A link that some have no other way than stays as good as it is: a dear one would be followed to nowhere. */
+/** Why nothing is known to be won without this link; to take it away would leave some with no way at all. */
 function otherWay(fault: Fault, { around }: Scene): string | null {
   // The interface costs more for all of its neighbours, so all routes through it count.
   const lost = broken(around, fault.interfaceIndex ?? 0);
