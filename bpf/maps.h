@@ -110,7 +110,7 @@ struct {
 
 /* Aggregates, one for each CPU. */
 struct totals {
-  __u64 now;       /* scratch: the time of this frame, from `entry` to the program it goes on to */
+  __u64 now;       /* scratch: the time of this frame, from `entry` to `tcp` */
   __u64 strangers; /* frames from who is no neighbour */
   __u64 isolated;  /* dropped: sent by an outcast */
   __u64 unadmitted;
@@ -164,7 +164,7 @@ struct {
 } strangers SEC(".maps");
 
 /* What `entry` goes on to. An empty place ends there: the frame passes. */
-enum { CHAIN_HEARD, CHAIN_STAMP, CHAIN_TCP, CHAIN_OGM2, CHAIN };
+enum { CHAIN_HEARD, CHAIN_TCP, CHAIN_OGM2, CHAIN };
 
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);

@@ -4,9 +4,8 @@
  * inside, a beacon and a foreign frame. And what all maps take of the kernel's memory.
  *
  * Isolation and admission are on. Each figure is the median of some rounds, program and baseline by turns. A beacon is
- * stamped at most 32 times in 134 ms, which a test run would soon have used up: so its figure is that of `entry`, which
- * finds that nothing is left, and of `stamp`, which is run by itself while its ring has room: by how much longer many runs
- * take than few. What waking userland costs, once a beacon where they are rare, is not in it.
+ * stamped at most 32 times in 134 ms from one sender, which a long test run would soon have used up: it is measured in short
+ * ones, by how much longer many frames take than few. What waking userland costs, once a beacon where they are rare, is not in it.
  */
 import { macToBytes } from '../../agent/core/ids.ts';
 import * as layout from '../../agent/host/bpf/layout.ts';
@@ -18,9 +17,13 @@ const ROUNDS = 9;
 const REPEAT = 100_000;
 /** Neighbours whose frames are tried: a run has one frame only. */
 const SENDERS = 16;
-/** Records of the ring for stamps (72 bytes each) that fit before userland has to read. */
-const STAMPS = [44, 220] as const;
-const STAMP_ROUNDS = 60;
+/** Of the 32 stamps that a sender may cause in a window; the first of all wakes userland. */
+const FEW = 7;
+const MANY = 24;
+const WINDOW_NS = 1n << 27n;
+/** What the ring for stamps holds before userland has to read: 227 records of 72 bytes. */
+const SENDERS_A_RING = 6;
+const STAMP_ROUNDS = 40;
 const NEIGHBOURS = [1, 32, 256] as const;
 
 /** The interface that a test run says its frames came in on: the loopback's. */
@@ -78,7 +81,6 @@ export async function run(progress: Progress): Promise<BenchResult> {
   const ring = object.openRing('stamps', { onRecords() {} });
   const pass = () => empty.testRun('pass', ogm(macOf(0)), REPEAT)[1];
   pass();
-  const stamping = await stampNs(object, pass);
 
   const figures: Record<string, number> = {};
   const baseline: Record<string, number> = { pass_ns: pass() };
@@ -95,13 +97,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
       const senders = Array.from({ length: Math.min(SENDERS, count) }, (_, i) =>
         make(macOf(Math.floor((i * count) / SENDERS) % count)),
       );
-      const over: number[] = [];
-      for (let round = 0; round < ROUNDS; round++) {
-        let sum = 0;
-        for (const one of senders) sum += object.testRun('entry', one, Math.round(REPEAT / senders.length))[1];
-        over.push(sum / senders.length - pass());
-      }
-      const ns = median(over) + (kind === 'beacon' ? stamping : 0);
+      const ns = kind === 'beacon' ? await stampedNs(object, senders, pass) : passingNs(object, senders, pass);
       baseline[`${kind}_${count}`] = ns;
       worst = Math.max(worst, ns);
       progress(`${count} neighbours, ${kind}: ${ns.toFixed(1)} ns over an empty program`);
@@ -120,15 +116,32 @@ export async function run(progress: Progress): Promise<BenchResult> {
   };
 }
 
-/** What `stamp` takes by itself while there is room. */
-async function stampNs(object: NativeBpf, pass: () => number): Promise<number> {
-  const beacon = KINDS.beacon(macOf(0));
-  const took: [number[], number[]] = [[], []];
-  for (let round = 0; round < STAMP_ROUNDS; round++)
-    for (const [i, count] of STAMPS.entries()) {
-      took[i]!.push(object.testRun('stamp', beacon, count)[1] * count);
-      // The ring is read on the event loop, 256 records a turn.
-      await new Promise((resolve) => setTimeout(resolve, 2));
+/** Nanoseconds over an empty program, of frames that no limit holds back. */
+function passingNs(object: NativeBpf, senders: readonly Buffer[], pass: () => number): number {
+  const over: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    let sum = 0;
+    for (const one of senders) sum += object.testRun('entry', one, Math.round(REPEAT / senders.length))[1];
+    over.push(sum / senders.length - pass());
+  }
+  return median(over);
+}
+
+/** The same of frames that are stamped. */
+async function stampedNs(object: NativeBpf, senders: readonly Buffer[], pass: () => number): Promise<number> {
+  const over: number[] = [];
+  for (let round = 0; round < STAMP_ROUNDS; round++) {
+    const window = process.hrtime.bigint() / WINDOW_NS;
+    while (process.hrtime.bigint() / WINDOW_NS === window) await new Promise((resolve) => setTimeout(resolve, 5));
+    const empty = pass();
+    for (const [i, one] of senders.entries()) {
+      // The ring is read on the event loop.
+      if (i % SENDERS_A_RING === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+      object.testRun('entry', one, 1);
+      const few = object.testRun('entry', one, FEW)[1] * FEW;
+      const many = object.testRun('entry', one, MANY)[1] * MANY;
+      over.push((many - few) / (MANY - FEW) - empty);
     }
-  return (median(took[1]) - median(took[0])) / (STAMPS[1] - STAMPS[0]) - pass();
+  }
+  return median(over);
 }

@@ -23,7 +23,7 @@ const STAMP = 64;
 const EVENT = 32;
 
 /** Places in the map of programs. */
-export const CHAIN = { heard: 0, stamp: 1, tcp: 2, ogm2: 3 } as const;
+export const CHAIN = { heard: 0, tcp: 1, ogm2: 2 } as const;
 /** Of settings.flags. */
 export const WITH_OUTCASTS = 1;
 export const ADMITTED_ONLY = 2;

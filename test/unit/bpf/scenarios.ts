@@ -455,7 +455,7 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
   async "somebody else's program stays, and a packet socket counts instead"(variant) {
     const { a, b, route } = await veth();
     const foreign = loadMesh(native(), variant);
-    const theirs = attachXdp(foreign.object, 'stamp', b.index);
+    const theirs = attachXdp(foreign.object, 'tcp', b.index);
     route.close();
     const again = await setUpOn(variant, a.index, b.index);
     const { level, why, interfaces } = again.xdp.view();
