@@ -233,7 +233,13 @@ async function doctor(): Promise<void> {
       assert.equal(status, 0, err);
       const text = gunzipSync(readFileSync(file)).toString('utf8');
       const names = (await command('tar', ['tzf', file])).split('\n');
-      for (const part of ['kernel.json', 'agent/status.json', 'agent/journal.json', 'tape/now.jsonl', 'config/config'])
+      for (const part of [
+        'kernel.json',
+        'agent/status.json',
+        'agent/journal.json',
+        'tape/now.jsonl',
+        'config/x0tta6bl4',
+      ])
         assert.ok(names.includes(`x0tta6bl4-diag/${part}`), `${part} of ${names.join(' ')}`);
       const key = /option key '?([^'\n]+)/.exec(readFileSync(join(agentDir(0), 'config'), 'utf8'))![1]!;
       assert.ok(!text.includes(key));
