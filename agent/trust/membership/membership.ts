@@ -135,6 +135,7 @@ export class Membership {
       this.#joining.deadline(),
       this.#stewardship.deadline(),
       this.#pruneAt,
+      this.#spreading.deadline(),
       this.#air.deadline(),
     );
   }
@@ -276,6 +277,7 @@ export class Membership {
       case 'tick':
         this.#air.tick();
         if (router.now >= this.#pruneAt) this.#prune();
+        this.#spreading.tick();
         this.#own.tick();
         this.#joining.tick();
         this.#stewardship.tick();

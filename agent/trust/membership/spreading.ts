@@ -2,7 +2,7 @@
  * How what is declared to all (ledger.ts) gets to all: who has a session says what it has, is sent what it lacks, and hands on
  * what is new to it. Part of the membership machine (membership.ts).
  */
-import { type Nanos, SECOND } from '../../core/time.ts';
+import { type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { Loose } from '../ledger/item.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Router } from './router.ts';
@@ -10,6 +10,8 @@ import type { Session, Sessions } from './sessions.ts';
 
 /** All of it again would be a lot for a little. */
 const ASKED_AGAIN: Nanos = 10 * SECOND;
+/** Says again to all what it has: a message may have found its session full, and no revocation may be lost for that. */
+const GREETED_AGAIN: Nanos = 300 * SECOND;
 /** Items of one session that did not hold, before no more are looked at. */
 const MOST_REFUSED = 16;
 /** Bytes of items in one message. */
@@ -26,6 +28,7 @@ export class Spreading {
   readonly #router: Router;
   readonly #sessions: Sessions;
   readonly #affected: Affected;
+  #greetAt: Nanos = NEVER;
 
   constructor(router: Router, sessions: Sessions, affected: Affected) {
     this.#router = router;
@@ -33,7 +36,19 @@ export class Spreading {
     this.#affected = affected;
   }
 
+  deadline(): Nanos {
+    return this.#greetAt;
+  }
+
+  tick(): void {
+    const { now } = this.#router;
+    if (now < this.#greetAt) return;
+    this.#greetAt = NEVER;
+    for (const key of this.#sessions.keys()) this.greet(key);
+  }
+
   greet(key: string): void {
+    this.#greetAt = Math.min(this.#greetAt, this.#router.now + GREETED_AGAIN);
     this.#router.say(key, { type: 'have', hashes: this.#router.ledger.items().map(({ hash }) => hash) });
   }
 

@@ -368,6 +368,20 @@ test('a revocation reaches all of a connected mesh at once, what is cut off when
   assert.equal(bad.credential, null);
 });
 
+test('a revocation that a session lost on its way is told again, though the session stands', () => {
+  const { mesh, founder, others } = meshOf('a', 'bad');
+  const [a, bad] = others as [Router, Router];
+  mesh.cut(founder, bad);
+  mesh.tap = (from, to, bytes) => (from === founder && to === a ? null : bytes);
+  mesh.do(founder, (machine) => machine.revoke('bad', mesh.now));
+  mesh.tap = (_from, _to, bytes) => bytes;
+  assert.ok(a.sessions.has(bad));
+  mesh.pass(5 * 60_000);
+  assert.equal(stateOf(mesh, a).revoked[0]?.node, 'bad');
+  assert.ok(!a.sessions.has(bad));
+  assert.ok(a.sessions.has(founder));
+});
+
 test('a revocation that had ended when it was signed, by a clock that is behind, is not taken for done', () => {
   const { mesh, founder, others } = meshOf('bad');
   const key = stateOf(mesh, others[0]!).key;
