@@ -48,11 +48,14 @@ export const METHODS: readonly Method[] = [
   read('explain', '/heal/explain/', [{ name: 'fault', type: 'string', goes: 'path', required: true }]),
   read('heal_mode', '/heal/classes'),
   { name: 'config_check', ask: ['POST', '/config/check'], args: [body('text', true), body('file')] },
+  read('config_trial', '/config/trial'),
   read('options', '/config/options'),
   read('identity', '/mesh/identity'),
   // Of /etc/bat-hosts, as batctl shows them.
   { name: 'names', args: [] },
   change('set_heal_mode', '/heal/mode', [body('mode', true), body('class')]),
+  change('config_confirm', '/config/confirm'),
+  change('config_revert', '/config/revert'),
   change('invite', '/trust/invite', [body('node'), { name: 'seconds', type: 'integer', goes: 'body' }]),
   // make begins an archive for a bug report, fetch hands it out.
   { name: 'diag', changing: true, args: [body('step', true)] },

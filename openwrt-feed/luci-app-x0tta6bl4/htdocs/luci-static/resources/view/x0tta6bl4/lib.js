@@ -8,6 +8,7 @@
 'require baseclass';
 'require rpc';
 'require poll';
+'require ui';
 
 const OBJECT = 'x0tta6bl4';
 const SVG = 'http://www.w3.org/2000/svg';
@@ -29,6 +30,9 @@ const calls = {
 	heal_mode: declare('heal_mode'),
 	set_heal_mode: declare('set_heal_mode', [ 'mode', 'class' ]),
 	config_check: declare('config_check', [ 'text' ]),
+	config_trial: declare('config_trial'),
+	config_confirm: declare('config_confirm'),
+	config_revert: declare('config_revert'),
 	options: declare('options'),
 	identity: declare('identity'),
 	invite: declare('invite', [ 'node', 'seconds' ]),
@@ -435,6 +439,38 @@ return baseclass.extend({
 	/* What frame() takes for a trouble, of whatever a view's asking ended with. */
 	told(thrown) {
 		return thrown && thrown.code ? thrown : { code: 'E_ANSWER', message: String(thrown && thrown.message) };
+	},
+
+	/* Says the agent's answer, or why there is none, where LuCI says such things. */
+	say(asked) {
+		const words = kind => ({ message }) => { ui.addNotification(null, [ el('p', {}, clean(message, 300)) ], kind) };
+
+		return asked.then(words('info'), words('error'));
+	},
+
+	/* The seconds after which a changed configuration is judged; null where none is on trial. */
+	onTrial() {
+		return this.ask('config_trial').then(({ secondsLeft }) => secondsLeft).catch(() => null);
+	},
+
+	/* Says so, and lets a person decide at once. */
+	trial(seconds, update) {
+		if (seconds == null)
+			return null;
+
+		const decide = (method, style, word) => el('button', {
+			'class': 'btn cbi-button ' + style, type: 'button', disabled: L.hasViewPermission() === false,
+			click: () => this.say(this.ask(method)).then(update)
+		}, word);
+
+		return el('div', { 'class': 'alert-message notice x0-trial', role: 'group', 'aria-label': _('Changed settings on trial'), 'data-key': 'trial' }, [
+			el('p', {}, _('The changed settings are on trial for another %s. If they cut this router off from the mesh, or from you, they are taken back.')
+				.format(duration(seconds))),
+			el('div', { 'class': 'x0-row' }, [
+				decide('config_confirm', 'cbi-button-apply', _('Keep them now')),
+				decide('config_revert', 'cbi-button-reset', _('Take them back'))
+			])
+		]);
 	},
 
 	/* Names, once for a page: they change when somebody edits a file. */

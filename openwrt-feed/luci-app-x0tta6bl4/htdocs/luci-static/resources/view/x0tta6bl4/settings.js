@@ -6,10 +6,10 @@
 'require view';
 'require form';
 'require uci';
-'require ui';
 'require view.x0tta6bl4.lib as lib';
 
 const CONFIG = 'x0tta6bl4';
+const EVERY = 5;
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const DOTS = /\/\.\.?(\/|$)/;
 const el = lib.el;
@@ -97,7 +97,8 @@ function quote(value) {
 
 return view.extend({
 	load() {
-		return Promise.all([ lib.ask('options'), uci.load(CONFIG) ].map(asked => asked.catch(trouble => ({ trouble })))).then(([ told, read ]) => {
+		return Promise.all([ ...[ lib.ask('options'), uci.load(CONFIG) ].map(asked => asked.catch(trouble => ({ trouble }))), lib.onTrial() ]).then(([ told, read, trial ]) => {
+			this.onTrial = trial;
 			if (read && read.trouble)
 				throw read.trouble;
 			this.trouble = told.trouble;
@@ -153,13 +154,22 @@ return view.extend({
 					const button = ev.currentTarget;
 
 					button.disabled = true;
-					lib.ask('service', 'restart')
-						.then(() => ui.addNotification(null, [ el('p', {}, _('The agent restarts. The mesh goes on meanwhile.')) ], 'info'))
-						.catch(({ message }) => ui.addNotification(null, [ el('p', {}, lib.clean(message, 300)) ], 'error'))
+					lib.say(lib.ask('service', 'restart').then(() => ({ message: _('The agent restarts. The mesh goes on meanwhile.') })))
 						.then(() => { button.disabled = false });
 				}
 			}, _('Restart the agent'))
 		]);
+	},
+
+	trial() {
+		return el('div', {}, lib.trial(this.onTrial, () => this.update()));
+	},
+
+	update() {
+		return lib.onTrial().then(seconds => {
+			this.onTrial = seconds;
+			lib.morph(this.place, this.trial());
+		});
 	},
 
 	render() {
@@ -176,8 +186,10 @@ return view.extend({
 			return { id: name, type: type || name, repeated, fields: options.map(row => ({ option: addOption(section, row) })) };
 		});
 		this.findings = el('div', { 'aria-live': 'assertive' });
+		this.place = this.trial();
+		lib.keep(() => this.update(), EVERY);
 
-		return map.render().then(node => lib.bare([ this.trouble ? lib.trouble(this.trouble) : null, this.findings, node, this.restart() ]));
+		return map.render().then(node => lib.bare([ this.trouble ? lib.trouble(this.trouble) : null, this.place, this.findings, node, this.restart() ]));
 	}
 });
 

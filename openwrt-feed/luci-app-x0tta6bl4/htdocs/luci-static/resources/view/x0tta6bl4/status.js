@@ -1,7 +1,6 @@
 /* Is the mesh well? This router, its neighbours, its gateway and the last repairs at a glance. */
 'use strict';
 'require view';
-'require ui';
 'require view.x0tta6bl4.lib as lib';
 
 const EVERY = 5;
@@ -202,8 +201,8 @@ return view.extend({
 
 	fetch() {
 		return Promise.all([ lib.ask('status'), lib.ask('links'), lib.ask('nodes'), lib.ask('gateways'),
-			lib.ask('heal_log', LOG) ]).then(([ status, links, nodes, gateways, log ]) => {
-			this.data = { status, links: links.links, nodes: nodes.nodes, gateways: gateways.gateways, entries: log.entries };
+			lib.ask('heal_log', LOG), lib.onTrial() ]).then(([ status, links, nodes, gateways, log, trial ]) => {
+			this.data = { status, links: links.links, nodes: nodes.nodes, gateways: gateways.gateways, entries: log.entries, trial };
 			this.trouble = null;
 			lib.learn(status, nodes.nodes);
 		}).catch(thrown => { this.trouble = lib.told(thrown) });
@@ -220,10 +219,7 @@ return view.extend({
 			el('label', { 'for': 'x0-mode' }, _('Healing until the next start')),
 			el('select', {
 				id: 'x0-mode', 'class': 'cbi-input-select', disabled: L.hasViewPermission() === false,
-				change: ev => lib.ask('set_heal_mode', ev.target.value)
-					.then(({ message }) => ui.addNotification(null, [ el('p', {}, lib.clean(message, 200)) ], 'info'))
-					.catch(({ message }) => ui.addNotification(null, [ el('p', {}, lib.clean(message, 200)) ], 'error'))
-					.then(() => this.update())
+				change: ev => lib.say(lib.ask('set_heal_mode', ev.target.value)).then(() => this.update())
 			}, Object.entries(choices).map(([ value, word ]) => el('option', { value, selected: value == mode }, word)))
 		]);
 	},
@@ -259,10 +255,11 @@ return view.extend({
 		if (this.data == null)
 			return null;
 
-		const { status, links, nodes, gateways, entries } = this.data;
+		const { status, links, nodes, gateways, entries, trial } = this.data;
 		const [ mark, sentence ] = verdict(status);
 
 		return [
+			lib.trial(trial, () => this.update()),
 			el('div', { 'class': 'x0-hero x0-' + mark, role: 'status', 'aria-live': 'polite' }, [
 				lib.icon(mark),
 				el('p', {}, sentence)

@@ -31,10 +31,13 @@ const METHODS = {
 	explain: ["GET","/heal/explain/",["fault","string","path",1]],
 	heal_mode: ["GET","/heal/classes"],
 	config_check: ["POST","/config/check",["text","string","body",1],["file","string","body"]],
+	config_trial: ["GET","/config/trial"],
 	options: ["GET","/config/options"],
 	identity: ["GET","/mesh/identity"],
 	names: [0,0],
 	set_heal_mode: ["POST","/heal/mode",["mode","string","body",1],["class","string","body"]],
+	config_confirm: ["POST","/config/confirm"],
+	config_revert: ["POST","/config/revert"],
 	invite: ["POST","/trust/invite",["node","string","body"],["seconds","integer","body"]],
 	diag: [0,0,["step","string","body",1]],
 	service: [0,0,["action","string","body",1]]
