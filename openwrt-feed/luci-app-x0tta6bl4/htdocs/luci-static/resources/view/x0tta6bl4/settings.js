@@ -43,9 +43,12 @@ const ALLOWED = {
 	list: text => !CONTROL.test(text) || _('a text without control characters')
 };
 
+/* UCI has five words for yes and for no, and the agent takes them all; a widget knows 1 and 0, and shows the others as no. */
+const DIGITS = { on: '1', 'true': '1', yes: '1', enabled: '1', off: '0', 'false': '0', no: '0', disabled: '0' };
+
 const WIDGETS = { bool: form.Flag, 'enum': form.ListValue, list: form.DynamicList };
 
-function addOption(section, row) {
+function addOption(section, type, row) {
 	const { name, kind, range: [ min, max ], value: [ value ] } = row;
 	const widget = WIDGETS[kind] || form.Value;
 	const extra = note(row);
@@ -53,12 +56,21 @@ function addOption(section, row) {
 		told(row.help) + (extra ? '<br><em class="x0-small">' + plain(extra) + '</em>' : ''));
 
 	if (kind == 'bool' || kind == 'enum') {
-		row.choices.forEach(choice => option.value(choice, choice));
+		const isSwitch = kind == 'bool' || row.choices.includes('1');
+		const known = word => isSwitch && Object.hasOwn(DIGITS, word) ? DIGITS[word] : word;
+		/* What the agent will not take is shown as it is: another choice in its place would be saved unasked. */
+		const odd = kind == 'bool' ? [] : uci.sections(CONFIG, type).map(one => one[name])
+			.filter(word => typeof word == 'string' && !row.choices.includes(known(word)));
+
+		row.choices.concat(odd).forEach(choice => option.value(choice, lib.clean(choice)));
 		option.default = value;
 		option.rmempty = false;
-		/* What is not in the file and stays as it is by default need not get into it. */
+		option.cfgvalue = id => known(uci.get(CONFIG, id, name));
+		/* What the file says already, or does not say and is so by default, need not get into it. */
 		option.write = function (id, now) {
-			return now == value && uci.get(CONFIG, id, name) == null ? null : widget.prototype.write.apply(this, [ id, now ]);
+			const was = option.cfgvalue(id);
+
+			return now == (was == null ? value : was) ? null : widget.prototype.write.apply(this, [ id, now ]);
 		};
 
 		return option;
@@ -183,7 +195,7 @@ return view.extend({
 
 			section.addremove = !!repeated;
 
-			return { id: name, type: type || name, repeated, fields: options.map(row => ({ option: addOption(section, row) })) };
+			return { id: name, type: type || name, repeated, fields: options.map(row => ({ option: addOption(section, type || name, row) })) };
 		});
 		this.findings = el('div', { 'aria-live': 'assertive' });
 		this.place = this.trial();
