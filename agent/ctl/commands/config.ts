@@ -85,10 +85,13 @@ without FILE. Needs no agent.`,
 routers that were reached before, and of the people who were logged in, has to
 be reached when mesh.revert_after has passed; else the change is taken back.`,
     example: 'x0ctl config trial',
-    run: showing<Of<typeof shapes.trial>>('/config/trial', async ({ secondsLeft }) =>
+    run: showing<Of<typeof shapes.trial>>('/config/trial', async ({ secondsLeft }, to) =>
       secondsLeft === null
         ? 'No changed configuration is on trial.\n'
-        : `The changed configuration is on trial for another ${secondsLeft} s: x0ctl config confirm keeps it now.\n`,
+        : fold(
+            `The changed configuration is on trial for another ${secondsLeft} s: x0ctl config confirm keeps it now.\n`,
+            to,
+          ),
     ),
   },
   {

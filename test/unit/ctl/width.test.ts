@@ -72,6 +72,7 @@ function agentOf({ node, interface: name, words }: Names): Sources {
   };
   return sources({
     degraded: () => [{ part: words, level: node, why: words }],
+    trial: { secondsLeft: () => 3600, decide: () => true },
     mesh: () => ({
       ...mesh,
       node,
