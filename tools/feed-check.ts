@@ -102,6 +102,13 @@ function packageFolders(): string[] {
   return globSync('*/Makefile', { cwd: FEED }).map(dirname).sort();
 }
 
+/** What the image seeds select beside the packages of this feed. */
+function seeded(): string[] {
+  const seeds = globSync('profiles/*.config', { cwd: FEED }).map((file) => readFileSync(join(FEED, file), 'utf8'));
+  const selected = seeds.flatMap((text) => [...text.matchAll(/^CONFIG_PACKAGE_(\S+)=y$/gm)].map(([, name]) => name!));
+  return [...new Set(selected)];
+}
+
 /** Package name → what it depends on, out of a .packageinfo. */
 function dependencies(info: string): Map<string, string[]> {
   const found = new Map<string, string[]>();
@@ -158,7 +165,7 @@ function checkIn(scratch: Scratch, report: Report): void {
   if (
     installNeeded(
       scratch,
-      [...needed(), 'node'].filter((name) => !all.has(name)),
+      [...needed(), ...seeded(), 'node'].filter((name) => !all.has(name)),
     ).length > 0
   ) {
     rmSync(join(scratch.top, 'tmp'), { recursive: true });

@@ -17,7 +17,9 @@ test('every package and every profile has its row, and no other has', () => {
 test('every profile takes what a mesh needs', () => {
   for (const file of globSync('profiles/*.config', { cwd: FEED })) {
     const text = readFileSync(join(FEED, file), 'utf8');
-    for (const name of ['x0tta6bl4', 'x0tta6bl4-sqlite', 'node', 'procd-ujail', 'wpad-mesh-mbedtls'])
+    const names = ['x0tta6bl4', 'x0tta6bl4-sqlite', 'node', 'procd-ujail', 'wpad-mesh-mbedtls'];
+    // LuCI's collection has the web server: an app depends on luci-base alone.
+    for (const name of [...names, 'luci', 'luci-app-x0tta6bl4'])
       assert.ok(text.includes(`\nCONFIG_PACKAGE_${name}=y\n`), `${file}: ${name}`);
     assert.equal([...text.matchAll(/^CONFIG_TARGET_\w+_DEVICE_[\w-]+=y$/gm)].length, 1, file);
   }
