@@ -8,6 +8,8 @@ X0_CONFIG=x0tta6bl4
 X0_FIRST_BOOT=/var/run/x0tta6bl4-first-boot
 # Not in /etc/x0tta6bl4, which is the agent's: root would write through a link that it left there.
 X0_PENDING=/etc/x0tta6bl4-setup-pending
+# Nobody asked for a setup, and there was one: what was taken out of its mesh since stays out, and off the air.
+x0_upgraded=''
 
 x0_say() {
 	logger -t x0tta6bl4 "$*" 2>/dev/null
@@ -56,6 +58,10 @@ x0_look() {
 	config_load wireless
 	config_foreach _x0_find_radio wifi-device
 	config_foreach _x0_find_foreign wifi-iface
+	[ -z "$x0_upgraded" ] || {
+		uci -q get wireless.x0mesh_2g >/dev/null || x0_radio_2g=''
+		uci -q get wireless.x0mesh_5g >/dev/null || x0_radio_5g=''
+	}
 }
 
 # The radios' own password, out of the mesh key: one secret to type, and neither gives the other away.
@@ -295,6 +301,7 @@ x0_setup() {
 
 # At the first boot: only where nobody has declared a mesh. May run again, for each radio that appears.
 x0_first_boot() {
+	[ -e "$X0_FIRST_BOOT" ] || [ -e "$X0_PENDING" ] || x0_upgraded=1
 	x0_look
 	if [ -n "$x0_mesh" ] && [ -z "$(uci -q get wireless.x0mesh_2g)$(uci -q get wireless.x0mesh_5g)" ]; then
 		[ "$(uci -q get "$X0_CONFIG.mesh.interface")" = "$x0_mesh" ] || {

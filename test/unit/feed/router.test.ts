@@ -313,6 +313,30 @@ describe('setup', { skip: noRouter() }, () => {
     assert.ok(!r.config('wireless').includes("wireless.x0mesh_2g.disabled='1'"));
   });
 
+  test('a radio that was taken out of the mesh stays out after an upgrade, and off the air, until somebody asks', () => {
+    const r = router(TWO, WITH_KEY);
+    assert.equal(r.boot().status, 0);
+    const defaults = readFileSync(
+      join(import.meta.dirname, '../../../openwrt-feed/x0tta6bl4/files/x0tta6bl4.defaults'),
+    );
+    for (const line of [
+      'rm /var/run/x0tta6bl4-first-boot',
+      'uci delete wireless.x0mesh_2g',
+      'uci delete network.x0mesh_2g',
+    ])
+      assert.equal(r.sh(line).status, 0, line);
+    r.sh('uci set wireless.radio1.disabled=1');
+    const chosen = [r.config('wireless'), r.config('network')];
+    r.write('etc/uci-defaults/80-x0tta6bl4', defaults.toString());
+    assert.equal(r.boot().status, 0);
+    assert.deepEqual([r.config('wireless'), r.config('network')], chosen);
+    // Its radio comes up in each boot.
+    assert.equal(r.sh('sh /etc/hotplug.d/ieee80211/20-x0tta6bl4', { ACTION: 'add' }).status, 0);
+    assert.deepEqual([r.config('wireless'), r.config('network')], chosen);
+    r.service('setup');
+    assert.ok(r.config('network').includes("network.x0mesh_2g.master='bat0'"), 'asked, it takes it in again');
+  });
+
   test('a role that is none', () => {
     const r = router(TWO);
     const { status, err } = r.service('setup gatway');
