@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { serveControl } from '../../../agent/host/control.ts';
 import { native } from '../../../agent/host/native.ts';
 import { answer, CALLS } from '../../../agent/report/api.ts';
@@ -201,6 +202,32 @@ test('ucode: a kept connection that the agent ended costs no call, nor does an a
   http.close();
   http.closeAllConnections();
   assert.equal(((await call('status')) as Failed).error.code, 'E_NOT_RUNNING');
+});
+
+test('ucode: an agent that hangs costs rpcd one wait, not one for each question of a page, and is asked again soon', {
+  skip: noUcode,
+}, async (t) => {
+  const socket = place(t);
+  let hangs = true;
+  let asked = 0;
+  const http = createHttp((_, response) => {
+    asked++;
+    if (!hangs) response.end('{"version":1}');
+  });
+  await new Promise<void>((resolve) => http.listen(socket, resolve));
+  t.after(() => {
+    http.close();
+    http.closeAllConnections();
+  });
+  const { call } = plugin(t, socket);
+  const began = performance.now();
+  for (const method of ['status', 'links', 'nodes', 'gateways', 'heal_log', 'config_trial'])
+    assert.equal(((await call(method)) as Failed).error.code, 'E_TIMEOUT', method);
+  assert.equal(asked, 1);
+  assert.ok(performance.now() - began < 4500, `${performance.now() - began} ms`);
+  hangs = false;
+  await sleep(4200);
+  assert.deepEqual(await call('status'), { version: 1 });
 });
 
 test('ucode: names of /etc/bat-hosts and the init script are asked for safely', { skip: noUcode }, async (t) => {

@@ -14,6 +14,8 @@ const ARCHIVE = PLACE + '/diag.tar.gz';
 const CONNECT_MS = 500;
 const ANSWER_MS = 2500;
 const START_MS = 8000;
+/* Less than what lies between two looks of a page. */
+const REST_MS = 4000;
 const MOST_BYTES = 900000;
 const MOST_NAMES = 65536;
 
@@ -175,7 +177,13 @@ function anew(path, ask, until, keep) {
 	return answer;
 }
 
+/* When one that hangs is asked again: a page has half a dozen questions, and rpcd would wait for each. */
+let rests = 0;
+
 function request(method, path, body) {
+	if (now() < rests)
+		return failed('E_TIMEOUT', `the agent did not answer within ${ANSWER_MS} ms, a moment ago`);
+
 	const to = address(), keep = method == 'GET';
 	const until = now() + ANSWER_MS;
 	const text = body == null ? '' : sprintf('%J', body);
@@ -183,6 +191,8 @@ function request(method, path, body) {
 		`Content-Type: application/json\r\nContent-Length: ${length(text)}\r\n\r\n${text}`;
 	const answer = (keep ? again(to, ask, until) : null) ?? anew(to, ask, until, keep);
 
+	if (answer.error?.code == 'E_TIMEOUT')
+		rests = now() + REST_MS;
 	if (answer.error)
 		return answer;
 
@@ -261,6 +271,8 @@ function service(req) {
 		return failed('E_NOT_FOUND', `there is no ${INIT}: is the package x0tta6bl4 installed?`);
 
 	const code = system([ INIT, action ], START_MS);
+
+	rests = 0;
 
 	return code == 0
 		? { done: true, message: `${action} was asked for` }
