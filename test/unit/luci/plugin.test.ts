@@ -118,6 +118,39 @@ test('every method over the socket of an API; errors name what was wrong', async
   assert.equal(report.valid, false, 'a text that does not fit into one packet');
 });
 
+test('a configuration on trial: how long yet, and what a person decides reaches the agent', async (t) => {
+  const socket = place(t);
+  const decided: string[] = [];
+  let secondsLeft: number | null = 30;
+  const control = serveControl({
+    path: socket,
+    sources: sources({
+      trial: {
+        secondsLeft: () => secondsLeft,
+        decide(what) {
+          decided.push(what);
+          return secondsLeft !== null;
+        },
+      },
+    }),
+    metrics: new Metrics(),
+    listener: (o) => native().listenUnix(o),
+  });
+  t.after(() => control.close());
+  const { call } = plugin(t, socket);
+  assert.deepEqual(await call('config_trial'), { version: 1, secondsLeft: 30 });
+  assert.equal(((await call('config_confirm')) as { done: boolean }).done, true);
+  assert.equal(((await call('config_revert')) as { done: boolean }).done, true);
+  assert.deepEqual(decided, ['confirm', 'revert']);
+  secondsLeft = null;
+  assert.deepEqual(await call('config_trial'), { version: 1, secondsLeft: null });
+  assert.deepEqual(await call('config_revert'), {
+    version: 1,
+    done: false,
+    message: 'no changed configuration is on trial',
+  });
+});
+
 test('where nobody listens that is said', async (t) => {
   const { error } = (await plugin(t, '/nowhere/ctl.sock').call('status')) as Failed;
   assert.equal(error.code, 'E_NOT_RUNNING');
