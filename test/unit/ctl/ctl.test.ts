@@ -718,3 +718,30 @@ test('as a program: answers on standard output, without colour where that is no 
   assert.equal(status, 0);
   assert.equal(out, SNAPSHOTS.links);
 });
+
+test('colours are for a screen that takes them, and for nobody who asked for none', (t) => {
+  const { isTTY } = process.stdout;
+  const { NO_COLOR, TERM } = process.env;
+  const put = (name: 'NO_COLOR' | 'TERM', value: string | undefined) => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  t.after(() => {
+    process.stdout.isTTY = isTTY;
+    put('NO_COLOR', NO_COLOR);
+    put('TERM', TERM);
+  });
+  for (const [isScreen, noColor, term, expected] of [
+    [true, undefined, 'xterm', true],
+    // no-color.org: an empty one asks for nothing.
+    [true, '', 'xterm', true],
+    [true, '1', 'xterm', false],
+    [true, undefined, 'dumb', false],
+    [false, undefined, 'xterm', false],
+  ] as const) {
+    process.stdout.isTTY = isScreen;
+    put('NO_COLOR', noColor);
+    put('TERM', term);
+    assert.equal(terminal().color, expected, `${isScreen} ${noColor} ${term}`);
+  }
+});
