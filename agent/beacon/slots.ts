@@ -9,7 +9,8 @@
  *
  * A router holds (slot, stride, phase): it sends in superframes k with k mod stride = phase. The stride is 1 until there
  * are more routers within two hops than slots; then everybody sends half as often, or a quarter, an eighth. Beyond that
- * slots are shared by those who find no free one, the emptiest first, and `overfull` says so.
+ * slots are shared by those who find no free one, the emptiest first, and `overfull` says so. Half as often everybody sends
+ * also where the air is busy and nothing has changed for a while (`ease`), until something does.
  */
 
 /** The widest stride: sixteen and more would leave neighbours in the dark for too long. */
@@ -134,8 +135,8 @@ export class Slots {
       return;
     }
     if (before === undefined && this.#known.size >= MOST_NEIGHBOURS) return;
-    if (before === undefined || before.slot !== said.slot || before.stride !== said.stride)
-      this.#changedIn = superframe;
+    // Who only sends more or less often in its slot is no less calm: else the first to send less often would end that for all.
+    if (before === undefined || before.slot !== said.slot) this.#changedIn = superframe;
     const { deafFor = 0, vain = 0 } = before ?? {};
     const known: Known = { ...said, heardIn: superframe, deafFor, vain };
     this.#known.set(key, known);
@@ -230,7 +231,16 @@ export class Slots {
       // Of what it had it keeps a part, which is nobody else's.
       const phase = (place.phase + place.stride * (hash(this.#name, 2) % (wanted / place.stride))) % wanted;
       this.#place = { slot: place.slot, stride: wanted, phase };
-    } else if (isCalm) this.#take(superframe, wanted);
+    } else if (isCalm || place.stride <= this.#options.ease) this.#narrow(superframe, wanted);
+  }
+
+  /** More often, in the same slot where nobody else has a part of that: one who moved would disturb others. */
+  #narrow(superframe: number, stride: number): void {
+    const { slot, phase } = this.#place!;
+    const wanted = { slot, stride, phase: phase % stride };
+    const isShared = [...this.#everybody().values()].some((other) => collide(other, wanted));
+    if (isShared) this.#take(superframe, stride);
+    else this.#settle(wanted, superframe, false);
   }
 
   #stride(superframe: number, now: number): number {

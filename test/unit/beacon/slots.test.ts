@@ -16,13 +16,15 @@ class Medium {
   readonly nodes: Node[];
   readonly #slots: number;
   readonly #loss: number;
+  readonly #ease: number;
   readonly #draw = seeded(11);
   superframe = 10;
   collided = 0;
 
-  constructor(count: number, links: readonly (readonly [number, number])[], slots: number, loss = 0.05) {
+  constructor(count: number, links: readonly (readonly [number, number])[], slots: number, loss = 0.05, ease = 1) {
     this.#slots = slots;
     this.#loss = loss;
+    this.#ease = ease;
     this.nodes = Array.from({ length: count }, (_, id) => ({
       near: links.flatMap(([a, b]) => (a === id ? [b] : b === id ? [a] : [])),
       slots: this.fresh(id),
@@ -32,7 +34,7 @@ class Medium {
   }
 
   fresh(id: number): Slots {
-    return new Slots(Math.imul(id + 1, 0x9e3779b1) >>> 0, { slots: this.#slots, lead: 0, ease: 1 });
+    return new Slots(Math.imul(id + 1, 0x9e3779b1) >>> 0, { slots: this.#slots, lead: 0, ease: this.#ease });
   }
 
   static name = (id: number) => Math.imul(id + 1, 0x9e3779b1) >>> 0;
@@ -138,6 +140,60 @@ test('far too many: the emptiest slot is shared, it is said, and it is over when
   for (let k = 20; k < 80; k++) slots.plan(k);
   assert.equal(slots.overfull, false);
   assert.equal(slots.place!.stride, 1);
+});
+
+test('busy air where nothing changes: beacons come half as often, and stay so, until something is odd', () => {
+  const medium = new Medium(20, full(20), 40, 0, 2);
+  const places = () => medium.nodes.map(({ slots }) => [slots.place!.slot, slots.place!.stride]);
+  medium.run(100);
+  assert.ok(places().every(([, stride]) => stride === 1));
+  medium.run(100);
+  const calm = places();
+  assert.ok(calm.every(([, stride]) => stride === 2));
+  // That others send less often now is nothing odd.
+  for (let i = 0; i < 40; i++) {
+    medium.run(20);
+    assert.deepEqual(places(), calm);
+  }
+  const [first] = medium.nodes as [Node];
+  first.slots.stir(medium.superframe);
+  medium.run(1);
+  // At once, and in its own slot: nobody else has to do anything about it.
+  assert.deepEqual(places(), [[calm[0]![0], 1], ...calm.slice(1)]);
+  medium.run(150);
+  assert.deepEqual(places(), calm);
+});
+
+test('who sends more often again leaves a slot that another one has a part of', () => {
+  const slots = new Slots(7, { slots: 4, lead: 0, ease: 1 });
+  // All places of 4 slots times 2 superframes but one.
+  const others = Array.from({ length: 7 }, (_, i) => ({ slot: i % 4, stride: 2, phase: i >> 2 }));
+  const hear = (k: number, next: number, places = others) => {
+    const reports = [{ name: 7, slot: 3, stride: 2, phase: 1, seq: 1000, age: 0 }];
+    for (const place of places)
+      slots.heard(
+        `${place.slot} ${place.phase}`,
+        { ...place, name: 1000 + 10 * place.slot + place.phase, seq: k, next, partial: false, reports },
+        k,
+      );
+  };
+  for (let k = 0; k < 20; k++) {
+    hear(k, 2);
+    slots.plan(k);
+  }
+  assert.deepEqual(slots.place, { slot: 3, stride: 2, phase: 1 });
+  const stays = others.filter(({ slot }) => slot === 3);
+  hear(
+    20,
+    0,
+    others.filter(({ slot }) => slot !== 3),
+  );
+  for (let k = 20; k < 80; k++) {
+    hear(k, 2, stays);
+    slots.plan(k);
+  }
+  assert.equal(slots.place!.stride, 1);
+  assert.notEqual(slots.place!.slot, 3);
 });
 
 test('a router that is alone goes on for days as it began', () => {
