@@ -13,7 +13,7 @@ import { MS, type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { XdpView } from '../../report/api/xdp.ts';
 import type { Drops } from '../drops.ts';
 import type { AttachedXdp, Native, NativePacket, NativeRing } from '../native.ts';
-import { figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
+import { type Candidate, figuresOf, type Ledger, openLedger, quantile, release, roster } from './counters.ts';
 import {
   decodeCounts,
   decodeEvent,
@@ -52,6 +52,8 @@ const AGAIN: Nanos = 30 * SECOND;
 const LINGER: Nanos = 600 * SECOND;
 /** Who was never heard gives way to who was, where there is no room for all. */
 const UNHEARD_MS = 3_600_000;
+/** So long whoever was admitted, and was not heard yet, has a place where there is not room for all: for some OGMs. */
+const TURN: Nanos = 10 * SECOND;
 /** Without the kernel's timer: no look sooner than this after the one before. */
 const LOOK_MS = 5;
 
@@ -108,6 +110,8 @@ export class Xdp {
   readonly #places = new Map<string, number>();
   readonly #free = Array.from({ length: NEIGHBOURS_MOST }, (_, i) => NEIGHBOURS_MOST - 1 - i);
   readonly #deadlines = new Map<string, Nanos>();
+  /** Of those who wait for a place: whose turn it is, and since when. */
+  #turn = { first: 0, since: 0 };
   #outcasts: ReadonlySet<Mac> = new Set();
   /** Members, where only they are let in; null: the configuration alone says who. */
   #members: readonly Mac[] | null = null;
@@ -223,16 +227,23 @@ export class Xdp {
     const mayStay = (admitted === null ? heard : early).filter(
       ({ neighbour, index }) => this.#posts.get(index)?.leftAt === null && !this.#outcasts.has(neighbour),
     );
-    // Where not all have room who is heard goes first, even where somebody else has a place.
-    const isCrowded = admitted !== null && mayStay.length > NEIGHBOURS_MOST;
-    this.#settleRoster(
-      (isCrowded ? mayStay.sort((a, b) => a.lastSeenMs - b.lastSeenMs).slice(0, NEIGHBOURS_MOST) : mayStay).map(
-        (one) => ({
-          ...one,
-          vouched: this.#deadlines.has(keyOf(one)),
-        }),
-      ),
-    );
+    const candidates = mayStay.map((one) => ({ ...one, vouched: this.#deadlines.has(keyOf(one)) }));
+    const isCrowded = admitted !== null && candidates.length > NEIGHBOURS_MOST;
+    this.#settleRoster(isCrowded ? this.#inTurns(candidates, now) : candidates);
+  }
+
+  /**
+   * Where not all who were admitted have room: who is heard goes first, even where somebody else has a place, then whose
+   * beacons are. The others take turns: without a place none of them could ever be heard.
+   */
+  #inTurns(all: readonly Candidate[], now: Nanos): Candidate[] {
+    const isHere = ({ lastSeenMs, vouched }: Candidate) => lastSeenMs < UNHEARD_MS || vouched;
+    const here = all.filter(isHere).sort((a, b) => a.lastSeenMs - b.lastSeenMs);
+    const waiting = all.filter((one) => !isHere(one));
+    const room = Math.max(0, NEIGHBOURS_MOST - here.length);
+    if (now >= this.#turn.since + TURN) this.#turn = { first: this.#turn.first + room, since: now };
+    const first = this.#turn.first % Math.max(1, waiting.length);
+    return [...here, ...waiting.slice(first), ...waiting.slice(0, first)].slice(0, NEIGHBOURS_MOST);
   }
 
   #attach(index: IfIndex, post: Post, now: Nanos): void {
@@ -286,7 +297,7 @@ export class Xdp {
     return this.#posts.get(index)?.attached === null;
   }
 
-  #settleRoster(candidates: Parameters<typeof roster>[1]): void {
+  #settleRoster(candidates: readonly Candidate[]): void {
     const { add, remove } = roster(this.#roster, candidates, NEIGHBOURS_MOST);
     this.#drop(remove);
     const gone = new Set(remove);
