@@ -11,8 +11,9 @@
  * `entry` is attached, the others are reached by tail calls, and `control` by nobody but userland (BPF_PROG_TEST_RUN).
  * The callback of the timer is in `heard`, which calls no further: few JITs can do both in one program.
  *
- * Bounded: a frame costs at most `entry` and one more program, none of which has a loop but ogm2 (26 rounds). A stranger's
- * frame writes to no map but arrays, so that no flood of invented addresses can evict a neighbour.
+ * Bounded: a frame costs at most `entry` and one more program. Of their loops that of ogm2 has 26 rounds; that of `entry`,
+ * over a frame of our own that is too short for a whole stamp, 48. A stranger's frame writes to no map but arrays, so that
+ * no flood of invented addresses can evict a neighbour.
  *
  * Loads without kernel BTF (no CO-RE, no global data) and where unaligned access is refused: packet offsets are chosen so
  * that what is read is aligned when the IP header is. -DNO_TIMER: for CPUs without a JIT, where the verifier refuses callbacks.

@@ -22,9 +22,9 @@ export const bpfCommands: readonly Command[] = [
     least: 0,
     most: 1,
     help: 'what the BPF programs are and may do; needs no agent',
-    more: `NAME is a program (entry, heard, stamp, tcp, ogm2, control), shown with its
-control flow and disassembly, or an object (mesh, pass), shown in short. The
-object is validated first, against its manifest.`,
+    more: `NAME is a program (entry, heard, ogm2, tcp, control), shown with its control
+flow and disassembly, or an object (mesh, pass), shown in short. The object is
+validated first, against its manifest.`,
     example: 'x0ctl bpf explain tcp --dot | dot -Tsvg > tcp.svg',
     options: {
       dot: { type: 'boolean', help: 'the control-flow graph for Graphviz' },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AgentError } from '../../../agent/core/errors.ts';
+import { bpfCommands } from '../../../agent/ctl/commands/bpf.ts';
 import { readObject } from '../../../agent/host/bpf/elf.ts';
 import { explain } from '../../../agent/host/bpf/explain.ts';
 import { explainDot, explainText, factsOf } from '../../../agent/host/bpf/explainer.ts';
@@ -10,6 +11,7 @@ import { CALL, CALL_HELPER, disassemble, type Instruction } from '../../../agent
 import { entryOf, findObjects, readValid } from '../../../agent/host/bpf/loader.ts';
 import { entryFor, seed } from './seeds.ts';
 
+const HELP = bpfCommands.find(({ name }) => name === 'bpf explain')!.more!;
 const little = readObject(seed('little'));
 const [first, second] = little.programs as [(typeof little.programs)[0], (typeof little.programs)[0]];
 
@@ -166,6 +168,15 @@ describe('the explainer', () => {
           'tcp',
           'control',
         ]);
+        assert.match(
+          HELP,
+          new RegExp(
+            `a program \\(${facts.programs
+              .slice(0, 5)
+              .map((one) => one.name)
+              .join(', ')}\\)`,
+          ),
+        );
         for (const program of facts.programs) {
           assert.ok(!program.changesFrame, program.name);
           const drops = program.answers.includes('XDP_DROP');
