@@ -11,6 +11,7 @@ import { settle } from '../../config/load.ts';
 import { UciDocument, type UciSection } from '../../config/uci.ts';
 import { message, sqlite } from '../../host/state/sqlite.ts';
 import type { gateways as offers } from '../../report/api/past.ts';
+import { withoutConnections } from '../../report/connections.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import type { Client } from '../client.ts';
@@ -116,7 +117,7 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
   const named = new Set<string>();
   for (const [name, path] of Object.entries(CALLS)) {
     try {
-      const value = await client.get(path);
+      const value = sendable(name, await client.get(path));
       parts.push({ name: `agent/${name}.json`, kind: 'json', value });
       told.push(...routersIn(name, value));
       called(value, named);
@@ -180,6 +181,13 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
       parts,
     ),
   };
+}
+
+/** An answer without what is exact for this router's own people only: x0ctl asks as root, and the archive leaves the router. */
+function sendable(name: string, value: unknown): unknown {
+  if (name !== 'xdp') return value;
+  const xdp = value as Of<typeof shapes.xdp>;
+  return { ...xdp, totals: withoutConnections(xdp.totals ?? {}), medianHandshakeMs: null };
 }
 
 /** Addresses of routers in an answer of the agent. */

@@ -1,6 +1,7 @@
 /** How the measuring of what comes in works, and what it counted. */
 import type { Mac } from '../../core/ids.ts';
 import { type Nanos, toMs } from '../../core/time.ts';
+import { withoutConnections } from '../connections.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
 import { type Call, call, type Unversioned } from './call.ts';
@@ -69,23 +70,19 @@ export const xdpCalls: readonly Call[] = [
   }),
 ];
 
-/** What users' connections did is exact for who may change this router, and not shown to others. */
-const OF_CONNECTIONS = new Set(['segments', 'opened', 'answered', 'established', 'closed', 'reset', 'retransmitted']);
-
 function xdpOf(xdp: XdpView | null, exact: boolean): Unversioned<Of<typeof shapes.xdp>> {
   if (xdp === null) {
     const none = { interfaces: [], totals: {}, strangers: 0, programs: [], lockedBytes: 0, medianHandshakeMs: null };
     return { level: 'off', why: 'bpf.enabled is 0', variant: null, jit: false, ...none };
   }
   const { level, why, variant, jit, interfaces, totals, strangers, programs, lockedBytes, medianHandshakeNs } = xdp;
-  const shown = Object.entries(totals).filter(([name]) => exact || !OF_CONNECTIONS.has(name));
   return {
     level,
     why,
     variant,
     jit,
     interfaces: interfaces.map((one) => ({ ...one })),
-    totals: Object.fromEntries(shown),
+    totals: exact ? { ...totals } : withoutConnections(totals),
     strangers,
     medianHandshakeMs: medianHandshakeNs === null || !exact ? null : toMs(medianHandshakeNs),
     programs: programs.map(({ name, verified, runs, ns }) => ({ name, verified, runs, ns })),

@@ -296,6 +296,8 @@ const ANSWER = {
   why: EVERYTHING,
   targets: [{ target: ADDRESSES[3], sent: 7, answered: 3, error: `${ADDRESSES[0]} is unreachable` }],
   workload: { socket: '/var/run/x0tta6bl4-workload/api.sock', entries: 2, trouble: EVERYTHING },
+  totals: { strangers: 7, segments: 500, opened: 20, established: 19, retransmitted: 3 },
+  medianHandshakeMs: 2.097,
   gateways: [{ originator: GATEWAY, best: true, downKbits: 50_000 }],
   [CLIENT]: { [ADDRESSES[0]!]: `${CLIENT} at 192.168.77.23` },
   config: { mesh: { key: '[secret]' }, alert: { url: HOOK, command: ['/bin/notify', JOURNAL_TOKEN] } },
@@ -413,6 +415,8 @@ test('what a bug report needs is there: pseudonyms that hold, words, figures, th
   assert.match(guest.node, /^name-[0-9a-f]{6}$/);
   assert.equal(JSON.parse(read('agent/probes.json')).targets[0].answered, 3);
   assert.equal(JSON.parse(read('agent/workload.json')).workload.entries, 2);
+  const { totals, medianHandshakeMs } = JSON.parse(read('agent/xdp.json'));
+  assert.deepEqual([totals, medianHandshakeMs], [{ strangers: 7 }, null], 'what users did stays here');
   assert.ok(JSON.parse(read('doctor.json')).checks > 20);
   assert.match(said, /taken out: \d\d+ secrets/);
   assert.ok(
