@@ -561,7 +561,7 @@ export class Beacon implements Machine {
 
   /** Asks who is suspected, and says who is silent. */
   #watch(now: Nanos): Effect[] {
-    const { ask, look, silent } = this.#liveness.tick(now);
+    const { ask, look, isOdd, silent } = this.#liveness.tick(now);
     if (ask.length + look.length + silent.length === 0) return [];
     const effects = look.flatMap((key): Effect[] => {
       const neighbour = this.#neighbours.get(key);
@@ -581,10 +581,8 @@ export class Beacon implements Machine {
       const frame = encodeProbe(probe, false, neighbour.address, link.mac, ethertype, entry.key);
       frames.push({ interface: link.index, frame: toHex(frame) });
     }
-    if (frames.length > 0) {
-      this.#slots!.stir(this.#superframeAt(now));
-      effects.push({ type: 'send', frames });
-    }
+    if (isOdd) this.#slots!.stir(this.#superframeAt(now));
+    if (frames.length > 0) effects.push({ type: 'send', frames });
     for (const { key, detail } of silent) {
       const neighbour = this.#neighbours.get(key)!;
       this.#slots!.lost(key, this.#superframeAt(now));

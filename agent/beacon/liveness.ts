@@ -36,6 +36,8 @@ const WORDS: Readonly<Record<Exclude<NeighbourEvidence, 'heard'>, string>> = {
 };
 /** The kernel answers at once, and its answer is read when the turn is over. */
 const LOOK: Nanos = 2 * MS;
+/** Who answers one of so many questions was only quiet: a neighbour listens in a superframe of its own now and then. */
+const ODD = 3;
 /** Neighbours that are asked in one tick. */
 const MOST_ASKED = 32;
 
@@ -60,6 +62,8 @@ export interface Found {
   readonly ask: string[];
   /** Suspicious, but the kernel may have seen frames that nobody told us of. */
   readonly look: string[];
+  /** Some that are asked have not answered for a while. */
+  isOdd: boolean;
   /** Declared silent, with the figures that it rests on. */
   readonly silent: { readonly key: string; readonly detail: string }[];
 }
@@ -154,7 +158,7 @@ export class Liveness {
   }
 
   tick(now: Nanos): Found {
-    const found: Found = { ask: [], look: [], silent: [] };
+    const found: Found = { ask: [], look: [], isOdd: false, silent: [] };
     for (const [key, record] of this.#watched) {
       if (record.state === 'alive') {
         const at = this.#suspicious(record);
@@ -181,6 +185,7 @@ export class Liveness {
       } else if (now >= record.nextProbe && found.ask.length < MOST_ASKED) {
         record.probes += 1;
         record.nextProbe = now + this.#options.paceNs;
+        if (record.probes > ODD) found.isOdd = true;
         found.ask.push(key);
       }
     }

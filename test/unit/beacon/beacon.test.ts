@@ -69,6 +69,43 @@ for (const [profile, limit] of LIMITS)
     assert.deepEqual(said(one.stations[0]!), []);
   });
 
+test('busy air where all is well: all send half as often, though each listens in its own slot now and then; 1.8 s find silence', () => {
+  // More than a quarter of 25 slots is taken.
+  const slots = { intervalNs: 0, slotNs: 20 * MS, guardNs: 0, rateKbit: 6000, ethertype: 0x88b5 };
+  const links = Array.from({ length: 8 }, (_, a) => a).flatMap((a) =>
+    Array.from({ length: a }, (_, b) => [a, b] as const),
+  );
+  const one = air(8, 'default', { settings: beaconSettings({ profile: 'default', ...slots }), links });
+  const strides = () => one.stations.map((_, id) => view(one, id).place!.stride);
+  one.run(60 * SECOND);
+  assert.ok(strides().every((stride) => stride === 1));
+  for (let t = 120; t <= 300; t += 5) {
+    one.run(t * SECOND);
+    assert.ok(
+      strides().every((stride) => stride === 2),
+      `after ${t} s: ${strides()}`,
+    );
+  }
+  const sent = one.stations[0]!.metrics.get('beacons_sent_total')!;
+  one.run(360 * SECOND);
+  assert.ok(one.stations[0]!.metrics.get('beacons_sent_total')! - sent <= 61);
+  for (const station of one.stations) assert.deepEqual(said(station), []);
+  const at = 360.3 * SECOND;
+  one.run(at);
+  one.stop(3);
+  one.run(at + 5 * SECOND);
+  for (const [id, station] of one.stations.entries()) {
+    if (id === 3) continue;
+    assert.deepEqual(said(station), ['neighbour-silent']);
+    assert.ok(station.symptoms[0]!.t - at <= 1800 * MS, `${(station.symptoms[0]!.t - at) / MS} ms`);
+  }
+  // And when something is odd all send as often as they can.
+  assert.ok(
+    strides().every((stride, id) => id === 3 || stride === 1),
+    `${strides()}`,
+  );
+});
+
 test('a router that leaves politely is missed by nobody, and its slot is free', () => {
   const one = air(3, 'default');
   one.run(20 * SECOND);

@@ -31,6 +31,14 @@ test('silence is asked about when it is suspicious, and declared when nothing an
   assert.deepEqual(silent, [1400]);
 });
 
+test('who does not answer at once is nothing odd, who does not answer for a while is', () => {
+  const liveness = alive();
+  const odd = [1000, 1020, 1040, 1060, 1080].map((ms) => liveness.tick(ms * MS).isOdd);
+  assert.deepEqual(odd, [false, false, false, true, true]);
+  liveness.sign('a', 1090 * MS);
+  assert.equal(liveness.tick(2090 * MS).isOdd, false);
+});
+
 test('a beacon that was announced for later is waited for', () => {
   const liveness = new Liveness(OPTIONS);
   liveness.beacon('a', 0, 2000 * MS);
@@ -70,7 +78,7 @@ test('one lucky frame brings nobody back, three do', () => {
 
 test('a tick that comes late lets the frames in first that came meanwhile', () => {
   const liveness = alive();
-  assert.deepEqual(liveness.tick(1300 * MS), { ask: [], look: [], silent: [] });
+  assert.deepEqual(liveness.tick(1300 * MS), { ask: [], look: [], isOdd: false, silent: [] });
   assert.equal(liveness.deadline(), 1310 * MS);
   assert.deepEqual(liveness.tick(1310 * MS).ask, ['a']);
 });
@@ -108,7 +116,7 @@ test("the kernel's deadline has it asked at once, unless more has been heard tha
 test('where the kernel sees its frames it is asked before anybody is suspected', () => {
   const liveness = alive();
   liveness.evidence('a', 'heard', 400 * MS, 400 * MS);
-  assert.deepEqual(liveness.tick(1400 * MS), { ask: [], look: ['a'], silent: [] });
+  assert.deepEqual(liveness.tick(1400 * MS), { ask: [], look: ['a'], isOdd: false, silent: [] });
   liveness.evidence('a', 'heard', 1300 * MS, 1400 * MS);
   assert.equal(liveness.suspicions, 0);
   assert.equal(liveness.deadline(), 2300 * MS);
