@@ -86,6 +86,21 @@ export const FAMILIES = {
     help: '1 while a neighbour is silent for longer than its deadline.',
     labels: ['interface', 'neighbour'],
   },
+  mesh_neighbour_last_seen_seconds: {
+    type: 'gauge',
+    help: 'Time since the last frame of a neighbour came in.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_neighbour_gap_seconds: {
+    type: 'gauge',
+    help: 'Half of the frames of a neighbour came no further apart than this.',
+    labels: ['interface', 'neighbour'],
+  },
+  mesh_neighbour_restarts_total: {
+    type: 'counter',
+    help: 'How often the sequence numbers of a neighbour began anew.',
+    labels: ['interface', 'neighbour'],
+  },
   mesh_xdp_interface: {
     type: 'gauge',
     help: '1 for what counts on a hard interface: native, generic, packet-socket or off.',
@@ -174,9 +189,16 @@ export const FAMILIES = {
     help: 'ICMP echoes over the mesh: questions sent, and those answered in time.',
     labels: ['target', 'step'],
   },
+  mesh_clock_offset_seconds: { type: 'gauge', help: 'How far the common time is ahead of the clock here.' },
   mesh_clock_error_bound_seconds: { type: 'gauge', help: 'No error of the common time here is larger.' },
   mesh_clock_depth: { type: 'gauge', help: 'Hops from the router whose clock is the common time.' },
   mesh_clock_drift_ratio: { type: 'gauge', help: 'How much faster the common time runs than the clock here.' },
+  mesh_beacon_interval_seconds: {
+    type: 'gauge',
+    help: 'Time between two beacons of this router as it sends them now.',
+  },
+  mesh_beacon_routers: { type: 'gauge', help: 'Other routers within two hops that send beacons.' },
+  mesh_beacon_overfull: { type: 'gauge', help: '1 where these outnumber the slots, and this router shares one.' },
   mesh_beacon_neighbours: {
     type: 'gauge',
     help: 'Neighbours that send beacons, by what is known of their life.',
@@ -464,6 +486,18 @@ export function collect(metrics: Metrics, sources: Sources): void {
     heard.map(({ seen, labels }) => [labels, Number(seen.silent)]),
   );
   metrics.replace(
+    'mesh_neighbour_last_seen_seconds',
+    heard.map(({ seen, labels }) => [labels, seen.lastSeenNs === null ? null : seen.lastSeenNs / 1e9]),
+  );
+  metrics.replace(
+    'mesh_neighbour_gap_seconds',
+    heard.map(({ seen, labels }) => [labels, seen.medianGapNs === null ? null : seen.medianGapNs / 1e9]),
+  );
+  metrics.replace(
+    'mesh_neighbour_restarts_total',
+    heard.map(({ seen, labels }) => [labels, seen.restarts]),
+  );
+  metrics.replace(
     'mesh_xdp_interface',
     (xdp?.interfaces ?? []).map(({ name, level }) => [{ interface: name, level }, 1]),
   );
@@ -499,7 +533,7 @@ export function collect(metrics: Metrics, sources: Sources): void {
 
   const beacon = sources.beacon();
   if (beacon !== null) {
-    const { jitterNs, boundNs, neighbours } = beacon;
+    const { jitterNs, boundNs, neighbours, place } = beacon;
     metrics.replace('mesh_beacon_jitter_ms', [[{}, jitterNs === null ? null : jitterNs / 1e6]]);
     metrics.replace('mesh_clock_error_bound_seconds', [[{}, boundNs === null ? null : boundNs / 1e9]]);
     const stamps = sources.stamps?.();
@@ -508,6 +542,7 @@ export function collect(metrics: Metrics, sources: Sources): void {
         [{ by: 'xdp' }, stamps.xdp],
         [{ by: 'packet-socket' }, stamps.socket],
       ]);
+    one('mesh_clock_offset_seconds', beacon.offsetNs / 1e9);
     one('mesh_clock_depth', beacon.depth);
     one('mesh_clock_drift_ratio', beacon.driftPpm / 1e6);
     metrics.replace(
@@ -517,6 +552,11 @@ export function collect(metrics: Metrics, sources: Sources): void {
         neighbours.filter((neighbour) => neighbour.state === state).length,
       ]),
     );
+    metrics.replace('mesh_beacon_interval_seconds', [
+      [{}, place === null ? null : (place.stride * beacon.superframeNs) / 1e9],
+    ]);
+    one('mesh_beacon_routers', beacon.within2Hops);
+    one('mesh_beacon_overfull', Number(beacon.overfull));
     one('mesh_beacon_collisions_total', beacon.collisions);
     one('mesh_beacon_suspicions_total', beacon.suspicions);
   }

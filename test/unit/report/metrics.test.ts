@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { BeaconView } from '../../../agent/beacon/beacon.ts';
 import { collect, FAMILIES, type Family, Metrics } from '../../../agent/report/metrics.ts';
-import { sources } from './fixture.ts';
+import { BEACON, sources } from './fixture.ts';
 
 /** Every family with a value in it. */
 function full(): Metrics {
@@ -27,6 +28,26 @@ test('promtool finds nothing but the names of the brief', (t) => {
   if (run.error !== undefined) return t.skip('promtool is not installed (Debian: prometheus)');
   const found = `${run.stdout}${run.stderr}`.split('\n').filter((line) => line !== '');
   assert.deepEqual(found, DISLIKED);
+});
+
+test('what x0ctl beacon shows of schedule and time is on the page', () => {
+  const page = (beacon: BeaconView) => {
+    const metrics = new Metrics();
+    collect(metrics, sources({ beacon: () => beacon }));
+    return metrics.render();
+  };
+  const shown = page({ ...BEACON, place: { slot: 1, stride: 2, phase: 0 }, overfull: true });
+  for (const line of [
+    'mesh_beacon_jitter_ms 0.061',
+    'mesh_beacon_interval_seconds 1',
+    'mesh_beacon_routers 2',
+    'mesh_beacon_overfull 1',
+    'mesh_beacon_collisions_total 1',
+    'mesh_clock_offset_seconds 50',
+    'mesh_clock_depth 2',
+  ])
+    assert.ok(shown.includes(`\n${line}\n`), line);
+  assert.ok(!page({ ...BEACON, place: null }).includes('mesh_beacon_interval_seconds'), 'it listens');
 });
 
 test('a histogram is cumulative and ends in +Inf', () => {
