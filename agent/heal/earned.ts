@@ -24,6 +24,9 @@ const MOST_OPEN = 512;
 const Z = 1.645;
 const MODES: ReadonlySet<string> = new Set(['off', 'observe', 'act', 'auto']);
 
+/** What others report, and people ask for, is never said to be over: it shows nothing, and would be watched for ever. */
+const ENDLESS: ReadonlySet<FaultClass> = new Set(['remote-alarm', 'asked']);
+
 /** What is over so soon after somebody did it is over by that. */
 const AFTER_DEED: Nanos = 120 * SECOND;
 
@@ -84,7 +87,8 @@ export class Earned implements Machine {
       }
       case 'decision': {
         const { fault, step, action } = event.decision;
-        if (step === 'observed' && action !== 'none' && action !== 'tell' && this.#watched.size < MOST_OPEN)
+        const isShown = action !== 'none' && action !== 'tell' && !ENDLESS.has(fault.class);
+        if (step === 'observed' && isShown && this.#watched.size < MOST_OPEN)
           this.#watched.set(fault.id, {
             fault,
             action,

@@ -320,6 +320,19 @@ test('what is only observed changes nothing, and is held against what then happe
   assert.deepEqual([view.right, view.wrong, view.acts], [1, 0, false]);
 });
 
+test('whatever others report and people ask for meanwhile, a class that is only observed goes on to earn', () => {
+  const story = new Story({ mode: 'observe' }).settle();
+  for (let i = 0; i < 600; i++)
+    story.router.runtime.feed({ type: 'kick-asked', by: 'root', lost: null }, story.now + i);
+  story.decisions.length = 0;
+  oneWay(story, 20);
+  story.kernel.ports[0]!.tq = 255;
+  story.run(60);
+  assert.deepEqual(story.steps('link-one-way'), ['observed link-cost']);
+  const { right, wrong } = story.router.room.earned.view().find((one) => one.class === 'link-one-way')!;
+  assert.deepEqual([right, wrong], [1, 0]);
+});
+
 test('what lasted counts for a class only if its repair would have helped by then', () => {
   const casesOf = (story: Story, kind: FaultClass) => {
     const { right, wrong } = story.router.room.earned.view().find((one) => one.class === kind)!;
