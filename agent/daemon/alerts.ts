@@ -6,24 +6,42 @@ import type { Alerts } from '../host/alerts.ts';
 import type { Part } from './part.ts';
 
 interface Alerting extends Part {
-  open(config: Config): void;
+  open(config: Pick<Config, 'alert'>): void;
   take(decision: Decision): void;
 }
 
+/** Entries that wait while the handlers are loaded: what was wrong at the start is among them. */
+const MOST_EARLY = 100;
+
 export function alerting(node: string, log: Log): Alerting {
   let alerts: Alerts | null = null;
+  /** null where nothing is being loaded. */
+  let early: Decision[] | null = null;
+  let opened = 0;
 
-  async function open({ alert: { command, url, timeout: timeoutNs } }: Config): Promise<void> {
+  async function open({ alert: { command, url, timeout: timeoutNs } }: Pick<Config, 'alert'>): Promise<void> {
+    const turn = ++opened;
     alerts?.close();
     alerts = null;
-    if (command.length === 0 && url === '') return;
+    if (command.length === 0 && url === '') {
+      early = null;
+      return;
+    }
+    early ??= [];
     const { Alerts } = await import('../host/alerts.ts');
+    // The file was read again meanwhile.
+    if (turn !== opened) return;
     alerts = new Alerts({ command, url, timeoutNs, node, log, wall: () => Date.now() });
+    for (const decision of early ?? []) alerts.take(decision);
+    early = null;
   }
 
   return {
     open: (config) => void open(config),
-    take: (decision) => alerts?.take(decision),
+    take(decision) {
+      if (early !== null && early.length < MOST_EARLY) early.push(decision);
+      else alerts?.take(decision);
+    },
     settle(config, live) {
       if (live.has('alert')) void open(config);
     },

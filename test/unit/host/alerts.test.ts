@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Log } from '../../../agent/core/log.ts';
 import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { Decision } from '../../../agent/core/words.ts';
+import { alerting } from '../../../agent/daemon/alerts.ts';
 import { type AlertOptions, Alerts, MOST_WAITING } from '../../../agent/host/alerts.ts';
 
 const decision = (id: string): Decision => ({
@@ -111,4 +112,42 @@ test('what waits is bounded: the oldest are dropped, counted, and said once', as
   for (let i = 0; i < MOST_WAITING + 11; i++) alerts.take(decision(`e1-f${i}`));
   assert.equal(alerts.dropped, 10);
   assert.equal(logged.length, 1);
+});
+
+test('what happens while the handlers are loaded reaches them, and none but those that count then', async (t) => {
+  const got: { path: string; fault: string }[] = [];
+  const server = createServer((request, response) => {
+    let text = '';
+    request.on('data', (part) => {
+      text += part;
+    });
+    request.on('end', () => {
+      got.push({ path: request.url ?? '', fault: (JSON.parse(text) as { fault: string }).fault });
+      response.end();
+    });
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const to = (path: string) => ({
+    alert: { command: [], url: path === '' ? '' : `http://127.0.0.1:${port}/${path}`, timeout: 10 * SECOND },
+  });
+  const alerts = alerting('r1', new Log('error', () => {}));
+  alerts.take(decision('e1-f0'));
+  alerts.open(to('first'));
+  alerts.take(decision('e1-f1'));
+  alerts.open(to('second'));
+  alerts.take(decision('e1-f2'));
+  await until(() => got.length === 2);
+  alerts.take(decision('e1-f3'));
+  await until(() => got.length === 3);
+  assert.deepEqual(
+    got,
+    ['e1-f1', 'e1-f2', 'e1-f3'].map((fault) => ({ path: '/second', fault })),
+  );
+  alerts.open(to('third'));
+  alerts.open(to(''));
+  alerts.take(decision('e1-f4'));
+  await sleep(50);
+  assert.equal(got.length, 3, 'nobody is configured any more');
 });
