@@ -13,10 +13,12 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { readNamed } from '../../agent/ctl/file.ts';
 import type { Problem } from '../../agent/twin/fields.ts';
 import { type Parsed, parseScenario, type Scenario, scenarioSchema } from '../../agent/twin/scenario.ts';
 import { MOST_FILE_BYTES } from '../../agent/twin/topologies.ts';
 import type { Played } from './played.ts';
+import type { Report } from './report.ts';
 import { asText } from './words.ts';
 
 const OWN = join(import.meta.dirname, 'scenarios');
@@ -72,9 +74,9 @@ function read(name: string, seed: number | undefined): Scenario {
   const file = fileOf(name);
   let source: string;
   try {
-    source = readFileSync(file, 'utf8');
+    source = Buffer.from(readNamed(file, MOST_FILE_BYTES)).toString('utf8');
   } catch (thrown) {
-    throw new BadInput(`${file} cannot be read: ${(thrown as Error).message}`);
+    throw new BadInput((thrown as Error).message);
   }
   const parsed: Parsed = parseScenario(source, { readFile: readBeside(file), ...(seed !== undefined && { seed }) });
   if (!parsed.ok) throw new BadInput(`${file} is no scenario`, parsed.problems);
@@ -108,6 +110,8 @@ async function run(name: string, values: Values, { out, err, signal }: Terminal)
   const scenario = read(name, seedOf(values.seed));
   if (values.html !== undefined && !existsSync(dirname(resolve(values.html))))
     throw new BadInput(`--html: there is no directory ${dirname(resolve(values.html))}`);
+  if (values.html !== undefined && statSync(values.html, { throwIfNoEntry: false })?.isDirectory() === true)
+    throw new BadInput(`--html: ${values.html} is a directory`);
   const modes = agent === 'both' ? (['off', 'on'] as const) : ([agent] as const);
   const began = performance.now();
   const onSay = (mode: string) => (text: string) => {
@@ -132,13 +136,27 @@ async function run(name: string, values: Values, { out, err, signal }: Terminal)
     }
   }
   const { buildReport } = await import('./report.ts');
-  const report = buildReport(scenario, kernel, played);
-  if (values.html !== undefined) {
+  return deliver(scenario, played, buildReport(scenario, kernel, played), values, { out, err });
+}
+
+/** The report first: a page that cannot be written must not take minutes of playing along with it. Answers the exit code. */
+export async function deliver(
+  scenario: Scenario,
+  played: readonly Played[],
+  report: Report,
+  { html, json }: Pick<Values, 'html' | 'json'>,
+  { out, err }: Pick<Terminal, 'out' | 'err'>,
+): Promise<number> {
+  out(json ? `${JSON.stringify(report)}\n` : `${asText(report).join('\n')}\n`);
+  if (html === undefined) return report.ok ? 0 : 1;
+  try {
     const { asHtml } = await import('./html.ts');
-    writeFileSync(values.html, asHtml(scenario, played, report));
-    err(`the page is in ${values.html}\n`);
+    writeFileSync(html, asHtml(scenario, played, report));
+  } catch (thrown) {
+    err(`x0lab: there is no page: ${(thrown as Error).message}\n`);
+    return 1;
   }
-  out(values.json ? `${JSON.stringify(report)}\n` : `${asText(report).join('\n')}\n`);
+  err(`the page is in ${html}\n`);
   return report.ok ? 0 : 1;
 }
 

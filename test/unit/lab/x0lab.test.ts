@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import type { JsonSchema } from '../../../agent/twin/fields.ts';
 import { FAULTS, parseScenario, type Scenario, scenarioSchema } from '../../../agent/twin/scenario.ts';
 import { scenarioOf as trialOf } from '../../../tools/bench/catalogue.ts';
-import { x0lab as command } from '../../../tools/lab/cli.ts';
+import { x0lab as command, deliver } from '../../../tools/lab/cli.ts';
 import { asHtml, escaped } from '../../../tools/lab/html.ts';
 import { unplayableStandin } from '../../../tools/lab/netns.ts';
 import { unplayable } from '../../../tools/lab/play.ts';
@@ -589,6 +589,30 @@ test('wrong usage ends with 2', async () => {
     assert.equal(answers[i]!.code, 2, args.join(' '));
     assert.match(answers[i]!.err, says);
   }
+});
+
+test('what is no file is no scenario: it is neither read without end nor waited for', async () => {
+  const pipe = join(work, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const name of ['/dev/zero', pipe, work]) {
+    const { code, err } = await x0lab('check', name);
+    assert.equal(code, 2, name);
+    assert.match(err, /is not a file/, name);
+  }
+});
+
+test('a page that cannot be written: what can be known before is refused, and the report is never lost', async () => {
+  const early = await x0lab('run', 'cable-cut', '--html', work);
+  assert.equal(early.code, 2);
+  assert.match(early.err, /--html: .* is a directory/);
+  const scenario = scenarioOf({});
+  const all = [played({})];
+  const report = buildReport(scenario, 'uml', all);
+  const said = { out: '', err: '' };
+  const terminal = { out: (text: string) => (said.out += text), err: (text: string) => (said.err += text) };
+  assert.equal(await deliver(scenario, all, report, { html: work, json: true }, terminal), 1);
+  assert.deepEqual(JSON.parse(said.out), JSON.parse(JSON.stringify(report)));
+  assert.match(said.err, /there is no page: EISDIR/);
 });
 
 test('new writes a scenario that is well made, and overwrites nothing', async () => {
