@@ -396,6 +396,8 @@ export class Striker {
         isDown = true;
       }
     })();
+    // Whoever takes it back is told; until then nobody waits for it, and it must not end the kernel.
+    flapping.catch(() => {});
     const mend = async () => {
       over = true;
       stopped.resolve();
