@@ -93,6 +93,8 @@ export class State {
   #lastId: number;
   #dropped = 0;
   #omitted = 0;
+  /** It was said that recordings are too large to be kept. */
+  #saidTooLarge = false;
   readonly #quota = new Quota();
   readonly #volatile: string | null;
   #due: Nanos = NEVER;
@@ -260,7 +262,12 @@ export class State {
     const limit = this.#options.sizeLimitKib * 128;
     // To the log first and to the file later.
     const cost = 2 * recording.length + 8 * PAGE;
-    if (this.#store === null || recording.length > limit || !this.#budget.spares(cost)) return false;
+    if (this.#store === null) return false;
+    if (recording.length > limit) {
+      this.#tooLarge(recording.length, limit);
+      return false;
+    }
+    if (!this.#budget.spares(cost)) return false;
     try {
       this.#store.recordings.write(this.#options.wall(), recording, faults, limit, this.#store.batchBytes);
       this.#budget.spend(cost);
@@ -269,6 +276,16 @@ export class State {
       this.#failed(thrown);
       return false;
     }
+  }
+
+  /** The next one will hardly be smaller: a person has to know that there will be none. */
+  #tooLarge(bytes: number, limit: number): void {
+    if (this.#saidTooLarge) return;
+    this.#saidTooLarge = true;
+    const kib = (of: number): number => Math.ceil(of / 1024);
+    const message =
+      'a recording is not kept: it is larger than an eighth of state.size_limit; a smaller state.recorder helps, or a larger limit';
+    this.#options.log.warning(message, { kib: kib(bytes), limit_kib: kib(limit) });
   }
 
   /** Those that are kept, the oldest first. */
