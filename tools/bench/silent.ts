@@ -2,19 +2,22 @@
  * Bench `silent`: a link in use that loses every frame in both directions and keeps its carrier, in a ring of four and a
  * 3x3 grid, with beacons (profile fast) on every router, against stock batman-adv in the same shape; the default profile
  * beside it. `detect_ms`: from the fault until the first router at either end has said so (its journal); `repair_ms`: the
- * outage, as the bench `heal` counts it. grid_: the grid. default_: profile default, in the ring. xdp_: the ring, with XDP,
- * whose deadlines tell the silence.
+ * outage, as the bench `heal` counts it. grid_: the grid. half_: the grid with half as many beacons: nine agents of the other
+ * profile leave nothing of the one CPU that all routers of the lab share. default_: profile default, in the ring. xdp_: the
+ * ring, with XDP, whose deadlines tell the silence.
  *
- * `--runs N` for a quick look; X0_BENCH_ONLY with the series wanted, as in `ring,grid,default,xdp`.
+ * `--runs N` for a quick look; X0_BENCH_ONLY with the series wanted, as in `ring,grid,half,default,xdp`.
  */
 import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 import { everyRouter, outages, runsOr, type Series, series, sideBySide } from './trials.ts';
 
 const FAST = { beacon: { enabled: 1, profile: 'fast', rate: 6000 } } as const;
+const HALF = { beacon: { ...FAST.beacon, interval: 200 } } as const;
 const DEFAULT = { beacon: { enabled: 1, profile: 'default', rate: 6000 } } as const;
 const VARIANTS = [
   { name: 'ring', prefix: '', topology: 'ring4', config: FAST, runs: 20, detect: 300, repair: 400, ratio: 12 },
   { name: 'grid', prefix: 'grid_', topology: 'grid3x3', config: FAST, runs: 20, detect: 300, repair: 400, ratio: 12 },
+  { name: 'half', prefix: 'half_', topology: 'grid3x3', config: HALF, runs: 20, detect: 600, repair: 0, ratio: 0 },
   {
     name: 'default',
     prefix: 'default_',
