@@ -266,6 +266,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
       };
     },
     options: () => ({ version: 1, sections: describe() }),
+    config_trial: () => ({ version: 1, secondsLeft: null }),
     heal_mode: () => ({
       version: 1,
       mode: 'act',
