@@ -168,6 +168,7 @@ async function main(file: string, tape: string | undefined, split = false): Prom
     now,
     connected: (ports) => connected(ports),
     answering,
+    read: () => readConfigFile(file),
     write: (source) => writeConfigFile(file, source),
     askBack: triggerRevert,
     reload: () => reload([]),

@@ -28,6 +28,8 @@ interface Options {
   /** Addresses that hold a connection to a port of this router, but for these ports; and those of them that answer. */
   connected(ports: readonly number[]): string[];
   answering(addresses: readonly string[]): Promise<string[]>;
+  /** The file as it is. Throws where there is none. */
+  read(): Uint8Array;
   /** Replaces the file. Throws where this process may not. */
   write(source: Uint8Array): void;
   /** Has root put back the file that ran before and has this hash. Answers what went wrong with the asking, or null. */
@@ -57,7 +59,7 @@ const ASK_AGAIN_MS = 15_000;
 const ASK_AGAIN_MOST_MS = 600_000;
 
 export function trials(options: Options): Trials {
-  const { file, log, mesh, now, connected, answering, write, askBack, reload, restart } = options;
+  const { file, log, mesh, now, connected, answering, read, write, askBack, reload, restart } = options;
   let running: {
     trial: Trial;
     before: Before;
@@ -70,7 +72,13 @@ export function trials(options: Options): Trials {
   let proven: Held | null = null;
   let takenBack: { readonly why: string; readonly to: Held } | null = null;
   /** Asked of root and not there yet. */
-  let awaited: { readonly before: Before; readonly restarted: boolean; timer: NodeJS.Timeout | null } | null = null;
+  let awaited: {
+    readonly from: Held;
+    readonly to: Held;
+    readonly before: Before;
+    readonly restarted: boolean;
+    timer: NodeJS.Timeout | null;
+  } | null = null;
 
   const same = (a: Held, b: Held): boolean => Buffer.compare(a.source, b.source) === 0;
   const heard = (): Map<Mac, Nanos> =>
@@ -120,18 +128,19 @@ export function trials(options: Options): Trials {
   }
 
   function takeBack(why: string): void {
-    const { from, before, restarted } = running!;
+    const { from, to, before, restarted } = running!;
     end();
     takenBack = { why, to: from };
     log.warning('the changed configuration is taken back', { file, why });
+    spare(from, to);
     try {
       write(from.source);
     } catch (thrown) {
       // In the jail /etc/config is a copy, and not ours to write: whoever may write it tells us by a signal.
       log.debug('root is asked for it', { why: asAgentError(thrown).message });
-      awaited = { before, restarted, timer: null };
+      awaited = { from, to, before, restarted, timer: null };
       prove(from);
-      ask(from, ASK_AGAIN_MS);
+      ask(ASK_AGAIN_MS);
       return;
     }
     prove(from);
@@ -139,11 +148,36 @@ export function trials(options: Options): Trials {
     else reload();
   }
 
-  function ask(held: Held, patienceMs: number): void {
-    const sha256 = createHash('sha256').update(held.source).digest('hex');
+  /**
+   * What the file says and was not taken, because it was refused or nobody has had it read yet: putting back what ran before
+   * must not cost somebody this. In the jail the second kind is not to be seen from here; the init script keeps that.
+   */
+  function spare(...taken: readonly Held[]): void {
+    const place = `${first!.config.report.socket}.unread`;
+    let source: Uint8Array;
+    try {
+      source = read();
+    } catch {
+      return;
+    }
+    if (taken.some((held) => same(held, { ...held, source }))) return;
+    try {
+      writeOwn(place, source);
+      log.warning('what the file says now has not been taken, and is kept', { file, kept: place });
+    } catch (thrown) {
+      log.error('what the file says now has not been taken, and cannot be kept', {
+        file,
+        why: (thrown as Error).message,
+      });
+    }
+  }
+
+  function ask(patienceMs: number): void {
+    const sha256 = createHash('sha256').update(awaited!.from.source).digest('hex');
     awaited!.timer = setTimeout(() => {
       log.error('the configuration of before has not come back: root is asked again', { file, sha256 });
-      ask(held, Math.min(2 * patienceMs, ASK_AGAIN_MOST_MS));
+      spare(awaited!.from, awaited!.to);
+      ask(Math.min(2 * patienceMs, ASK_AGAIN_MOST_MS));
     }, patienceMs).unref();
     void askBack(sha256).then((refused) => {
       if (refused !== null) log.error('the changed configuration cannot be taken back', { file, why: refused });
@@ -165,18 +199,14 @@ export function trials(options: Options): Trials {
     store();
   }
 
-  /** For the next start; in memory, and for nobody else: it may hold a key. */
+  /** For the next start; in memory. */
   function store(): void {
     if (proven === null || first === null) return;
     const source = Buffer.from(proven.source).toString('base64');
     // Cut off by what runs, it reaches nobody, and the next start would find nobody to be lost.
     const routers = (running ?? awaited)?.before.routers ?? reached();
     try {
-      const place = placeOf(first.config);
-      const draft = `${place}.new`;
-      rmSync(draft, { force: true });
-      writeFileSync(draft, JSON.stringify({ source, routers }), { mode: 0o600, flag: 'wx' });
-      renameSync(draft, place);
+      writeOwn(placeOf(first.config), JSON.stringify({ source, routers }));
     } catch (thrown) {
       log.debug('what has proved itself could not be kept', { why: (thrown as Error).message });
     }
@@ -273,6 +303,14 @@ function stored(place: string): { readonly source: Uint8Array; readonly routers:
   } catch {
     return null;
   }
+}
+
+/** Replaces a file of our own, for nobody else to read: it may hold a key. */
+function writeOwn(place: string, data: string | Uint8Array): void {
+  const draft = `${place}.new`;
+  rmSync(draft, { force: true });
+  writeFileSync(draft, data, { mode: 0o600, flag: 'wx' });
+  renameSync(draft, place);
 }
 
 /** What is read here may become the configuration: from nobody else, wherever the socket was put. */

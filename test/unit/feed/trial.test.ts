@@ -1,9 +1,9 @@
 /**
- * Confirm or revert in the jail: the agent's side, which may not write /etc/config, and the init script's, which may, run by
+ * Confirm or revert, mostly in the jail: the agent's side, which may not write /etc/config, and the init script's, which may, run by
  * busybox's ash. Between them is what procd does: the hash of the agent's event goes to the script, its signal to the agent.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
@@ -17,6 +17,8 @@ import { noRouter, Router } from './root.ts';
 
 const NEIGHBOUR = '02:00:00:00:00:0b' as Mac;
 const FILE = 'etc/config/x0tta6bl4';
+const NOW = 'var/run/x0tta6bl4-config/now/x0tta6bl4';
+const UNREAD = 'var/run/x0tta6bl4-config/unread';
 
 const RUN = mkdtempSync(join(tmpdir(), 'x0-trial-'));
 after(() => rmSync(RUN, { recursive: true }));
@@ -40,16 +42,19 @@ class Jail {
   /** Whether procd does what it is asked for. */
   procd = true;
   readonly #t: TestContext;
+  /** The file that the agent reads. */
+  readonly #seen: string;
   #now: Nanos = 1e15;
   #held: Held;
   // At the start tables are empty.
   #lastSeen: Nanos = 0;
   trials;
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, jailed = true) {
     this.#t = t;
+    this.#seen = jailed ? NOW : FILE;
     t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
-    rmSync(`${RUN}/x0.sock.proven`, { force: true });
+    for (const kept of ['proven', 'unread']) rmSync(`${RUN}/x0.sock.${kept}`, { force: true });
     this.router.write(FILE, PROVEN);
     this.router.service('start');
     this.#held = this.#read();
@@ -67,15 +72,20 @@ class Jail {
       now: () => this.#now,
       connected: () => [],
       answering: async () => [],
-      write() {
-        throw new Error('EROFS: read-only file system');
+      read: () => Buffer.from(this.router.read(this.#seen)),
+      write: (source) => {
+        if (this.#seen !== FILE) throw new Error('EROFS: read-only file system');
+        this.router.write(FILE, Buffer.from(source).toString());
       },
       askBack: async (sha256) => {
         this.asked.push(sha256);
         if (this.procd) this.#signalled(this.router.service(`revert ${sha256}`).out);
         return null;
       },
-      reload: () => assert.fail('it reads again when it is told to'),
+      reload: () => {
+        assert.equal(this.#seen, FILE, 'it reads again when it is told to');
+        this.#reads();
+      },
       restart: (why) => void this.restarts.push(why),
     });
   }
@@ -92,12 +102,17 @@ class Jail {
   }
 
   #read(): Held {
-    const source = Buffer.from(this.router.read('var/run/x0tta6bl4-config/now/x0tta6bl4'));
+    const source = Buffer.from(this.router.read(this.#seen));
     return { source, config: settle(source, FILE).config };
   }
 
   #signalled(out: string): void {
-    if (!/^send_signal x0tta6bl4$/m.test(out)) return;
+    if (/^send_signal x0tta6bl4$/m.test(out)) this.#reads();
+  }
+
+  #reads(): void {
+    // What the agent refuses never gets as far as this.
+    if (settle(this.router.read(this.#seen), FILE).problems.length > 0) return;
     const before = this.#held;
     this.#held = this.#read();
     this.trials.applied(before, this.#held, []);
@@ -118,6 +133,12 @@ class Jail {
     }
   }
 
+  /** What the agent has kept of a file that it never took. */
+  get spared(): string | null {
+    const place = `${RUN}/x0.sock.unread`;
+    return existsSync(place) ? readFileSync(place, 'utf8') : null;
+  }
+
   get file(): string {
     return this.router.read(FILE);
   }
@@ -136,8 +157,8 @@ class Jail {
 const BAD = saying({ poll_interval: '2000' }, 'bad');
 
 /** A router that is up, and that BAD would cut off. */
-async function begun(t: TestContext): Promise<Jail> {
-  const jail = new Jail(t);
+async function begun(t: TestContext, jailed = true): Promise<Jail> {
+  const jail = new Jail(t, jailed);
   jail.isReached = (file) => !/poll_interval '2000'/.test(file);
   await jail.pass(5);
   return jail;
@@ -216,6 +237,70 @@ describe('confirm or revert in the jail', { skip: noRouter() }, () => {
     assert.equal(jail.secondsLeft, null);
     assert.equal(jail.said, '');
   });
+
+  test('edits that no reload has taken yet are kept, for root alone, when a failed trial replaces the file', async (t) => {
+    const jail = await begun(t);
+    jail.change(BAD);
+    const edits = saying({ poll_interval: '2000', log: 'debug' }, 'uci commit, and no reload_config');
+    jail.router.write(FILE, edits);
+    jail.router.sh('rm /bin/logger');
+    jail.router.write('bin/logger', '#!/bin/sh\necho "$*" >>/tmp/log\n', 0o755);
+    await jail.pass(61);
+    assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+    assert.equal(jail.router.read(UNREAD), edits);
+    assert.equal(jail.router.sh(`stat -c %a /${UNREAD}`).out, '600\n');
+    assert.match(
+      jail.router.read('tmp/log'),
+      /never reloaded: they are kept in \/var\/run\/x0tta6bl4-config\/unread$/m,
+    );
+  });
+
+  test('nothing is kept of what was taken, on trial and taken back', async (t) => {
+    const jail = await begun(t);
+    jail.change(BAD);
+    await jail.pass(61);
+    assert.equal(jail.file, PROVEN);
+    assert.ok(!jail.router.has(UNREAD));
+    assert.equal(jail.spared, null);
+  });
+
+  const REFUSED = saying({ poll_interval: 'soon' }, 'a slip of the pen, and an hour of work');
+
+  test('a file that was refused meanwhile is kept', async (t) => {
+    const jail = await begun(t);
+    jail.change(BAD);
+    jail.change(REFUSED);
+    await jail.pass(61);
+    assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+    assert.equal(jail.spared, REFUSED);
+    assert.equal(statSync(`${RUN}/x0.sock.unread`).mode & 0o777, 0o600);
+    assert.match(jail.lines.join('\n'), /has not been taken, and is kept.*x0\.sock\.unread/);
+  });
+
+  test('a file that was refused while root is waited for is kept, too', async (t) => {
+    const jail = await cutOff(t);
+    assert.equal(jail.spared, null);
+    jail.change(REFUSED);
+    jail.procd = true;
+    await jail.pass(20);
+    assert.equal(jail.file, PROVEN);
+    assert.equal(jail.spared, REFUSED);
+  });
+
+  for (const [what, text] of [
+    ['edits that no reload has taken', saying({ poll_interval: '2000', log: 'debug' })],
+    ['what it has refused', REFUSED],
+  ] as const)
+    test(`without a jail it is the agent that replaces the file, and keeps ${what}`, async (t) => {
+      const jail = await begun(t, false);
+      jail.change(BAD);
+      if (text === REFUSED) jail.change(text);
+      else jail.router.write(FILE, text);
+      await jail.pass(61);
+      assert.equal(jail.file, PROVEN, jail.lines.join('\n'));
+      assert.equal(jail.spared, text);
+      assert.equal(jail.secondsLeft, null);
+    });
 
   test('a person who reverts gets the file from before all that is on trial', async (t) => {
     const jail = await begun(t);
