@@ -25,6 +25,7 @@ export function sourcesOf({ version, startedAt, degraded, recorder, ask, now, co
     version,
     startedAt,
     now,
+    wall: () => Date.now(),
     degraded,
     mesh: () => mesh.view(),
     beacon: () => null,

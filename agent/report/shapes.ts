@@ -139,6 +139,7 @@ export const status = object({
   health: oneOf(['ok', 'degraded', 'problem'], 'as /health says'),
   reasons: array(text('one reason, in words'), 'why it is not ok'),
   node: text('name of this router'),
+  now: text('the wall clock of this router, by which the journal goes too, RFC 3339'),
   originator: orNull(mac),
   mesh: object({
     interface: text('the mesh interface'),

@@ -135,6 +135,8 @@ export interface Sources {
   readonly version: string;
   readonly startedAt: Nanos;
   now(): Nanos;
+  /** Milliseconds since 1970. */
+  wall(): number;
   degraded(): readonly Degraded[];
   mesh(): MeshView;
   /** null where there are no beacons, or where who we are is not known yet. */

@@ -202,6 +202,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
               ]
             : ['link-down of eth1 02:00:00:00:00:01 (e3-f6) is not over, and it is the way to 4 routers'],
       node: 'roof-north',
+      now: new Date().toISOString(),
       originator: SELF,
       mesh: {
         interface: 'bat0',

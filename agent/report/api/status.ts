@@ -97,6 +97,7 @@ function statusOf(sources: Sources): Unversioned<Of<typeof shapes.status>> {
     health: status,
     reasons,
     node: mesh.node,
+    now: new Date(sources.wall()).toISOString(),
     originator: mesh.self,
     mesh: {
       interface: mesh.meshInterface,

@@ -129,6 +129,10 @@ test('hundreds of faults: the journal is not asked for each, and the answer stay
   assert.ok(body.length < 16_384, `${body.length} bytes`);
 });
 
+test('the status says what this router takes the time to be: the journal goes by that, and a browser by another clock', () => {
+  assert.equal(ask('GET', '/mesh/status').json.now, '2026-01-02T03:04:10.000Z');
+});
+
 test('outcomes: what repaired a fault stays, however many others come and go', () => {
   const open = [FAULT];
   const outcomes = new Outcomes(() => open);

@@ -196,6 +196,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
     version: '0.1.0',
     startedAt: 0,
     now: () => 10 * SECOND,
+    wall: () => Date.UTC(2026, 0, 2, 3, 4, 10),
     degraded: () => [],
     mesh: () => mesh.view(),
     beacon: () => BEACON,

@@ -249,6 +249,13 @@ function time(text) {
 	}
 }
 
+/* What the router's clock says, by which its journal goes: it may be years from this browser's. Milliseconds since 1970. */
+function clock(status) {
+	const at = Date.parse(status.now);
+
+	return isNaN(at) ? Date.now() : at;
+}
+
 function median(values) {
 	const sorted = values.slice().sort((a, b) => a - b);
 
@@ -395,6 +402,7 @@ return baseclass.extend({
 	ago,
 	milliseconds,
 	time,
+	clock,
 	median,
 	faultWord,
 	actionWord,

@@ -406,7 +406,7 @@ return view.extend({
 		const span = this.past ? Math.max(STEP, Math.ceil((this.past.frames[0] || { ageSeconds: 0 }).ageSeconds / STEP) * STEP) : 3600;
 		const at = this.replay == null ? 0 : -Math.min(this.replay, span);
 		const when = this.replay == null ? _('now')
-			: lib.ago(this.replay) + ' (' + lib.time(Date.now() - this.replay * 1000) + ')';
+			: lib.ago(this.replay) + ' (' + lib.time(lib.clock(this.data.status) - this.replay * 1000) + ')';
 		const ticks = this.past ? this.past.faults.filter(one => one.age <= span) : [];
 		const here = this.replay == null ? [] : ticks.filter(one => Math.abs(one.age - this.replay) < 45);
 
@@ -483,7 +483,7 @@ return view.extend({
 		if (this.past && (this.replay != null || Date.now() - this.past.at < 30000))
 			return Promise.resolve();
 
-		return Promise.all([ lib.ask('history'), lib.ask('heal_log', LOG) ]).then(([ history, log ]) => {
+		return Promise.all([ lib.ask('history'), lib.ask('heal_log', LOG), lib.ask('status') ]).then(([ history, log, status ]) => {
 			const faults = new Map();
 
 			if (!Array.isArray(history.frames) || !Array.isArray(history.edges))
@@ -492,7 +492,7 @@ return view.extend({
 				const known = faults.get(entry.fault);
 
 				faults.set(entry.fault, { id: entry.fault, 'class': entry['class'], step: lib.outcome(known && known.step, entry.step),
-					age: known ? known.age : (Date.now() - Date.parse(entry.time)) / 1000 });
+					age: known ? known.age : (lib.clock(status) - Date.parse(entry.time)) / 1000 });
 			}
 			this.past = { ...history, at: Date.now(), faults: [ ...faults.values() ] };
 		}).catch(thrown => { this.trouble = lib.told(thrown) });

@@ -90,8 +90,8 @@ function speed(kbits) {
 }
 
 /* What the journal says of how soon faults are found and repaired. */
-function healing(entries) {
-	const since = Date.now() - DAY * 1000;
+function healing(entries, now) {
+	const since = now - DAY * 1000;
 	const own = entries.filter(entry => entry.class != 'remote-alarm' && entry.class != 'asked');
 	const fresh = own.filter(entry => Date.parse(entry.time) > since);
 	const found = own.filter(entry => entry.step == 'planned').map(entry => entry.afterMs);
@@ -266,7 +266,7 @@ return view.extend({
 			]),
 			status.reasons.length ? el('ul', { 'class': 'x0-reasons', 'aria-label': _('Reasons') },
 				status.reasons.map(reason => el('li', {}, lib.clean(reason, 300)))) : null,
-			el('div', { 'class': 'x0-cards' }, [ thisRouter(status), gateway(gateways, nodes), healing(entries) ]),
+			el('div', { 'class': 'x0-cards' }, [ thisRouter(status), gateway(gateways, nodes), healing(entries, lib.clock(status)) ]),
 			el('section', { 'data-key': 'neighbours' }, [ el('h3', {}, _('Neighbours')), neighbours(links) ]),
 			el('section', { 'data-key': 'repairs' }, [ el('h3', {}, _('Last repairs')), lastRepairs(entries) ]),
 			this.healMode(status.heal.mode),
