@@ -5,7 +5,7 @@
  *
  * In it are the sources that a build reads (X0_SOURCES of openwrt-feed/source.mk) and, in vendor/, the npm packages as their
  * authors published them, each held against the SHA-512 of package-lock.json. The same commit gives the same bytes: names
- * in order, owner 0, the commit's time. --write puts version, address and SHA-256 into openwrt-feed/release.mk, which is
+ * in order, owner 0, the commit's time; with edits of these sources that are not committed none is made. --write puts version, address and SHA-256 into openwrt-feed/release.mk, which is
  * not in the archive.
  */
 import { execFileSync } from 'node:child_process';
@@ -130,9 +130,28 @@ export function makeRelease(out: string): { readonly file: string; readonly sha2
   }
 }
 
+/** Files of the archive, and of what decides on it, that are not as the commit has them. Untracked ones are in no archive. */
+function uncommitted(): string[] {
+  const decisive = [...sourceNames(), 'openwrt-feed/source.mk', 'tools/release.ts'];
+  const rows = run('git', ['status', '--porcelain', '--no-renames', '--untracked-files=no', '-z', '--', ...decisive]);
+  return rows
+    .split('\0')
+    .filter(Boolean)
+    .map((row) => row.slice(3));
+}
+
 function main(args: readonly string[]): number {
   const options = { out: { type: 'string' }, url: { type: 'string' }, write: { type: 'boolean' } } as const;
   const { values } = parseArgs({ args: [...args], options });
+  // The lab makes archives of work under way; what is handed out bears its commit's time, and has to be that commit.
+  const edited = uncommitted();
+  if (edited.length > 0) {
+    const more = edited.length > 5 ? ` and ${edited.length - 5} more` : '';
+    console.error(
+      `release: not committed: ${edited.slice(0, 5).join(', ')}${more}. Commit or stash first; no archive was made.`,
+    );
+    return 1;
+  }
   const { file, sha256 } = makeRelease(values.out ?? join(ROOT, 'dist/release'));
   console.log(`${file} ${(statSync(file).size / 2 ** 20).toFixed(1)} MiB\nsha256 ${sha256}`);
   if (values.write) {
