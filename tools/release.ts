@@ -5,8 +5,8 @@
  *
  * In it are the sources that a build reads (X0_SOURCES of openwrt-feed/source.mk) and, in vendor/, the npm packages as their
  * authors published them, each held against the SHA-512 of package-lock.json. The same commit gives the same bytes: names
- * in order, owner 0, the commit's time; with edits of these sources that are not committed none is made. --write puts version, address and SHA-256 into openwrt-feed/release.mk, which is
- * not in the archive.
+ * in order, owner 0, the commit's time; with edits of these sources that are not committed none is made. --write puts version,
+ * address and SHA-256 into openwrt-feed/release.mk, which is not in the archive.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

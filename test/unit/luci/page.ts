@@ -113,6 +113,8 @@ interface View {
   load(): Promise<unknown>;
   render(): Shown | Promise<Shown>;
   update(): Promise<unknown>;
+  /** Settings'. */
+  handleSave(): Promise<unknown>;
   /** The map's. */
   seek(age: number): void;
 }

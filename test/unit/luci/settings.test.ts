@@ -77,10 +77,11 @@ async function form(file: File): Promise<{ readonly options: Map<string, Shown>;
   const words = (text: string) => text;
   Object.defineProperty(String.prototype, 'format', { value: words, configurable: true });
   const source = readFileSync(join(VIEWS_AT, 'settings.js'), 'utf8');
-  const view = new Function('view', 'form', 'uci', 'lib', 'window', '_', 'L', source)(
+  const view = new Function('view', 'form', 'uci', 'rpc', 'lib', 'window', '_', 'L', source)(
     { extend: (members: View) => members },
     { Map: Form, Value, Flag, ListValue, DynamicList },
     uci,
+    { declare: () => async () => file },
     lib,
     { _: words },
     words,
