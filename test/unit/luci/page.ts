@@ -105,8 +105,8 @@ export class Shown {
 export type Agent = Record<string, (...args: unknown[]) => unknown>;
 
 interface Lib {
-  onTrial(): Promise<number | null>;
-  trial(seconds: number | null, update: () => unknown): Shown | null;
+  trial(seconds: number | null, update: () => unknown): Shown;
+  morph(old: Shown, fresh: Shown): Shown;
 }
 
 interface View {

@@ -1,7 +1,7 @@
 /** What LuCI shows of a changed configuration that is on trial, and what it does when that ends. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { page } from './page.ts';
+import { page, type Shown } from './page.ts';
 
 /** As much of LuCI's form as a view without options takes. */
 class Form {
@@ -76,4 +76,39 @@ test('where no trial has ended, or the file cannot be read, the page stays', asy
     for (let n = 0; n < 3; n++) await view.update();
     assert.equal(reloads.count, 0, `${secondsLeft}`);
   }
+});
+
+const live = (place: Shown): Shown[] => place.all().filter((one) => one.hasAttribute('aria-live'));
+
+test('a screen reader is told of a trial by an element that it knows, and once: without the seconds', () => {
+  const { lib } = page('settings', {}, { form: { Map: Form }, uci });
+  const place = lib.trial(null, () => null);
+  const [region, ...others] = live(place);
+  assert.ok(region, 'before there is anything to say');
+  assert.equal(others.length, 0);
+  assert.equal(place.textContent, '');
+
+  lib.morph(
+    place,
+    lib.trial(41, () => null),
+  );
+  assert.deepEqual(live(place), [region], 'the same element');
+  assert.equal(region.getAttribute('aria-live'), 'polite');
+  const said = region.textContent;
+  assert.match(said, /^The changed settings are on trial\. .* they are taken back\.$/);
+  assert.match(place.textContent, /41 seconds/);
+
+  lib.morph(
+    place,
+    lib.trial(36, () => null),
+  );
+  assert.equal(region.textContent, said);
+  assert.match(place.textContent, /36 seconds/);
+
+  lib.morph(
+    place,
+    lib.trial(null, () => null),
+  );
+  assert.equal(place.textContent, '');
+  assert.equal(place.hasAttribute('class'), false, 'no frame around nothing');
 });

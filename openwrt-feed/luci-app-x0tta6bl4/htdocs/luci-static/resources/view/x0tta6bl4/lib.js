@@ -461,10 +461,15 @@ return baseclass.extend({
 		return this.ask('config_trial').then(({ secondsLeft }) => secondsLeft).catch(() => null);
 	},
 
-	/* Says so, and lets a person decide at once. */
+	/*
+	 * Says so, and lets a person decide at once. What a screen reader is to say has to come into an element that it knows
+	 * already, so that is there without a trial too; the time that is left is beside it, or it would be said again and again.
+	 */
 	trial(seconds, update) {
+		const said = words => el('div', { 'aria-live': 'polite' }, words);
+
 		if (seconds == null)
-			return null;
+			return el('div', { 'data-key': 'trial' }, said(null));
 
 		const decide = (method, style, word) => el('button', {
 			'class': 'btn cbi-button ' + style, type: 'button', disabled: L.hasViewPermission() === false,
@@ -472,8 +477,8 @@ return baseclass.extend({
 		}, word);
 
 		return el('div', { 'class': 'alert-message notice x0-trial', role: 'group', 'aria-label': _('Changed settings on trial'), 'data-key': 'trial' }, [
-			el('p', {}, _('The changed settings are on trial for another %s. If they cut this router off from the mesh, or from you, they are taken back.')
-				.format(duration(seconds))),
+			said(el('p', {}, _('The changed settings are on trial. If they cut this router off from the mesh, or from you, they are taken back.'))),
+			el('p', { role: 'timer' }, _('Time left: %s').format(duration(seconds))),
 			el('div', { 'class': 'x0-row' }, [
 				decide('config_confirm', 'cbi-button-apply', _('Keep them now')),
 				decide('config_revert', 'cbi-button-reset', _('Take them back'))
