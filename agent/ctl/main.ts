@@ -1,7 +1,8 @@
 /** The command line: finds the command that a line names, and runs it or tells how it is used. */
+import { existsSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { asAgentError } from '../core/errors.ts';
-import { type Command, type Context, SOCKET, usage } from './command.ts';
+import { CONFIG_FILE, type Command, type Context, SOCKET, usage } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { inFull } from './completion.ts';
 import { EXIT, exitOf } from './exit.ts';
@@ -43,7 +44,7 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
       socket,
       agent: async () => {
         const { client } = await import('./client.ts');
-        return client(socket ?? SOCKET);
+        return client(socket ?? (await standing()));
       },
     });
   } catch (thrown) {
@@ -57,6 +58,13 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
     if (error.code === 'E_USAGE' && !json && !error.message.includes('--help')) to.err('x0ctl --help tells more.\n');
     return exitOf(error.code);
   }
+}
+
+/** Where the agent has its socket. The configuration is asked only where the usual one is not there: reading it takes longer than asking. */
+async function standing(): Promise<string> {
+  if (existsSync(SOCKET)) return SOCKET;
+  const { configOf } = await import('./configured.ts');
+  return configOf(CONFIG_FILE).report.socket;
 }
 
 type Flag = NonNullable<Command['options']>[string];

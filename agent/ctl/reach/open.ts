@@ -1,14 +1,12 @@
 /** What ping, traceroute and throughput have in common: the mesh interface, NODE by whatever name, and an end on Ctrl-C. */
-import { settle } from '../../config/load.ts';
-import { type Config, DEFAULTS } from '../../config/schema.ts';
 import { asAgentError } from '../../core/errors.ts';
 import type { Mac } from '../../core/ids.ts';
-import { readConfigFile } from '../../host/config-file.ts';
 import { native } from '../../host/native.ts';
 import { openReach, type Reach } from '../../host/reach.ts';
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { client } from '../client.ts';
+import { configOf } from '../configured.ts';
 import { namesHere } from './files.ts';
 import { type Known, nameOf, resolveNode } from './names.ts';
 
@@ -82,13 +80,5 @@ export async function resolve(word: string, known: Known, names: Map<string, str
     for (const { node, originator } of told)
       if (node != null && !names.has(node.toLowerCase())) names.set(node.toLowerCase(), originator);
     return resolveNode(word, known);
-  }
-}
-
-function configOf(file: string): Config {
-  try {
-    return settle(readConfigFile(file), file).config;
-  } catch {
-    return DEFAULTS;
   }
 }

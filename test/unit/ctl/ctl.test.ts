@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -47,6 +47,43 @@ async function run(argv: string[], to = screen()): Promise<{ status: number; out
   const status = await main(argv, to);
   return { status, out: to.written, err: to.complained };
 }
+
+/** Why no x0ctl may have an /etc/config and a /var/run of its own here, or false. */
+const noPlaces =
+  spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'x', '/etc']).status !== 0 && 'no mount namespaces';
+
+/** Runs `x0ctl status` as a program, on a router with this configuration; `usual` is what the usual socket leads to. */
+async function onRouter(t: TestContext, config: string | null, usual: string | null, args: readonly string[] = []) {
+  const file = join(folder(t), 'config');
+  if (config !== null) writeFileSync(file, config);
+  const line = [
+    'mount -t tmpfs x /etc && mount -t tmpfs x "$(readlink -f /var/run)" && mkdir /etc/config /var/run/x0tta6bl4',
+    config !== null && `cp ${file} /etc/config/x0tta6bl4`,
+    usual !== null && `ln -s ${usual} /var/run/x0tta6bl4/ctl.sock`,
+    `exec ${process.execPath} ${join(import.meta.dirname, '../../../agent/ctl.ts')} status ${args.join(' ')}`,
+  ];
+  const { X0_SOCKET: _, ...env } = process.env;
+  return new Promise<{ out: string; err: string }>((done) => {
+    execFile('unshare', ['-rm', 'sh', '-c', line.filter(Boolean).join(' && ')], { env }, (_, out, err) =>
+      done({ out, err }),
+    );
+  });
+}
+
+test('the agent is found where the configuration has put its socket', { skip: noPlaces }, async (t) => {
+  const at = await agent(t);
+  const said = (socket: string): string => `config report 'report'\n\toption socket '${socket}'\n`;
+  const moved = await onRouter(t, said(at), null);
+  assert.match(moved.out, /^router-a /, moved.err);
+  const usual = await onRouter(t, said('/nowhere/ctl.sock'), at);
+  assert.match(usual.out, /^router-a /, 'the usual one is there, and nothing is read');
+  const named = await onRouter(t, said('/nowhere/ctl.sock'), null, ['--socket', at]);
+  assert.match(named.out, /^router-a /, named.err);
+  const none = await onRouter(t, said('/nowhere/ctl.sock'), null);
+  assert.match(none.err, /no answer on \/nowhere\/ctl\.sock: the agent does not run/);
+  for (const config of [null, 'config {'])
+    assert.match((await onRouter(t, config, null)).err, /no answer on \/var\/run\/x0tta6bl4\/ctl\.sock: the agent/);
+});
 
 const SNAPSHOTS: Readonly<Record<string, string>> = {
   status: `router-a (02:00:00:00:00:0a): ok
