@@ -209,6 +209,8 @@ return view.extend({
 	content(faults) {
 		return [
 			this.filters(faults),
+			this.entries.length >= this.limit ? el('p', { 'class': 'x0-small', 'data-key': 'newest' },
+				_('These are the newest %d entries of the journal; an export has no more than these.').format(this.entries.length)) : null,
 			faults.length ? el('ul', { 'class': 'x0-list x0-faults', 'data-key': 'faults' }, faults.map(fault => this.row(fault)))
 				: el('p', { 'class': 'x0-empty', 'data-key': 'none' }, this.entries.length
 					? _('No fault is like this. The filter may be too narrow.') : _('Nothing had to be repaired so far.')),
