@@ -1,6 +1,7 @@
 /** The plugin of rpcd: its table against the API, its stand-in, and where there is ucode the plugin itself against bad servers. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -261,6 +262,57 @@ test('ucode: an agent that hangs costs rpcd one wait, not one for each question 
   hangs = false;
   await sleep(4200);
   assert.deepEqual(await call('status'), { version: 1 });
+});
+
+/** Why the plugin cannot have an /var/run of the test's own here, or false. */
+const noPlace =
+  noUcode || (spawnSync('unshare', ['-rm', 'mount', '--bind', tmpdir(), '/run']).status !== 0 && 'no mount namespaces');
+
+test('ucode: an archive that was fetched lies in memory no longer', { skip: noPlace }, async (t) => {
+  const [run, bin] = ['run', 'bin'].map((name) => join(dirname(place(t)), name)) as [string, string];
+  for (const folder of [run, bin]) mkdirSync(folder);
+  const program = (name: string, text: string) =>
+    writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  // In what it writes to /var/run, and with an x0ctl that a test can hold up.
+  const inner = `mount --bind ${run} /run && exec ${ucode()} "$@"`;
+  program('ucode', `exec unshare -rm sh -c '${inner}' sh "$@"`);
+  program(
+    'x0ctl',
+    `while [ -e ${bin}/held ]; do sleep 0.05; done; echo said; [ ! -e ${bin}/broken ] && echo archive >"$2"`,
+  );
+  const before = { X0_UCODE: process.env.X0_UCODE, PATH: process.env.PATH };
+  Object.assign(process.env, { X0_UCODE: join(bin, 'ucode'), PATH: `${bin}:${before.PATH}` });
+  t.after(() => {
+    for (const [name, value] of Object.entries(before))
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+  });
+  const { call } = plugin(t, '/nowhere/ctl.sock');
+  const left = (): string[] => readdirSync(join(run, 'x0tta6bl4-diag')).sort();
+  const fetched = async (): Promise<{ data?: string; error?: Failed['error'] }> => {
+    for (let n = 0; n < 200; n++) {
+      const answer = (await call('diag', { step: 'fetch' })) as { waiting?: boolean };
+      if (answer.waiting !== true) return answer as object;
+      await sleep(20);
+    }
+    throw new Error('it is said to be under way, and is not');
+  };
+
+  assert.equal((await fetched()).error?.code, 'E_NOT_FOUND', 'none was made');
+  writeFileSync(join(bin, 'held'), '');
+  await call('diag', { step: 'make' });
+  assert.deepEqual(await call('diag', { step: 'fetch' }), { waiting: true });
+  rmSync(join(bin, 'held'));
+  assert.equal(Buffer.from((await fetched()).data!, 'base64').toString(), 'archive\n');
+  assert.deepEqual(left(), []);
+  assert.equal((await fetched()).error?.code, 'E_NOT_FOUND', 'and nobody waits for one that is gone');
+
+  await call('diag', { step: 'make' });
+  assert.equal(Buffer.from((await fetched()).data!, 'base64').toString(), 'archive\n', 'another one can be made');
+  writeFileSync(join(bin, 'broken'), '');
+  await call('diag', { step: 'make' });
+  for (let n = 0; n < 2; n++)
+    assert.match((await fetched()).error!.message, /said/, 'why it failed can be asked again');
 });
 
 test('ucode: names of /etc/bat-hosts and the init script are asked for safely', { skip: noUcode }, async (t) => {

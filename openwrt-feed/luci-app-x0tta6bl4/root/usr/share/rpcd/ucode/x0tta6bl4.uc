@@ -279,13 +279,13 @@ function service(req) {
 		: failed('E_SERVICE', `${INIT} ${action} ended with ${code}; logread -e x0tta6bl4 tells more`);
 }
 
-/* Made in the background, since nobody else is served while rpcd waits. */
+/* Made in the background, since nobody else is served while rpcd waits. What was fetched is gone: it lies in memory. */
 function diag(req) {
 	const step = req?.args?.step, code = ARCHIVE + '.code', log = ARCHIVE + '.log';
 
 	if (step == 'make') {
 		unlink(code);
-		system(`umask 077; mkdir -p ${PLACE}; ( x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
+		system(`umask 077; mkdir -p ${PLACE}; : >${log}; ( x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
 		return { done: true, message: 'an archive is being made' };
 	}
 
@@ -295,13 +295,20 @@ function diag(req) {
 	const ended = readfile(code);
 
 	if (ended == null)
-		return { waiting: true };
+		return stat(log) ? { waiting: true } : failed('E_NOT_FOUND', 'no archive is there: it was fetched, or never made');
 	if (trim(ended) != '0')
 		return failed('E_DIAG', `x0ctl diag: ${trim(readfile(log, 400) ?? '')}`);
 	if (stat(ARCHIVE)?.size > MOST_BYTES * 0.7)
 		return failed('E_TOO_LARGE', `the archive is too large for this way: fetch ${ARCHIVE} by scp`);
 
-	return { name: 'x0tta6bl4-diag.tar.gz', data: b64enc(readfile(ARCHIVE)) };
+	const archive = readfile(ARCHIVE);
+
+	for (let file in [ code, log, ARCHIVE ])
+		unlink(file);
+
+	return archive == null
+		? failed('E_NOT_FOUND', `there is no ${ARCHIVE}`)
+		: { name: 'x0tta6bl4-diag.tar.gz', data: b64enc(archive) };
 }
 
 const own = { names, service, diag };
