@@ -45,6 +45,15 @@ export interface Revoked {
   readonly isByOwner: boolean;
 }
 
+/**
+ * What became of an item that was told. `isLie`: whoever told it could know that it does not hold, or it cost a signature to see. A
+ * router that has seen less, more or others of the same mesh may well tell in good faith what is no use here.
+ */
+export type Taken = 'new' | 'known' | { readonly refused: string; readonly isLie: boolean };
+
+const lie = (refused: string): Taken => ({ refused, isLie: true });
+const noUse = (refused: string): Taken => ({ refused, isLie: false });
+
 /** Bundles that are kept, so that who was away through several changes of the owner's key finds from one to the next. */
 const MOST_BUNDLES = 8;
 const MOST_STEWARDS = 32;
@@ -148,15 +157,15 @@ export class Ledger implements Revocations {
    * Takes one item in. Answers whether it is new and holds; what does not hold says why. `leastMs`: the earliest that it can
    * be. Never throws.
    */
-  take(kind: ItemKind, bytes: Uint8Array, leastMs: number): 'new' | 'known' | { readonly refused: string } {
-    if (this.#bundle === null) return { refused: 'there is no trust bundle yet' };
-    if (bytes.length > MOST_STATEMENT) return { refused: 'it is too large' };
+  take(kind: ItemKind, bytes: Uint8Array, leastMs: number): Taken {
+    if (this.#bundle === null) return noUse('there is no trust bundle yet');
+    if (bytes.length > MOST_STATEMENT) return lie('it is too large');
     const one = item(kind, bytes);
     if (this.knows(one.hash)) return 'known';
     if (kind === 'steward') return this.#takeSteward(one, leastMs);
     const statement = readStatement(bytes);
-    if (statement === null || statement.body.kind !== kind) return { refused: 'it is malformed' };
-    if (statement.body.domain !== this.#bundle.trustDomain) return { refused: 'it is of another trust domain' };
+    if (statement === null || statement.body.kind !== kind) return lie('it is malformed');
+    if (statement.body.domain !== this.#bundle.trustDomain) return lie('it is of another trust domain');
     return statement.body.kind === 'bundle'
       ? this.#takeBundle(one, statement, statement.body)
       : this.#takeRevocation(one, statement, statement.body, leastMs);
@@ -170,13 +179,14 @@ export class Ledger implements Revocations {
     this.#count();
   }
 
-  #takeBundle(one: Item, statement: Statement, body: BundleBody): 'new' | 'known' | { readonly refused: string } {
+  #takeBundle(one: Item, statement: Statement, body: BundleBody): Taken {
     const current = this.#bundle!;
     if (body.sequence <= current.sequence) return 'known';
     // By a root that is believed now; a bundle that follows others waits until those have come.
-    if (!this.#isSignedBy(statement, current)) return { refused: 'no root that is believed here signed it' };
+    if (!isSigner(statement, current)) return noUse('no root that is believed here signed it');
+    if (!this.#isSignedBy(statement, current)) return lie('its signature does not hold');
     const bundle = this.#read(body);
-    if (bundle === null) return { refused: 'a root in it is none' };
+    if (bundle === null) return lie('a root in it is none');
     this.#bundle = bundle;
     this.#bundles.push(one);
     if (this.#bundles.length > MOST_BUNDLES) this.#bundles.shift();
@@ -189,20 +199,20 @@ export class Ledger implements Revocations {
     return 'new';
   }
 
-  #takeSteward(one: Item, leastMs: number): 'new' | 'known' | { readonly refused: string } {
+  #takeSteward(one: Item, leastMs: number): Taken {
     const certificate = readCertificate(one.bytes);
-    if (certificate === null) return { refused: 'the certificate is malformed' };
+    if (certificate === null) return lie('the certificate is malformed');
     // What time it is may not be known here; that it is a steward's is.
     const within = Math.min(Math.max(leastMs, certificate.notBefore), certificate.notAfter);
     const verdict = this.#verifier.verifySteward(one.bytes, this.#bundle!, NOBODY, within);
-    if (!verdict.ok) return { refused: verdict.message };
+    if (!verdict.ok) return { refused: verdict.message, isLie: verdict.reason !== 'unknown-issuer' };
     const known = this.#stewards.get(verdict.fingerprint);
     // Of two, the one that the newer root made; that stands first in the bundle.
     const rank = (of: Certificate) =>
       this.#bundle!.roots.findIndex(({ subject }) => Buffer.compare(subject, of.issuer) === 0);
     const step = known === undefined ? -1 : rank(certificate) - rank(readCertificate(known.bytes)!);
     if (step > 0 || (step === 0 && known!.steward.notAfter >= verdict.notAfter)) return 'known';
-    if (known === undefined && this.#stewards.size >= MOST_STEWARDS) return { refused: 'there are too many stewards' };
+    if (known === undefined && this.#stewards.size >= MOST_STEWARDS) return noUse('there are too many stewards');
     this.#stewards.set(verdict.fingerprint, { ...one, steward: stewardOf(verdict) });
     this.#count();
     return 'new';
@@ -213,18 +223,20 @@ export class Ledger implements Revocations {
     statement: Statement,
     body: RevocationBody,
     leastMs: number,
-  ): 'new' | 'known' | { readonly refused: string } {
+  ): Taken {
     if (body.until < leastMs) return 'known';
-    if (body.until > body.at + LONGEST_MS) return { refused: 'it would have to be kept too long' };
+    if (body.until > body.at + LONGEST_MS) return lie('it would have to be kept too long');
     const id = `${body.key} ${statement.signer}`;
     if (this.#revocations.has(id)) return 'known';
-    const isByOwner = this.#isSignedBy(statement, this.#bundle!);
+    const isByOwner = isSigner(statement, this.#bundle!);
     const steward = this.#stewards.get(statement.signer)?.steward;
-    if (!isByOwner && (steward === undefined || !holds(this.#tools.suite, statement, steward.identity)))
-      return { refused: 'neither a root nor a steward that is known here signed it' };
+    if (!isByOwner && steward === undefined) return noUse('neither a root nor a steward that is known here signed it');
     const others = [...this.#revocations.values()].filter(({ statement: { signer } }) => signer === statement.signer);
-    if (others.length >= (isByOwner ? MOST_OF_OWNER : MOST_OF_STEWARD))
-      return { refused: 'its signer has revoked too many' };
+    // Before its signature is looked at, which is dear: others may have come to know other ones of a signer without measure.
+    if (others.length >= (isByOwner ? MOST_OF_OWNER : MOST_OF_STEWARD)) return noUse('its signer has revoked too many');
+    const { suite } = this.#tools;
+    if (!(isByOwner ? this.#isSignedBy(statement, this.#bundle!) : holds(suite, statement, steward!.identity)))
+      return lie('its signature does not hold');
     this.#revocations.set(id, { ...one, statement, body });
     this.#count();
     return 'new';
@@ -257,6 +269,11 @@ export class Ledger implements Revocations {
   #isSignedBy(statement: Statement, { roots }: TrustBundle): boolean {
     return roots.some((root) => holds(this.#tools.suite, statement, root.bound!.identity));
   }
+}
+
+/** Whether it names one of these roots as its signer; nothing is verified. */
+function isSigner({ signer }: Statement, { roots }: TrustBundle): boolean {
+  return roots.some(({ bound }) => fingerprint(bound!.identity) === signer);
 }
 
 const NOBODY: Revocations = { has: () => false };

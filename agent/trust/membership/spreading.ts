@@ -4,7 +4,7 @@
  */
 import { type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { Loose } from '../ledger/item.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Taken } from '../ledger/ledger.ts';
 import type { Router } from './router.ts';
 import type { Session, Sessions } from './sessions.ts';
 
@@ -12,7 +12,7 @@ import type { Session, Sessions } from './sessions.ts';
 const ASKED_AGAIN: Nanos = 10 * SECOND;
 /** Says again to all what it has: a message may have found its session full, and no revocation may be lost for that. */
 const GREETED_AGAIN: Nanos = 300 * SECOND;
-/** Items of one session that did not hold, before no more are looked at. */
+/** Items of one session that nobody could tell in good faith, before no more are looked at. */
 const MOST_REFUSED = 16;
 /** Bytes of items in one message. */
 const ITEMS_AT_ONCE = 128 * 1024;
@@ -78,8 +78,9 @@ export class Spreading {
       if (session.refused >= MOST_REFUSED) return;
       const outcome = this.take(one, session.peer.fingerprint);
       if (typeof outcome === 'string') continue;
-      session.refused += 1;
-      this.#router.log('warning', 'a statement of a neighbour does not hold', {
+      // Told in good faith by who has seen others than this router: for that alone nobody is to be deaf to the next revocation.
+      if (outcome.isLie) session.refused += 1;
+      this.#router.log(outcome.isLie ? 'warning' : 'debug', 'a statement of a neighbour does not hold', {
         from: session.peer.node,
         why: outcome.refused,
       });
@@ -87,7 +88,7 @@ export class Spreading {
   }
 
   /** One more item, of somebody or by hand: kept, told on, and acted upon. */
-  take(one: Loose, from: string | null): ReturnType<Ledger['take']> {
+  take(one: Loose, from: string | null): Taken {
     const { ledger, keeping, leastMs } = this.#router;
     const before = ledger.bundle;
     const outcome = ledger.take(one.kind, one.bytes, leastMs);

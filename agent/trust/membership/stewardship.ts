@@ -17,6 +17,7 @@ import { renewalAttestor } from '../join/renewal.ts';
 import { fingerprint, nodeOfKey } from '../keys/router.ts';
 import { SecretBytes } from '../keys/secret.ts';
 import type { Loose } from '../ledger/item.ts';
+import type { Taken } from '../ledger/ledger.ts';
 import { sayRevocation } from '../ledger/statement.ts';
 import type { Gossip } from './gossip.ts';
 import { KeptInvitations } from './invited.ts';
@@ -32,7 +33,7 @@ export interface Office {
   nodeName(): string;
   /** Its own certificate, issued by itself. */
   renewOwn(by: Authority): void;
-  take(item: Loose): 'new' | 'known' | { readonly refused: string };
+  take(item: Loose): Taken;
 }
 
 /** Longer than any certificate is good for. */

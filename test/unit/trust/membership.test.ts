@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import type { Loose } from '../../../agent/trust/ledger/item.ts';
 import { makeRevocations, makeSteward } from '../../../agent/trust/ledger/owner.ts';
+import { sayRevocation } from '../../../agent/trust/ledger/statement.ts';
 import { readGossip, writeGossip } from '../../../agent/trust/membership/gossip.ts';
-import { DAY, HOUR, Mesh, type Router, tools } from './mesh.ts';
+import { DAY, DOMAIN, HOUR, Mesh, type Router, tools } from './mesh.ts';
 
 const MINUTE = 60_000;
 
@@ -380,6 +383,34 @@ test('a revocation that a session lost on its way is told again, though the sess
   assert.equal(stateOf(mesh, a).revoked[0]?.node, 'bad');
   assert.ok(!a.sessions.has(bad));
   assert.ok(a.sessions.has(founder));
+});
+
+test('what is no use here, told in good faith, deafens nobody to the next revocation', () => {
+  const { mesh, founder, others } = meshOf('second', 'a', 'b');
+  const [second, a, b] = others as [Router, Router, Router];
+  mesh.makeSteward(second, founder);
+  // A captured steward tells each of two routers so many other ones that neither has room for what the other was told.
+  const { identity } = second.credential!;
+  const revoked = (of: string): Loose[] =>
+    Array.from({ length: 32 }, (_, i) => {
+      const key = createHash('sha256').update(`${of} ${i}`).digest('hex');
+      const body = { domain: DOMAIN, key, node: `${of}${i}`, at: mesh.wallMs, until: mesh.wallMs + DAY };
+      return { kind: 'revocation', bytes: sayRevocation(identity, body) };
+    });
+  for (const one of [a, founder]) mesh.cut(b, one);
+  mesh.cut(founder, second);
+  const key = mesh.keyOf(second);
+  for (const one of [a, b])
+    mesh.tell(one, { type: 'message', key, bytes: writeGossip({ type: 'items', items: revoked(one.name) }) });
+  for (const one of [a, b]) mesh.cut(one, second);
+  mesh.link(a, b);
+  for (const one of [a, b]) assert.equal(one.machine.view(mesh.now).revoked.length, 32);
+  mesh.revokeByOwner(founder, second);
+  assert.ok(a.sessions.has(b));
+  assert.deepEqual(
+    b.machine.view(mesh.now).revoked.map(({ node }) => node),
+    ['second'],
+  );
 });
 
 test('a revocation that had ended when it was signed, by a clock that is behind, is not taken for done', () => {
