@@ -166,7 +166,10 @@ export class AirKeys {
     if (!this.#isMember) return null;
     let made: Held | null = null;
     if (now >= this.#dueAt()) {
-      const epoch = Math.min(LAST_EPOCH, Math.max(0, ...this.#held.map((one) => one.epoch)) + 1);
+      // A clean key is better than any other, whatever their epochs: who is cast out with a count near its end does not leave that
+      // behind, for there no key would ever be changed for its age again.
+      const counted = this.#held.filter((one) => this.#isClean(one) || one.epoch < LAST_EPOCH / 2);
+      const epoch = Math.min(LAST_EPOCH, Math.max(0, ...counted.map((one) => one.epoch)) + 1);
       const secret = this.#options.random(32);
       made = {
         id: idOf(secret),

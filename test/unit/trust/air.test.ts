@@ -358,6 +358,10 @@ test('what a member says may be anything: bounded, and never in the way of a key
   assert.equal(mesh.made, before + 1);
   assert.deepEqual(one.air.sending?.against, ['dd'.repeat(8)]);
   assert.equal(one.air.keys().length, 1);
+  // And the one after it, when it is old.
+  mesh.pass(2 * PERIOD);
+  assert.ok(mesh.made > before + 1, 'keys are changed for their age again');
+  assert.ok(one.air.sending!.epoch < LAST_EPOCH);
 });
 
 test('a router that is out, or none, has no keys, and its secrets are overwritten', () => {
