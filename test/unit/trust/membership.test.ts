@@ -633,6 +633,29 @@ test('names are one router only', () => {
   assert.match(stateOf(mesh, two).trouble, /^name-taken/);
 });
 
+test('whom a captured steward lets in under a taken name, the others warn of, and it does not outlast that steward', () => {
+  const { mesh, founder, others } = meshOf('second', 'victim');
+  const [second, victim] = others as [Router, Router];
+  mesh.makeSteward(second, founder);
+  for (const one of [founder, victim]) mesh.cut(second, one);
+  // As one that has been tampered with, it minds no name.
+  for (const key of [...second.kept.keys()]) if (key.startsWith('member ')) second.kept.delete(key);
+  mesh.reboot(second);
+  const impostor = mesh.add('impostor');
+  mesh.link(impostor, second);
+  mesh.join(impostor, mesh.invite(second, 'victim'));
+  assert.equal(stateOf(mesh, impostor).id, stateOf(mesh, victim).id);
+  mesh.link(second, founder);
+  assert.ok(founder.log.some((line) => /^warning: .* a name that is taken/.test(line)));
+  const { key } = founder.machine.find('victim');
+  assert.equal(key, mesh.keyOf(victim));
+  mesh.link(impostor, founder);
+  mesh.revokeByOwner(founder, second);
+  mesh.pass(2 * MINUTE);
+  assert.ok(!impostor.sessions.has(founder));
+  assert.ok(victim.sessions.has(founder));
+});
+
 test('garbage, from the air or over a session, changes nothing; a neighbour that lies is heard no longer', () => {
   const { mesh, founder, others } = meshOf('liar');
   const [liar] = others as [Router];
