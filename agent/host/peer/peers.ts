@@ -394,6 +394,16 @@ export class Peers {
     const { log, count, now } = this.#options;
     const id = link.peer!.id;
     const at = now();
+    const other = this.#linkTo(id);
+    if (other !== null && other.peer!.fingerprint !== link.peer!.fingerprint) {
+      // A steward gone bad can give a name twice, and names are what rules and tunnels go by: who is here keeps it.
+      const why = `another router, with other keys, is here as ${id}`;
+      if (target !== null) this.#roster.failed(target, at);
+      count?.('peer_handshakes_total', { role: link.role, outcome: 'E_PEER_UNTRUSTED' });
+      link.destroy(new AgentError('E_PEER_UNTRUSTED', why));
+      this.#complain(why, link.address);
+      return;
+    }
     const held = { link: link.number, id, role: link.role, target, since: at, tag: link.tag };
     const { keep, leave } = this.#roster.opened(held, at);
     this.#roster.provenAt(link.address);

@@ -218,12 +218,7 @@ export class Ledger implements Revocations {
     return 'new';
   }
 
-  #takeRevocation(
-    one: Item,
-    statement: Statement,
-    body: RevocationBody,
-    leastMs: number,
-  ): Taken {
+  #takeRevocation(one: Item, statement: Statement, body: RevocationBody, leastMs: number): Taken {
     if (body.until < leastMs) return 'known';
     if (body.until > body.at + LONGEST_MS) return lie('it would have to be kept too long');
     const id = `${body.key} ${statement.signer}`;

@@ -221,16 +221,22 @@ export class Stewardship {
     }
     const { key, node, untilMs, invitation } = said;
     if (node === '' || untilMs > this.#router.wallMs + LONGEST_LIFE_MS) return;
-    const holder = this.members().find((one) => one.node === node && one.key !== key && !this.#router.ledger.has(one.key));
+    const holder = this.members().find(
+      (one) => one.node === node && one.key !== key && !this.#router.ledger.has(one.key),
+    );
     if (holder === undefined) this.#members.note({ key, node, notAfter: untilMs, by: from });
     // Noted, it would outlast the revocation of who let it in, under a name that rules and tunnels go by.
     else
-      this.#router.log('warning', 'a steward has let another router in under a name that is taken: revoke one of the keys', {
-        node,
-        key,
-        known: holder.key,
-        by: from.slice(0, 16),
-      });
+      this.#router.log(
+        'warning',
+        'a steward has let another router in under a name that is taken: revoke one of the keys',
+        {
+          node,
+          key,
+          known: holder.key,
+          by: from.slice(0, 16),
+        },
+      );
     if (invitation !== '') this.#claim({ id: invitation, key, node, by: from });
   }
 

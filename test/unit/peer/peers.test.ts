@@ -510,6 +510,32 @@ test('who is revoked goes at once', async () => {
   mesh.revoked.clear();
 });
 
+test('who comes under the name of a router that is here, with other keys, does not take its place', async () => {
+  const mesh = new TestMesh();
+  const up: string[] = [];
+  const counted: string[] = [];
+  const hub = await router(mesh, 'hub', {
+    onUp: ({ peer }) => void up.push(peer!.fingerprint),
+    count: (_name, { role, outcome }) => void counted.push(`${role} ${outcome}`),
+  });
+  const leaf = await router(mesh, 'leaf');
+  leaf.peers.configure([hub.at]);
+  await until(() => hub.peers.sessions().length === 1);
+  const before = hub.peers.sessions()[0]!;
+  const impostor = await router(mesh, 'leaf', { address: '127.0.0.2' });
+  impostor.peers.configure([hub.at]);
+  await until(() => hub.lines.some((line) => line.includes('with other keys, is here as')));
+  // Nor where it is the one that is dialled.
+  hub.peers.configure([impostor.at]);
+  await until(() => counted.includes('initiator E_PEER_UNTRUSTED'));
+  assert.equal(hub.peers.session(leaf.id), before);
+  assert.deepEqual(up, [before.peer!.fingerprint]);
+  // Once that one is gone the name is free: whether it may be borne is for the stewards to say.
+  leaf.peers.close();
+  impostor.peers.renewed();
+  await until(() => up.length === 2);
+});
+
 test('a router without an identity asks to be let in, knows whom it asks, and may ask nothing else', async () => {
   const steward = await router(mesh, 'attic');
   const joiner = await router(mesh, 'new', { own: null, credentials: mesh.credentials(() => null) });
