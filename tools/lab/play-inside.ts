@@ -5,7 +5,7 @@
  * There is one CPU in here: in the moments after a fault nothing is started and nobody asked, but for a fault whose
  * repair shows in a state, which is looked at several times a second.
  */
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toMs } from '../../agent/core/time.ts';
@@ -13,7 +13,7 @@ import { isLost, lateOf } from '../../agent/twin/outage.ts';
 import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { Control } from './ask.ts';
 import type { KernelName } from './kernels.ts';
-import { Mesh, monotonicNs, nsOf, type Topology } from './mesh.ts';
+import { Mesh, monotonicNs, nsOf, run, type Topology } from './mesh.ts';
 import { outage, type ProbeRecord } from './outage.ts';
 import type { Cost, JournalRow, Loss, Played, PlayedAgent, PlayedFault, PlayedProbe, Stretch } from './played.ts';
 import { type Agent, type AgentConfig, agentDir, Probe, startAgent, stopAgents } from './scenario.ts';
@@ -28,6 +28,7 @@ import {
   settingsOf,
   Weather,
 } from './strikes.ts';
+import { hasRoom, TAPE_MIB, tapeName } from './tapes.ts';
 
 export interface Play {
   readonly scenario: Scenario;
@@ -55,6 +56,9 @@ const ENDS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'age
 /** Mended, these start an agent. */
 const RESTARTS: ReadonlySet<string> = new Set(['router-killed', 'gateway-gone', 'agent-killed']);
 
+/** Where the agents' recordings grow; its size is their limit. */
+const TAPES = '/tmp/tapes';
+
 const { LAB_RESULTS: results } = process.env;
 const say = (text: string) => process.stdout.write(`${JSON.stringify({ say: text })}\n`);
 
@@ -65,6 +69,7 @@ class Stage {
   readonly #readyMs: number;
   readonly #agents = new Map<number, Agent>();
   readonly #starting = new Set<Promise<void>>();
+  readonly #starts = new Map<number, number>();
   /** Whom the timeline ended, or stopped. */
   readonly #taken = new Set<number>();
   readonly #stopped = new Set<number>();
@@ -90,7 +95,10 @@ class Stage {
     const { nodes } = this.scenario.graph;
     const config = configOf(this.scenario);
     const named: AgentConfig = { ...config, mesh: { ...config.mesh, node_name: hostName(nodes[router]!, router) } };
-    const agent = await startAgent(router, { config: named, readyMs: this.#readyMs });
+    const start = (this.#starts.get(router) ?? 0) + 1;
+    this.#starts.set(router, start);
+    const args = ['--record', join(TAPES, tapeName(router, start))];
+    const agent = await startAgent(router, { config: named, readyMs: this.#readyMs, args });
     await this.#setModes(router, agent);
     this.#agents.set(router, agent);
     this.#taken.delete(router);
@@ -134,7 +142,11 @@ class Stage {
   }
 
   async startAgents(): Promise<void> {
-    for (const router of this.#wanted()) await this.startAgent(router);
+    const wanted = this.#wanted();
+    if (wanted.length === 0) return;
+    mkdirSync(TAPES, { recursive: true });
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${TAPE_MIB * wanted.length}m`, 'tapes', TAPES]);
+    for (const router of wanted) await this.startAgent(router);
   }
 
   /** Takes what is in the agents' journals now. */
@@ -192,6 +204,10 @@ class Stage {
     const running = [...this.#agents.values()];
     this.#agents.clear();
     await stopAgents(running);
+    if (this.#starts.size === 0) return;
+    if (!hasRoom(TAPES)) say('the recordings had no more room, and end early');
+    // They are replayed outside, where there are time and memory for it.
+    cpSync(TAPES, join(results!, 'tapes'), { recursive: true });
   }
 }
 

@@ -10,6 +10,7 @@ import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { KERNELS, type KernelName } from './kernels.ts';
 import type { Play } from './play-inside.ts';
 import type { Played } from './played.ts';
+import { replayTapes, TAPE_MIB } from './tapes.ts';
 
 /** Addresses are of one network of 254, a MAC has one byte for the router, and all share one CPU. */
 const MOST_ROUTERS = 64;
@@ -29,7 +30,7 @@ export interface PlayOptions {
   readonly kernel?: KernelName;
   readonly agent: 'on' | 'off';
   readonly onSay?: (text: string) => void;
-  /** A directory for the agents' logs. */
+  /** A directory for the agents' logs, and for recordings that do not replay. */
   readonly logs?: string;
   readonly signal?: AbortSignal;
 }
@@ -38,7 +39,7 @@ function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean, ke
   const agents = withAgents ? (agent.nodes ?? graph.nodes).length : 0;
   const pressure = timeline.map((entry) => (entry.fault === 'memory-pressure' ? (entry.mib ?? 0) : 0));
   const base = BASE_MIB + (kernel === 'qemu' ? QEMU_MIB : 0);
-  return base + ROUTER_MIB * graph.nodes.length + AGENT_MIB * agents + 2 * Math.max(0, ...pressure);
+  return base + ROUTER_MIB * graph.nodes.length + (AGENT_MIB + TAPE_MIB) * agents + 2 * Math.max(0, ...pressure);
 }
 
 /** Options that say where the lab keeps what. */
@@ -202,7 +203,10 @@ export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[
   return found;
 }
 
-/** Throws what the kernel said last where the scenario could not be played to its end. */
+/**
+ * Its problems tell also which agents' recordings do not replay. Throws what the kernel said last where the scenario could
+ * not be played to its end.
+ */
 export async function play(
   scenario: Scenario,
   { kernel = 'uml', agent, onSay, logs, signal }: PlayOptions,
@@ -235,10 +239,19 @@ export async function play(
     signal?.throwIfAborted();
     if (logs !== undefined) keepLogs(work, logs, scenario.graph.nodes.length);
     if (code !== 0) throw new Error(`the kernel ended with ${code}: ${console.slice(-12).join('\n')}`);
-    return JSON.parse(readFileSync(join(work, 'played.json'), 'utf8')) as Played;
+    const played = JSON.parse(readFileSync(join(work, 'played.json'), 'utf8')) as Played;
+    return played.agents.length === 0 ? played : replayed(played, join(work, 'tapes'), onSay, logs);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** With a problem for each recording that does not replay, and one where there is none to replay. */
+export function replayed(played: Played, tapes: string, onSay?: (text: string) => void, logs?: string): Played {
+  const { recordings, events, decisions, problems } = replayTapes(tapes, logs);
+  onSay?.(`${recordings} recordings replayed: ${events} events, ${decisions} decisions`);
+  const missing = recordings === 0 ? ['no agent has left a recording'] : [];
+  return { ...played, problems: [...played.problems, ...problems, ...missing] };
 }
 
 function keepLogs(work: string, to: string, routers: number): void {
