@@ -11,7 +11,7 @@ import type { Nanos } from '../core/time.ts';
 import { ETH_P_X0 } from '../heal/wire.ts';
 import { OUR_FRAMES } from './air.ts';
 import type { Drops } from './drops.ts';
-import type { Native, NativeError } from './native.ts';
+import type { Native, NativeError, NativePacket } from './native.ts';
 
 /** Of SCHED_FIFO: before everything that is not a kernel's own thread; it sleeps nearly all the time. */
 const PRIORITY = 40;
@@ -54,21 +54,26 @@ export function openBeat({
   });
   if (!transmitter.realtime)
     log.info('beacons leave without real-time priority (CAP_SYS_NICE): less exactly when busy');
-  const own =
-    ethertype === ETH_P_X0
-      ? null
-      : drops.open(
-          native,
-          { hears: 'beacons', interface: null },
-          {
-            ethertype,
-            filter: OUR_FRAMES,
-            timestamps: true,
-            onFrame: (frame, index, _type, at) =>
-              feed({ type: 'frame', interface: index, frame: toHex(frame), at: stampOf(index, frame, at) }),
-            onError: () => {},
-          },
-        );
+  let own: NativePacket | null = null;
+  try {
+    if (ethertype !== ETH_P_X0)
+      own = drops.open(
+        native,
+        { hears: 'beacons', interface: null },
+        {
+          ethertype,
+          filter: OUR_FRAMES,
+          timestamps: true,
+          onFrame: (frame, index, _type, at) =>
+            feed({ type: 'frame', interface: index, frame: toHex(frame), at: stampOf(index, frame, at) }),
+          onError: () => {},
+        },
+      );
+  } catch (thrown) {
+    // Nobody else could: its thread and descriptors would stay.
+    transmitter.close();
+    throw thrown;
+  }
   return {
     realtime: transmitter.realtime,
     transmit({ id, interface: index, frame, at, latest }) {

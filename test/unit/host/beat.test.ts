@@ -74,3 +74,17 @@ test('on the ethertype of the alarms their socket serves, on another one its own
   own.beat.close();
   assert.deepEqual(own.closed, ['transmitter', 'packet']);
 });
+
+test('where the beacons cannot be heard, nothing of their transmitter stays', () => {
+  const closed: string[] = [];
+  const native = {
+    openTransmitter: () => ({ realtime: true, send: () => 1, close: () => void closed.push('transmitter') }),
+    openPacket: () => {
+      throw Object.assign(new Error('packet socket: EMFILE'), { code: 'EMFILE' });
+    },
+  } as unknown as Native;
+  const log = new Log('error', () => {});
+  const options = { native, log, drops: new Drops(), ethertype: 0x88b6, feed: () => {} };
+  assert.throws(() => openBeat(options), { code: 'EMFILE' });
+  assert.deepEqual(closed, ['transmitter']);
+});
