@@ -53,6 +53,8 @@ const NICENESS = -10;
 const NODE_FLOOR = [22, 13] as const;
 /** Whoever ends the agent waits no longer: procd five seconds. */
 const LONGEST_END: Nanos = 4 * SECOND;
+/** For so long alerts may still be handed to their handlers. */
+const ALERTS_END: Nanos = SECOND;
 const HELP = `x0d ${VERSION}: the x0tta6bl4 agent
 
 usage: x0d [--config FILE]
@@ -283,13 +285,17 @@ async function main(file: string, tape: string | undefined, split = false): Prom
 
   /** A second signal waits for nothing. */
   function stop(signal: NodeJS.Signals): void {
-    if (!ending && room.kick.isCatchingUp) {
+    if (!ending) {
       ending = true;
-      log.info(`ending on ${signal}, once the kernel has caught up with the last kick`);
-      const until = now() + LONGEST_END;
+      // What was decided a moment ago, the restart itself too, has its alert.
+      host.writeBooks();
+      if (room.kick.isCatchingUp) log.info(`ending on ${signal}, once the kernel has caught up with the last kick`);
+      const began = now();
       const again = () => {
-        if (!room.kick.isCatchingUp || now() > until) stop(signal);
-        else setTimeout(again, 50);
+        const isCatchingUp = room.kick.isCatchingUp && now() <= began + LONGEST_END;
+        const isAlerting = alerts.isBusy && now() <= began + ALERTS_END;
+        if (isCatchingUp || isAlerting) setTimeout(again, 50);
+        else stop(signal);
       };
       again();
       return;

@@ -29,13 +29,21 @@ const FINE = 300;
 
 export class Alerts {
   readonly #options: AlertOptions;
-  readonly #waiting: string[] = [];
+  readonly #waiting: string[];
   #busy = false;
   #closed = false;
   dropped = 0;
 
-  constructor(options: AlertOptions) {
+  /** `waiting`: what another one, that was closed, had not come to. */
+  constructor(options: AlertOptions, waiting: readonly string[] = []) {
     this.#options = options;
+    this.#waiting = [...waiting];
+    void this.#work();
+  }
+
+  /** A handler runs, or entries wait for theirs. */
+  get isBusy(): boolean {
+    return this.#busy;
   }
 
   take(decision: Decision): void {
@@ -65,9 +73,10 @@ export class Alerts {
     void this.#work();
   }
 
-  close(): void {
+  /** What runs comes to its end. Answers what waits, for whoever comes next. */
+  close(): readonly string[] {
     this.#closed = true;
-    this.#waiting.length = 0;
+    return this.#waiting.splice(0);
   }
 
   async #work(): Promise<void> {

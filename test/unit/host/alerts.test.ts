@@ -151,3 +151,25 @@ test('what happens while the handlers are loaded reaches them, and none but thos
   await sleep(50);
   assert.equal(got.length, 3, 'nobody is configured any more');
 });
+
+test('what waits when the file is read again goes to the new handlers', async (t) => {
+  const dir = folder(t);
+  const [out, script] = [join(dir, 'out'), join(dir, 'handler.sh')];
+  writeFileSync(out, '');
+  writeFileSync(script, 'sleep 0.2; echo "$2 $(cat)" >> "$1"\n');
+  const to = (name: string) => ({ alert: { command: ['/bin/sh', script, out, name], url: '', timeout: 10 * SECOND } });
+  const alerts = alerting('r1', new Log('error', () => {}));
+  assert.equal(alerts.isBusy, false);
+  alerts.open(to('first'));
+  assert.equal(alerts.isBusy, true, 'being loaded');
+  for (const id of ['e1-f1', 'e1-f2', 'e1-f3']) alerts.take(decision(id));
+  await sleep(100);
+  alerts.open(to('second'));
+  await until(() => !alerts.isBusy && readFileSync(out, 'utf8').split('\n').length === 4);
+  const told = readFileSync(out, 'utf8').trim().split('\n');
+  assert.deepEqual(told.map((line) => `${line.split(' ')[0]} ${/"fault":"([^"]+)"/.exec(line)?.[1]}`).sort(), [
+    'first e1-f1',
+    'second e1-f2',
+    'second e1-f3',
+  ]);
+});

@@ -236,6 +236,32 @@ test('while batman-adv is missing: HTTP says so, and no two starts give a fault 
   assert.notEqual(ids[0], ids[1]);
 });
 
+test('alerts that wait when the agent ends reach their handler; one that hangs holds nothing up', {
+  skip,
+}, async (t) => {
+  const place = new Place(t);
+  const [out, script] = [join(place.dir, 'alerts'), join(place.dir, 'handler.sh')];
+  writeFileSync(out, '');
+  writeFileSync(script, `sleep "$1"; cat >> '${out}'\n`);
+  for (const [pause, most] of [
+    ['0.1', 7000],
+    ['9', 7000],
+  ] as const) {
+    writeFileSync(out, '');
+    const command = ['/bin/sh', script, pause].map((word) => `\tlist command '${word}'\n`).join('');
+    place.configure({}, `config alert 'alert'\n${command}`);
+    const agent = place.start(false);
+    await agent.says(/E_NO_BATADV/);
+    const { fault } = (await place.ask('POST', '/heal/kick')).body as { fault: string };
+    const began = Date.now();
+    agent.kill('SIGTERM');
+    await agent.ended();
+    assert.equal(agent.code, 0);
+    assert.ok(Date.now() - began < most, `${Date.now() - began} ms`);
+    if (pause === '0.1') assert.match(readFileSync(out, 'utf8'), new RegExp(`"fault":"${fault}"`));
+  }
+});
+
 test('no place for a socket: the agent runs all the same, and says what it lacks', { skip }, async (t) => {
   const place = new Place(t);
   writeFileSync(join(place.dir, 'run'), 'in the way');
