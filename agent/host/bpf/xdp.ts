@@ -197,10 +197,12 @@ export class Xdp {
       if (wanted.some((hard) => hard.index === index && hard.name === post.name)) continue;
       post.leftAt ??= now;
       if (now < post.leftAt + LINGER) continue;
-      post.attached?.close();
-      this.#posts.delete(index);
+      this.#remove(index, post);
     }
     for (const { index, name } of wanted) {
+      const known = this.#posts.get(index);
+      // Renamed, or another one by a number that is free again, where the handle of the program leads nowhere.
+      if (known !== undefined && known.name !== name) this.#remove(index, known);
       const post = this.#posts.get(index) ?? {
         name,
         attached: null,
@@ -281,6 +283,12 @@ export class Xdp {
         }
       }
     }
+  }
+
+  #remove(index: IfIndex, post: Post): void {
+    post.attached?.close();
+    this.#silence(post);
+    this.#posts.delete(index);
   }
 
   #silence(post: Post): void {

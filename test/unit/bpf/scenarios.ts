@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { endianness } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Tables, WorldEvent } from '../../../agent/core/event.ts';
 import { type MeshInfo, STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
@@ -541,6 +542,32 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     other.close();
     close();
     assert.equal(bpfFds(), before, 'nothing left open');
+  },
+
+  async 'an interface of another name is another one, whatever its number'(variant) {
+    const { route, xdp, tables, close } = await setUp(variant);
+    const before = tables(A);
+    const [one] = before.hardInterfaces;
+    xdp.tables({ ...before, hardInterfaces: [{ ...one!, name: 'wan' }] });
+    assert.deepEqual(xdp.view().interfaces, [{ name: 'wan', level: 'native', why: null }]);
+    // It left, went, and its number is somebody else's before the program would have been let go of.
+    xdp.tables({ ...before, hardInterfaces: [] });
+    await rt.change(route, rt.encodeDeleteLink('b0'), 'delete');
+    const create = rt.encodeCreateVeth('c0', 'c1');
+    // nlmsghdr, then ifinfomsg: family, type, index
+    new DataView(create.buffer, create.byteOffset).setInt32(16 + 4, one!.index, endianness() === 'LE');
+    await rt.change(route, create, 'create');
+    assert.equal((await rt.getLink(route, 'c0'))?.index, one!.index);
+    xdp.tables({ ...before, hardInterfaces: [{ ...one!, name: 'c0' }] });
+    assert.deepEqual(xdp.view().interfaces, [{ name: 'c0', level: 'native', why: null }]);
+    const strict = loadMesh(native(), variant);
+    assert.throws(
+      () => strict.attach(one!.index),
+      { code: 'E_BPF_FOREIGN' },
+      'the program is there, not only a handle',
+    );
+    strict.close();
+    close();
   },
 
   async 'a driver without XDP of its own gets the generic one; an interface that goes is forgotten'(variant) {
