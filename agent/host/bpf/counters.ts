@@ -73,16 +73,14 @@ export function roster(
   return { add: add.map(({ neighbour, index }) => ({ neighbour, index })), remove };
 }
 
-/** What is shared of a router's TCP connections: how many were opened, established, and how long that took. */
+/** What is shared of a router's TCP connections: how many were opened, and established. */
 export interface Shared {
   readonly opened: number;
   readonly established: number;
-  /** As Totals.handshakes. */
-  readonly handshakes: readonly number[];
 }
 
-/** What one connection can change of it: itself opened, established, in one bucket of times. */
-const SENSITIVITY = 3;
+/** What one connection can change of it: itself opened, and established. */
+const SENSITIVITY = 2;
 const RELEASES_A_DAY = 24;
 const DAY: Nanos = 86_400 * SECOND;
 
@@ -100,12 +98,12 @@ export interface Ledger {
 }
 
 export function openLedger(totals: Totals, now: Nanos): Ledger {
-  const { opened, established, handshakes } = totals;
-  const none = { opened: 0, established: 0, handshakes: handshakes.map(() => 0) };
+  const { opened, established } = totals;
+  const none = { opened: 0, established: 0 };
   return {
     shared: none,
     noised: none,
-    base: { opened, established, handshakes },
+    base: { opened, established },
     releasedAt: now,
     spent: 0,
     dayAt: now,
@@ -130,16 +128,14 @@ export function release(ledger: Ledger, totals: Totals, now: Nanos, epsilon: num
   const noised: Shared = {
     opened: more(had.opened, base.opened, totals.opened),
     established: more(had.established, base.established, totals.established),
-    handshakes: totals.handshakes.map((n, i) => more(had.handshakes[i]!, base.handshakes[i]!, n)),
   };
   return {
     shared: {
       opened: Math.max(shared.opened, noised.opened),
       established: Math.max(shared.established, noised.established),
-      handshakes: shared.handshakes.map((n, i) => Math.max(n, noised.handshakes[i]!)),
     },
     noised,
-    base: { opened: totals.opened, established: totals.established, handshakes: totals.handshakes },
+    base: { opened: totals.opened, established: totals.established },
     releasedAt: now,
     spent: spent + cost,
     dayAt,

@@ -215,9 +215,22 @@ describe('what is shared', () => {
       }
     assert.equal(releases, 24);
     assert.ok(ledger.spent <= 1 + 1e-9);
-    // 24 draws of scale 72 around 24000 connections.
+    // 24 draws of scale 48 around 24000 connections.
     assert.ok(Math.abs(ledger.shared.opened - 24_000) < 3000, `${ledger.shared.opened}`);
     assert.notEqual(ledger.shared.opened, 24_000);
+  });
+
+  test('the noise is as wide as one connection, opened and established, asks for, and no wider', () => {
+    const uniform = randomness(3);
+    const n = 20_000;
+    let spread = 0;
+    for (let i = 0; i < n; i++) {
+      const { noised } = release(openLedger(totals(0), 0), totals(0), HOUR, 24, uniform);
+      spread += (noised.opened ** 2 + noised.established ** 2) / 2 / n;
+    }
+    // Epsilon 1 a release, halves of it for either figure.
+    const p = Math.exp(-1 / 2);
+    assert.ok(Math.abs(spread / ((2 * p) / (1 - p) ** 2) - 1) < 0.1, `${spread}`);
   });
 
   test('an exhausted budget shares nothing until the next day', () => {
