@@ -16,11 +16,13 @@ export function readInvitationFile(file: string): Invited[] {
   return invitations
     .slice(0, MOST_INVITATIONS)
     .flatMap((one: Partial<Record<keyof Invited, unknown>> | null): Invited[] => {
-      const { id, secret, node, untilMs } = one ?? {};
+      const { id, secret, node, untilMs, by } = one ?? {};
       if (typeof id !== 'string' || !/^[0-9a-f]{16}$/.test(id) || typeof untilMs !== 'number') return [];
       if (typeof secret !== 'string' || !/^[0-9a-f]{32}$/.test(secret)) return [];
       if (node !== null && (typeof node !== 'string' || !isNodeId(node))) return [];
-      return [{ id, secret: new SecretBytes(Uint8Array.from(Buffer.from(secret, 'hex'))), node, untilMs }];
+      if (by !== undefined && (typeof by !== 'string' || !/^[0-9a-f]{64}$/.test(by))) return [];
+      const opened = { id, secret: new SecretBytes(Uint8Array.from(Buffer.from(secret, 'hex'))), node, untilMs };
+      return [by === undefined ? opened : { ...opened, by }];
     });
 }
 
@@ -30,11 +32,12 @@ export function writeInvitationFile(file: string, invited: readonly Invited[]): 
     rmSync(file, { force: true });
     return;
   }
-  const invitations = invited.map(({ id, secret, node, untilMs }) => ({
+  const invitations = invited.map(({ id, secret, node, untilMs, by }) => ({
     id,
     secret: Buffer.from(secret.reveal()).toString('hex'),
     node,
     untilMs,
+    by,
   }));
   replacePrivate(file, { version: VERSION, invitations });
 }

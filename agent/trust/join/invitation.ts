@@ -41,6 +41,8 @@ export interface Invited {
   /** The name that the router will have; null: of its key. */
   readonly node: string | null;
   readonly untilMs: number;
+  /** The steward that made it and said so, by fingerprint; absent where it was made here. */
+  readonly by?: string;
 }
 
 /** Who came with an invitation. */
@@ -133,7 +135,7 @@ export class Invitations implements Attestor {
     return [...this.#claimed.values()];
   }
 
-  /** Takes an open one back. */
+  /** Takes one back. */
   withdraw(id: string): boolean {
     if (!this.#invited.has(id)) return false;
     this.#forget(id);

@@ -74,6 +74,7 @@ export class Stewardship {
     const { tools, secrets, keys, key, ledger } = router;
     const der = ledger.isSteward(key) ? ledger.certificateOf(key) : null;
     const before = this.#authority;
+    this.#forsake();
     if (der === null) this.#become(null);
     if (der === null || (before !== null && Buffer.compare(before.certificate.der, der) === 0)) return;
     router.tolerate("the steward's certificate", () => {
@@ -202,7 +203,8 @@ export class Stewardship {
   /** Another steward, to whom there is a session now, is told whom this one has invited and let in. */
   meet(key: string): void {
     if (this.#authority === null) return;
-    for (const one of this.#invitations.all()) this.#router.say(key, invited(one));
+    // Its own alone: whose the others are would be lost, and with a steward's revocation its invitations end too.
+    for (const one of this.#invitations.all()) if (one.by === undefined) this.#router.say(key, invited(one));
     const claims = new Map(this.#invitations.claims().map(({ key: by, id }) => [by, id]));
     for (const { key: member, node, notAfter } of this.#members.all()) {
       const invitation = claims.get(member) ?? '';
@@ -216,7 +218,7 @@ export class Stewardship {
     if (said.type === 'invited') {
       const secret = new SecretBytes(Uint8Array.from(said.secret));
       const node = said.node === '' ? null : said.node;
-      if (this.#invitations.learn({ id: said.id, secret, node, untilMs: said.untilMs })) this.#kept.later();
+      if (this.#invitations.learn({ id: said.id, secret, node, untilMs: said.untilMs, by: from })) this.#kept.later();
       return;
     }
     const { key, node, untilMs, invitation } = said;
@@ -244,6 +246,14 @@ export class Stewardship {
     const { leastMs, wallMs } = this.#router;
     if (this.#invitations.prune(wallMs)) this.#kept.later();
     this.#members.prune(leastMs - this.#router.settings.graceMs);
+  }
+
+  /** What a steward has invited that is revoked now lets nobody in: it may have planted them for the day after. */
+  #forsake(): void {
+    const { ledger } = this.#router;
+    const planted = this.#invitations.all().filter(({ by }) => by !== undefined && ledger.has(by));
+    for (const { id } of planted) this.#invitations.withdraw(id);
+    if (planted.length > 0) this.#kept.later();
   }
 
   #become(by: Authority | null): void {

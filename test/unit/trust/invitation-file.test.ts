@@ -17,7 +17,13 @@ test('what was written is read again, mode 0600; damaged or open to others it is
   const file = join(directory, 'invitations.key');
   const invited: Invited[] = [
     { id: '0a'.repeat(8), secret: new SecretBytes(new Uint8Array(16).fill(1)), node: 'attic', untilMs: 5000 },
-    { id: '0b'.repeat(8), secret: new SecretBytes(new Uint8Array(16).fill(2)), node: null, untilMs: 9000 },
+    {
+      id: '0b'.repeat(8),
+      secret: new SecretBytes(new Uint8Array(16).fill(2)),
+      node: null,
+      untilMs: 9000,
+      by: 'cd'.repeat(32),
+    },
   ];
   assert.deepEqual(readInvitationFile(file), []);
   writeInvitationFile(file, invited.slice(1));
@@ -39,6 +45,7 @@ test('what was written is read again, mode 0600; damaged or open to others it is
     ['"attic"', '"../attic"', 1],
     ['"attic"', '7', 1],
     ['5000', '"5000"', 1],
+    ['cdcd', 'CDCD', 1],
   ] as const) {
     assert.ok(whole.includes(from));
     writeFileSync(file, whole.replace(from, to));

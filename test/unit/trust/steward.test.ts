@@ -81,6 +81,24 @@ test('a steward keeps what others have told it of invitations too', () => {
   assert.equal(viewOf(mesh, letIn(mesh, second, 'attic', text)).state, 'member');
 });
 
+test('what a steward has invited ends with its revocation, whoever knows of it, and is not told on as another steward’s', () => {
+  const { mesh, founder, others } = meshOf('second', 'third');
+  const [second, third] = others as [Router, Router];
+  mesh.makeSteward(second, founder);
+  mesh.invite(founder, 'shed');
+  const planted = mesh.invite(second, 'attic', 300 * DAY);
+  assert.equal(viewOf(mesh, founder).openInvitations, 2);
+  mesh.pass(11 * MINUTE);
+  mesh.reboot(founder);
+  mesh.makeSteward(third, founder);
+  mesh.cut(third, founder);
+  mesh.link(third, founder);
+  assert.equal(viewOf(mesh, third).openInvitations, 1, 'of the one that it has met');
+  mesh.revokeByOwner(founder, second);
+  assert.equal(viewOf(mesh, founder).openInvitations, 1);
+  assert.match(viewOf(mesh, letIn(mesh, founder, 'attic', planted)).trouble, /not known here, or has ended/);
+});
+
 test('however many are invited, flash takes a few MB a day; what was put off is written all the same', () => {
   const { mesh, founder } = meshOf();
   let [written, last] = [0, founder.invited];
