@@ -142,6 +142,13 @@ static void on_uv_closed(uv_handle_t *poll) {
   let_go(w);
 }
 
+static void on_timer_closed(uv_handle_t *timer) {
+  watch *w = uv_handle_get_data(timer);
+  free(timer);
+  w->timer = NULL;
+  let_go(w);
+}
+
 void watch_close(watch *w) {
   if (w->closed) return;
   w->closed = true;
@@ -150,6 +157,8 @@ void watch_close(watch *w) {
     uv_poll_stop(w->poll);
     uv_close(w->poll, on_uv_closed);
   }
+  /* libuv lets go of it first: what was closed last. */
+  if (w->timer) uv_close(w->timer, on_timer_closed);
   if (w->fd >= 0) close(w->fd);
   w->fd = -1;
   if (!w->poll && w->hook) {
@@ -195,6 +204,28 @@ static void on_poll(uv_handle_t *poll, int status, int events) {
   if (status < 0 && !w->closed) uv_poll_start(w->poll, UV_READABLE, on_poll);
   napi_close_handle_scope(w->env, scope);
   let_go(w);
+}
+
+static void on_rested(uv_handle_t *timer) {
+  watch *w = uv_handle_get_data(timer);
+  if (!w->closed) uv_poll_start(w->poll, UV_READABLE, on_poll);
+}
+
+void watch_rest(watch *w, uint64_t ms) {
+  if (w->closed) return;
+  if (!w->timer) {
+    uv_loop_t *loop;
+    if (napi_get_uv_event_loop(w->env, &loop) != napi_ok) return;
+    uv_handle_t *timer = calloc(1, uv_handle_size(UV_TIMER));
+    if (!timer || uv_timer_init(loop, timer) != 0) {
+      free(timer);
+      return;
+    }
+    w->timer = timer;
+    w->holders++; /* libuv's */
+    uv_handle_set_data(timer, w);
+  }
+  if (uv_timer_start(w->timer, on_rested, ms, 0) == 0) uv_poll_stop(w->poll);
 }
 
 bool watch_call(watch *w, int which, size_t argc, const napi_value *argv) {
@@ -352,8 +383,9 @@ NAPI_MODULE_INIT() {
   /* Few threads, that seldom allocate: an arena for each costs a router some MiB. (musl has one for all.) */
   mallopt(M_ARENA_MAX, 1);
 #endif
-  const char *name = uv_handle_type_name(UV_POLL);
-  if (!name || strcmp(name, "poll") != 0 || uv_handle_size(UV_POLL) == (size_t)-1) {
+  const char *poll = uv_handle_type_name(UV_POLL), *timer = uv_handle_type_name(UV_TIMER);
+  if (!poll || strcmp(poll, "poll") != 0 || uv_handle_size(UV_POLL) == (size_t)-1 || !timer ||
+      strcmp(timer, "timer") != 0 || uv_handle_size(UV_TIMER) == (size_t)-1) {
     napi_throw_error(env, "E_UV", "this Node's libuv numbers its handles differently from libuv 1");
     return NULL;
   }

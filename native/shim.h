@@ -16,7 +16,7 @@ enum { CALLBACKS = 3 };
  * One open thing: a JavaScript object and, where its descriptor is polled, a libuv handle with the callbacks that its
  * readiness leads to.
  * The object is held alive while it is open, as Node does with its own handles. A watch lives until both
- * the object has been collected and libuv has let go of the handle (`holders`); a part embeds it as its first member.
+ * the object has been collected and libuv has let go of the handles (`holders`); a part embeds it as its first member.
  */
 typedef struct watch {
   napi_env env;
@@ -25,6 +25,7 @@ typedef struct watch {
   napi_ref self;
   napi_ref callbacks[CALLBACKS];
   uv_handle_t *poll;
+  uv_handle_t *timer; /* of watch_rest(); NULL until there was one */
   int fd;
   unsigned holders;
   bool closed;
@@ -72,6 +73,8 @@ bool watch_call(watch *w, int which, size_t argc, const napi_value *argv);
 /* The same with one string: an errno's name. */
 bool watch_report(watch *w, int which, int error);
 void watch_close(watch *w);
+/* Is not told of readiness for so long: where what is there cannot be taken now, the loop would never sleep. */
+void watch_rest(watch *w, uint64_t ms);
 
 #define METHOD(name, function) {name, NULL, function, NULL, NULL, NULL, napi_enumerable, NULL}
 

@@ -16,7 +16,7 @@
 #include "shim.h"
 
 enum { ON_CONNECTION, ON_ERROR };
-enum { PER_WAKE_UP = 32, BACKLOG = 64 };
+enum { PER_WAKE_UP = 32, BACKLOG = 64, REST_MS = 100 };
 
 typedef struct {
   watch watch;
@@ -35,12 +35,17 @@ static void unix_readable(watch *w, int error) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno == EAGAIN) return;
       int failed = errno;
-      if ((failed == EMFILE || failed == ENFILE) && l->spare >= 0) {
-        close(l->spare);
-        fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0) close(fd);
-        l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+      if (failed == EMFILE || failed == ENFILE) {
+        /* Somebody else may have taken its place when it was given up last. */
+        if (l->spare < 0) l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (l->spare >= 0) {
+          close(l->spare);
+          fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
+          if (fd >= 0) close(fd);
+          l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        }
       }
+      if (fd < 0) watch_rest(w, REST_MS); /* who calls still waits */
       watch_report(w, ON_ERROR, failed);
       return;
     }

@@ -7,6 +7,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  closeSync,
   constants,
   existsSync,
   mkdtempSync,
@@ -351,6 +352,44 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.throws(() => native().listenUnix({ path: 'x'.repeat(200), onConnection() {}, onError() {} }), {
       code: 'ENAMETOOLONG',
     });
+    rmSync(dir, { recursive: true });
+  },
+
+  async 'a listener without a descriptor left for who calls neither spins nor stays deaf'() {
+    const dir = mkdtempSync(join(tmpdir(), 'x0-unix-'));
+    const path = join(dir, 'sock');
+    let [calls, errors] = [0, 0];
+    const listener = native().listenUnix({
+      path,
+      onConnection(fd) {
+        calls += 1;
+        closeSync(fd);
+      },
+      onError(code) {
+        assert.equal(code, 'EMFILE');
+        errors += 1;
+      },
+    });
+    // It does all that this process cannot while it has no descriptors. Its limit is below the number of the spare one.
+    const other = spawn(
+      'sh',
+      [
+        '-c',
+        `read _; prlimit --pid ${process.pid} --nofile=4: ; ${process.execPath} -e "$1"; prlimit --pid ${process.pid} --nofile=1024: ; cat`,
+        'sh',
+        `require('net').connect(${JSON.stringify(path)}).on('close', () => {}); setTimeout(() => process.exit(), 1500)`,
+      ],
+      { stdio: ['pipe', 'inherit', 'inherit'] },
+    );
+    other.stdin.write('\n');
+    await until('there is none', () => errors > 0);
+    await pause(500);
+    assert.ok(errors < 20, `${errors} wake-ups in half a second`);
+    assert.equal(calls, 0);
+    await until('it hears again', () => calls === 1);
+    other.stdin.end();
+    await once(other, 'exit');
+    listener.close();
     rmSync(dir, { recursive: true });
   },
 
