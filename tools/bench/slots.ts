@@ -8,7 +8,9 @@
  * of twenty meshes; `_p95`, `_max`). `collision_pct_N`: beacons that met another at one listener or more, of all beacons of the ten
  * minutes afterwards, in superframes of 500 ms, while one router in a hundred leaves each minute, half of them without a
  * word, and comes back ten seconds later. `two_hop_N`: routers within two hops, mean; `slots_N`: slots, twice that.
- * `us_N`: what a router computes in a superframe. `full_`: 250 routers and half as many slots as routers within two hops.
+ * `us_N`: what a router computes in a superframe. `cost_1000_to_50`: what one among 1000 computes over what one among 50 does, where
+ * twenty meshes of 50 take turns: else those would have the CPU's caches to themselves. `full_`: 250 routers and half as many slots as routers within two hops. All these never widen their stride for calm's sake, as in profile
+ * fast; `calm_`: 50 routers that do, as in the others, with `calm_stride_50`, the mean stride of the ten minutes.
  */
 import { MOST_REPORTED } from '../../agent/beacon/frame.ts';
 import { type Far, hash, Slots } from '../../agent/beacon/slots.ts';
@@ -28,6 +30,9 @@ const STARTS = 20;
 const WATCHED = 3;
 /** A schedule that is not there by then does not come. */
 const PATIENCE = 200;
+/** Superframes until nothing moves any more, and those in which costs are counted. */
+const SETTLED = 60;
+const COUNTED = 120;
 
 interface Router {
   readonly id: number;
@@ -46,7 +51,8 @@ interface Outcome {
   readonly collided: number;
   readonly us: number;
   readonly shared: number;
-  readonly strides: number;
+  /** Mean of all routers, over the time that was watched. */
+  readonly stride: number;
 }
 
 function geometric(size: number, draw: Draw): Router[] {
@@ -75,15 +81,17 @@ const nameOf = (id: number, life: number) => hash(id * 7919 + 13, life >>> 16);
 class Air {
   readonly routers: readonly Router[];
   readonly #slots: number;
+  readonly #ease: number;
   readonly #draw: Draw;
   superframe = 1000;
   sent = 0;
   collided = 0;
   spentMs = 0;
 
-  constructor(routers: readonly Router[], slots: number, draw: Draw) {
+  constructor(routers: readonly Router[], slots: number, ease: number, draw: Draw) {
     this.routers = routers;
     this.#slots = slots;
+    this.#ease = ease;
     this.#draw = draw;
   }
 
@@ -93,7 +101,7 @@ class Air {
     const began = performance.now();
     for (const router of this.routers) {
       if (k < router.starts) continue;
-      router.slots ??= new Slots(nameOf(router.id, 0), { slots: this.#slots, lead: LEAD, ease: 1 });
+      router.slots ??= new Slots(nameOf(router.id, 0), { slots: this.#slots, lead: LEAD, ease: this.#ease });
       const place = router.slots.plan(k);
       router.says = null;
       if (place === null) continue;
@@ -158,6 +166,11 @@ class Air {
     return count;
   }
 
+  /** Mean of those that have a place. */
+  stride(): number {
+    return mean(this.routers.flatMap(({ slots }) => slots?.place?.stride ?? []));
+  }
+
   churn(): void {
     for (const router of this.routers) {
       if (router.slots === null || this.#draw() >= CHURN / MINUTE) continue;
@@ -178,10 +191,10 @@ class Air {
   }
 }
 
-function trial(size: number, slots: number, seed: number, minutes: number): Outcome {
+function trial(size: number, slots: number, ease: number, seed: number, minutes: number): Outcome {
   const draw = seeded(seed);
   const routers = geometric(size, draw);
-  const air = new Air(routers, slots, draw);
+  const air = new Air(routers, slots, ease, draw);
   for (const router of routers) router.starts = air.superframe + Math.floor(draw() * 2);
   let rounds = Number.NaN;
   for (let k = 1; k <= PATIENCE; k++) {
@@ -193,29 +206,55 @@ function trial(size: number, slots: number, seed: number, minutes: number): Outc
   }
   air.sent = air.collided = air.spentMs = 0;
   const end = minutes * MINUTE;
+  const strides: number[] = [];
   for (let k = 0; k < end; k++) {
     air.churn();
     air.round();
+    strides.push(air.stride());
   }
-  const strides = mean(routers.map(({ slots: one }) => one?.place?.stride ?? 1));
   const us = (air.spentMs * 1000) / (end * size);
-  return { rounds, sent: air.sent, collided: air.collided, us, shared: air.sharing(), strides };
+  return {
+    rounds,
+    sent: air.sent,
+    collided: air.collided,
+    us,
+    shared: air.sharing(),
+    stride: end === 0 ? air.stride() : mean(strides),
+  };
+}
+
+/** What a router computes in a superframe, in microseconds, where so many meshes of this size take turns. */
+function cost(meshes: number, size: number): number {
+  const airs = Array.from({ length: meshes }, (_, i) => {
+    const draw = seeded(i + 1);
+    const routers = geometric(size, draw);
+    const slots = Math.ceil(2 * mean(routers.map(({ within2 }) => within2.size)));
+    const air = new Air(routers, slots, 1, draw);
+    for (const router of routers) router.starts = air.superframe + Math.floor(draw() * 2);
+    return air;
+  });
+  for (let k = 0; k < SETTLED + COUNTED; k++)
+    for (const air of airs) {
+      if (k === SETTLED) air.spentMs = 0;
+      air.round();
+    }
+  return (airs.reduce((sum, { spentMs }) => sum + spentMs, 0) * 1000) / (COUNTED * meshes * size);
 }
 
 export async function run(progress: Progress): Promise<BenchResult> {
   const figures: Record<string, number | null> = {};
-  const one = (size: number, share: number, prefix: string): void => {
+  const one = (size: number, share: number, prefix: string, ease = 1): void => {
     const sets = geometric(size, seeded(1)).map(({ within2 }) => within2.size);
     const slots = Math.ceil(share * mean(sets));
     progress(
       `${size} routers, ${mean(sets).toFixed(1)} within two hops (${Math.max(...sets)} at most), ${slots} slots`,
     );
-    const starts = Array.from({ length: STARTS }, (_, seed) => trial(size, slots, seed + 1, 0));
+    const starts = Array.from({ length: STARTS }, (_, seed) => trial(size, slots, ease, seed + 1, 0));
     const outcomes = starts.slice(0, WATCHED).map((_, seed) => {
-      const outcome = trial(size, slots, seed + 1, MINUTES);
+      const outcome = trial(size, slots, ease, seed + 1, MINUTES);
       progress(
         `  seed ${seed + 1}: ${outcome.rounds} superframes, ${outcome.collided} of ${outcome.sent} beacons collided, ` +
-          `${outcome.us.toFixed(1)} us, stride ${outcome.strides.toFixed(2)}`,
+          `${outcome.us.toFixed(1)} us, stride ${outcome.stride.toFixed(2)}`,
       );
       return outcome;
     });
@@ -231,15 +270,22 @@ export async function run(progress: Progress): Promise<BenchResult> {
     figures[`${prefix}two_hop_${size}`] = mean(sets);
     figures[`${prefix}slots_${size}`] = slots;
     figures[`${prefix}us_${size}`] = mean(outcomes.map(({ us }) => us));
+    if (ease > 1) figures[`${prefix}stride_${size}`] = mean(outcomes.map(({ stride }) => stride));
   };
   for (const size of [50, 250, 1000]) one(size, 2, '');
   one(250, 0.5, 'full_');
+  one(50, 2, 'calm_', 2);
+  const costs = [cost(1, 1000), cost(20, 50)] as const;
+  figures.cost_1000_to_50 = costs[0] / costs[1];
+  progress(`a router among 1000 computes ${costs[0].toFixed(1)} us a superframe, one among 50 ${costs[1].toFixed(1)}`);
   return {
     figures,
     baseline: {},
     targets: [
       { figure: 'superframes_50', atMost: 10 },
       { figure: 'collision_pct_50', atMost: 0.1 },
+      { figure: 'calm_collision_pct_50', atMost: 0.1 },
+      { figure: 'cost_1000_to_50', atMost: 2 },
     ],
   };
 }
