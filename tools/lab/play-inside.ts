@@ -5,7 +5,7 @@
  * There is one CPU in here: in the moments after a fault nothing is started and nobody asked, but for a fault whose
  * repair shows in a state, which is looked at several times a second.
  */
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toMs } from '../../agent/core/time.ts';
@@ -207,7 +207,9 @@ class Stage {
     if (this.#starts.size === 0) return;
     if (!hasRoom(TAPES)) say('the recordings had no more room, and end early');
     // They are replayed outside, where there are time and memory for it.
-    cpSync(TAPES, join(results!, 'tapes'), { recursive: true });
+    const outside = join(results!, 'tapes');
+    mkdirSync(outside);
+    for (const tape of readdirSync(TAPES)) cpSync(join(TAPES, tape), join(outside, tape));
   }
 }
 
