@@ -25,7 +25,8 @@ export class Analyse implements Machine {
   readonly #around: Surroundings;
   readonly #knowledge: Knowledge;
   readonly #earned: Earned;
-  readonly #open = new Map<string, Fault>();
+  /** knowledge.ts has it for all who need to know. */
+  readonly #open: Map<string, Fault>;
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
   /** Of these the bad links that were left alone as making them dear had won nothing, and from when on it counts that it would. */
@@ -38,6 +39,7 @@ export class Analyse implements Machine {
   constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
     this.#around = around;
     this.#knowledge = knowledge;
+    this.#open = knowledge.open;
     this.#earned = earned;
   }
 

@@ -67,6 +67,8 @@ export class Knowledge implements Machine {
   readonly name = 'knowledge';
   readonly #around: Surroundings;
   readonly #history = new Map<string, History>();
+  /** Faults that are not over; analyse.ts keeps them, by keys of its own. */
+  readonly open = new Map<string, Fault>();
   /** Interfaces that we took out of the mesh and owe it, with the plan that did, and the id of the undo that is armed. */
   readonly detached = new Map<string, { readonly plan: Plan; readonly undo: string }>();
   /** Interfaces with a change of ours under way: what happens to them now is our doing. */
@@ -211,6 +213,12 @@ export class Knowledge implements Machine {
     const cooldown = repairOf(action).mend?.cooldownNs ?? 0;
     if (at === undefined || now - at >= cooldown) return null;
     return `${DONE[action] ?? 'it was tried and did not help'} ${Math.round((now - at) / SECOND)} s ago`;
+  }
+
+  /** Is anything known to be wrong with this interface? */
+  isWhole(index: IfIndex): boolean {
+    for (const { interfaceIndex } of this.open.values()) if (interfaceIndex === index) return false;
+    return true;
   }
 
   /** mend.ts says what it carries out, and when. */

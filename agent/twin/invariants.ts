@@ -20,7 +20,8 @@ import type { TwinWorld, Watcher } from './world.ts';
 /** What is promised, in words; the keys name what was broken. */
 export const INVARIANTS = {
   evidence: 'no repair without evidence, and no fault that was not there',
-  'last way': 'no agent takes out the last interface by which its router reaches anybody, nor the primary',
+  'last way':
+    'no agent takes out, or sets down, the last interface by which its router reaches anybody, nor the primary',
   loop: 'no repair is tried again and again without a pause',
   numbers: 'own sequence numbers never lead the kernel’s by more than a kick may',
   errors: 'no machine fails',
@@ -127,9 +128,13 @@ export class Invariants implements Watcher {
 
   /** Right before a kernel carries it out. */
   onChange(world: TwinWorld, change: Change, isUndo: boolean): void {
-    if (change.kind !== 'set-master' || isUndo) return;
+    if ((change.kind !== 'set-master' && change.kind !== 'set-up') || isUndo) return;
     const device = world.kernel.byName(change.interface);
     if (device === undefined || change.interface === MESH) return;
+    if (change.kind === 'set-up') {
+      if (!change.up && device.master === world.kernel.mesh?.index) this.#checkLast(world, device, 'set down');
+      return;
+    }
     const record = this.#of(world);
     if (change.master !== null) {
       record.taken.delete(device);
@@ -137,13 +142,18 @@ export class Invariants implements Watcher {
     }
     if (device.master !== world.kernel.mesh?.index) return;
     record.taken.add(device);
-    if (world.kernel.mesh.protocol.primary === device)
-      this.#break('last way', world, `the primary ${device.name} is taken out`);
-    const others = world.kernel.attached().filter((other) => other !== device && reachesSomebody(world, other));
-    if (others.length === 0 && reachesSomebody(world, device))
-      this.#break('last way', world, `${device.name} is taken out, by which alone somebody is reached`);
+    this.#checkLast(world, device, 'taken out');
     if (!world.armed().some((id) => id.startsWith('detach-')))
       this.#break('undo', world, `${device.name} is taken out, and no undo is armed`);
+  }
+
+  #checkLast(world: TwinWorld, device: Device, how: 'taken out' | 'set down'): void {
+    const { kernel } = world;
+    if (kernel.mesh?.protocol.primary === device)
+      this.#break('last way', world, `the primary ${device.name} is ${how}`);
+    const others = kernel.attached().filter((other) => other !== device && reachesSomebody(world, other));
+    if (others.length === 0 && reachesSomebody(world, device))
+      this.#break('last way', world, `${device.name} is ${how}, by which alone somebody is reached`);
   }
 
   /** Now and then, and at the end: what is kept is bounded. */

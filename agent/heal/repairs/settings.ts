@@ -199,7 +199,7 @@ export const SETTINGS: readonly Repair[] = [
       if (!scene.around.settings.restart) return 'heal.restart is off';
       const link = linkByName(scene.around, fault.interface ?? '');
       if (link === undefined || !link.up) return 'it is not up';
-      return untouchable(fault, scene.around) ?? otherWay(fault, scene);
+      return untouchable(fault, scene.around) ?? otherWay(fault, scene) ?? unsure(fault, scene);
     },
     mend: {
       keeps: 'moment',
@@ -289,8 +289,19 @@ function otherWay(fault: Fault, { around }: Scene): string | null {
   return without === 0 ? null : `no other way is known to ${without} of ${lost.length} routers behind it`;
 }
 
+/**
+ * Why an interface that still carries something must not be down, even for a moment: another row that is old or weak leads
+ * nowhere, or back here, and one by an interface that is at fault itself may. Dear, it would still be there for those.
+ */
+function unsure(fault: Fault, { around, knowledge }: Scene): string | null {
+  const lost = broken(around, fault.interfaceIndex ?? 0);
+  const isSure = ({ other, by }: Broken) => other === 'good' && by !== null && knowledge.isWhole(by.interface);
+  const without = lost.filter((one) => !isSure(one)).length;
+  return without === 0 ? null : `no other way is sure for ${without} of ${lost.length} routers behind it`;
+}
+
 function cycleRefusal(fault: Fault, scene: Scene): string | null {
-  const refused = untouchable(fault, scene.around) ?? otherWay(fault, scene);
+  const refused = untouchable(fault, scene.around) ?? otherWay(fault, scene) ?? unsure(fault, scene);
   if (refused !== null) return refused;
   if (scene.knowledge.detached.has(fault.interface ?? '')) return 'it is out already';
   return meetsAgent(fault.interfaceIndex ?? 0, scene) ? null : 'the neighbour there runs no agent';

@@ -617,7 +617,7 @@ test('a mode that does not act any more ends what only netifd was asked for', ()
 test('a radio that netifd declares is restarted by netifd, any other interface by setting it down and up', () => {
   const restarted = (declared: boolean, error: string | null) => {
     const ports = new Story().kernel.ports.map((one, n) =>
-      n === 0 ? { ...one, hopPenalty: 200 } : { ...one, beyond: 0.1 },
+      n === 0 ? { ...one, hopPenalty: 200 } : { ...one, beyond: 0.16 },
     );
     const story = new Story({ restart: true }, { ports }).settle();
     if (declared) story.router.feed({ type: 'declared', interfaces: ['eth1'] });
@@ -1047,6 +1047,7 @@ test('a change that the kernel refuses is taken back, and the next repair is tri
   story.kernel.ports[0]!.tq = 170;
   for (let i = 0; i < 60; i++) {
     story.kernel.ports[0]!.tq = Math.max(20, 170 - 4 * i);
+    story.kernel.ports[1]!.beyond = (0.8 * 0.88 * story.kernel.ports[0]!.tq) / 255;
     story.run(1);
   }
   story.refuse = () => null;
@@ -1099,6 +1100,39 @@ test('what cannot be put back outside the mesh is put back as soon as the interf
   story.run(2);
   assert.equal(story.kernel.ports[0]!.hopPenalty, 0);
   assert.equal(story.armed.size, 0);
+});
+
+test('an interface that carries something is taken out, or set down, only where another way is sure', () => {
+  const refusals = (change: (other: Port, story: Story) => void) => {
+    const story = new Story({ restart: true }).settle();
+    const [bad, other] = story.kernel.ports as [Port, Port];
+    other.beyond = 0.8;
+    change(other, story);
+    story.run(4);
+    assert.equal(bad.link.master, 10);
+    const { monitor: around, knowledge } = story.router.room;
+    const scene = { around, knowledge, now: story.now };
+    return (['cycle', 'restart-radio', 'link-cost'] as const).map((action) => repairOf(action).refusal(FAULT, scene));
+  };
+  assert.deepEqual(
+    refusals(() => {}),
+    [null, null, null],
+  );
+  const unsure = 'no other way is sure for 1 of 1 routers behind it';
+  const weak = (other: Port) => {
+    other.beyond = 0.3;
+  };
+  assert.deepEqual(refusals(weak), [unsure, unsure, null], 'its OGM may have come round through us');
+  const old = (other: Port) => {
+    other.silent = true;
+  };
+  assert.deepEqual(refusals(old), [unsure, unsure, null]);
+  const faulty = (_other: Port, { router }: Story) => {
+    const about = { class: 'link-slow', interface: 'eth2', index: 22, peer: null, over: false } as const;
+    const finding = { ...about, confidence: 0.8, source: 'test', what: 'it is slow' };
+    router.runtime.feed({ type: 'finding', finding } as never, router.now);
+  };
+  assert.deepEqual(refusals(faulty), [unsure, unsure, null]);
 });
 
 test('what nobody could rehearse is not done to others: it waits, and then a person is told', () => {
@@ -1159,7 +1193,7 @@ test('a radio is not restarted while its interface is made dear, nor the other w
   mend.on({ type: 'plan', plan: plan('f2', 'link-slow', 'restart-radio') }, story.now);
   assert.deepEqual(states(), ['link-cost changing', 'restart-radio waiting']);
   const other = new Story({ restart: true }).settle();
-  other.kernel.ports[1]!.beyond = 0.5;
+  other.kernel.ports[1]!.beyond = 0.8;
   other.run(2);
   const room = other.router.room;
   room.mend.on({ type: 'plan', plan: plan('f2', 'link-slow', 'restart-radio') }, other.now);

@@ -199,6 +199,18 @@ test('a repair of a setting that is under way is found too; a repair that was dr
   assert.ok(dropped.invariants.breaches.every(({ invariant }) => invariant !== 'outcome'));
 });
 
+test('an interface that is set down cuts a last way as well; one that no route needs, or somebody sets up, does not', () => {
+  const set = (router: number, name: string, up: boolean) => {
+    const change: Change = { kind: 'set-up', interface: name, up };
+    const undo: Change = { kind: 'set-up', interface: name, up: true };
+    const bad = after((one) => one.ask(router, { type: 'change', id: 'mend-1-1', change, undo }));
+    return bad.invariants.breaches.flatMap(({ invariant, what }) => (invariant === 'last way' ? [what] : []));
+  };
+  assert.deepEqual(set(0, 'eth0', false), ['r0: eth0 is set down, by which alone somebody is reached']);
+  assert.deepEqual(set(1, 'eth0', false), []);
+  assert.deepEqual(set(0, 'eth0', true), []);
+});
+
 test('what somebody could not set, since bat0 was away in that second, nobody wants', () => {
   const setting = (origInterval: number): Fault => ({ kind: 'setting', router: 0, settings: { origInterval } });
   const bad = new Bad([setting(200)]);
