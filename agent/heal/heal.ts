@@ -28,7 +28,7 @@ export function heal() {
   const plan = new Plan(monitor, knowledge, earned);
   const execute = new Execute(monitor, knowledge, earned);
   const mend = new Mend(monitor, knowledge, earned);
-  const returns = new Returns(monitor, knowledge);
+  const returns = new Returns(monitor, knowledge, earned);
   const alarm = new Alarm(monitor);
   const kick = new Kick(monitor);
   const ways = new Ways(monitor, kick, earned);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Effect } from '../../../agent/core/effect.ts';
 import type { Tables } from '../../../agent/core/event.ts';
 import { SECOND } from '../../../agent/core/time.ts';
+import type { FaultClass } from '../../../agent/core/words.ts';
 import { ETH_P_BATMAN } from '../../../agent/heal/ogm.ts';
 import { ETH_P_X0 } from '../../../agent/heal/wire.ts';
 import {
@@ -828,6 +829,72 @@ test('a mode that forbids repairs ends what waits, and one that allows them take
   missed.feed({ type: 'mode-asked', by: 'root', mode: 'act' });
   missed.pass(3 * SECOND);
   assert.deepEqual(setMasters(missed), ['bat0']);
+});
+
+test('a member that nobody puts in is put in where its class acts, and that is written down', () => {
+  const unplugged = (router: Router) => {
+    router.feed({ type: 'link-gone', index: 21, name: 'eth1' });
+    router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
+  };
+  const deleted = (router: Router) => {
+    for (const n of [1, 2]) router.feed({ type: 'link', link: port(n, { master: 0 }), cause: 'event' });
+    router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+    router.feed({ type: 'link', link: bat0, cause: 'event' });
+    router.feed({ type: 'link', link: port(2), cause: 'event' });
+  };
+  const modes = (router: Router, mode: 'observe' | 'act', ...classes: FaultClass[]) => {
+    for (const kind of classes) router.feed({ type: 'class-mode-asked', by: 'root', class: kind, mode });
+  };
+  for (const [happens, kind] of [
+    [unplugged, 'interface-vanished'],
+    [deleted, 'interface-fell-out'],
+  ] as const) {
+    const router = new Router();
+    modes(router, 'observe', 'interface-vanished', 'interface-fell-out', 'mesh-vanished');
+    happens(router);
+    router.effects.length = 0;
+    router.pass(60 * SECOND);
+    assert.deepEqual([setMasters(router), router.decisions], [[], []], 'it is only observed');
+    modes(router, 'act', kind === 'interface-vanished' ? 'interface-fell-out' : 'interface-vanished', 'mesh-vanished');
+    router.pass(60 * SECOND);
+    assert.deepEqual(
+      router.decisions.filter(({ fault }) => fault.class === kind),
+      [],
+      'that class is not asked',
+    );
+    router.effects.length = 0;
+    modes(router, 'act', kind);
+    router.pass(31 * SECOND);
+    assert.deepEqual(setMasters(router).slice(0, 1), ['bat0']);
+    router.feed({ type: 'link', link: port(1), cause: 'event' });
+    const steps = router.decisions.filter(({ fault, action }) => fault.class === kind && action === 'reattach');
+    assert.deepEqual(
+      [steps[0]!.step, steps.at(-1)!.step, steps[0]!.fault.interface],
+      ['planned', 'verified', 'eth1'],
+      steps.map(({ step }) => step).join(),
+    );
+  }
+
+  const other = new Router();
+  unplugged(other);
+  other.pass(SECOND);
+  other.feed({ type: 'link', link: port(1), cause: 'event' });
+  other.pass(60 * SECOND);
+  assert.ok(!other.decisions.some(({ action }) => action === 'reattach'), 'somebody else put it in');
+
+  const stubborn = new Router();
+  unplugged(stubborn);
+  for (let i = 0; i < 60; i++) {
+    for (const effect of stubborn.pass(SECOND))
+      if (effect.type === 'change') stubborn.done(effect.id, 'Device or resource busy');
+  }
+  const steps = stubborn.decisions.flatMap(({ step, action }) => (action === 'reattach' ? [step] : []));
+  assert.deepEqual(steps, ['planned', 'failed']);
+  modes(stubborn, 'observe', 'interface-vanished');
+  assert.equal(stubborn.decisions.at(-1)!.step, 'dropped');
+  stubborn.effects.length = 0;
+  stubborn.pass(600 * SECOND);
+  assert.deepEqual(setMasters(stubborn), []);
 });
 
 test('an interface unplugged while its carrier was lost is whole again when it comes back', () => {
