@@ -27,6 +27,8 @@ export class Analyse implements Machine {
   readonly #earned: Earned;
   /** knowledge.ts has it for all who need to know. */
   readonly #open: Map<string, Fault>;
+  /** Those of classes that are off, by the same keys: nobody hears of them before a person says otherwise. */
+  readonly #unsaid = new Map<string, Fault>();
   /** Open faults whose repair failed, by the same keys. */
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
   /** Of these the bad links that were left alone as making them dear had won nothing, and from when on it counts that it would. */
@@ -89,7 +91,7 @@ export class Analyse implements Machine {
         if (this.#earned.acts(event.class))
           for (const [key, fault] of this.#open)
             if (fault.class === event.class && this.#isRetried(fault)) this.#retries.set(key, { at: now, tries: 0 });
-        return [];
+        return this.#isOff(event.class) ? [] : this.#say(event.class);
       case 'tables':
         return [...this.#hopeless].flatMap(([key, from]) => (now >= from ? this.#hoped(key, now) : []));
       case 'tick':
@@ -163,30 +165,46 @@ export class Analyse implements Machine {
     return [];
   }
 
+  #isOff(kind: FaultClass): boolean {
+    return this.#earned.modeOf(kind) === 'off';
+  }
+
+  /** What began while its class was off, and is not over: who saw it says it only once. */
+  #say(kind: FaultClass): Effect[] {
+    const unsaid = [...this.#unsaid].filter(([, fault]) => fault.class === kind);
+    for (const [key, fault] of unsaid) {
+      this.#unsaid.delete(key);
+      this.#open.set(key, fault);
+    }
+    return unsaid.map(([, fault]) => this.#tell(fault));
+  }
+
   #begins(symptom: Symptom, now: Nanos): Effect[] {
     const spec = BEGINS.get(symptom.what);
     if (spec === undefined || !this.#concerns(symptom, now)) return [];
     const [, confidence, usual] = spec.begins!;
     const source = symptom.source ?? usual;
     const key = keyOf(spec.class, symptom.interface, symptom.peer);
-    if (this.#open.has(key) || this.#earned.modeOf(spec.class) === 'off') return [];
-    if (spec.class === 'router-dead' && this.#countOpen('router-dead') >= MOST_DEAD) return this.#leave(key);
+    const isOff = this.#isOff(spec.class);
+    if (this.#open.has(key) || this.#unsaid.has(key)) return [];
+    if (spec.class === 'router-dead' && this.#countOf('router-dead') >= MOST_DEAD) return this.#leave(key, isOff);
     const evidence: Evidence = { source, what: symptom.detail, at: now };
     const about = { interface: symptom.interface || null, index: symptom.index || null, peer: symptom.peer };
     const found = this.#fault(spec.class, about, confidence, evidence, now);
-    this.#open.set(key, found);
-    return [this.#tell(found)];
+    (isOff ? this.#unsaid : this.#open).set(key, found);
+    return isOff ? [] : [this.#tell(found)];
   }
 
-  #countOpen(kind: FaultClass): number {
+  #countOf(kind: FaultClass): number {
     let count = 0;
-    for (const fault of this.#open.values()) if (fault.class === kind) count += 1;
+    for (const faults of [this.#open, this.#unsaid])
+      for (const fault of faults.values()) if (fault.class === kind) count += 1;
     return count;
   }
 
-  #leave(key: string): Effect[] {
+  #leave(key: string, isOff: boolean): Effect[] {
     this.#untold.add(key);
-    if (this.#untold.size > 1) return [];
+    if (isOff || this.#untold.size > 1) return [];
     const message = `more than ${MOST_DEAD} routers are dead: the others are only counted`;
     return [{ type: 'log', level: 'warning', message, fields: {} }];
   }
@@ -197,7 +215,7 @@ export class Analyse implements Machine {
     if (ends !== undefined) effects.push(...this.#end(keyOf(ends, symptom.interface, symptom.peer), symptom.detail));
     // With the interface goes what was wrong with it.
     if (symptom.what === 'vanished')
-      for (const [key, fault] of this.#open)
+      for (const [key, fault] of [...this.#open, ...this.#unsaid])
         if (fault.interface === symptom.interface) effects.push(...this.#end(key, symptom.detail));
     return effects;
   }
@@ -205,21 +223,22 @@ export class Analyse implements Machine {
   /** What a detector sees, or sees more clearly. */
   #found(finding: Finding, now: Nanos): Effect[] {
     const { class: kind, confidence, source, what, affected, remedy } = finding;
-    if (this.#earned.modeOf(kind) === 'off') return [];
+    const isOff = this.#isOff(kind);
     const key = keyOf(kind, finding.interface, finding.peer, finding.part);
     const evidence: Evidence = { source, what, at: now };
-    const open = this.#open.get(key);
+    const faults = isOff && !this.#open.has(key) ? this.#unsaid : this.#open;
+    const open = faults.get(key);
     if (open === undefined) {
       const about = { interface: finding.interface || null, index: finding.index || null, peer: finding.peer };
       const found = this.#fault(kind, about, confidence, evidence, now, affected, remedy);
-      this.#open.set(key, found);
-      return [this.#tell(found)];
+      faults.set(key, found);
+      return isOff ? [] : [this.#tell(found)];
     }
     const seen = [...open.evidence, evidence];
     if (seen.length > MOST_EVIDENCE) seen.splice(1, 1);
     const better = { ...open, confidence: Math.max(open.confidence, confidence), evidence: seen };
-    this.#open.set(key, better);
-    return [this.#tell(better)];
+    faults.set(key, better);
+    return isOff ? [] : [this.#tell(better)];
   }
 
   #mended({ class: kind, interface: name, peer, part, what, right }: Finding): Effect[] {
@@ -240,6 +259,7 @@ export class Analyse implements Machine {
   #end(key: string, how: string, right?: boolean): Effect[] {
     const open = this.#open.get(key);
     this.#untold.delete(key);
+    this.#unsaid.delete(key);
     if (open === undefined) return [];
     this.#open.delete(key);
     this.#retries.delete(key);

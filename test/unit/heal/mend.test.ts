@@ -1204,6 +1204,36 @@ test('a radio is not restarted while its interface is made dear, nor the other w
   );
 });
 
+test('what began while its class was off is told when it no longer is, unless it is over', () => {
+  const story = new Story().settle();
+  const mode = (kind: FaultClass, to: 'off' | 'observe' | 'act') =>
+    story.router.feed({ type: 'class-mode-asked', by: 'root', class: kind, mode: to });
+  mode('config-drift', 'off');
+  mode('link-down', 'off');
+  drift(story);
+  story.tell(1, { carrier: false });
+  story.run(60);
+  const isOpen = () => story.open().some((kind) => kind === 'config-drift' || kind === 'link-down');
+  assert.deepEqual([isOpen(), story.steps('config-drift'), story.steps('link-down')], [false, [], []]);
+  mode('config-drift', 'act');
+  story.run(10);
+  assert.deepEqual(story.steps('config-drift'), ['planned restore', 'verified restore']);
+  assert.equal(story.kernel.settings.hopPenalty, 30);
+  mode('link-down', 'observe');
+  const steps = story.steps('link-down');
+  assert.ok(steps.length === 1 && steps[0]!.startsWith('observed'), steps.join());
+  assert.ok(story.open().includes('link-down'));
+  mode('link-down', 'off');
+  story.tell(1, { carrier: true });
+  story.run(10);
+  story.tell(1, { carrier: false });
+  story.run(10);
+  story.tell(1, { carrier: true });
+  mode('link-down', 'observe');
+  assert.equal(story.steps('link-down').length, 1, 'nothing is wrong any more');
+  assert.equal(isOpen(), false);
+});
+
 test('a class that is told to act repairs what is open already; what was left to a person is looked at again', () => {
   const story = new Story().settle();
   drift(story);
