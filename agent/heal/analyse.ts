@@ -33,6 +33,8 @@ export class Analyse implements Machine {
   readonly #retries = new Map<string, { at: Nanos; tries: number }>();
   /** Of these the bad links that were left alone as making them dear had won nothing, and from when on it counts that it would. */
   readonly #hopeless = new Map<string, Nanos>();
+  /** Carriers that went by our doing, by interface: they are to come back. */
+  readonly #withheld = new Map<string, Symptom>();
   /** Dead routers beyond MOST_DEAD, by the keys that their faults would have. */
   readonly #untold = new Set<string>();
   #mode: Mode = 'off';
@@ -95,7 +97,10 @@ export class Analyse implements Machine {
       case 'tables':
         return [...this.#hopeless].flatMap(([key, from]) => (now >= from ? this.#hoped(key, now) : []));
       case 'tick':
-        return [...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : []));
+        return [
+          ...[...this.#withheld].flatMap(([name, symptom]) => this.#stayed(name, symptom, now)),
+          ...[...this.#retries].flatMap(([key, { at }]) => (now >= at ? this.#again(key) : [])),
+        ];
       default:
         return [];
     }
@@ -104,6 +109,7 @@ export class Analyse implements Machine {
   deadline(): Nanos {
     let earliest = NEVER;
     for (const { at } of this.#retries.values()) earliest = Math.min(earliest, at);
+    for (const name of this.#withheld.keys()) earliest = Math.min(earliest, this.#knowledge.oursUntil(name));
     return earliest;
   }
 
@@ -210,6 +216,8 @@ export class Analyse implements Machine {
   }
 
   #ends(symptom: Symptom): Effect[] {
+    const isBack = symptom.what === 'carrier-back' || symptom.what === 'vanished';
+    if (isBack && this.#withheld.delete(symptom.interface)) this.#knowledge.settle(symptom.interface);
     const effects: Effect[] = [];
     const ends = ENDS.get(symptom.what);
     if (ends !== undefined) effects.push(...this.#end(keyOf(ends, symptom.interface, symptom.peer), symptom.detail));
@@ -273,7 +281,7 @@ export class Analyse implements Machine {
     switch (symptom.what) {
       case 'carrier-lost':
         // An interface outside bat0 (taken out by us, or never in) carries no route.
-        return this.#around.links.get(symptom.index)?.master === this.#around.mesh?.index && this.#around.mesh !== null;
+        return this.#isInMesh(symptom) && !this.#isWithheld(symptom, now);
       case 'left-mesh':
         return !this.#knowledge.isOurs(symptom.interface, now);
       case 'neighbour-silent':
@@ -281,6 +289,24 @@ export class Analyse implements Machine {
       default:
         return true;
     }
+  }
+
+  #isInMesh({ index }: Symptom): boolean {
+    return this.#around.mesh !== null && this.#around.links.get(index)?.master === this.#around.mesh.index;
+  }
+
+  /** A radio that is restarted has no carrier for a moment. */
+  #isWithheld(symptom: Symptom, now: Nanos): boolean {
+    const isOurs = this.#knowledge.oursUntil(symptom.interface) > now;
+    if (isOurs) this.#withheld.set(symptom.interface, symptom);
+    return isOurs;
+  }
+
+  /** It has had the time to come back. */
+  #stayed(name: string, symptom: Symptom, now: Nanos): Effect[] {
+    if (now < this.#knowledge.oursUntil(name)) return [];
+    this.#withheld.delete(name);
+    return this.#begins(symptom, now);
   }
 
   #fault(

@@ -16,6 +16,7 @@ import type { Surroundings } from './surroundings.ts';
 /** Two losses of an interface within this are flapping. */
 const FLAP_WINDOW: Nanos = 60 * SECOND;
 
+const INTENDED: Nanos = 5 * SECOND;
 /** Three times within this is no accident. */
 const INSIST_WINDOW: Nanos = 300 * SECOND;
 const INSISTENT = 3;
@@ -160,12 +161,17 @@ export class Knowledge implements Machine {
     return (this.#unanswered.get(`${index} ${neighbour}`) ?? UNANSWERED) < UNANSWERED;
   }
 
-  intend(name: string, now: Nanos): void {
-    this.#ours.set(name, now + 5 * SECOND);
+  intend(name: string, now: Nanos, forNs: Nanos = INTENDED): void {
+    this.#ours.set(name, now + forNs);
   }
 
   isOurs(name: string, now: Nanos): boolean {
     return this.detached.has(name) || (this.#ours.get(name) ?? 0) > now;
+  }
+
+  /** Until when what happens to it is our doing, if nothing settles it before. */
+  oursUntil(name: string): Nanos {
+    return this.#ours.get(name) ?? 0;
   }
 
   settle(name: string): void {

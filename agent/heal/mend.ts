@@ -39,6 +39,8 @@ const LONGEST_PAUSE: Nanos = 60 * SECOND;
 /** After so many returns that were refused a person is told, and it goes on more slowly. */
 const MOST_TRIES = 8;
 const SLOWLY: Nanos = 600 * SECOND;
+/** A radio has its carrier again by then, or has lost it. */
+const RESTART: Nanos = 15 * SECOND;
 const MOST_JOBS = 64;
 const MOST_PARTINGS = 16;
 const NO_ANSWER = 'the kernel did not answer';
@@ -348,6 +350,7 @@ export class Mend implements Machine {
     const changing: Effect = { type: 'change', id, change, undo };
     const name = job.plan.fault.interface ?? '';
     this.#knowledge.carriesOut(job.plan.fault, job.action, now);
+    if (job.action === 'restart-radio') this.#knowledge.intend(name, now, RESTART);
     if (job.action === 'cycle') {
       // Out of bat0 it is owed, like one that broke: whatever happens, it goes back (returns.ts).
       this.#knowledge.intend(name, now);

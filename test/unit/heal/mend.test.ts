@@ -637,6 +637,31 @@ test('a radio that netifd declares is restarted by netifd, any other interface b
   assert.deepEqual(restarted(true, 'eth1 is no radio'), ['netifd-radio', ...raw]);
 });
 
+test('a radio that is restarted has lost no carrier, unless it does not come back', () => {
+  const restarted = (carrier: boolean) => {
+    const ports = new Story().kernel.ports.map((one, n) =>
+      n === 0 ? { ...one, hopPenalty: 200 } : { ...one, beyond: 0.16 },
+    );
+    const story = new Story({ restart: true }, { ports }).settle();
+    story.act('link-slow');
+    story.refuse = (change) => {
+      const [first] = story.kernel.ports as [Port];
+      if (change.kind === 'set-up' && change.up) first.link = { ...first.link, carrier };
+      return null;
+    };
+    story.kernel.ports[0]!.rttNs = 200 * MS;
+    while (!story.changed.some((change) => change.kind === 'set-up' && change.up)) story.run(1);
+    const seen = [story.steps('link-down').length];
+    story.run(20);
+    seen.push(story.steps('link-down').length);
+    story.tell(1, { carrier: false });
+    story.run(1);
+    return [...seen, story.steps('link-down').length].map((count) => count > 0);
+  };
+  assert.deepEqual(restarted(true), [false, false, true], 'the next loss is one');
+  assert.deepEqual(restarted(false), [false, true, true]);
+});
+
 test('what stays in force for days keeps no other repair of the router waiting', () => {
   const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
   const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
