@@ -217,7 +217,13 @@ export type MachineEvent =
   | { readonly type: 'symptom'; readonly symptom: Symptom }
   | { readonly type: 'fault'; readonly fault: Fault }
   /** `right`: would a repair have been right? Absent where how long it lasted tells. */
-  | { readonly type: 'fault-over'; readonly fault: string; readonly how: string; readonly right?: boolean }
+  | {
+      readonly type: 'fault-over';
+      readonly fault: string;
+      readonly how: string;
+      readonly right?: boolean;
+      readonly moot?: boolean;
+    }
   | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'decision'; readonly decision: Decision }
   | { readonly type: 'kick'; readonly reason: KickReason; readonly fault: string; readonly avoid: readonly IfIndex[] }

@@ -112,6 +112,8 @@ export interface Finding {
   readonly remedy?: Remedy;
   /** Of one that is over: would a repair have been right? Absent where its length tells. */
   readonly right?: boolean;
+  /** Of one that is over: what it was about is gone, or cannot be seen any more. No repair has mended it. */
+  readonly moot?: boolean;
 }
 
 export interface Alternative {

@@ -224,7 +224,7 @@ export class Analyse implements Machine {
     // With the interface goes what was wrong with it.
     if (symptom.what === 'vanished')
       for (const [key, fault] of [...this.#open, ...this.#unsaid])
-        if (fault.interface === symptom.interface) effects.push(...this.#end(key, symptom.detail));
+        if (fault.interface === symptom.interface) effects.push(...this.#end(key, symptom.detail, { moot: true }));
     return effects;
   }
 
@@ -249,8 +249,9 @@ export class Analyse implements Machine {
     return isOff ? [] : [this.#tell(better)];
   }
 
-  #mended({ class: kind, interface: name, peer, part, what, right }: Finding): Effect[] {
-    return this.#end(keyOf(kind, name, peer, part), what, right);
+  #mended(finding: Finding): Effect[] {
+    const { class: kind, interface: name, peer, part, what } = finding;
+    return this.#end(keyOf(kind, name, peer, part), what, finding);
   }
 
   /** Nobody else repairs it, or there are further repairs. */
@@ -264,7 +265,7 @@ export class Analyse implements Machine {
     return undefined;
   }
 
-  #end(key: string, how: string, right?: boolean): Effect[] {
+  #end(key: string, how: string, { right, moot }: Pick<Finding, 'right' | 'moot'> = {}): Effect[] {
     const open = this.#open.get(key);
     this.#untold.delete(key);
     this.#unsaid.delete(key);
@@ -273,7 +274,8 @@ export class Analyse implements Machine {
     this.#retries.delete(key);
     this.#hopeless.delete(key);
     const over = { type: 'fault-over', fault: open.id, how } as const;
-    return [{ type: 'emit', event: right === undefined ? over : { ...over, right } }];
+    const said = { ...(right === undefined ? {} : { right }), ...(moot === true ? { moot } : {}) };
+    return [{ type: 'emit', event: { ...over, ...said } }];
   }
 
   /** Is this symptom about the mesh at all, and not our own doing? */

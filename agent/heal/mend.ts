@@ -86,6 +86,8 @@ interface Job {
   rehearsals: number;
   /** The fault was over before the change was answered. */
   over: string | null;
+  /** With what it was about: nothing that was done has mended it. */
+  moot: boolean;
   /** How it ended, once all is given back. */
   readonly ends: Effect[];
 }
@@ -118,7 +120,7 @@ export class Mend implements Machine {
         return this.#each((job) => this.#verify(job, event.tables, now));
       case 'fault-over': {
         const job = this.#jobOf(event.fault);
-        return job === undefined ? [] : this.#faultOver(job, event.how, now);
+        return job === undefined ? [] : this.#faultOver(job, event.how, event.moot === true, now);
       }
       case 'settings':
       case 'mode-asked':
@@ -179,6 +181,7 @@ export class Mend implements Machine {
       tries: 0,
       rehearsals: 0,
       over: null,
+      moot: false,
       ends: [],
     };
     this.#jobs.set(fault.id, job);
@@ -197,6 +200,7 @@ export class Mend implements Machine {
     parting.state = 'holding';
     parting.until = NEVER;
     parting.over = null;
+    parting.moot = false;
     this.#jobs.set(fault.id, parting);
     // What lasts a moment has passed, and is wanted again; but who brings the fault about at will gets it a few times only.
     const isOften = this.#lately(parting, now).length >= OFTEN;
@@ -329,7 +333,7 @@ export class Mend implements Machine {
     if (step === undefined) {
       job.state = 'verifying';
       job.until = now + job.mending.limitNs;
-      if (job.over !== null) return this.#faultOver(job, job.over, now);
+      if (job.over !== null) return this.#faultOver(job, job.over, job.moot, now);
       return [{ type: 'poll' }];
     }
     const { afterNs, ...rest } = step;
@@ -424,7 +428,7 @@ export class Mend implements Machine {
     return [verified];
   }
 
-  #faultOver(job: Job, how: string, now: Nanos): Effect[] {
+  #faultOver(job: Job, how: string, moot: boolean, now: Nanos): Effect[] {
     switch (job.state) {
       case 'waiting':
       case 'rehearsing':
@@ -434,9 +438,11 @@ export class Mend implements Machine {
       case 'lasting':
         // Of what stays in force only what lasts a moment is still wanted: the fault may have left something behind.
         job.over = how;
+        job.moot = moot;
         job.steps = job.steps.filter(({ forNs }) => job.mending.keeps === 'moment' || forNs !== undefined);
         return [];
       case 'verifying': {
+        if (moot) return this.#lost(job, how, now);
         const verified = this.#verified(job, how, now);
         return [...verified, ...(this.#jobs.has(job.plan.fault.id) ? this.#part(job, now) : [])];
       }
@@ -445,6 +451,15 @@ export class Mend implements Machine {
       default:
         return [];
     }
+  }
+
+  /** What it was to mend is gone, or cannot be seen any more: nobody knows whether it has helped. */
+  #lost(job: Job, how: string, now: Nanos): Effect[] {
+    const over = write(job.plan, 'over', job.action, now, how);
+    if (job.mending.keeps !== 'while' || (job.applied.length === 0 && job.action !== 'ease'))
+      return this.#end(job, over);
+    job.ends.push(over);
+    return this.#giveBack(job, now);
   }
 
   /** It stays in force for a moment more, lest the fault come back at once: longer each time that it did. */

@@ -53,7 +53,7 @@ export class GatewayLostDetector implements Detector {
     if (tables.mesh.settings.gwMode !== 'client') {
       this.#used = null;
       this.#left = null;
-      return this.#lost.end(NOTHING, 'this router uses no gateway');
+      return this.#lost.lose(NOTHING, 'this router uses no gateway');
     }
     const silentMs = MISSED * Math.max(1000, tables.mesh.settings.origInterval);
     const ageOf = (gateway: Mac) =>
@@ -123,7 +123,7 @@ export class UpstreamDetector implements Detector {
     if (event.type === 'tables') {
       if (this.#around.tables?.mesh == null || isGateway) return [];
       this.#hadUpstream = false;
-      return this.#none.end(NOTHING, 'this router offers no gateway');
+      return this.#none.lose(NOTHING, 'this router offers no gateway');
     }
     if (event.type !== 'upstream' || !isGateway) return [];
     const { interface: name, carrier, answers } = event.upstream;

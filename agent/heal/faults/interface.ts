@@ -218,7 +218,7 @@ export class MismatchDetector implements Detector {
       const isAlone = neighboursOn(this.#around, index).length === 0;
       const about: About = { interface: name, index, peer: null };
       if (!isAlone) findings.push(...this.#alone.end(about, 'a neighbour is heard'));
-      else if (!up || !carrier) findings.push(...this.#alone.end(about, 'nothing can be heard there'));
+      else if (!up || !carrier) findings.push(...this.#alone.lose(about, 'nothing can be heard there'));
       // One that never goes away has nobody on it.
       if (!up || !carrier || (isAlone && isPrimary(this.#around, name))) continue;
       present.add(index);

@@ -189,7 +189,7 @@ export class LinkFigureDetector implements Detector {
         // A link that loses much is silent now and then, and a bad one all the same.
         const isGone = !link.carrier || now - link.lastSeen > GONE_INTERVALS * interval;
         for (const steady of isGone ? [this.#lossy, this.#slow, this.#oneWay] : [this.#slow, this.#oneWay])
-          findings.push(...steady.end(about, 'the neighbour is not heard at all'));
+          findings.push(...steady.lose(about, 'the neighbour is not heard at all'));
         continue;
       }
       const wasOneWay = this.#oneWay.isOpen(about);
@@ -203,7 +203,7 @@ export class LinkFigureDetector implements Detector {
         : isFilling && !this.#lossy.isOpen(about)
           ? 'more and more of our OGMs come back'
           : this.#judgeLoss(link, history, about, now);
-      findings.push(...(isOneWay ? this.#lossy.end(about, 'it is one-way') : this.#lossy.read(about, lossy, now)));
+      findings.push(...(isOneWay ? this.#lossy.lose(about, 'it is one-way') : this.#lossy.read(about, lossy, now)));
       findings.push(...this.#slow.read(about, this.#judgeSpeed(link, history, about, links, now), now));
     }
     for (const key of this.#histories.keys()) if (!present.has(key)) this.#histories.delete(key);
@@ -449,7 +449,9 @@ export class FlapDetector implements Detector {
     }
     if (told === undefined || count > 0 || ears.some(({ silences }) => silences.length > 0)) return [];
     this.#told.delete(name);
-    return this.#flapping.end(about, this.#around.links.has(about.index) ? 'it kept still for a while' : 'it is gone');
+    return this.#around.links.has(about.index)
+      ? this.#flapping.end(about, 'it kept still for a while')
+      : this.#flapping.lose(about, 'it is gone');
   }
 }
 

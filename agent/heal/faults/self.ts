@@ -206,7 +206,7 @@ export class DriftDetector implements Detector {
     const wanted = this.#wanted.get(what);
     if (wanted === undefined || wanted.owner !== about.index) {
       this.#wanted.set(what, { owner: about.index, since: now, value, differsSince: -1 });
-      return this.#drift.get(what)?.end(this.#named(about, what), 'the interface was made anew') ?? [];
+      return this.#drift.get(what)?.lose(this.#named(about, what), 'the interface was made anew') ?? [];
     }
     // Whoever makes it needs a moment to set it up.
     if (now - wanted.since < SETTLED) wanted.value = value;

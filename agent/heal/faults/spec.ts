@@ -110,7 +110,7 @@ export class Steady {
     for (const [key, held] of this.#held) {
       if (held.last >= before) continue;
       this.#held.delete(key);
-      if (held.said) findings.push(this.#over(held, why));
+      if (held.said) findings.push({ ...this.#over(held, why), moot: true });
     }
     return findings;
   }
@@ -121,6 +121,11 @@ export class Steady {
     if (held === undefined) return [];
     this.#held.delete(keyOf(about));
     return held.said ? [this.#over(held, why, right)] : [];
+  }
+
+  /** It is over at once: what it was about is gone, or cannot be seen any more. */
+  lose(about: About, why: string): Finding[] {
+    return this.end(about, why).map((finding) => ({ ...finding, moot: true }));
   }
 
   #judge(held: Held, seen: Seen, now: Nanos): Finding[] {

@@ -412,6 +412,27 @@ test('of the two ends of a link the lower address is the first to take it out', 
   assert.equal(outAfter('02:00:00:00:00:00'), 120, 'the far end goes first');
 });
 
+test('a fault that ends since its neighbour is not heard at all shows nothing of its repair, which goes back', () => {
+  const story = new Story().settle();
+  story.act('link-one-way');
+  // Dear as it is, the link stays the better way.
+  story.kernel.ports[1]!.beyond = 0.005;
+  for (let i = 0; story.steps('link-one-way').length === 0; i++) {
+    story.kernel.ports[0]!.tq = Math.max(0, 255 - 4 * i);
+    story.run(1);
+  }
+  assert.deepEqual(story.steps('link-one-way'), ['planned link-cost']);
+  story.tell(1, { carrier: false });
+  story.run(15);
+  assert.ok(!story.open().includes('link-one-way'));
+  assert.deepEqual(story.steps('link-one-way'), ['planned link-cost', 'over link-cost']);
+  assert.match(story.decisions.find(({ step }) => step === 'over')!.result!, /is not heard at all/);
+  const armed = [...story.armed.keys()].filter((id) => id.startsWith('mend-'));
+  assert.deepEqual([story.kernel.ports[0]!.hopPenalty, armed], [0, []]);
+  const { right, wrong } = story.router.room.earned.view().find((one) => one.class === 'link-one-way')!;
+  assert.deepEqual([right, wrong], [0, 0]);
+});
+
 test('what did not help goes back as it was', () => {
   const story = new Story().settle();
   story.act('link-one-way');
