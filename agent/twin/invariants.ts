@@ -82,6 +82,8 @@ export class Invariants implements Watcher {
   readonly #simulation: Simulation;
   readonly #records = new Map<TwinWorld, Record>();
   readonly #isLossy: boolean;
+  /** Routers whose agent has ended itself, to begin anew. */
+  readonly #restarted = new Set<number>();
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -115,6 +117,9 @@ export class Invariants implements Watcher {
       case 'send':
         for (const { frame } of effect.frames)
           if (frame.slice(24, 28) === ETH_P_BATMAN.toString(16)) this.#sentOgm(world, frame);
+        return;
+      case 'restart':
+        this.#restarted.add(this.#routerOf(world).number);
         return;
       case 'change': {
         const { changes } = this.#of(world);
@@ -321,12 +326,15 @@ export class Invariants implements Watcher {
 
   /** What the agent says was wrong: was it, ever? */
   #hasHappened(world: TwinWorld, { fault }: Decision): boolean {
-    const { happened, routers, now } = this.#simulation;
+    const { happened, now } = this.#simulation;
     // A person asks when that person likes.
     if (fault.class === 'asked' || (this.#isLossy && lossExplains(fault))) return true;
     const device = world.kernel.devices.find(({ name }) => name === fault.interface);
-    const router = routers.find((one) => one.world === world)!;
-    if (!happened.some((one) => explains(one.fault, fault, router, device))) return false;
+    const router = this.#routerOf(world);
+    // To the others an agent that restarts itself is one that somebody killed.
+    const killed = [...this.#restarted].map((number): Fault => ({ kind: 'agent-killed', router: number }));
+    if (![...happened.map((one) => one.fault), ...killed].some((one) => explains(one, fault, router, device)))
+      return false;
     if (fault.class !== 'link-down' || device === undefined || device.port === null) return true;
     // Carrier is not a matter of opinion; it may be back already.
     return !world.kernel.hasCarrier(device) || happened.some(({ at }) => at > now - 5 * SECOND);
@@ -339,6 +347,10 @@ export class Invariants implements Watcher {
       const ahead = kernels === undefined ? 0 : seqnoAhead(seqno, kernels);
       if (ahead > MOST_AHEAD) this.#break('numbers', world, `${originator} is ${ahead} ahead of its kernel`);
     }
+  }
+
+  #routerOf(world: TwinWorld): Router {
+    return this.#simulation.routers.find((one) => one.world === world)!;
   }
 
   #of(world: TwinWorld): Record {

@@ -28,6 +28,8 @@ const LOOP_AVOIDANCE: Nanos = 27 * SECOND;
 const LEAVING: readonly [Nanos, Nanos] = [8 * MS, 26 * MS];
 const VERSION = '2022.3';
 const MIN_INTERVAL_MS = 40;
+/** What batman-adv keeps of a hard interface, until somebody sets something. */
+const UNSET: Device['settings'] = { hopPenalty: 0 };
 const NO_DEVICE = 'No such device';
 const EXISTS = 'File exists';
 const NO_NETIFD = 'netifd does not run here';
@@ -116,7 +118,7 @@ export class Kernel {
       up: true,
       master: 0,
       mtu: MTU,
-      settings: { hopPenalty: 0 },
+      settings: { ...UNSET },
     };
     this.devices.push(device);
     if (port !== null) {
@@ -172,7 +174,7 @@ export class Kernel {
     this.#tell(device);
   }
 
-  /** Pulled out of its slot; what comes back later is the same card under another index. */
+  /** Pulled out of its slot; what comes back later is the same card under another index, and as new. */
   unplug(device: Device): void {
     if (!device.present) return;
     this.setUp(device, false);
@@ -186,6 +188,7 @@ export class Kernel {
     device.present = true;
     device.up = true;
     device.index = this.#nextIndex++;
+    makeNew(device);
     this.#tell(device);
   }
 
@@ -432,4 +435,10 @@ export class Kernel {
     const ticks = Math.floor(clock.local(scheduler.now) / jiffy) + Math.ceil(ms / jiffyMs) + 1;
     return clock.time(ticks * jiffy);
   }
+}
+
+/** As it registers: nothing is set at it by anybody. */
+export function makeNew(device: Device): void {
+  device.mtu = MTU;
+  device.settings = { ...UNSET };
 }

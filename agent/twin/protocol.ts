@@ -22,7 +22,7 @@ export interface Device {
   up: boolean;
   master: IfIndex;
   mtu: number;
-  readonly settings: { -readonly [K in keyof HardSettings]: HardSettings[K] };
+  settings: { -readonly [K in keyof HardSettings]: HardSettings[K] };
 }
 
 /** What the protocol is given by its kernel. */

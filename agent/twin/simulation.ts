@@ -10,7 +10,7 @@ import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
 import { Clock } from './clock.ts';
 import { type Address, AddressBook } from './frames.ts';
-import { type Cpu, Kernel, LAN, MESH, MTU, PRIMARY } from './kernel.ts';
+import { type Cpu, Kernel, LAN, MESH, MTU, makeNew, PRIMARY } from './kernel.ts';
 import { Lans } from './lans.ts';
 import { Medium, type Port, type Way } from './medium.ts';
 import type { Probe } from './outage.ts';
@@ -536,6 +536,7 @@ export class Simulation implements Watcher, Routes {
         for (const device of kernel.devices) {
           device.up = device.present = true;
           device.master = 0;
+          makeNew(device);
         }
         for (const [other, { port }] of router.towards)
           if (port?.medium.kind === 'cable' && this.#at(other).on) port.medium.carrier(true);

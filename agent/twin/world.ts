@@ -1,15 +1,15 @@
 /**
  * One router's world for its agent: what the agent asks for is done to the simulated kernel and medium, what happens there
  * is told to it, each a little later, as on a router (host/world.ts). It outlives the agent: an agent that is killed leaves
- * its undo to be sent, and the next one finds what was remembered.
+ * its undo to be sent, and the next one finds what was remembered: all of it, as if flash were written at once.
  */
 import type { Effect } from '../core/effect.ts';
-import type { HealSettings, Mark, WorldEvent } from '../core/event.ts';
+import type { HealSettings, Mark, Memory, WorldEvent } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Change, Link, MeshSettings, Upstream, Vitals } from '../core/kernel.ts';
 import type { World } from '../core/machine.ts';
 import { Runtime } from '../core/runtime.ts';
-import { MS, type Nanos, US } from '../core/time.ts';
+import { MS, type Nanos, SECOND, US } from '../core/time.ts';
 import { type Heal, heal } from '../heal/heal.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { Clock } from './clock.ts';
@@ -46,6 +46,11 @@ const IDLE = 0.1;
 const UNDO: Nanos = MS;
 /** Events that a stopped agent's sockets hold; more are lost. */
 const MOST_HELD = 2000;
+/** An agent that ends itself is started again after so long: procd, as our init script sets it. */
+const RESPAWN: Nanos = 5 * SECOND;
+/** It waits so long for the kernel's numbers to catch up with its last kick, and looks so often (daemon.ts). */
+const LONGEST_END: Nanos = 4 * SECOND;
+const END_AGAIN: Nanos = 50 * MS;
 
 type ChangeEffect = Extract<Effect, { type: 'change' }>;
 
@@ -110,8 +115,12 @@ export class TwinWorld implements World, Listener {
   readonly #armed = new Map<string, Change>();
   readonly #armedBy = new Map<string, ChangeEffect>();
   readonly #marks = new Map<Mac, Mark>();
+  /** What agents here have learned, by kind and key. */
+  readonly #memories = new Map<string, Memory>();
   #epoch = 0;
   #stopped = false;
+  /** The agent has ended itself, and is to be started again. */
+  #respawning = false;
   #held: WorldEvent[] = [];
   #told: Nanos = 0;
   #changed: Nanos = 0;
@@ -126,6 +135,7 @@ export class TwinWorld implements World, Listener {
     this.kernel = options.kernel;
     this.settings = options.settings;
     options.kernel.listener = this;
+    for (const [key, value] of Object.entries(options.modes)) this.#remember({ kind: 'class-mode', key, value });
   }
 
   /** The agent's own clock. */
@@ -139,6 +149,7 @@ export class TwinWorld implements World, Listener {
 
   start(): void {
     if (this.agent !== null) return;
+    this.#respawning = false;
     this.#epoch += 1;
     const room = heal();
     const mesh = new Mesh();
@@ -151,15 +162,14 @@ export class TwinWorld implements World, Listener {
     this.#tap();
     if (this.kernel.mesh !== null)
       this.feed({ type: 'addresses', interface: MESH, addresses: [...this.kernel.mesh.addresses] });
-    const memories = Object.entries(this.#options.modes).map(
-      ([key, value]) => ({ kind: 'class-mode', key, value }) as const,
-    );
-    const [epoch, marks] = [this.#epoch, [...this.#marks.values()]];
+    const [epoch, marks, memories] = [this.#epoch, [...this.#marks.values()], [...this.#memories.values()]];
     this.feed({ type: 'started', node: this.node, epoch, marks, ...(memories.length > 0 && { memories }) });
   }
 
   /** As by kill -9: what is armed is undone by the helper. */
   kill(): void {
+    // Whoever ends it, or cuts the power, ends also what would start it again.
+    this.#respawning = false;
     if (this.agent === null) return;
     this.agent = null;
     this.kernel.tapped = null;
@@ -285,8 +295,35 @@ export class TwinWorld implements World, Listener {
         this.#marks.set(sender, { sender, epoch, counter });
         return;
       }
+      case 'remember':
+        this.#remember(effect);
+        return;
+      case 'restart':
+        // After the turn, as on a router: what else was decided in it is not lost.
+        this.#later(0, () => this.#restart(this.#options.scheduler.now + LONGEST_END));
+        return;
       default:
     }
+  }
+
+  /** `value` null: it is forgotten. */
+  #remember({ kind, key, value }: Pick<Memory, 'kind' | 'key'> & { readonly value: string | null }): void {
+    if (value === null) this.#memories.delete(`${kind} ${key}`);
+    else this.#memories.set(`${kind} ${key}`, { kind, key, value });
+  }
+
+  /** Ends once the kernel has caught up with the last kick, or at `until`, and is started again if nobody does so sooner. */
+  #restart(until: Nanos): void {
+    const { scheduler } = this.#options;
+    if (this.agent?.room.kick.isCatchingUp && scheduler.now < until) {
+      this.#later(END_AGAIN, () => this.#restart(until));
+      return;
+    }
+    this.kill();
+    this.#respawning = true;
+    scheduler.after(RESPAWN, () => {
+      if (this.#respawning) this.start();
+    });
   }
 
   #rehearse(effect: RehearseEffect): void {

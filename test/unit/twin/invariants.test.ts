@@ -304,3 +304,16 @@ test('a quiet mesh breaks none', () => {
   quiet.invariants.checkEnd();
   assert.deepEqual(quiet.invariants.breaches, []);
 });
+
+test('what an agent that restarts itself leaves unsaid its neighbours may see, and nobody else', () => {
+  const seen = (n: number, restarts: number | null) =>
+    after((bad) => {
+      if (restarts !== null) bad.ask(restarts, { type: 'restart', why: 'a test' });
+      const plain = (decision() as Extract<Effect, { type: 'journal' }>).decision;
+      const fault = { ...plain.fault, class: 'link-silent' } as const;
+      bad.ask(n, { type: 'journal', decision: { ...plain, fault, action: 'none' } });
+    }).invariants.breaches.map(({ invariant }) => invariant);
+  assert.deepEqual(seen(0, null), ['evidence']);
+  assert.deepEqual(seen(0, 1), []);
+  assert.deepEqual(seen(0, 2), ['evidence']);
+});
