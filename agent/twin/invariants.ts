@@ -232,8 +232,9 @@ export class Invariants implements Watcher {
     if (!mesh.up) left(`${MESH} up`, false);
     const bridge = this.#simulation.story.lans.includes(router.number) ? (kernel.byName(LAN)?.index ?? 0) : 0;
     if (mesh.master !== bridge) left(`${MESH} master`, mesh.master);
-    for (const { name, mtu, settings } of kernel.devices) {
-      if (mtu !== MTU) left(`${name} set-mtu`, mtu);
+    for (const device of kernel.devices) {
+      const { name, mtu, settings } = device;
+      if (!this.#wantedMtus(router, device).has(mtu)) left(`${name} set-mtu`, mtu);
       for (const [key, value] of Object.entries(settings)) if (value !== 0) left(`${name} ${key}`, value);
     }
   }
@@ -254,6 +255,16 @@ export class Invariants implements Watcher {
       else if (fault.kind === 'router-on') wanted = new Set([first]);
       else if (fault.kind === 'mesh-deleted') wanted.add(first);
     }
+    return wanted;
+  }
+
+  /** The same of an interface's MTU, which somebody may have set before the agent knew it, or while it was out of the mesh. */
+  #wantedMtus({ number, world, towards }: Router, device: Device): Set<number> {
+    const wanted = new Set([MTU]);
+    if (!this.#of(world).restored) return wanted;
+    for (const { fault } of this.#simulation.happened)
+      if (fault.kind === 'mtu' && fault.router === number && towards.get(fault.towards) === device)
+        wanted.add(fault.mtu ?? MTU);
     return wanted;
   }
 

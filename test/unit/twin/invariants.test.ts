@@ -317,3 +317,21 @@ test('what an agent that restarts itself leaves unsaid its neighbours may see, a
   assert.deepEqual(seen(0, 1), []);
   assert.deepEqual(seen(0, 2), ['evidence']);
 });
+
+test('an MTU that an agent has put back is one that somebody had set there, or it is left behind', () => {
+  const left = (set: number, restores: boolean) =>
+    after((bad) => {
+      bad.world(0).pause(true);
+      const plain = (decision() as Extract<Effect, { type: 'journal' }>).decision;
+      if (restores)
+        bad.world(0).carryOut({ type: 'journal', decision: { ...plain, step: 'verified', action: 'restore' } });
+      bad.simulation.inject({ kind: 'mtu', router: 0, towards: 1, mtu: 1400 });
+      bad.simulation.inject({ kind: 'mtu', router: 0, towards: 1, mtu: null });
+      const { kernel } = bad.simulation.routers[0]!;
+      kernel.apply({ kind: 'set-mtu', interface: 'eth0', mtu: set });
+      bad.invariants.checkEnd();
+    }).invariants.breaches.some(({ invariant }) => invariant === 'settings');
+  assert.equal(left(1400, true), false);
+  assert.equal(left(1400, false), true);
+  assert.equal(left(1300, true), true);
+});
