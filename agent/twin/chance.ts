@@ -95,7 +95,7 @@ function daring(plain: Document, names: readonly string[], random: Random): Docu
 }
 
 /** Three to seven routers: a ring, a line with some shortcuts, a star of rings, all with all. */
-function shape(random: Random): Pair[] {
+export function shape(random: Random): Pair[] {
   const count = 3 + random.int(5);
   const kind = random.int(4);
   const links: Pair[] = [];

@@ -20,6 +20,13 @@ const TAKES: Nanos = 400 * MS;
 /** It may come late, too. */
 const LONGEST: Nanos = 12 * SECOND;
 
+/**
+ * In longer scenarios there is what agents tell only by minutes, and which is over minutes later: a link that flaps after
+ * three. Until then it may still be repaired, once what was lent for another fault of that link is given back.
+ */
+const LONG_S = 120;
+const LONG_QUIET: Nanos = 300 * SECOND;
+
 /** Played for real; what is rehearsed in it rehearses nothing. */
 const played: Rehearsing = ({ plan, changes }, known) => {
   if (known === null || changes.length === 0) return { verdict: 'unknown', detail: 'nothing to show', afterNs: 0 };
@@ -60,7 +67,7 @@ export function play(
   if (!invariants.isBroken) atEnd?.(simulation);
   if (mended && !invariants.isBroken) {
     simulation.mendAll();
-    simulation.run(simulation.now + QUIET, isOver);
+    simulation.run(simulation.now + (scenario.duration_s > LONG_S ? LONG_QUIET : QUIET), isOver);
     if (!invariants.isBroken) invariants.checkEnd();
   }
   return { breaches: invariants.breaches, simulation };

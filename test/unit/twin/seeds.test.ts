@@ -1,20 +1,31 @@
-/** Whole agents in small meshes that something befalls. X0_TWIN_SEED=7 plays number 7 alone and tells what happened. */
+/**
+ * Whole agents in small meshes that something befalls. X0_TWIN_SEED=7 plays number 7 alone and tells what happened,
+ * X0_TWIN_SEED=long-7 that of the long ones.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { scenarioOf } from '../../../agent/twin/chance.ts';
+import { longScenarioOf } from '../../../agent/twin/chance-long.ts';
 import { INVARIANTS, type Invariant } from '../../../agent/twin/invariants.ts';
 import { play, read } from '../../../agent/twin/trial.ts';
 
 const SEEDS = 200;
+const LONG = 8;
 const only = process.env.X0_TWIN_SEED;
+const numbers = (last: number, name: (seed: number) => string) => Array.from({ length: last }, (_, n) => name(n + 1));
 const broken = new Map<Invariant, string[]>();
+/** Classes of faults that agents saw in long scenarios. */
+const seen = new Set<string>();
 
-for (let seed = Number(only ?? 1); seed <= Number(only ?? SEEDS); seed++) {
-  const { breaches, simulation } = play(read(scenarioOf(seed)));
+for (const name of only === undefined ? [...numbers(SEEDS, String), ...numbers(LONG, (n) => `long-${n}`)] : [only]) {
+  const isLong = name.startsWith('long-');
+  const document = isLong ? longScenarioOf(Number(name.slice(5))) : scenarioOf(Number(name));
+  const { breaches, simulation } = play(read(document));
   for (const { invariant, at, what } of breaches)
-    broken.set(invariant, [...(broken.get(invariant) ?? []), `seed ${seed} after ${(at / 1e9).toFixed(3)} s: ${what}`]);
+    broken.set(invariant, [...(broken.get(invariant) ?? []), `seed ${name} after ${(at / 1e9).toFixed(3)} s: ${what}`]);
+  if (isLong) for (const { decision } of simulation.journal) seen.add(decision.fault.class);
   if (only === undefined) continue;
-  console.log(JSON.stringify(scenarioOf(seed)));
+  console.log(JSON.stringify(document));
   for (const { node, decision } of simulation.journal)
     console.log(
       node,
@@ -32,6 +43,22 @@ for (const [invariant, promise] of Object.entries(INVARIANTS))
     const found = broken.get(invariant as Invariant) ?? [];
     assert.equal(found.length, 0, `broken ${found.length} times:\n${found.slice(0, 8).join('\n')}`);
   });
+
+test('long scenarios reach what takes minutes to tell', { skip: only !== undefined }, () => {
+  const slow = [
+    'link-flapping',
+    'link-lossy',
+    'link-one-way',
+    'neighbour-dead',
+    'overload',
+    'partition',
+    'config-drift',
+  ];
+  assert.deepEqual(
+    slow.filter((name) => !seen.has(name)),
+    [],
+  );
+});
 
 /** On every Node and every machine. What changes decisions, of the twin or the agent, changes these. */
 test('the same seeds give the same journals, byte for byte', { skip: only !== undefined }, () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Document, scenarioOf } from '../../../agent/twin/chance.ts';
-import { parseScenario } from '../../../agent/twin/scenario.ts';
+import { longScenarioOf } from '../../../agent/twin/chance-long.ts';
+import { FAULTS, parseScenario } from '../../../agent/twin/scenario.ts';
 import { shrink } from '../../../agent/twin/shrink.ts';
 
 const valid = (document: Document) => parseScenario(JSON.stringify(document)).ok;
@@ -81,4 +82,22 @@ test('scenarios by chance are scenarios, and all the same for the same seed', ()
   }
   assert.deepEqual(scenarioOf(3), scenarioOf(3));
   assert.notDeepEqual(scenarioOf(3), scenarioOf(4));
+});
+
+test('long ones are scenarios too, and between them and the short ones every fault is drawn', () => {
+  const drawn = new Set<string>();
+  const restarts = new Set<unknown>();
+  for (let seed = 1; seed <= 500; seed++) {
+    const document = longScenarioOf(seed);
+    const parsed = parseScenario(JSON.stringify(document));
+    assert.ok(parsed.ok, JSON.stringify(parsed));
+    for (const { fault } of [...document.timeline, ...scenarioOf(seed).timeline]) drawn.add(String(fault));
+    restarts.add((document.agent as { config: { heal: { restart: boolean } } }).config.heal.restart);
+    const ends = document.timeline.map(({ at_s, for_s }) => at_s + Number(for_s ?? 0));
+    assert.ok(Math.max(...ends) < Number(document.duration_s), 'all of it happens');
+  }
+  assert.deepEqual([...drawn].sort(), Object.keys(FAULTS).sort());
+  assert.equal(restarts.size, 2);
+  assert.deepEqual(longScenarioOf(3), longScenarioOf(3));
+  assert.notDeepEqual(longScenarioOf(3), longScenarioOf(4));
 });
