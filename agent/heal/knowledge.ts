@@ -24,7 +24,6 @@ const INSISTENT = 3;
 const RESET_PROTECTION: Nanos = 30 * SECOND;
 
 const LEAVES: ReadonlySet<Symptom['what']> = new Set(['left-mesh', 'mesh-gone']);
-const JOINS: ReadonlySet<Symptom['what']> = new Set(['joined-mesh', 'mesh-back']);
 
 /** A neighbour that leaves so many echoes unanswered no longer runs the agent. */
 const UNANSWERED = 3;
@@ -34,8 +33,6 @@ interface History {
   /** When somebody else took it out of bat0, or deleted it where it is bat0 itself. */
   leaves: Nanos[];
   attachedAt: Nanos;
-  /** Since when it is left to who took it out, until that somebody puts it in. */
-  insistsSince: Nanos | null;
 }
 
 /** How a repair has fared here. Old cases count ever less. */
@@ -103,15 +100,11 @@ export class Knowledge implements Machine {
       const history = this.#of(event.symptom.interface);
       history.leaves = history.leaves.filter((at) => now - at < INSIST_WINDOW);
       history.leaves.push(now);
-      if (history.leaves.length >= INSISTENT) history.insistsSince ??= now;
     }
     if (event.type === 'symptom' && event.symptom.what === 'mesh-gone') {
       // Its ports fell out because it went, not because somebody took them.
       for (const [name, history] of this.#history)
-        if (name !== event.symptom.interface) {
-          history.leaves = history.leaves.filter((at) => now - at > SECOND);
-          if (history.insistsSince !== null && now - history.insistsSince <= SECOND) history.insistsSince = null;
-        }
+        if (name !== event.symptom.interface) history.leaves = history.leaves.filter((at) => now - at > SECOND);
     }
     if (event.type === 'echo' || event.type === 'echo-lost') {
       const key = `${event.interface} ${event.neighbour}`;
@@ -121,8 +114,6 @@ export class Knowledge implements Machine {
       this.#unanswered.set(key, count);
       if (this.#unanswered.size > MOST_NEIGHBOURS) this.#unanswered.delete(this.#unanswered.keys().next().value!);
     }
-    const isBack = event.type === 'symptom' && JOINS.has(event.symptom.what);
-    if (isBack && !this.isOurs(event.symptom.interface, now)) this.#of(event.symptom.interface).insistsSince = null;
     if (event.type === 'symptom' && event.symptom.what === 'joined-mesh')
       this.#of(event.symptom.interface).attachedAt = now;
     if (event.type === 'fault') return this.#suspect(event.fault, now);
@@ -160,10 +151,9 @@ export class Knowledge implements Machine {
     return attachedAt > 0 ? Math.max(now, attachedAt + RESET_PROTECTION) : now;
   }
 
-  /** Was it taken out of bat0, by somebody else, three times within the window? Then that somebody means it, until it is put in. */
+  /** Was it taken out of bat0, by somebody else, three times within the window? Then that somebody means it. */
   insists(name: string, now: Nanos): boolean {
-    const { leaves = [], insistsSince = null } = this.#history.get(name) ?? {};
-    return insistsSince !== null || leaves.filter((at) => now - at < INSIST_WINDOW).length >= INSISTENT;
+    return (this.#history.get(name)?.leaves ?? []).filter((at) => now - at < INSIST_WINDOW).length >= INSISTENT;
   }
 
   /** Does this neighbour run the agent? Then it answers echoes. */
@@ -195,7 +185,7 @@ export class Knowledge implements Machine {
   #of(name: string): History {
     let history = this.#history.get(name);
     if (history === undefined) {
-      history = { downs: [], leaves: [], attachedAt: 0, insistsSince: null };
+      history = { downs: [], leaves: [], attachedAt: 0 };
       this.#history.set(name, history);
     }
     return history;

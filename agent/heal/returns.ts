@@ -143,19 +143,19 @@ export class Returns implements Machine {
   #welcome(name: string, now: Nanos): void {
     const { settings } = this.#around;
     const link = linkByName(this.#around, name);
-    if (!this.#mayPut(name, now) || link === undefined || link.master !== 0) return;
+    if (!this.#mayPut(name) || link === undefined || link.master !== 0) return;
     if (isPrimary(this.#around, name) && !settings.own) return;
     const at = Math.max(this.#knowledge.mayReturnAt(name, now), settings.own ? now : now + NETIFD_FIRST);
     this.#schedule(name, at, this.#planFor(link, now));
   }
 
   /** May a member that no repair took out be put in? */
-  #mayPut(name: string, now: Nanos): boolean {
+  #mayPut(name: string): boolean {
     const { mode, reattach, own } = this.#around.settings;
     const lost = this.#lost.get(name);
     // The mesh that this router is configured to make is no repair, and so is its first time with each interface.
     const acts = lost === undefined && own ? true : this.#earned.acts(lost ?? 'interface-fell-out');
-    return mode === 'act' && reattach && acts && !this.#knowledge.insists(name, now);
+    return mode === 'act' && reattach && acts;
   }
 
   /** The fault may be over by what there is again; what it came to is of one of its own then. */
@@ -204,7 +204,7 @@ export class Returns implements Machine {
 
   #modeIs(now: Nanos): Effect[] {
     // What a repair took out goes back in any mode; the rest waits for one that allows it.
-    const isForbidden = (name: string) => !this.#mayPut(name, now) && !this.#knowledge.detached.has(name);
+    const isForbidden = (name: string) => !this.#mayPut(name) && !this.#knowledge.detached.has(name);
     const dropped = [...this.#waiting.keys()]
       .filter(isForbidden)
       .flatMap((name) => this.#ended(name, 'dropped', now, 'the mode does not allow it any more'));

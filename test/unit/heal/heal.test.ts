@@ -386,14 +386,6 @@ test('an interface taken from bat0 by somebody goes back; one taken again and ag
     router.decisions.flatMap(({ alternatives }) => alternatives.map(({ refused }) => refused ?? '')).join(),
     /again and again/,
   );
-  router.effects.length = 0;
-  router.pass(3600 * SECOND);
-  assert.deepEqual(setMasters(router), [], 'it stays with that person');
-  router.feed({ type: 'link', link: port(1), cause: 'event' });
-  router.pass(60 * SECOND);
-  router.feed({ type: 'link', link: port(1, { master: 0 }), cause: 'event' });
-  router.pass(3 * SECOND);
-  assert.ok(setMasters(router).includes('bat0'), 'who put it in means that');
 });
 
 test('an interface that somebody gives to a bridge stays there, though it is told first that it only left bat0', () => {
