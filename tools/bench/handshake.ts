@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NODE_FLAGS } from '../../agent/node-flags.ts';
-import { credentialsOf, mesh, otherRouter, peersOf } from './peers.ts';
+import { credentialsOf, dialler, mesh, otherRouter } from './peers.ts';
 import { plainCredentials, plainHandshake } from './plain-tls.ts';
 import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 
@@ -62,13 +62,14 @@ async function measure(rounds: number): Promise<Times> {
   const router = mesh();
   const { child, ports } = await otherRouter(router('roof'), NODE_FLAGS);
   const credentials = credentialsOf(router('kitchen'));
-  const peers = peersOf(credentials);
   const own = plainCredentials();
-  const session = (): Promise<Took> =>
-    timed(child, 'session', async () => {
-      const visit = await peers.visit({ address: '127.0.0.1', port: ports.session }, credentials.verify);
-      return { end: () => visit.close() };
+  const session = (): Promise<Took> => {
+    const { dial, close } = dialler(credentials);
+    return timed(child, 'session', async () => {
+      await dial({ address: '127.0.0.1', port: ports.session });
+      return { end: close };
     });
+  };
   const plain = (): Promise<Took> =>
     timed(child, 'plain', async () => {
       const socket = await plainHandshake(ports.plain, own);
@@ -81,7 +82,6 @@ async function measure(rounds: number): Promise<Times> {
     times.full.push(one);
     times.plain.push(other);
   }
-  peers.close();
   child.disconnect();
   return times;
 }

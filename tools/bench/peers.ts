@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { Log } from '../../agent/core/log.ts';
 import { provider } from '../../agent/host/openssl.ts';
 import { p256 } from '../../agent/host/p256.ts';
-import { Peers, type PeersOptions } from '../../agent/host/peer/peers.ts';
+import { type Address, Peers, type PeersOptions } from '../../agent/host/peer/peers.ts';
 import type { Credentials } from '../../agent/peer/credentials.ts';
+import type { Exchange } from '../../agent/peer/exchange.ts';
 import { authorityKey, credential, leafKey } from '../../agent/trust/certificate/credential.ts';
 import { authority, issueRoot, issueRouter, issueSteward } from '../../agent/trust/certificate/issue.ts';
 import { trustBundle, Verifier } from '../../agent/trust/certificate/verify.ts';
@@ -16,6 +17,7 @@ import { standardSuite } from '../../agent/trust/keys/suite.ts';
 
 const DOMAIN = 'x0tta6bl4.mesh';
 const LIFE_MS = 12 * 3_600_000;
+const PATIENCE_MS = 5000;
 const { primitives } = await provider();
 const tools = { suite: standardSuite(primitives), p256, random: primitives.random };
 const { suite } = tools;
@@ -84,6 +86,28 @@ export function peersOf(credentials: Credentials, hooks: Pick<PeersOptions, 'onU
     now: () => Number(process.hrtime.bigint()),
     random: Math.random,
   });
+}
+
+/** One router that has yet to dial another, as an agent dials those that its configuration names. */
+export function dialler(credentials: Credentials): {
+  /** Until this end holds the other for proven. */
+  dial(at: Address): Promise<Exchange>;
+  close(): void;
+} {
+  let up: (session: Exchange) => void = () => {};
+  const peers = peersOf(credentials, { onUp: (session) => up(session) });
+  return {
+    dial: (at) =>
+      new Promise((resolve, reject) => {
+        const patience = setTimeout(() => reject(new Error(`no session within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+        up = (session) => {
+          clearTimeout(patience);
+          resolve(session);
+        };
+        peers.configure([at]);
+      }),
+    close: () => peers.close(),
+  };
 }
 
 export async function listening(peers: Peers): Promise<{ address: string; port: number }> {

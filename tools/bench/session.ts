@@ -6,7 +6,7 @@
  */
 import { NODE_FLAGS } from '../../agent/node-flags.ts';
 import type { Exchange } from '../../agent/peer/exchange.ts';
-import { credentialsOf, mesh, otherRouter, peersOf } from './peers.ts';
+import { credentialsOf, dialler, mesh, otherRouter } from './peers.ts';
 import { memoryOf } from './proc.ts';
 import type { BenchResult, Progress } from './stats.ts';
 
@@ -41,7 +41,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
   };
   while (sessions.length < MOST) {
     const credentials = credentialsOf(router(`r${sessions.length}`));
-    const session = await peersOf(credentials).visit(at, credentials.verify);
+    const session = await dialler(credentials).dial(at);
     for (let i = 0; i < 20; i++) await session.request('echo', SMALL);
     sessions.push(session);
     if (SIZES.includes(sessions.length)) memory[sessions.length] = await settled();
