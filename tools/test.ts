@@ -2,6 +2,7 @@
  * Runs the tests and ends with one summary:
  *
  *     node tools/test.ts quick     types, lint, structure, generated files, unit tests
+ *     node tools/test.ts unit      the unit tests only
  *     node tools/test.ts all       quick, the unit tests under other Nodes, and every lab suite: test/lab/*.lab.ts
  *     node tools/test.ts lab [NAME...]   lab suites only, all or those whose file name holds a NAME
  *     node tools/test.ts soak      every lab suite, also those that are too long, or too dear, for every day
@@ -11,12 +12,14 @@
  * `soak` runs only when it is named, or with all others in `soak`.
  * The last line is "N passed, N failed, N skipped"; the exit code is 1 if anything failed.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { run } from 'node:test';
+import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
+import { MARK, type Told } from './reporter.ts';
 
 export interface Report {
   pass(name: string): void;
@@ -36,6 +39,8 @@ export interface LabSuite {
 const ROOT = join(import.meta.dirname, '..');
 /** While the unit tests run. */
 const PROGRESS_MS = 15_000;
+/** A file of unit tests that takes longer is ended, and so is what keeps its pipes open. */
+const FILE_LIMIT_MS = 300_000;
 /** No lab suite takes as long as this, unless it says so itself: one that hangs must not hold the summary back. */
 const SUITE_LIMIT_MS = 30 * 60_000;
 /** Beside the Node that runs everything. */
@@ -111,44 +116,40 @@ async function quick(tally: Tally): Promise<void> {
   await unit(tally, unitFiles());
 }
 
-/** node:test's own events: a test counts once, a suite or a file only when it failed by itself. */
-export async function unit(tally: Tally, files: readonly string[], everyMs = PROGRESS_MS): Promise<void> {
+/**
+ * Each file in a process of its own, a core each. Not by `node --test`, which waits without end for a file that hangs, and for
+ * whatever still holds its pipes.
+ */
+export async function unit(
+  tally: Tally,
+  files: readonly string[],
+  everyMs = PROGRESS_MS,
+  limitMs = FILE_LIMIT_MS,
+): Promise<void> {
   say(`unit tests, ${files.length} files`);
   const report = tally.of('unit');
-  // As it happens: what passed or failed is told file by file, in their order.
   let [done, passed] = [0, 0];
   const waiting = setInterval(() => {
     say(`unit tests: ${done} of ${files.length} files done, ${passed} tests passed so far`);
   }, everyMs);
-  const where = (file: string | undefined): string => (file === undefined ? '' : `${basename(file, '.test.ts')}: `);
-  for await (const event of run({
-    files: [...files],
-    concurrency: availableParallelism(),
-    cwd: ROOT,
-    timeout: 120_000,
-  })) {
-    if (event.type === 'test:pass') {
-      const { data } = event;
-      const name = where(data.file) + data.name;
-      if (data.details.type === 'suite') continue;
-      if (data.skip !== undefined && data.skip !== false) {
-        report.skip(name, typeof data.skip === 'string' ? data.skip : 'no reason given');
-      } else report.pass(name);
-    } else if (event.type === 'test:fail') {
-      const { data } = event;
-      const { error } = data.details;
-      // A file or suite fails with its tests: those have been counted.
-      if ((error as { failureType?: string }).failureType === 'subtestsFailed') continue;
-      const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : error.message;
-      report.fail(where(data.file) + data.name, cause);
-    } else if (event.type === 'test:stderr') {
-      process.stderr.write(event.data.message);
-    } else if (event.type === 'test:complete') {
-      const { name, file, details, skip = false } = event.data;
-      if (name === file) done++;
-      else if (details.passed && details.type !== 'suite' && skip === false) passed++;
-    }
-  }
+  const jobs = files.map((file) => async () => {
+    const label = basename(file, '.test.ts');
+    let failures = 0;
+    const line = (text: string): void => {
+      if (!text.startsWith(MARK)) return;
+      const { name, failed, skipped } = JSON.parse(text.slice(MARK.length)) as Told;
+      if (failed !== undefined) failures++;
+      if (failed === undefined && skipped === undefined) passed++;
+      if (failed !== undefined) report.fail(`${label}: ${name}`, failed);
+      else if (skipped !== undefined) report.skip(`${label}: ${name}`, skipped);
+      else report.pass(`${label}: ${name}`);
+    };
+    const args = [`--test-reporter=${join(import.meta.dirname, 'reporter.ts')}`, file];
+    const { failed, why, text } = await output(process.execPath, args, { limitMs, line });
+    if (failed && failures === 0) report.fail(label, `${why}\n${text}`.trimEnd());
+    done++;
+  });
+  await inLanes(jobs, availableParallelism());
   clearInterval(waiting);
 }
 
@@ -164,7 +165,7 @@ async function underNode(report: Report, version: string): Promise<void> {
   const bin = join(prefix, 'node_modules/node/bin');
   if (!existsSync(join(bin, 'node'))) {
     say(`fetching Node ${version}`);
-    const got = await output('npm', ['install', '--prefix', prefix, '--no-fund', '--no-audit', `node@${version}`]);
+    const got = await output('npm', ['install', '--prefix', prefix, '--no-fund', '--no-audit', `node@${version}`], {});
     if (got.failed) return report.skip(name, `npm could not fetch it: ${got.text.trim().split('\n').at(-1)}`);
   }
   say(name);
@@ -172,20 +173,73 @@ async function underNode(report: Report, version: string): Promise<void> {
   const env = { ...process.env, PATH: `${bin}:${process.env.PATH}`, NODE_OPTIONS: types };
   const at = performance.now();
   const waiting = setInterval(() => say(`${name}, ${((performance.now() - at) / 1000).toFixed(0)} s so far`), 20_000);
-  const args = ['--test', '--test-reporter=tap', ...unitFiles()];
-  const { failed, text } = await output(join(bin, 'node'), args, env).finally(() => clearInterval(waiting));
-  const count = (what: string): string => new RegExp(`^# ${what} (\\d+)$`, 'm').exec(text)?.[1] ?? '?';
-  const counts = `${count('pass')} passed, ${count('skipped')} skipped`;
-  const broken = text.split('\n').filter((line) => line.trimStart().startsWith('not ok'));
-  if (failed) report.fail(name, `${counts}\n${broken.slice(0, 20).join('\n')}`);
+  const ended = await output(join(bin, 'node'), [import.meta.filename, 'unit'], { env }).finally(() =>
+    clearInterval(waiting),
+  );
+  const { failed, text } = ended;
+  const lines = text.trimEnd().split('\n');
+  const counts = /^\d+ passed, \d+ failed, \d+ skipped$/.test(lines.at(-1) ?? '') ? lines.at(-1) : 'it did not end';
+  const broken = lines.filter((line) => line.startsWith('FAILED'));
+  if (failed) report.fail(name, [counts, ...(broken.length > 0 ? broken : lines.slice(-20))].join('\n'));
   else report.pass(`${name}: ${counts}`);
 }
 
-function output(file: string, args: readonly string[], env = process.env): Promise<{ failed: boolean; text: string }> {
+interface Ended {
+  readonly failed: boolean;
+  /** How it ended. */
+  readonly why: string;
+  /** The lines that it printed, both streams, without those of the reporter. */
+  readonly text: string;
+}
+
+interface Limits {
+  readonly limitMs?: number;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly line?: (text: string) => void;
+}
+
+/** Runs a program in a group of its own, and ends the group with it, or when its time is up. */
+function output(
+  file: string,
+  args: readonly string[],
+  { limitMs = SUITE_LIMIT_MS, env, line }: Limits,
+): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(file, args, { cwd: ROOT, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) =>
-      resolve({ failed: error !== null, text: `${stdout}${stderr}` }),
-    );
+    const child = spawn(file, args, {
+      cwd: ROOT,
+      // Not a part of the run that this one itself may be in.
+      env: { ...(env ?? process.env), NODE_TEST_CONTEXT: undefined },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const text: string[] = [];
+    const streams = [child.stdout, child.stderr];
+    const closed = streams.map((stream) => {
+      const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
+      lines.on('line', (one) => {
+        line?.(one);
+        if (one !== '' && !one.startsWith(MARK)) text.push(one);
+      });
+      return once(lines, 'close');
+    });
+    let over = false;
+    const end = async (failed: boolean, why: string): Promise<void> => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      // Who outlives it may hold its pipes for ever.
+      await Promise.race([Promise.all(closed), new Promise((left) => setTimeout(left, 500).unref())]);
+      for (const stream of streams) stream.destroy();
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // Nobody is left.
+      }
+      resolve({ failed, why, text: text.join('\n') });
+    };
+    const timer = setTimeout(() => void end(true, `still running after ${limitMs / 1000} s`), limitMs);
+    child.once('error', ({ message }) => void end(true, message));
+    child.once('exit', (code, signal) => void end(code !== 0, `ended with ${signal ?? `code ${code}`}`));
   });
 }
 
@@ -214,12 +268,12 @@ async function lab(tally: Tally, wanted: readonly string[], soak = false): Promi
   return { first, then };
 }
 
-async function inLanes(jobs: readonly Job[]): Promise<void> {
+async function inLanes(jobs: readonly Job[], lanes: number): Promise<void> {
   const left = [...jobs];
   const lane = async (): Promise<void> => {
     for (let job = left.shift(); job !== undefined; job = left.shift()) await job();
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
 }
 
 async function suite(tally: Tally, label: string, { name, limitMs, run: runSuite }: LabSuite): Promise<void> {
@@ -273,10 +327,11 @@ async function main([what = 'quick', ...names]: readonly string[]): Promise<numb
   if (what === 'all' || what === 'lab' || what === 'soak') {
     const { first, then } = await lab(tally, what === 'lab' ? names : [], what === 'soak');
     const nodes = OTHER_NODES.map((version) => () => underNode(tally.of('node'), version));
-    await inLanes([...first, ...(what === 'all' ? nodes : []), ...then]);
+    await inLanes([...first, ...(what === 'all' ? nodes : []), ...then], LANES);
   }
-  if (!['quick', 'all', 'lab', 'soak'].includes(what)) {
-    console.error('usage: node tools/test.ts quick | all | lab [NAME...] | soak');
+  if (what === 'unit') await unit(tally, unitFiles());
+  if (!['quick', 'unit', 'all', 'lab', 'soak'].includes(what)) {
+    console.error('usage: node tools/test.ts quick | unit | all | lab [NAME...] | soak');
     return 2;
   }
   process.stdout.write(`\n${tally.summary()}\n`);

@@ -98,13 +98,25 @@ export class Alerts {
   #run([program, ...rest]: readonly string[], text: string): Promise<string | null> {
     const timeout = this.#options.timeoutNs / MS;
     return new Promise((resolve) => {
-      const child = spawn(program!, rest, { stdio: ['pipe', 'ignore', 'ignore'], timeout, killSignal: 'SIGKILL' });
-      child.on('error', (error) => resolve(`cannot be run: ${error.message}`));
-      child.on('close', (code, signal) =>
-        resolve(
-          signal === 'SIGKILL' ? `took longer than ${timeout} ms` : code === 0 ? null : `ended with ${code ?? signal}`,
-        ),
-      );
+      // A group of its own, so that what it started ends with it: else one that hangs leaves more behind with each entry.
+      const child = spawn(program!, rest, { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        try {
+          process.kill(-child.pid!, 'SIGKILL');
+        } catch {
+          // It is over already.
+        }
+      }, timeout);
+      child.on('error', (error) => {
+        clearTimeout(timer);
+        resolve(`cannot be run: ${error.message}`);
+      });
+      child.on('exit', (code, signal) => {
+        clearTimeout(timer);
+        resolve(late ? `took longer than ${timeout} ms` : code === 0 ? null : `ended with ${code ?? signal}`);
+      });
       // It may not read at all.
       child.stdin.on('error', () => {});
       child.stdin.end(`${text}\n`);

@@ -57,3 +57,30 @@ test('while the unit tests run a line says now and then how far they have come',
   assert.match(said.at(-1)!, /[12] of 2 files done, [2-5] tests/);
   assert.match(stdout, /^5 passed, 0 failed, 1 skipped$/m);
 });
+
+test('a file that never ends is ended and told, though what it left behind holds its pipes', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'x0-driver-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const files = [
+    ['busy', "test('spins', () => { for (;;); });"],
+    ['left', "test('fine', () => { spawn('sleep', ['20'], { stdio: 'inherit', detached: true }).unref(); });"],
+  ].map(([name, body]) => {
+    const file = join(folder, `${name}.test.mjs`);
+    const imports = "import { test } from 'node:test'; import { spawn } from 'node:child_process';";
+    writeFileSync(file, `${imports}\n${body}\n`);
+    return file;
+  });
+  const script = join(folder, 'driver.mjs');
+  writeFileSync(
+    script,
+    `const { Tally, unit } = await import(${JSON.stringify(join(import.meta.dirname, '../../tools/test.ts'))});
+    const tally = new Tally((line) => console.log(line));
+    await unit(tally, ${JSON.stringify(files)}, 10000, 4000);
+    console.log(tally.summary());
+    process.exit();`,
+  );
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', env, timeout: 18_000 });
+  assert.match(stdout, /^FAILED {2}unit: busy\.test\.mjs: still running after 4 s$/m, stderr);
+  assert.match(stdout, /^1 passed, 1 failed, 0 skipped$/m, stderr);
+});

@@ -256,6 +256,7 @@ export interface AddressRow extends InterfaceAddress {
 
 const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8 } as const;
 const IFA_F_PERMANENT = 0x80;
+const IFA_F_NODAD = 0x02;
 const ADDRESS = reader({
   name: 'RTM_NEWADDR',
   attributes: { IFA_ADDRESS: [IFA.ADDRESS, 'bytes'], IFA_LOCAL: [IFA.LOCAL, 'bytes'], IFA_FLAGS: [IFA.FLAGS, 'u32'] },
@@ -282,11 +283,17 @@ export function decodeAddress(bytes: Uint8Array, start: number, end: number): Ad
   };
 }
 
-function encodeAddress(type: number, flags: number, index: IfIndex, address: InterfaceAddress): Uint8Array {
+function encodeAddress(
+  type: number,
+  flags: number,
+  index: IfIndex,
+  address: InterfaceAddress,
+  addressFlags = 0,
+): Uint8Array {
   const ip = ipBytes(address.address);
   if (ip.length !== (address.family === 4 ? 4 : 16) || address.prefix > ip.length * 8)
     throw new RangeError(`not an IPv${address.family} address: ${address.address}/${address.prefix}`);
-  const head = Uint8Array.of(address.family === 4 ? AF_INET : AF_INET6, address.prefix, 0, 0);
+  const head = Uint8Array.of(address.family === 4 ? AF_INET : AF_INET6, address.prefix, addressFlags, 0);
   return encodeMessage(
     type,
     flags,
@@ -298,6 +305,15 @@ function encodeAddress(type: number, flags: number, index: IfIndex, address: Int
 
 export function encodeAddAddress(index: IfIndex, address: InterfaceAddress): Uint8Array {
   return encodeAddress(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address);
+}
+
+/**
+ * An address of the router itself, for its loopback interface. Without IFA_F_NODAD one of IPv6 is tentative until a worker
+ * of the kernel has run, also there, and until then no route may be sent from it: EINVAL (ip6_route_info_create).
+ */
+export function encodeAddOwnAddress(index: IfIndex, address: InterfaceAddress): Uint8Array {
+  const flags = address.family === 6 ? IFA_F_NODAD : 0;
+  return encodeAddress(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address, flags);
 }
 
 export function encodeDeleteAddress(index: IfIndex, address: InterfaceAddress): Uint8Array {

@@ -17,6 +17,7 @@ import { dumpRoutes, encodeRefuse, encodeRefuseNot, encodeReplaceRoute, MAIN_TAB
 import {
   change,
   encodeAddAddress,
+  encodeAddOwnAddress,
   encodeCreateWireguard,
   encodeDeleteAddress,
   encodeDeleteLink,
@@ -149,7 +150,7 @@ function links(route: NetlinkConnection, wireguard: Wireguard, log: Log): Omit<T
     for (const address of addressesOf(plan)) {
       const family = address.includes(':') ? 6 : 4;
       await unlessThere(
-        encodeAddAddress(lo, { family, address, prefix: family === 4 ? 32 : 128 }),
+        encodeAddOwnAddress(lo, { family, address, prefix: family === 4 ? 32 : 128 }),
         `give ${plan.name} its address`,
       );
     }

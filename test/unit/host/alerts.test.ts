@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -73,6 +73,13 @@ test('a handler that hangs, fails or is not there is named, and the next entry c
   const slow = scene(t, { command: ['/bin/sleep', '60'], timeoutNs: 100 * MS });
   for (let i = 0; i < 2; i++) slow.alerts.take(decision(`e1-f${i}`));
   await until(() => slow.logged.filter((line) => line.includes('took longer than 100 ms')).length === 2);
+  const dir = folder(t);
+  const script = `sleep 60 & echo $! > ${join(dir, 'pid')}; wait`;
+  const shell = scene(t, { command: ['/bin/sh', '-c', script], timeoutNs: 500 * MS });
+  shell.alerts.take(decision('e1-f0'));
+  await until(() => shell.logged.some((line) => line.includes('took longer than 500 ms')));
+  const left = Number(readFileSync(join(dir, 'pid'), 'utf8'));
+  await until(() => !existsSync(`/proc/${left}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${left}/status`, 'utf8')));
   const bad = scene(t, { command: ['/bin/false'] });
   bad.alerts.take(decision('e1-f1'));
   await until(() => bad.logged.some((line) => line.includes('ended with 1')));
@@ -108,7 +115,7 @@ test('a hook is posted to; what it answers with trouble is named', async (t) => 
 });
 
 test('what waits is bounded: the oldest are dropped, counted, and said once', async (t) => {
-  const { alerts, logged } = scene(t, { command: ['/bin/sleep', '60'], timeoutNs: 300 * SECOND });
+  const { alerts, logged } = scene(t, { command: ['/bin/sleep', '60'], timeoutNs: SECOND });
   for (let i = 0; i < MOST_WAITING + 11; i++) alerts.take(decision(`e1-f${i}`));
   assert.equal(alerts.dropped, 10);
   assert.equal(logged.length, 1);

@@ -11,7 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { attachXdp, type BpfError, type NativeBpf, native } from '../../../agent/host/native.ts';
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
-import { frame, openFds, SLOW, until, veth } from './scenarios.ts';
+import { frame, openFds, SLOW, settledFds, until, veth } from './scenarios.ts';
 
 const image = (name: 'shim' | 'refused'): Buffer => readFileSync(join(process.env.X0_TEST_BPF!, `${name}.o`));
 const u32s = (...numbers: number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
@@ -33,8 +33,7 @@ function counted(object: NativeBpf): Record<number, number> {
 
 export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   async 'bpf: an object is loaded, attached, counts, tells, and is taken away again'() {
-    await pause(20 * SLOW);
-    const fds = openFds();
+    const fds = await settledFds();
     const { a, b, route } = await veth();
     const shim = native();
     const object = shim.openBpf(image('shim'));
@@ -253,8 +252,7 @@ export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       }
       return assert.fail('loaded');
     };
-    await pause(20 * SLOW);
-    const fds = openFds();
+    const fds = await settledFds();
     const refused = refusal(image('refused'));
     assert.equal(refused.code, 'EACCES');
     assert.equal(refused.syscall, 'bpf_object__load');
@@ -269,13 +267,12 @@ export const BPF_SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.match(refusal(other).message, /ndian|format/i);
     assert.throws(() => shim.openBpf(new Uint8Array(0)), TypeError);
     assert.throws(() => shim.openBpf('shim.o' as never), TypeError);
-    assert.equal(openFds(), fds);
+    await until('nothing left open', () => openFds() === fds);
   },
 
   async 'bpf: an ended worker leaves nothing attached or open'() {
     const { a, b, route } = await veth();
-    await pause(50);
-    const before = openFds();
+    const before = await settledFds();
     const worker = new Worker(
       `import(${JSON.stringify(import.meta.resolve('../../../agent/host/native.ts'))}).then(({ native, attachXdp }) => {
          const { readFileSync } = require('node:fs');
@@ -370,8 +367,7 @@ export const TRANSMIT_SCENARIOS: Readonly<Record<string, () => Promise<void>>> =
   async 'transmitter: too late, cancelled, refused, too many, and closed with frames that wait'() {
     const { a, route } = await veth();
     const shim = native();
-    await pause(20 * SLOW);
-    const fds = openFds();
+    const fds = await settledFds();
     const told: (readonly [number, string])[] = [];
     const transmitter = shim.openTransmitter({
       onSent: (ticket) => told.push([ticket, 'sent']),

@@ -12,6 +12,9 @@ import { type BpfError, native, undoHelperPath } from '../../../agent/host/nativ
 import { BPF_SCENARIOS, TRANSMIT_SCENARIOS } from './bpf-scenarios.ts';
 import { SCENARIOS, SLOW } from './scenarios.ts';
 
+/** Unshare's: also processes, so that none outlives its scenario, be it stopped (agent-that-arms) or a helper. */
+const APART = ['--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
+
 function obstacle(): string | false {
   try {
     native();
@@ -20,7 +23,7 @@ function obstacle(): string | false {
     return (error as Error).message;
   }
   if (process.getuid?.() !== 0) return 'needs root for network namespaces';
-  if (spawnSync('unshare', ['-n', 'true']).status !== 0) return 'this kernel or container gives no network namespace';
+  if (spawnSync('unshare', [...APART, 'true']).status !== 0) return 'this kernel or container gives no namespaces';
   return false;
 }
 
@@ -59,8 +62,8 @@ function runAll(file: string, scenarios: Readonly<Record<string, unknown>>, skip
   for (const name of Object.keys(scenarios)) {
     if (name === 'agent-that-arms') continue; // the victim of another one
     test(name, { skip: skipped, timeout: 60_000 * SLOW }, async () => {
-      const command = ['-n', ...runner, process.execPath, join(import.meta.dirname, file), name];
-      const options = { timeout: 50_000 * SLOW, env: { ...env, X0_TEST_BPF: objects } };
+      const command = [...APART, ...runner, process.execPath, join(import.meta.dirname, file), name];
+      const options = { timeout: 50_000 * SLOW, killSignal: 'SIGKILL' as const, env: { ...env, X0_TEST_BPF: objects } };
       // Not spawnSync: what has passed is then told as it passes, which under valgrind is worth it.
       const [error, said] = await new Promise<[ExecFileException | null, string]>((settle) => {
         execFile('unshare', command, options, (failed, _, stderr) => settle([failed, stderr]));

@@ -75,6 +75,18 @@ export function frame(last: number): Buffer {
 
 export const openFds = () => readdirSync('/proc/self/fd').length;
 
+/** What is open once Node has closed what it opened to begin. */
+export async function settledFds(): Promise<number> {
+  let [count, same] = [openFds(), 0];
+  while (same < 10) {
+    await pause(10 * SLOW);
+    const now = openFds();
+    same = now === count ? same + 1 : 0;
+    count = now;
+  }
+  return count;
+}
+
 export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   async 'links: create, change, enslave, delete, and the events of it'() {
     const route = openRoute();
@@ -394,8 +406,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   },
 
   async 'nothing leaks: descriptors of closed and of refused sockets, and those of an ended worker'() {
-    await pause(50);
-    const before = openFds();
+    const before = await settledFds();
     const shim = native();
     for (let i = 0; i < 20; i++) {
       const netlink = shim.openNetlink({ protocol: NETLINK_ROUTE, onMessages() {}, onOverrun() {}, onError() {} });
@@ -410,8 +421,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       });
       assert.throws(() => shim.openPacket({ ethertype: 3, onFrame() {} } as never), TypeError);
     }
-    await pause(50);
-    assert.equal(openFds(), before);
+    await until('nothing left open', () => openFds() === before);
     const worker = new Worker(
       `const { createRequire } = require('node:module');
        import(${JSON.stringify(import.meta.resolve('../../../agent/host/native.ts'))}).then(({ native }) => {
@@ -430,8 +440,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   },
 
   async 'what is of another type, too large or no whole number is refused, never rounded, cut or taken for absent'() {
-    await pause(50);
-    const before = openFds();
+    const before = await settledFds();
     const shim = native();
     const packet = { ethertype: 0x88b5, onFrame() {}, onError() {} };
     const netlink = { protocol: NETLINK_ROUTE, onMessages() {}, onOverrun() {}, onError() {} };
@@ -734,7 +743,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       [4, '10.99.0.1', 32],
       [6, 'fd00::1', 128],
     ] as const)
-      await rt.change(route, rt.encodeAddAddress(lo.index, { family, address, prefix }), 'address');
+      await rt.change(route, rt.encodeAddOwnAddress(lo.index, { family, address, prefix }), 'address');
     const routes = async (to: string) =>
       (await dumpRoutes(route))
         .filter((one) => one.to === to)
