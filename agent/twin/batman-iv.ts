@@ -110,6 +110,8 @@ export class BatmanIv implements Protocol {
   #waiting: Waiting[] = [];
   #gateway: Address | null = null;
   #running = true;
+  /** Ways held to be as good as any can be, by originator. */
+  readonly #stuck = new Map<Address, { readonly device: Device; readonly neighbour: Address }>();
   /** No entry has to be purged before this. */
   #purgeAt: Nanos = 0;
 
@@ -206,6 +208,8 @@ export class BatmanIv implements Protocol {
       mark: 0,
       tq: TQ_MAX,
       gateway,
+      // Only what the primary sends carries any (batadv_iv_ogm_schedule_buff).
+      announced: isPrimary ? this.#ground.announced() : null,
     };
     port.seqno = (port.seqno + 1) | 0;
     for (const bits of port.echoes) bits.shift(1);
@@ -415,11 +419,37 @@ export class BatmanIv implements Protocol {
       about.lastTtl = ogm.ttl;
       mine.lastTtl = ogm.ttl;
     }
+    if (this.#stuck.size > 0) this.#holdStuck(originator, about, view);
     const { router } = about;
     if (router === here) return;
     // Where both are worth the same the kernel compares echoes, of what is the same originator for both: it stays.
     if (router !== null && (router.views[view]?.average ?? 0) >= mine.average) return;
     about.router = here;
+  }
+
+  stick(target: Address, by: { readonly device: Device; readonly neighbour: Address } | null): void {
+    const originator = this.#originators.get(target);
+    if (by !== null) this.#stuck.set(target, by);
+    else if (this.#stuck.delete(target))
+      for (const way of originator?.ways ?? [])
+        for (const mine of way.views) if (mine !== undefined) mine.average = mine.worths.average;
+    if (originator === undefined) return;
+    for (const view of this.#views) {
+      const about = originator.views[view];
+      if (about !== undefined && by !== null) this.#holdStuck(originator, about, view);
+    }
+  }
+
+  /** As if each OGM came by it, and with a TQ of 255: what the interface costs it costs all the same. */
+  #holdStuck(originator: Originator, about: OriginatorView, view: number): void {
+    const stuck = this.#stuck.get(originator.address);
+    if (stuck === undefined || !this.#ports.has(stuck.device) || !stuck.device.up) return;
+    const way = this.#way(originator, this.#originator(stuck.neighbour), stuck.device);
+    const mine = this.#wayView(originator, way, view);
+    way.lastSeen = this.#ground.scheduler.now;
+    mine.average = TQ_MAX - (stuck.device.settings.hopPenalty ?? 0);
+    const { router } = about;
+    if (router !== way && (router?.views[view]?.average ?? 0) <= mine.average) about.router = way;
   }
 
   /** batadv_iv_ogm_forward */
@@ -443,6 +473,7 @@ export class BatmanIv implements Protocol {
       mark: ogm.mark,
       tq: this.#lessPenalty(tq),
       gateway: ogm.gateway,
+      announced: ogm.announced,
     };
     this.#forward(relayed, incoming, outgoing);
   }

@@ -283,6 +283,8 @@ export class BatmanV implements Protocol {
     );
   }
 
+  stick(): void {}
+
   /** None is chosen here. */
   reselect(): void {}
 

@@ -5,7 +5,7 @@
 import type { FaultClass, Fault as Seen } from '../core/words.ts';
 import type { Device } from './protocol.ts';
 import type { Router } from './simulation.ts';
-import type { Fault } from './story.ts';
+import type { Fault, Story } from './story.ts';
 
 /**
  * 'ends': at either end of the link, on its interface, or of what joins two client networks. 'own': on that router, and on
@@ -51,19 +51,49 @@ const CAUSES: Readonly<Record<Fault['kind'], Row>> = {
   bridged: { own: ['interface-fell-out', ...UNHEARD], near: RESTLESS, far: APART },
   'mesh-deleted': { own: ['mesh-vanished', 'interface-fell-out', ...UNHEARD], near: UNHEARD, far: APART },
   'mesh-made': { own: UNHEARD, near: RESTLESS, far: TOLD },
+  // The router itself has no way in or out; what others see of it is what its users see.
+  'mesh-down': { own: ['mesh-misconfigured'] },
+  'mesh-up': NONE,
+  unbridged: { own: ['mesh-misconfigured'] },
+  rebridged: NONE,
+  algorithm: { own: ['mesh-mismatch', ...UNHEARD], near: ['mesh-mismatch', ...RESTLESS], far: APART },
+  table: { own: ['translation-inconsistent'] },
+  // Whoever goes a wrong way tells of no right one.
+  route: { own: ['routing-loop'], near: ['routing-loop', ...UNHEARD], far: APART },
   mtu: { own: ['mtu-trouble', 'config-drift'] },
   upstream: { own: ['gateway-no-upstream'], far: ['gateway-lost'] },
   memory: { own: ['overload'] },
   clock: { own: ['clock-stepped'] },
   lans: { ends: ['broadcast-storm', 'translation-inconsistent'] },
-  setting: { own: ['config-drift', 'mtu-trouble', 'gateway-lost'], near: UNHEARD, far: ['gateway-lost', ...TOLD] },
+  // An agent that is begun anew has not known a neighbour to have what somebody has turned off.
+  setting: {
+    own: ['config-drift', 'mtu-trouble', 'gateway-lost', 'mesh-mismatch'],
+    near: ['mesh-mismatch', ...UNHEARD],
+    far: ['gateway-lost', ...TOLD],
+  },
 };
+
+/** What may bring that about. */
+export function causeOf(seen: FaultClass): Fault['kind'][] {
+  const kinds = Object.keys(CAUSES) as Fault['kind'][];
+  return kinds.filter((kind) => Object.values(CAUSES[kind]).some((classes) => classes.includes(seen)));
+}
 
 /** Loss that a story begins with may bring about the same as loss that comes later, anywhere. */
 const LOSSY: ReadonlySet<FaultClass> = new Set([...UNHEARD, ...APART]);
 
 export function lossExplains(seen: Seen): boolean {
   return LOSSY.has(seen.class);
+}
+
+/** May a story that begins so bring that about by itself: routers side by side that are not set up alike? */
+export function standsFor({ tongues, special, surveyed }: Story, seen: Seen, at: Router): boolean {
+  if (seen.class !== 'mesh-mismatch' || !surveyed) return false;
+  const isOther = (router: number) => {
+    const { distributedArpTable, multicastForceflood } = special.get(router) ?? {};
+    return tongues.has(router) || distributedArpTable !== undefined || multicastForceflood !== undefined;
+  };
+  return isOther(at.number) || [...at.towards.keys()].some(isOther);
 }
 
 /** Can what happened be why this router sees that fault there? */

@@ -10,7 +10,7 @@ import type { Change, MeshSettings } from '../core/kernel.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
 import type { Decision, FaultClass } from '../core/words.ts';
 import { ETH_P_BATMAN, parseOgms, seqnoAhead } from '../heal/ogm.ts';
-import { explains, lossExplains } from './causes.ts';
+import { explains, lossExplains, standsFor } from './causes.ts';
 import { LAN, MESH, MTU, PRIMARY } from './kernel.ts';
 import type { Device } from './protocol.ts';
 import type { Router, Simulation } from './simulation.ts';
@@ -34,7 +34,7 @@ export const INVARIANTS = {
   busy: 'after a quiet time no repair is under way',
   outcome: 'every repair ends: verified, rolled back, failed, dropped or over',
   open: 'after a quiet time no fault is open about what is whole',
-  whole: 'after a quiet time all routers that are joined reach each other',
+  whole: 'after a quiet time all routers that are joined reach each other, where they speak the same',
 } as const;
 
 export type Invariant = keyof typeof INVARIANTS;
@@ -58,7 +58,7 @@ const MOST_CHANGES = 120;
 const MOST_OPEN = 64;
 /** An order of magnitude above what any of the meshes here need. */
 const MOST_KEPT = 2000;
-const ANEW: ReadonlySet<Fault['kind']> = new Set(['router-off', 'router-on', 'mesh-deleted']);
+const ANEW: ReadonlySet<Fault['kind']> = new Set(['router-off', 'router-on', 'mesh-deleted', 'algorithm']);
 /** Silence that loss alone may bring about is no invention. */
 const LOSSY = 0.03;
 
@@ -252,7 +252,7 @@ export class Invariants implements Watcher {
       if (!('router' in fault) || fault.router !== number) continue;
       if (fault.kind === 'setting' && fault.settings[name] !== undefined)
         wanted = new Set([fault.settings[name], ...(restored ? wanted : [])]);
-      else if (fault.kind === 'router-on') wanted = new Set([first]);
+      else if (fault.kind === 'router-on' || fault.kind === 'algorithm') wanted = new Set([first]);
       else if (fault.kind === 'mesh-deleted') wanted.add(first);
     }
     return wanted;
@@ -291,9 +291,10 @@ export class Invariants implements Watcher {
     const begunAnew = new Set(
       happened.flatMap(({ fault }) => (ANEW.has(fault.kind) && 'router' in fault ? [fault.router] : [])),
     );
+    const parts = understanding(routers);
     for (const from of routers)
       for (const to of routers) {
-        if (from === to || !from.on || !to.on) continue;
+        if (from === to || !from.on || !to.on || parts.get(from) !== parts.get(to)) continue;
         if (story.algorithm === 'BATMAN_V' && begunAnew.has(to.number)) continue;
         const way = this.#simulation.route(from.number, to.number);
         if (way.length === 0) this.#break('whole', from.world, `it does not reach ${to.world.node}`);
@@ -342,6 +343,7 @@ export class Invariants implements Watcher {
     if (fault.class === 'asked' || (this.#isLossy && lossExplains(fault))) return true;
     const device = world.kernel.devices.find(({ name }) => name === fault.interface);
     const router = this.#routerOf(world);
+    if (standsFor(this.#simulation.story, fault, router)) return true;
     // To the others an agent that restarts itself is one that somebody killed.
     const killed = [...this.#restarted].map((number): Fault => ({ kind: 'agent-killed', router: number }));
     if (![...happened.map((one) => one.fault), ...killed].some((one) => explains(one, fault, router, device)))
@@ -403,4 +405,20 @@ function reachesSomebody(world: TwinWorld, device: Device): boolean {
   const { port } = device;
   if (port === null || device.name === PRIMARY || !world.kernel.hasCarrier(device)) return false;
   return port.ways.some(({ to, open, loss }) => open && loss < 0.5 && to.carrier);
+}
+
+/** Routers that are joined by others of the same routing algorithm: by the first of each such part. */
+function understanding(routers: readonly Router[]): Map<Router, Router> {
+  const parts = new Map<Router, Router>();
+  for (const first of routers) {
+    const reached = parts.has(first) ? [] : [first];
+    for (const router of reached) {
+      parts.set(router, first);
+      for (const other of router.towards.keys()) {
+        const next = routers[other]!;
+        if (next.algorithm === first.algorithm && !parts.has(next) && !reached.includes(next)) reached.push(next);
+      }
+    }
+  }
+  return parts;
 }

@@ -9,6 +9,7 @@ import {
   type InterfaceAddress,
   type Link,
   type MeshSettings,
+  type Overheard,
   type RoutingAlgorithm,
   STOCK_SETTINGS,
 } from '../core/kernel.ts';
@@ -16,22 +17,39 @@ import { MS, type Nanos, SECOND, US } from '../core/time.ts';
 import { BatmanIv } from './batman-iv.ts';
 import { BatmanV } from './batman-v.ts';
 import type { Clock } from './clock.ts';
-import { type Address, type AddressBook, type Frame, ogmFrameHex, type Packet } from './frames.ts';
+import {
+  type Address,
+  type AddressBook,
+  type Announced,
+  type Frame,
+  type Ogm,
+  ogmFrameHex,
+  type Packet,
+} from './frames.ts';
 import type { Port } from './medium.ts';
-import type { Device, Ground, Protocol } from './protocol.ts';
+import { type Device, type Ground, noTraffic, type Protocol } from './protocol.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
+import { Translation } from './translation.ts';
 
 export const MTU = 1532;
 /** BRIDGE_LOOP_DETECT: a new bat0 holds what comes from its bridge back for so long. */
 const LOOP_AVOIDANCE: Nanos = 27 * SECOND;
 const LEAVING: readonly [Nanos, Nanos] = [8 * MS, 26 * MS];
+/** A user's datagram, as it is on the air. */
+const PACKET_BYTES = 120;
 const VERSION = '2022.3';
 const MIN_INTERVAL_MS = 40;
 /** What batman-adv keeps of a hard interface, until somebody sets something. */
 const UNSET: Device['settings'] = { hopPenalty: 0 };
 const NO_DEVICE = 'No such device';
 const EXISTS = 'File exists';
+/** By kind of frame, of what only one routing algorithm sends (include/uapi/linux/batadv_packet.h, enum batadv_packettype). */
+const TYPES: Readonly<Partial<Record<Frame['kind'], number>>> = { ogm: 0x00, elp: 0x03, ogm2: 0x04 };
+const COMPAT_VERSION = 15;
+/** What host/survey.ts keeps of what it hears. */
+const MOST_HEARD = 64;
+const OF_A_KIND = 2;
 const NO_NETIFD = 'netifd does not run here';
 
 interface Mesh {
@@ -57,6 +75,8 @@ export interface KernelOptions {
   readonly jiffyMs: number;
   /** Where frames take time of a machine that is all routers. */
   readonly cpu?: Cpu;
+  /** Routers tell of their stations and features with their OGMs (story.surveyed). */
+  readonly announces?: boolean;
 }
 
 /** What runs turns one after the other: a router's own, or that of a lab in which all routers are one machine. */
@@ -94,12 +114,19 @@ export class Kernel {
   onPacket: (packet: Packet) => void = () => {};
   /** The interface whose own OGMs are listened to. */
   tapped: IfIndex | null = null;
+  /** What is known of the stations behind others. */
+  readonly translation: Translation;
+  /** What came out of bat0, and went into it. */
+  readonly traffic = noTraffic();
   readonly #options: KernelOptions;
+  /** Interfaces that somebody listens to, and what was heard there. */
+  readonly #ears = new Map<IfIndex, Overheard[]>();
   #nextIndex = 10;
 
   constructor(options: KernelOptions) {
     this.number = options.number;
     this.#options = options;
+    this.translation = new Translation(options.number);
   }
 
   // --- interfaces --------------------------------------------------------------------------------------------------
@@ -119,6 +146,7 @@ export class Kernel {
       master: 0,
       mtu: MTU,
       settings: { ...UNSET },
+      traffic: noTraffic(),
     };
     this.devices.push(device);
     if (port !== null) {
@@ -202,8 +230,10 @@ export class Kernel {
       settings: own,
       warm,
       send: (device, frame) => this.#send(device, frame, null),
+      announced: () => this.#announced(own),
       expiry: (ms) => this.#expiry(ms),
     };
+    this.translation.reset();
     this.mesh = {
       index: this.#nextIndex++,
       mac: mac ?? this.#mac(0xb0),
@@ -217,6 +247,12 @@ export class Kernel {
     };
     this.#tellMesh();
     return this.mesh;
+  }
+
+  #announced({ distributedArpTable, multicastForceflood, multicastFanout }: MeshSettings): Announced | null {
+    if (this.#options.announces !== true) return null;
+    const multicast = !multicastForceflood && multicastFanout > 0;
+    return { ...this.translation.local, arp: distributedArpTable, multicast };
   }
 
   deleteMesh(): void {
@@ -352,6 +388,8 @@ export class Kernel {
   sendPacket(packet: Packet): void {
     const { mesh } = this;
     if (mesh === null || !mesh.up || this.#isHeld(mesh)) return;
+    this.traffic.txPackets += 1;
+    this.traffic.txBytes += PACKET_BYTES;
     this.#route(packet, null);
   }
 
@@ -364,14 +402,21 @@ export class Kernel {
     const { mesh } = this;
     if (mesh === null) return;
     if (mesh.protocol.isOwn(packet.target)) {
-      if (mesh.up && !this.#isHeld(mesh)) this.onPacket(packet);
+      if (!mesh.up || this.#isHeld(mesh)) return;
+      this.traffic.rxPackets += 1;
+      this.traffic.rxBytes += PACKET_BYTES;
+      this.onPacket(packet);
       return;
     }
     const way = packet.ttl > 0 ? mesh.protocol.route(packet.target, by) : null;
     if (way === null) return;
     const { device, neighbour } = way;
     const onward = { ...packet, ttl: packet.ttl - 1 };
-    this.#send(device, { kind: 'data', source: device.address, to: neighbour, packet: onward, bytes: 120 }, neighbour);
+    this.#send(
+      device,
+      { kind: 'data', source: device.address, to: neighbour, packet: onward, bytes: PACKET_BYTES },
+      neighbour,
+    );
   }
 
   #send(device: Device, frame: Frame, one: Address | null): void {
@@ -379,6 +424,8 @@ export class Kernel {
     if (frame.kind === 'ogm' && device.index === this.tapped)
       this.listener?.onOgm(ogmFrameHex(frame.source, frame.ogms, this.#options.book));
     if (device.port === null || !device.port.carrier) return;
+    device.traffic.txPackets += 1;
+    device.traffic.txBytes += frame.bytes;
     device.port.medium.send(device.port, frame, one);
   }
 
@@ -397,14 +444,48 @@ export class Kernel {
 
   #receive(device: Device, frame: Frame): void {
     if (!device.present || !device.up) return;
+    device.traffic.rxPackets += 1;
+    device.traffic.rxBytes += frame.bytes;
+    if (this.#ears.size > 0) this.#overhear(device, frame);
     if (frame.kind === 'raw') {
       if (frame.to === null || frame.to === device.address) this.listener?.onFrame(device.index, frame.hex);
       return;
     }
     const { mesh } = this;
     if (mesh === null || device.master !== mesh.index) return;
-    if (frame.kind !== 'data') mesh.protocol.receive(device, frame);
-    else if (frame.to === device.address) this.#route(frame.packet, device);
+    if (frame.kind !== 'data') {
+      mesh.protocol.receive(device, frame);
+      if (frame.kind === 'ogm' && mesh.algorithm === 'BATMAN_IV') this.#hearStations(mesh, frame.ogms);
+    } else if (frame.to === device.address) this.#route(frame.packet, device);
+  }
+
+  /** batadv_tvlv_ogm_receive */
+  #hearStations({ protocol }: Mesh, ogms: readonly Ogm[]): void {
+    for (const { originator, announced } of ogms)
+      if (announced !== null && !protocol.isOwn(originator)) this.translation.heard(originator, announced);
+  }
+
+  // --- a packet socket for all of batman-adv on one interface ------------------------------------------------------
+
+  /** null: somebody listens there already, or there is nothing to listen to. */
+  listen(index: IfIndex): readonly Overheard[] | null {
+    if (this.#ears.has(index) || !this.devices.some((device) => device.present && device.index === index)) return null;
+    const heard: Overheard[] = [];
+    this.#ears.set(index, heard);
+    return heard;
+  }
+
+  unlisten(index: IfIndex): void {
+    this.#ears.delete(index);
+  }
+
+  #overhear({ index }: Device, { kind, source }: Frame): void {
+    const heard = this.#ears.get(index);
+    const type = TYPES[kind];
+    if (heard === undefined || type === undefined || heard.length >= MOST_HEARD) return;
+    const one = { source: this.#options.book.mac(source), type, version: COMPAT_VERSION };
+    const alike = heard.filter((other) => other.source === one.source && other.type === type);
+    if (alike.length < OF_A_KIND) heard.push(one);
   }
 
   #tell(device: Device): void {

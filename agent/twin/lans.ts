@@ -8,6 +8,7 @@ import type { InterfaceCounters, Stations } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { type Kernel, LAN, MESH } from './kernel.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { Answers } from './surveys.ts';
 
 /** Frames a second, and their size: ARP requests on a cable of 0.5 Mbit/s, as the lab has it. */
 const STORM = 1000;
@@ -22,7 +23,7 @@ interface Joined {
   circling: boolean;
 }
 
-export class Lans {
+export class Lans implements Answers {
   readonly #scheduler: Scheduler;
   readonly #kernels: () => readonly Kernel[];
   readonly #reaches: (from: Kernel, to: Kernel) => boolean;

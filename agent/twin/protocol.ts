@@ -2,7 +2,7 @@
 import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Gateway, HardSettings, MeshSettings, Neighbour, OriginatorPath } from '../core/kernel.ts';
 import type { Nanos } from '../core/time.ts';
-import type { Address, AddressBook, Frame } from './frames.ts';
+import type { Address, AddressBook, Announced, Frame } from './frames.ts';
 import type { Port } from './medium.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -23,7 +23,18 @@ export interface Device {
   master: IfIndex;
   mtu: number;
   settings: { -readonly [K in keyof HardSettings]: HardSettings[K] };
+  readonly traffic: Traffic;
 }
+
+/** Frames of batman-adv, and of agents, that came and went. */
+export interface Traffic {
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+}
+
+export const noTraffic = (): Traffic => ({ rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 });
 
 /** What the protocol is given by its kernel. */
 export interface Ground {
@@ -34,6 +45,8 @@ export interface Ground {
   /** While on, windows are born full: a mesh that has been running for a while. */
   readonly warm: { on: boolean };
   send(device: Device, frame: Frame): void;
+  /** What goes out with an own OGM beside the gateway; null: nothing that anybody reads. */
+  announced(): Announced | null;
   /** When a timer of this kernel that is set now for so many milliseconds goes off. */
   expiry(ms: number): Nanos;
 }
@@ -52,6 +65,11 @@ export interface Protocol {
   originators(): OriginatorPath[];
   neighbours(): Neighbour[];
   gateways(): Gateway[];
+  /**
+   * From now on the way to an originator by a neighbour on an interface is held to be as good as any can be, whatever comes
+   * by it; null: none is. Only BATMAN_IV knows this.
+   */
+  stick(target: Address, by: { readonly device: Device; readonly neighbour: Address } | null): void;
   /** The gateway is to be chosen anew. */
   reselect(): void;
   /** The mesh interface is deleted. */

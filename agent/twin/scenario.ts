@@ -248,6 +248,37 @@ export const FAULTS = {
     fields: { link: linkTarget, mtu: integer(576, 1531, 'The MTU, in bytes.') },
   },
   'bat0-deleted': { help: 'Somebody deletes bat0.', fields: { node: nodeTarget } },
+  'bat0-down': {
+    help: 'Somebody sets bat0 down: the router still passes on what others send, and is itself cut off.',
+    fields: { node: nodeTarget },
+  },
+  'bat0-unbridged': {
+    help: "Somebody takes bat0 out of the bridge of the router's client network: that is cut off.",
+    fields: { node: described(nodeName, 'The router; it has a client network, bridged to bat0.') },
+  },
+  'algorithm-changed': {
+    help: 'A router begins anew with the other routing algorithm, as after an upgrade of it alone, and its agent with it: neither it nor its neighbours understand each other. With `for_s` it is set back. Agents name it once its neighbours are forgotten, after some four minutes, or on a shared medium after ten.',
+    fields: { node: nodeTarget },
+  },
+  'table-stale': {
+    help: "A router's kernel has a translation table of another's stations that is not what that one announces, and its requests for it are not answered. Only the twin can make it. Under BATMAN_IV.",
+    fields: {
+      node: described(nodeName, 'The router whose table is stale.'),
+      of: described(nodeName, 'The router whose stations it is about.'),
+      how: withDefault(
+        oneOf(['version', 'checksum'], 'version: a station has come there since; checksum: the table is spoilt.'),
+        'version',
+      ),
+    },
+  },
+  'route-stuck': {
+    help: "A router's kernel holds a neighbour to be the best way to a third router, however bad it is. Two of them that hold each other to be it make a routing loop. Only the twin can make it. Under BATMAN_IV.",
+    fields: {
+      node: described(nodeName, 'The router that is wrong.'),
+      to: described(nodeName, 'Where the way would lead.'),
+      by: described(nodeName, 'The neighbour that it takes for the way there.'),
+    },
+  },
   'setting-changed': {
     help: "Somebody changes a setting of bat0 behind the agent's back.",
     fields: {
@@ -519,7 +550,8 @@ function placesOf(entry: TimelineEntry): string[] {
   }
   if ('nodes' in entry) return [named(...[...entry.nodes].sort())];
   if (entry.node === IN_USE) return [];
-  return [named(entry.node, ...('setting' in entry ? [entry.setting] : []))];
+  const about = 'setting' in entry ? entry.setting : 'of' in entry ? entry.of : 'to' in entry ? entry.to : '';
+  return [named(entry.node, about)];
 }
 
 /** Everything in a scenario that names something else in it, and what has to fit together. */
@@ -632,7 +664,26 @@ class References {
     if (fault === 'gateway-gone' || fault === 'upstream-gone') this.#gateway(entry.node, `${path}.node`);
     if (fault === 'memory-pressure' && (entry.mib === undefined) === (entry.leave_mib === undefined))
       this.#say('E_SCENARIO_KEY', `${path}.mib`, 'either mib or leave_mib has to be given');
+    if (fault === 'bat0-unbridged' && entry.node === IN_USE)
+      this.#say('E_SCENARIO_REFERENCE', `${path}.node`, 'has to be named: its client network is there from the start');
+    if (fault === 'table-stale' || fault === 'route-stuck') this.#poked(entry, path);
     if (fault === 'setting-changed') SETTINGS[entry.setting].read(entry.value, `${path}.value`, this.#say);
+  }
+
+  /** What one kernel has in its tables of another router. */
+  #poked(entry: Extract<TimelineEntry, { fault: 'table-stale' | 'route-stuck' }>, path: string): void {
+    const { kernel, nodes } = this.#scenario;
+    const others = entry.fault === 'table-stale' ? { of: entry.of } : { to: entry.to, by: entry.by };
+    const known = Object.entries(others).map(([key, name]) => {
+      if (name === entry.node) this.#say('E_SCENARIO_VALUE', `${path}.${key}`, 'is the same router as node');
+      return this.#node(name, `${path}.${key}`) && name !== entry.node;
+    });
+    if ((nodes[entry.node]?.kernel?.algorithm ?? kernel.algorithm) !== 'BATMAN_IV')
+      this.#say('E_SCENARIO_VALUE', `${path}.fault`, `${entry.fault} is there under BATMAN_IV only`);
+    if (entry.fault !== 'route-stuck' || known.includes(false) || !this.#numbers.has(entry.node)) return;
+    if (entry.to === entry.by)
+      this.#say('E_SCENARIO_VALUE', `${path}.by`, 'is where the way leads: that is the right one');
+    this.#link([entry.node, entry.by], `${path}.by`);
   }
 
   #gateway(name: string, path: string): void {

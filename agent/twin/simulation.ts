@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Effect } from '../core/effect.ts';
 import { invariant } from '../core/errors.ts';
 import type { HealSettings, WorldEvent } from '../core/event.ts';
-import { type Change, type MeshSettings, STOCK_SETTINGS } from '../core/kernel.ts';
+import { type Change, type MeshSettings, type RoutingAlgorithm, STOCK_SETTINGS } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND, US } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import { NO_SETTINGS } from '../heal/surroundings.ts';
@@ -19,6 +19,8 @@ import { Air } from './radio.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Fault, Ill, Link, ProbePair, Routes, Story } from './story.ts';
+import { type Answers, Surveys } from './surveys.ts';
+import type { Stale } from './translation.ts';
 import { type Rehearsing, TwinWorld, type Watcher } from './world.ts';
 
 /** Until then windows are born full, and what the mesh does is no behaviour yet. */
@@ -34,6 +36,8 @@ const CABLE_RATE = 1_000_000;
 const AIR_RATE = 54_000;
 const HUB_RATE = 100_000;
 const RETRIES = 6;
+/** What a router takes to begin anew with what was changed. */
+const UPGRADE: Nanos = SECOND;
 /** Out of bat0 and into a bridge. */
 const BRIDGED: Nanos = 30 * MS;
 
@@ -49,6 +53,8 @@ export interface Router {
   /** Where its last known name was, for others' translation tables. */
   name: number | null;
   on: boolean;
+  /** Under which its bat0 is made. */
+  algorithm: RoutingAlgorithm;
 }
 
 interface Entry {
@@ -76,6 +82,7 @@ export class Simulation implements Watcher, Routes {
   readonly #warm = { on: true };
   readonly #random: Random;
   readonly #lans: Lans | null;
+  readonly #surveys: Answers | null;
   /** Of the machine that all routers are, where they are one. */
   readonly #cpu: Cpu = { freeAt: 0, framesUntil: 0 };
   readonly #hash: Hash = createHash('sha256');
@@ -99,6 +106,7 @@ export class Simulation implements Watcher, Routes {
       story.lans.length === 0
         ? null
         : new Lans(this.scheduler, kernels, ({ number: from }, { number: to }) => this.route(from, to).length > 0);
+    this.#surveys = story.surveyed ? new Surveys(this.#lans, this.book, this.scheduler) : this.#lans;
     for (let number = 0; number < story.routers; number++) this.routers.push(this.#router(number));
     if (story.medium === 'shared') this.#hub();
     else for (const link of story.links) this.#cable(link);
@@ -136,6 +144,11 @@ export class Simulation implements Watcher, Routes {
   settingsOf(number: number): MeshSettings {
     const { mesh, special } = this.story;
     return { ...STOCK_SETTINGS, bridgeLoopAvoidance: false, ...mesh, ...special.get(number) };
+  }
+
+  /** Which a router has where nobody gives it another. */
+  algorithmOf(number: number): RoutingAlgorithm {
+    return this.story.tongues.get(number) ?? this.story.algorithm;
   }
 
   medium(a: number, b: number): Medium {
@@ -180,13 +193,15 @@ export class Simulation implements Watcher, Routes {
       warm: this.#warm,
       jiffyMs: story.jiffyMs ?? 10,
       ...(story.together === true && { cpu: this.#cpu }),
+      announces: story.surveyed,
     });
+    const algorithm = this.algorithmOf(number);
     const settings: HealSettings = {
       ...NO_SETTINGS,
       mode: 'act',
       key: KEY,
       echoNs: 10 * SECOND,
-      algorithm: story.algorithm,
+      algorithm,
       ...story.settings,
     };
     const world = new TwinWorld({
@@ -201,12 +216,12 @@ export class Simulation implements Watcher, Routes {
       modes: story.modes,
       watcher: this,
       rehearsing: this.#rehearsing,
-      lans: this.#lans,
+      surveys: this.#surveys,
     });
     kernel.addDevice(PRIMARY, 'bridge', null);
     if (story.lans.includes(number)) kernel.addDevice(LAN, 'bridge', null);
     kernel.onPacket = ({ id }) => this.#arrived(id);
-    return { number, kernel, world, towards: new Map(), name: null, on: true };
+    return { number, kernel, world, towards: new Map(), name: null, on: true, algorithm };
   }
 
   #cable(link: Link): void {
@@ -280,7 +295,7 @@ export class Simulation implements Watcher, Routes {
 
   #makeMesh(router: Router): void {
     const { kernel } = router;
-    const { index } = kernel.createMesh(this.story.algorithm, null, this.settingsOf(router.number));
+    const { index } = kernel.createMesh(router.algorithm, null, this.settingsOf(router.number));
     for (const device of kernel.devices) if (device.name !== LAN) kernel.setMaster(device, index);
     if (this.story.lans.includes(router.number)) kernel.apply({ kind: 'set-master', interface: MESH, master: LAN });
     kernel.apply({ kind: 'set-up', interface: MESH, up: true });
@@ -356,6 +371,25 @@ export class Simulation implements Watcher, Routes {
         if (router.on && router.kernel.mesh === null) this.#makeMesh(router);
         return;
       }
+      case 'mesh-down':
+      case 'mesh-up':
+        this.#at(fault.router).kernel.apply({ kind: 'set-up', interface: MESH, up: fault.kind === 'mesh-up' });
+        return;
+      case 'unbridged':
+      case 'rebridged': {
+        const master = fault.kind === 'rebridged' ? LAN : null;
+        this.#at(fault.router).kernel.apply({ kind: 'set-master', interface: MESH, master });
+        return;
+      }
+      case 'algorithm':
+        this.#upgrade(this.#at(fault.router), fault.algorithm);
+        return;
+      case 'table':
+        this.#stall(this.#at(fault.router), this.#at(fault.of), fault.stale);
+        return;
+      case 'route':
+        this.#stick(this.#at(fault.router), this.#at(fault.to), fault.by);
+        return;
       case 'mtu':
         this.#setMtu(this.#at(fault.router), fault.towards, fault.mtu);
         return;
@@ -377,6 +411,41 @@ export class Simulation implements Watcher, Routes {
         if ('towards' in fault) this.#meddle(fault.kind, this.#at(fault.router), fault.towards);
         else this.#power(fault.kind, this.#at(fault.router));
     }
+  }
+
+  /** As a new firmware comes up: bat0 under another algorithm, and an agent that knows nothing of before. */
+  #upgrade(router: Router, algorithm: RoutingAlgorithm): void {
+    const { world, kernel } = router;
+    router.algorithm = algorithm;
+    world.settings = { ...world.settings, algorithm };
+    if (!router.on) return;
+    const hadAgent = world.agent !== null;
+    world.kill();
+    kernel.deleteMesh();
+    this.scheduler.after(UPGRADE, () => {
+      if (router.on && kernel.mesh === null) this.#makeMesh(router);
+      if (hadAgent) this.scheduler.after(AGENTS, () => world.start());
+    });
+  }
+
+  #stall({ kernel }: Router, of: Router, stale: Stale | null): void {
+    const originator = of.kernel.name;
+    if (originator === null) return;
+    kernel.translation.stall(originator, stale);
+    if (stale === 'version') of.kernel.translation.change();
+  }
+
+  #stick({ kernel, towards }: Router, to: Router, by: number | null): void {
+    const target = to.kernel.name ?? to.name;
+    if (kernel.mesh === null || target === null) return;
+    if (by === null) {
+      kernel.mesh.protocol.stick(target, null);
+      return;
+    }
+    const device = towards.get(by);
+    const there = this.#at(by).towards.get(kernel.number);
+    invariant(device && there, `routers ${kernel.number} and ${by} are joined`);
+    kernel.mesh.protocol.stick(target, { device, neighbour: there.address });
   }
 
   /** The ways of frames from one router to another. */
@@ -422,6 +491,17 @@ export class Simulation implements Watcher, Routes {
     for (const key of this.#between.keys()) {
       const [a, b] = key.split(' ').map(Number) as [number, number];
       this.#mend(a, b);
+    }
+    for (const router of this.routers) {
+      const { kernel } = router;
+      kernel.translation.answerAll();
+      for (const to of this.routers) this.#stick(router, to, null);
+      const own = this.algorithmOf(router.number);
+      if (router.algorithm !== own) this.#upgrade(router, own);
+      const last = this.happened.findLast(({ fault }) => BRIDGING.has(fault.kind) && isOf(fault, router.number));
+      if (last?.fault.kind === 'unbridged') this.inject({ kind: 'rebridged', router: router.number });
+      if (this.happened.some(({ fault }) => fault.kind === 'mesh-down' && isOf(fault, router.number)))
+        this.inject({ kind: 'mesh-up', router: router.number });
     }
     for (const { kernel, world, number } of this.routers) {
       world.slowness = 1;
@@ -547,6 +627,10 @@ export class Simulation implements Watcher, Routes {
     }
   }
 }
+
+const BRIDGING: ReadonlySet<Fault['kind']> = new Set(['unbridged', 'rebridged']);
+
+const isOf = (fault: Fault, router: number) => 'router' in fault && fault.router === router;
 
 /** What one direction of a link is like at rest, and what is wrong with it. */
 interface Ills {

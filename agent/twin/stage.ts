@@ -1,13 +1,13 @@
 /** A scenario set up for the twin: every name a number, every fault what happens to the simulated mesh, and when. */
 import { readBool } from '../config/schema.ts';
-import { AgentError } from '../core/errors.ts';
 import type { HealSettings } from '../core/event.ts';
-import type { MeshSettings } from '../core/kernel.ts';
+import type { MeshSettings, RoutingAlgorithm } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { isJudged } from './expected.ts';
 import type { KernelSettings, Scenario, TimelineEntry } from './scenario.ts';
 import { WARM } from './simulation.ts';
 import { type Fault, type Ill, type Link, type Routes, type Story, story, type Timed } from './story.ts';
+import type { Stale } from './translation.ts';
 import { FREE_KIB } from './world.ts';
 
 /** The mesh is warm, and every agent runs and knows its neighbours. */
@@ -50,16 +50,15 @@ export function beginsAt({ settle_s }: Pick<Scenario, 'settle_s'>): Nanos {
   return READY + settle_s * SECOND;
 }
 
-/** Throws E_USAGE for what the twin cannot play, and names it. */
 export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
   const { graph, kernel, nodes, duration_s, probes, seed, timeline } = scenario;
   const begin = beginsAt(scenario);
   const numbers = new Map(graph.nodes.map((name, n) => [name, n]));
   const number = (name: string) => numbers.get(name)!;
   const special = new Map<number, Partial<MeshSettings>>();
+  const tongues = new Map<number, RoutingAlgorithm>();
   for (const [name, { gateway, kernel: own }] of Object.entries(nodes)) {
-    if (own?.algorithm !== undefined && own.algorithm !== kernel.algorithm)
-      throw unplayable(`the routing algorithm of ${name} alone`);
+    if (own?.algorithm !== undefined && own.algorithm !== kernel.algorithm) tongues.set(number(name), own.algorithm);
     special.set(number(name), {
       ...(own === undefined ? {} : settingsOf(own)),
       ...(gateway === undefined
@@ -77,13 +76,15 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     routers: graph.nodes.length,
     algorithm: kernel.algorithm,
     links: linksOf(scenario, number),
-    lans: [...new Set(timeline.flatMap((entry) => (entry.fault === 'bridge-loop' ? entry.nodes.map(number) : [])))],
+    lans: [...new Set(timeline.flatMap(lansOf).map(number))],
     medium: graph.medium,
     agents: told,
     settings: configured(scenario),
     modes: scenario.agent.modes,
     mesh: settingsOf(kernel),
     special,
+    tongues,
+    surveyed: isSurveyed(scenario),
     faults: new Timeline(scenario, number, begin).faults(),
     probes: probes.map(({ from, to, interval_ms, echo }) => ({
       from: number(from),
@@ -94,6 +95,22 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     })),
     lengthNs: begin + duration_s * SECOND,
   });
+}
+
+/** Routers with a client network. */
+function lansOf(entry: TimelineEntry): readonly string[] {
+  return entry.fault === 'bridge-loop' ? entry.nodes : entry.fault === 'bat0-unbridged' ? [entry.node] : [];
+}
+
+const SURVEYED: ReadonlySet<TimelineEntry['fault']> = new Set(['algorithm-changed', 'table-stale', 'route-stuck']);
+
+/** Is there anything that agents tell only by counters, stations, the air, or what OGMs carry? */
+function isSurveyed({ nodes, kernel, timeline }: Scenario): boolean {
+  const isOther = ({ kernel: own }: Scenario['nodes'][string]) =>
+    (['algorithm', 'distributed_arp_table', 'multicast_forceflood'] as const).some(
+      (key) => own?.[key] !== undefined && own[key] !== kernel[key],
+    );
+  return Object.values(nodes).some(isOther) || timeline.some(({ fault }) => SURVEYED.has(fault));
 }
 
 /** What a scenario says and the twin has nothing for, by its path: it plays on without. */
@@ -252,6 +269,34 @@ class Timeline {
         this.#onNode(entry, 'mesh-deleted', 'mesh-made');
         return;
       }
+      case 'bat0-down':
+        this.#onNode(entry, 'mesh-down', 'mesh-up');
+        return;
+      case 'bat0-unbridged':
+        this.#onNode(entry, 'unbridged', 'rebridged');
+        return;
+      case 'algorithm-changed': {
+        const own = (router: number) => this.#usual(router, 'algorithm') as RoutingAlgorithm;
+        const of = (router: number, algorithm: RoutingAlgorithm): Fault => ({ kind: 'algorithm', router, algorithm });
+        this.#onRouter(
+          entry,
+          (router) => of(router, own(router) === 'BATMAN_V' ? 'BATMAN_IV' : 'BATMAN_V'),
+          (router) => of(router, own(router)),
+        );
+        return;
+      }
+      case 'table-stale': {
+        const set = (stale: Stale | null) => (router: number) =>
+          ({ kind: 'table', router, of: this.#number(entry.of), stale }) as const;
+        this.#onRouter(entry, set(entry.how), set(null));
+        return;
+      }
+      case 'route-stuck': {
+        const set = (by: number | null) => (router: number) =>
+          ({ kind: 'route', router, to: this.#number(entry.to), by }) as const;
+        this.#onRouter(entry, set(this.#number(entry.by)), set(null));
+        return;
+      }
       case 'setting-changed': {
         const of = (router: number, value: unknown): Fault => {
           return { kind: 'setting', router, settings: settingsOf({ [entry.setting]: value }) };
@@ -332,8 +377,8 @@ class Timeline {
 
   #onNode(
     entry: TimelineEntry & { readonly node: string },
-    kind: 'router-off' | 'agent-killed' | 'agent-stopped' | 'mesh-deleted',
-    back: 'router-on' | 'agent-started' | 'agent-continued' | 'mesh-made',
+    kind: 'router-off' | 'agent-killed' | 'agent-stopped' | 'mesh-deleted' | 'mesh-down' | 'unbridged',
+    back: 'router-on' | 'agent-started' | 'agent-continued' | 'mesh-made' | 'mesh-up' | 'rebridged',
   ): void {
     const of = (what: typeof kind | typeof back) => (router: number) => ({ kind: what, router }) as Fault;
     this.#onRouter(entry, of(kind), of(back));
@@ -403,8 +448,4 @@ function mended(of: Ill): Fault {
 
 function both(entry: { readonly direction: string }, a: number, b: number, make: (a: number, b: number) => Ill): Ill[] {
   return entry.direction === 'forward' ? [make(a, b)] : [make(a, b), make(b, a)];
-}
-
-function unplayable(what: string): AgentError {
-  return new AgentError('E_USAGE', `the twin cannot play this: ${what}; x0lab can`, { what });
 }

@@ -4,6 +4,7 @@ import type { MeshSettings, RoutingAlgorithm } from '../core/kernel.ts';
 import type { Nanos } from '../core/time.ts';
 import type { ClassMode, FaultClass } from '../core/words.ts';
 import type { Interferer, Place } from './radio.ts';
+import type { Stale } from './translation.ts';
 
 /** Routers are known by their number, from 0. */
 export interface Link {
@@ -45,6 +46,17 @@ export type Fault =
       readonly towards: number;
     }
   | { readonly kind: 'mesh-deleted' | 'mesh-made'; readonly router: number }
+  /** bat0 is set down, or up; taken out of the bridge of the client network (story.lans), or put back. */
+  | { readonly kind: 'mesh-down' | 'mesh-up' | 'unbridged' | 'rebridged'; readonly router: number }
+  /** A router comes back from an upgrade with bat0 made anew under this algorithm, its agent begun anew. */
+  | { readonly kind: 'algorithm'; readonly router: number; readonly algorithm: RoutingAlgorithm }
+  /**
+   * What a router's kernel asks another about its stations is not answered (translation.ts), and its table is not what the
+   * other announces: a station has come there, or it is spoilt; null: it is answered again.
+   */
+  | { readonly kind: 'table'; readonly router: number; readonly of: number; readonly stale: Stale | null }
+  /** A router's kernel holds the way to another by a neighbour to be better than it is (Protocol.stick); null: no longer. */
+  | { readonly kind: 'route'; readonly router: number; readonly to: number; readonly by: number | null }
   /** Of the interface towards another router; null: as it was. */
   | { readonly kind: 'mtu'; readonly router: number; readonly towards: number; readonly mtu: number | null }
   /** A gateway's next router answers no more, or again. */
@@ -97,6 +109,10 @@ export interface Story {
   readonly mesh: Partial<MeshSettings>;
   /** Routers whose settings differ. */
   readonly special: ReadonlyMap<number, Partial<MeshSettings>>;
+  /** Routers whose routing algorithm differs. */
+  readonly tongues: ReadonlyMap<number, RoutingAlgorithm>;
+  /** Routers tell of stations and features with their OGMs, and what agents ask of counters, stations and air is answered. */
+  readonly surveyed: boolean;
   readonly faults: readonly Timed[];
   readonly probes: readonly ProbePair[];
   readonly lengthNs: Nanos;
@@ -119,6 +135,8 @@ export function story(given: Partial<Story> & Pick<Story, 'seed' | 'routers' | '
     modes: {},
     mesh: {},
     special: new Map(),
+    tongues: new Map(),
+    surveyed: false,
     faults: [],
     probes: [],
     ...given,

@@ -15,11 +15,11 @@ import { Mesh } from '../mesh/mesh.ts';
 import type { Clock } from './clock.ts';
 import { type AddressBook, frameOf } from './frames.ts';
 import { type Cpu, type Kernel, type Listener, MESH } from './kernel.ts';
-import type { Lans } from './lans.ts';
 import type { Random } from './random.ts';
 import { type RehearsalState, rehearsalState } from './rehearsal.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Story } from './story.ts';
+import type { Answers } from './surveys.ts';
 
 /** From the kernel's event to the agent's turn, and the longest that takes. */
 const NOTICE: readonly [Nanos, Nanos] = [200 * US, 500 * US];
@@ -88,8 +88,8 @@ export interface WorldOptions {
   readonly modes: Story['modes'];
   readonly watcher: Watcher;
   readonly rehearsing: Rehearsing;
-  /** Where routers have client networks. */
-  readonly lans: Lans | null;
+  /** What counters, stations and the air say, where they say anything. */
+  readonly surveys: Answers | null;
 }
 
 /** The agent itself, from a start to its end. */
@@ -275,16 +275,16 @@ export class TwinWorld implements World, Listener {
         this.#poll();
         return;
       case 'survey':
-        // Where nobody is behind a router its counters and stations would say nothing, nor does the air of a simulated kernel.
         this.#later(SURVEY, () => {
           const { kernel } = this;
-          const { lans } = this.#options;
-          if (lans !== null && effect.of.includes('counters'))
-            this.#turn({ type: 'counters', interfaces: lans.counters(kernel) });
-          if (lans !== null && effect.of.includes('stations'))
-            this.#turn({ type: 'stations', stations: lans.stations(kernel) });
+          const { surveys } = this.#options;
+          if (surveys !== null && effect.of.includes('counters'))
+            this.#turn({ type: 'counters', interfaces: surveys.counters(kernel) });
+          if (surveys !== null && effect.of.includes('stations'))
+            this.#turn({ type: 'stations', stations: surveys.stations(kernel) });
           if (effect.of.includes('vitals')) this.#turn({ type: 'vitals', vitals: this.#vitals() });
           if (effect.of.includes('upstream')) this.#turn({ type: 'upstream', upstream: this.#upstream() });
+          if (effect.of.includes('air')) this.#overhear(effect.interfaces);
         });
         return;
       case 'rehearse':
@@ -304,6 +304,14 @@ export class TwinWorld implements World, Listener {
         return;
       default:
     }
+  }
+
+  #overhear(interfaces: readonly IfIndex[]): void {
+    const { agent } = this;
+    for (const index of interfaces)
+      this.#options.surveys?.overhear?.(this.kernel, index, (heard) => {
+        if (this.agent === agent) this.#turn({ type: 'overheard', interface: index, heard });
+      });
   }
 
   /** `value` null: it is forgotten. */

@@ -14,11 +14,11 @@
  * of kernels side by side); X0_BENCH_LOGS a directory for the agents' logs.
  */
 import { join } from 'node:path';
-import { FAULTS, type FaultName, parseScenario, type Scenario } from '../../agent/twin/scenario.ts';
+import { FAULTS, parseScenario, type Scenario } from '../../agent/twin/scenario.ts';
 import { play } from '../lab/play.ts';
 import { buildReport, type FaultReport, type RunReport } from '../lab/report.ts';
 import { prepareLab, umlMissing } from '../lab/uml.ts';
-import { VERDICTS } from '../lab/verdicts.ts';
+import { isOfTheLab, type LabFault, VERDICTS } from '../lab/verdicts.ts';
 import { type BenchResult, median, type Progress, percentile } from './stats.ts';
 import { runsOr, sideBySide } from './trials.ts';
 
@@ -48,15 +48,15 @@ const HISTORY_S = 150;
  * Loop avoidance that storms call for again and again stays on twice as long each time, and where it is on there is no fourth
  * storm to find: the next ones get a kernel of their own.
  */
-const MOST_IN_ONE: Readonly<Partial<Record<FaultName, number>>> = { 'bridge-loop': 3 };
+const MOST_IN_ONE: Readonly<Partial<Record<LabFault, number>>> = { 'bridge-loop': 3 };
 /** They leave nothing of the CPU to a kernel beside them. */
-const HUNGRY: ReadonlySet<FaultName> = new Set(['bridge-loop', 'cpu-hog', 'memory-pressure']);
-const BY_HISTORY: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay', 'partition']);
-const DEAR: ReadonlySet<FaultName> = new Set(['partial-loss', 'delay']);
-const LASTING: ReadonlySet<FaultName> = new Set(['partition', 'bridge-loop']);
+const HUNGRY: ReadonlySet<LabFault> = new Set(['bridge-loop', 'cpu-hog', 'memory-pressure']);
+const BY_HISTORY: ReadonlySet<LabFault> = new Set(['partial-loss', 'delay', 'partition']);
+const DEAR: ReadonlySet<LabFault> = new Set(['partial-loss', 'delay']);
+const LASTING: ReadonlySet<LabFault> = new Set(['partition', 'bridge-loop']);
 
 /** A storm is told beside what is usual, and the lab's one CPU has little room above that. */
-const PACES: Readonly<Partial<Record<FaultName, number>>> = { 'bridge-loop': 50 };
+const PACES: Readonly<Partial<Record<LabFault, number>>> = { 'bridge-loop': 50 };
 
 /** With agents side by side, without agents, with agents and the machine to itself. */
 type Kind = 'on' | 'off' | 'alone';
@@ -72,7 +72,7 @@ const atNode =
   (turn) => ({ node: `r${(turn + 1) % 4}`, for_s: 25, ...more });
 const onTheWay: Trial = (turn) => ({ node: 'in-use', along: `p${(turn % 4) + 1}`, for_s: 35 });
 
-const TRIALS: Readonly<Record<FaultName, Trial>> = {
+const TRIALS: Readonly<Record<LabFault, Trial>> = {
   'carrier-loss': inUse(),
   'silent-loss': inUse(),
   // What is told by a window of 64 OGMs, by echoes every ten seconds, or by looks every fifteen, takes its time.
@@ -89,6 +89,10 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
   'interface-bridged': inUse(),
   'mtu-lowered': inUse({ mtu: 1400 }),
   'bat0-deleted': onTheWay,
+  'bat0-down': atNode(),
+  'bat0-unbridged': atNode(),
+  // The router itself says so within a minute; the others when they have forgotten it, after four.
+  'algorithm-changed': atNode({ for_s: 120 }),
   'setting-changed': (turn) => ({
     node: `r${(turn + 1) % 4}`,
     for_s: 25,
@@ -111,7 +115,7 @@ const TRIALS: Readonly<Record<FaultName, Trial>> = {
 };
 
 /** So many faults of a kind, one after the other; `turn` says where the first one strikes. */
-export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenario {
+export function scenarioOf(fault: LabFault, runs: number, turn: number): Scenario {
   const isGateway = fault === 'gateway-gone' || fault === 'upstream-gone';
   const rest = DEAR.has(fault) ? DEAR_REST_S : isGateway || LASTING.has(fault) ? LONG_REST_S : REST_S;
   const every = (TRIALS[fault](turn).for_s ?? 0) + rest;
@@ -142,7 +146,7 @@ export function scenarioOf(fault: FaultName, runs: number, turn: number): Scenar
 
 /** One kernel; null where it did not come to its end, which is said and counted. */
 async function trial(
-  fault: FaultName,
+  fault: LabFault,
   agent: 'on' | 'off',
   { runs, turn }: { runs: number; turn: number },
   progress: Progress,
@@ -215,9 +219,11 @@ export async function run(progress: Progress): Promise<BenchResult> {
   if (missing) throw new Error(missing);
   prepareLab();
   const runs = runsOr(RUNS);
-  const faults = (Object.keys(FAULTS) as FaultName[]).filter((fault) => ONLY?.includes(fault) ?? true);
+  const faults = (Object.keys(FAULTS) as (keyof typeof FAULTS)[])
+    .filter(isOfTheLab)
+    .filter((fault) => ONLY?.includes(fault) ?? true);
   /** One kernel each. */
-  const trials: { fault: FaultName; kind: Kind; runs: number; turn: number; run?: RunReport | null }[] = [];
+  const trials: { fault: LabFault; kind: Kind; runs: number; turn: number; run?: RunReport | null }[] = [];
   for (const fault of faults) {
     const most = MOST_IN_ONE[fault] ?? Number.POSITIVE_INFINITY;
     const split = (kind: Kind, count: number, first: number) => {
@@ -235,7 +241,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
       }),
       width,
     );
-  const isModest = ({ fault }: { fault: FaultName }) => !HUNGRY.has(fault);
+  const isModest = ({ fault }: { fault: LabFault }) => !HUNGRY.has(fault);
   const beside = trials.filter(({ kind }) => kind !== 'alone');
   await playAll(beside.filter(isModest), Math.max(1, WIDTH));
   await playAll(

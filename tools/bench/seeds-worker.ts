@@ -1,16 +1,25 @@
 /** One core's part of the bench `seeds`: it is given ranges of seeds, and answers what each broke, and what it has shown. */
 import { parentPort } from 'node:worker_threads';
 import type { Decision } from '../../agent/core/words.ts';
-import { scenarioOf } from '../../agent/twin/chance.ts';
+import { type Document, scenarioOf } from '../../agent/twin/chance.ts';
 import { longScenarioOf } from '../../agent/twin/chance-long.ts';
+import { rareScenarioOf } from '../../agent/twin/chance-rare.ts';
 import { isAction } from '../../agent/twin/expected.ts';
 import { play, read } from '../../agent/twin/trial.ts';
+
+export type SeedKind = 'short' | 'long' | 'rare';
+
+/** A stream of scenarios each. */
+export const STREAMS: Readonly<Record<SeedKind, (seed: number) => Document>> = {
+  short: scenarioOf,
+  long: longScenarioOf,
+  rare: rareScenarioOf,
+};
 
 export interface SeedRange {
   readonly from: number;
   readonly to: number;
-  /** Those of the long scenarios. */
-  readonly long: boolean;
+  readonly kind: SeedKind;
 }
 
 export interface SeedsPlayed extends SeedRange {
@@ -21,12 +30,12 @@ export interface SeedsPlayed extends SeedRange {
   readonly repairs: Readonly<Record<string, number>>;
 }
 
-parentPort?.on('message', ({ from, to, long }: SeedRange) => {
+parentPort?.on('message', ({ from, to, kind }: SeedRange) => {
   const broken: SeedsPlayed['broken'][number][] = [];
   const [faults, repairs]: Record<string, number>[] = [{}, {}];
   let virtualHours = 0;
   for (let seed = from; seed <= to; seed++) {
-    const { breaches, simulation } = play(read(long ? longScenarioOf(seed) : scenarioOf(seed)));
+    const { breaches, simulation } = play(read(STREAMS[kind](seed)));
     virtualHours += simulation.now / 3.6e12;
     for (const { invariant, what } of breaches) broken.push({ seed, invariant, what });
     const seen = new Set<string>();
@@ -40,7 +49,7 @@ parentPort?.on('message', ({ from, to, long }: SeedRange) => {
   parentPort?.postMessage({
     from,
     to,
-    long,
+    kind,
     broken,
     virtualHours,
     faults: faults!,

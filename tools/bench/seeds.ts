@@ -2,17 +2,16 @@
  * Bench `seeds`: 10 000 scenarios by chance, small meshes of whole agents that something befalls, each with every
  * invariant of the twin checked at every event (agent/twin/invariants.ts), a worker thread a core. `broken`: scenarios that
  * broke one; the first of each kind is printed, made as short as it can be. `--runs N` plays the first N. To every ten short
- * ones comes a long one (agent/twin/chance-long.ts), and of both it is said which faults were seen and which repairs done.
+ * ones comes a long one (agent/twin/chance-long.ts), to every twenty a rare one (chance-rare.ts), and of each kind it is said which
+ * faults were seen and which repairs done.
  */
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { CATALOGUE } from '../../agent/heal/faults/catalogue.ts';
-import { scenarioOf } from '../../agent/twin/chance.ts';
-import { longScenarioOf } from '../../agent/twin/chance-long.ts';
 import type { Invariant } from '../../agent/twin/invariants.ts';
 import { shrink } from '../../agent/twin/shrink.ts';
-import type { SeedRange, SeedsPlayed } from './seeds-worker.ts';
+import { type SeedKind, type SeedRange, type SeedsPlayed, STREAMS } from './seeds-worker.ts';
 import type { BenchResult, Progress } from './stats.ts';
 import { runsOr } from './trials.ts';
 
@@ -20,20 +19,20 @@ const SEEDS = 10_000;
 /** So many at a time: few enough that all cores end together. */
 const AT_ONCE = 20;
 const SILENCE_MS = 5000;
-/** One long scenario to so many short ones: it takes as long to play as some five. */
-const SHORT_TO_LONG = 10;
+/** One scenario of a kind to so many short ones: a long one takes as long to play as some five. */
+const SHORT_TO: Readonly<Record<SeedKind, number>> = { short: 1, long: 10, rare: 20 };
+const KINDS = Object.keys(STREAMS) as SeedKind[];
 
 export async function run(progress: Progress): Promise<BenchResult> {
   const seeds = runsOr(SEEDS);
-  const long = Math.floor(seeds / SHORT_TO_LONG);
-  const ranges = [...rangesOf(seeds, false), ...rangesOf(long, true)];
+  const of = (kind: SeedKind) => Math.floor(seeds / SHORT_TO[kind]);
+  const all = KINDS.reduce((sum, kind) => sum + of(kind), 0);
+  // The last come first: those that take long, so that no core ends much later than the others.
+  const ranges = (['short', 'rare', 'long'] as const).flatMap((kind) => rangesOf(of(kind), kind));
   const workers = Math.min(availableParallelism(), ranges.length);
   const began = performance.now();
   const broken: Broken[] = [];
-  const [faults, repairs]: [Counts, Counts] = [
-    { short: {}, long: {} },
-    { short: {}, long: {} },
-  ];
+  const [faults, repairs] = [counts(), counts()];
   let [played, virtual, said] = [0, 0, began];
 
   await Promise.all(
@@ -43,7 +42,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
         for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
           worker.postMessage(range);
           const [part] = (await once(worker, 'message')) as [SeedsPlayed];
-          const kind = range.long ? 'long' : 'short';
+          const { kind } = range;
           broken.push(...part.broken.map((one) => ({ ...one, kind }) as const));
           add(faults[kind], part.faults);
           add(repairs[kind], part.repairs);
@@ -51,7 +50,7 @@ export async function run(progress: Progress): Promise<BenchResult> {
           played += range.to - range.from + 1;
           if (performance.now() - said < SILENCE_MS) continue;
           said = performance.now();
-          progress(`${played} of ${seeds + long}, ${count(broken)} broken`);
+          progress(`${played} of ${all}, ${count(broken)} broken`);
         }
       } finally {
         await worker.terminate();
@@ -60,12 +59,12 @@ export async function run(progress: Progress): Promise<BenchResult> {
   );
   const seconds = (performance.now() - began) / 1000;
 
-  for (const kind of ['short', 'long'] as const) {
+  for (const kind of KINDS) {
     progress(`${kind}, faults seen: ${inWords(faults[kind])}`);
     progress(`${kind}, repairs done: ${inWords(repairs[kind])}`);
   }
-  const all = CATALOGUE.filter((spec) => spec.class !== 'asked');
-  const unseen = all.filter((spec) => !(spec.class in faults.short) && !(spec.class in faults.long));
+  const classes = CATALOGUE.filter((spec) => spec.class !== 'asked');
+  const unseen = classes.filter((spec) => KINDS.every((kind) => !(spec.class in faults[kind])));
   progress(`never seen: ${unseen.map((spec) => spec.class).join(', ') || 'none'}`);
 
   const shown = new Set<string>();
@@ -73,17 +72,18 @@ export async function run(progress: Progress): Promise<BenchResult> {
     if (shown.has(invariant)) continue;
     shown.add(invariant);
     progress(`${kind} seed ${seed} breaks '${invariant}': ${what}`);
-    const { document } = shrink(kind === 'long' ? longScenarioOf(seed) : scenarioOf(seed), invariant as Invariant);
+    const { document } = shrink(STREAMS[kind](seed), invariant as Invariant);
     progress(`the shortest that still does: ${JSON.stringify(document)}`);
   }
   return {
     figures: {
       broken: count(broken),
       seeds,
-      long,
+      long: of('long'),
+      rare: of('rare'),
       classes_unseen: unseen.length,
       virtual_hours: virtual,
-      seeds_s: (seeds + long) / seconds,
+      seeds_s: all / seconds,
       cores: workers,
     },
     baseline: {},
@@ -91,14 +91,15 @@ export async function run(progress: Progress): Promise<BenchResult> {
   };
 }
 
-type Broken = SeedsPlayed['broken'][number] & { readonly kind: 'short' | 'long' };
-type Counts = Record<'short' | 'long', Record<string, number>>;
+type Broken = SeedsPlayed['broken'][number] & { readonly kind: SeedKind };
+type Counts = Record<SeedKind, Record<string, number>>;
 
-/** The last come first: long ones, so that no core ends much later than the others. */
-function rangesOf(last: number, long: boolean): SeedRange[] {
-  const size = long ? AT_ONCE / SHORT_TO_LONG : AT_ONCE;
+const counts = (): Counts => ({ short: {}, long: {}, rare: {} });
+
+function rangesOf(last: number, kind: SeedKind): SeedRange[] {
+  const size = AT_ONCE / (kind === 'short' ? 1 : SHORT_TO.long);
   return Array.from({ length: Math.ceil(last / size) }, (_, n) => {
-    return { from: n * size + 1, to: Math.min(last, (n + 1) * size), long };
+    return { from: n * size + 1, to: Math.min(last, (n + 1) * size), kind };
   });
 }
 

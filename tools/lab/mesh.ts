@@ -377,12 +377,16 @@ export class Mesh {
     await this.makeBat0(n);
   }
 
+  /** The algorithm that a router's bat0 has by the options. */
+  algorithmOf(n: number): RoutingAlgorithm {
+    return this.options.otherAlgorithm?.[n] ?? this.options.algorithm ?? 'BATMAN_IV';
+  }
+
   /** Makes a router's bat0 with its settings, address and hard interfaces (again, after `deleteBat0`). */
-  async makeBat0(n: number): Promise<void> {
-    const { algorithm = 'BATMAN_IV', bla = false, hopPenalty, settings = {}, stablePrimary = true } = this.options;
+  async makeBat0(n: number, algorithm = this.algorithmOf(n)): Promise<void> {
+    const { bla = false, hopPenalty, settings = {}, stablePrimary = true } = this.options;
     const ns = nsOf(n);
-    const own = this.options.otherAlgorithm?.[n] ?? algorithm;
-    await ipBatch([`link add name bat0 index 20 address ${macOf(n, 0xb0)} type batadv ra ${own}`], ns);
+    await ipBatch([`link add name bat0 index 20 address ${macOf(n, 0xb0)} type batadv ra ${algorithm}`], ns);
     await this.batctl(n, {
       orig_interval: String(this.#interval),
       bridge_loop_avoidance: bla ? '1' : '0',

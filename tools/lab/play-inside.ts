@@ -23,6 +23,7 @@ import {
   buildLans,
   buildUpstreams,
   lanPairs,
+  lonelyLans,
   type Made,
   Striker,
   settingsOf,
@@ -257,7 +258,7 @@ async function build(scenario: Scenario, on: KernelName): Promise<{ mesh: Mesh; 
   });
   const gateways = all.filter((n) => scenario.nodes[graph.nodes[n]!]?.gateway);
   await buildUpstreams(gateways);
-  await buildLans(mesh, lanPairs(scenario));
+  await buildLans(mesh, lanPairs(scenario), lonelyLans(scenario));
   let flowingMs = Number.NaN;
   if (Object.keys(otherAlgorithm).length === 0) flowingMs = await mesh.warm(WARM_MS);
   else {

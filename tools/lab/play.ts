@@ -11,6 +11,7 @@ import { KERNELS, type KernelName } from './kernels.ts';
 import type { Play } from './play-inside.ts';
 import type { Played } from './played.ts';
 import { replayTapes, TAPE_MIB } from './tapes.ts';
+import { TWIN_ONLY } from './verdicts.ts';
 
 /** Addresses are of one network of 254, a MAC has one byte for the router, and all share one CPU. */
 const MOST_ROUTERS = 64;
@@ -130,6 +131,7 @@ function wholeAfter(entry: TimelineEntry, { graph }: Scenario): string[] {
       return [agent, ...linksOf((a, b) => a === node || b === node)];
     case 'agent-killed':
     case 'agent-stopped':
+    case 'algorithm-changed':
       return [agent];
     default:
       return [];
@@ -193,11 +195,18 @@ export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[
   for (const [i, entry] of timeline.entries()) {
     if (entry.fault === 'setting-changed' && entry.setting === 'elp_interval_ms' && kernel.algorithm !== 'BATMAN_V')
       say('E_SCENARIO_VALUE', `$.timeline[${i}].setting`, 'elp_interval_ms is there under BATMAN_V only');
-    if (entry.fault === 'bridge-loop' && timeline.some((other) => other.fault === 'bat0-deleted'))
+    if (entry.fault === 'table-stale' || entry.fault === 'route-stuck')
       say(
         'E_SCENARIO_VALUE',
         `$.timeline[${i}].fault`,
-        'this lab cannot make bat0 anew under a bridge: not with bat0-deleted',
+        `${entry.fault} can be made in the twin only (x0ctl twin run): ${TWIN_ONLY[entry.fault]}`,
+      );
+    const anew = timeline.find(({ fault }) => fault === 'bat0-deleted' || fault === 'algorithm-changed');
+    if ((entry.fault === 'bridge-loop' || entry.fault === 'bat0-unbridged') && anew !== undefined)
+      say(
+        'E_SCENARIO_VALUE',
+        `$.timeline[${i}].fault`,
+        `this lab cannot make bat0 anew under a bridge: not with ${anew.fault}`,
       );
   }
   return found;

@@ -13,6 +13,7 @@ import type {
   TimelineEntry,
 } from '../../agent/twin/scenario.ts';
 import { addressOf, type Hop, type Mesh, type MeshLink, macOf, monotonicNs, nsOf, run, type Shape } from './mesh.ts';
+import { TWIN_ONLY } from './verdicts.ts';
 
 /** What a fault needs of those who play the scenario. */
 export interface Stage {
@@ -191,11 +192,40 @@ export async function buildUpstreams(gateways: readonly number[]): Promise<void>
 /** Slow enough that a storm in it leaves the one CPU to others, and fast enough to be one. */
 const LAN_KBIT_S = 500;
 
+/** What puts a router's bat0 into the bridge of a client network, as OpenWrt has it; as lines of `ip -batch`. */
+export function bridging(n: number, size: number): string[] {
+  const peers = Array.from({ length: size }, (_, peer) => peer).filter((peer) => peer !== n);
+  return [
+    `link add br-lan index 50 address ${macOf(n, 0xb0)} type bridge mcast_snooping 0`,
+    'link set br-lan addrgenmode none',
+    `address del ${addressOf(n)}/24 dev bat0`,
+    'link set bat0 master br-lan',
+    'link set br-lan up',
+    `address add ${addressOf(n)}/24 dev br-lan`,
+    ...peers.map((p) => `neigh replace ${addressOf(p)} lladdr ${macOf(p, 0xb0)} dev br-lan nud permanent`),
+  ];
+}
+
+/** Routers with a client network that no cable leads to. */
+export function lonelyLans(scenario: Scenario): number[] {
+  const { timeline, graph } = scenario;
+  const joined = new Set(lanPairs(scenario).flat());
+  const named = timeline.flatMap((entry) =>
+    entry.fault === 'bat0-unbridged' ? [graph.nodes.indexOf(entry.node)] : [],
+  );
+  return [...new Set(named)].filter((n) => !joined.has(n));
+}
+
 /**
  * The client networks of two routers, each with its bat0 in a bridge as OpenWrt has it, and a cable between them that is
  * not plugged in yet.
  */
-export async function buildLans(mesh: Mesh, pairs: readonly (readonly [number, number])[]): Promise<void> {
+export async function buildLans(
+  mesh: Mesh,
+  pairs: readonly (readonly [number, number])[],
+  lonely: readonly number[],
+): Promise<void> {
+  for (const n of lonely) await run('ip', ['-n', nsOf(n), '-batch', '-'], `${bridging(n, mesh.size).join('\n')}\n`);
   for (const [i, routers] of pairs.entries()) {
     await run('sh', [
       '-ec',
@@ -204,18 +234,13 @@ export async function buildLans(mesh: Mesh, pairs: readonly (readonly [number, n
     for (const n of routers) {
       const ns = nsOf(n);
       const far = `l${i}.${n}`;
-      const peers = Array.from({ length: mesh.size }, (_, peer) => peer).filter((peer) => peer !== n);
+      const [bridge, ...rest] = bridging(n, mesh.size);
       const lines = [
-        `link add br-lan index 50 address ${macOf(n, 0xb0)} type bridge mcast_snooping 0`,
+        bridge!,
         `link add lan0 index 51 type veth peer name ${far} netns cable`,
         'link set lan0 addrgenmode none up',
-        'link set br-lan addrgenmode none',
         'link set lan0 master br-lan',
-        `address del ${addressOf(n)}/24 dev bat0`,
-        'link set bat0 master br-lan',
-        'link set br-lan up',
-        `address add ${addressOf(n)}/24 dev br-lan`,
-        ...peers.map((p) => `neigh replace ${addressOf(p)} lladdr ${macOf(p, 0xb0)} dev br-lan nud permanent`),
+        ...rest,
       ];
       await run('ip', ['-n', ns, '-batch', '-'], `${lines.join('\n')}\n`);
       const cable = [
@@ -330,6 +355,15 @@ export class Striker {
         return this.#atInterface(entry, await this.#aimed(entry));
       case 'bat0-deleted':
         return this.#deleteBat0(await this.#node(entry));
+      case 'bat0-down':
+        return this.#setBat0Down(await this.#node(entry));
+      case 'bat0-unbridged':
+        return this.#unbridgeBat0(await this.#node(entry));
+      case 'algorithm-changed':
+        return this.#changeAlgorithm(await this.#node(entry));
+      case 'table-stale':
+      case 'route-stuck':
+        throw new Error(`${entry.fault}: ${TWIN_ONLY[entry.fault]}`);
       case 'setting-changed':
         return this.#changeSetting(await this.#node(entry), entry.setting, entry.value);
       case 'upstream-gone':
@@ -528,6 +562,53 @@ export class Striker {
     return { ...this.#at(router, `bat0 of ${this.#name(router)}`), ns, mend, repaired };
   }
 
+  async #setBat0Down(router: number): Promise<Made> {
+    const { mesh } = this.#stage;
+    const { ns } = await mesh.change(`down ${nsOf(router)} bat0`);
+    const repaired = async () => isUp(await inside(router, 'ip', '-o', 'link', 'show', 'bat0').catch(() => ''));
+    const mend = async () => {
+      if (!(await repaired())) await mesh.change(`up ${nsOf(router)} bat0`);
+    };
+    return { ...this.#at(router, `bat0 of ${this.#name(router)}`), ns, mend, repaired };
+  }
+
+  async #unbridgeBat0(router: number): Promise<Made> {
+    const { mesh } = this.#stage;
+    const { ns } = await mesh.change(`nomaster ${nsOf(router)} bat0`);
+    const repaired = async () =>
+      /master br-lan\b/.test(await inside(router, 'ip', '-o', 'link', 'show', 'bat0').catch(() => ''));
+    const mend = async () => {
+      if (!(await repaired())) await mesh.change(`master ${nsOf(router)} bat0 br-lan`);
+    };
+    return { ...this.#at(router, `bat0 of ${this.#name(router)}`), ns, mend, repaired };
+  }
+
+  /** As a router comes back from an upgrade: it is the kernel that begins anew, and the agent with it. */
+  async #changeAlgorithm(router: number): Promise<Made> {
+    const { mesh, scenario, withAgents, killAgent, startAgent } = this.#stage;
+    const own = mesh.algorithmOf(router);
+    const begin = async (algorithm: KernelSettings['algorithm']) => {
+      if (withAgents) await killAgent(router, 'SIGKILL');
+      const { ns } = await mesh.deleteBat0(router);
+      await mesh.makeBat0(router, algorithm);
+      await applySettings(mesh, scenario, router, algorithm);
+      if (withAgents) await startAgent(router);
+      return ns;
+    };
+    const ns = await begin(own === 'BATMAN_V' ? 'BATMAN_IV' : 'BATMAN_V');
+    const links = mesh.links.filter(({ a, b }) => a === router || b === router);
+    const routers = [...new Set([router, ...links.flatMap(({ a, b }) => [a, b])])];
+    const what = `routing algorithm of ${this.#name(router)}`;
+    return {
+      what,
+      ns,
+      routers,
+      interfaces: {},
+      links: links.map(({ id }) => id),
+      mend: async () => void (await begin(own)),
+    };
+  }
+
   async #changeSetting(router: number, name: SettingName, value: string | number | boolean): Promise<Made> {
     const { mesh } = this.#stage;
     const before = await readSetting(mesh, router, name);
@@ -615,14 +696,22 @@ export class Striker {
   }
 }
 
+/** What `ip -o link` says: with the flag UP among others, not only LOWER_UP. */
+export const isUp = (said: string): boolean => /<([^>]*,)?UP[,>]/.test(said);
+
 function availableMib(): number {
   const [, kib] = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))!;
   return Math.floor(Number(kib) / 1024);
 }
 
 /** Settings of a router beyond those that the whole mesh was built with. */
-export async function applySettings(mesh: Mesh, scenario: Scenario, router: number): Promise<void> {
-  const wanted = settingsOf(scenario, router);
+export async function applySettings(
+  mesh: Mesh,
+  scenario: Scenario,
+  router: number,
+  algorithm = settingsOf(scenario, router).algorithm,
+): Promise<void> {
+  const wanted = { ...settingsOf(scenario, router), algorithm };
   for (const name of Object.keys(BATCTL) as (keyof typeof BATCTL)[]) await setSetting(mesh, router, name, wanted[name]);
   if (wanted.algorithm === 'BATMAN_V') await setSetting(mesh, router, 'elp_interval_ms', wanted.elp_interval_ms);
   const gateway = scenario.nodes[scenario.graph.nodes[router]!]?.gateway;

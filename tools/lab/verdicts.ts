@@ -22,6 +22,19 @@ const LINK = ['link-down', 'link-silent', 'link-lossy', 'link-one-way', 'link-fl
 const ELSEWHERE = ['remote-alarm', 'neighbour-dead', 'router-dead'];
 const GATEWAY = ['gateway-lost', 'gateway-no-upstream'];
 
+/** What no command brings a kernel to, and so only the twin plays: why not, by fault. */
+export const TWIN_ONLY = {
+  'table-stale': 'a kernel mends a translation table by itself, and nothing sets one',
+  'route-stuck': 'a kernel chooses its routes by itself, and nothing sets one',
+} as const satisfies Readonly<Partial<Record<FaultName, string>>>;
+
+/** A fault that the lab can make. */
+export type LabFault = Exclude<FaultName, keyof typeof TWIN_ONLY>;
+
+export function isOfTheLab(fault: FaultName): fault is LabFault {
+  return !Object.hasOwn(TWIN_ONLY, fault);
+}
+
 export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   'carrier-loss': { names: ['link-down'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
   'silent-loss': { names: ['link-silent'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
@@ -47,6 +60,16 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
     follows: [...LINK, ...ELSEWHERE, ...GATEWAY, 'interface-fell-out', 'mesh-misconfigured', 'config-drift'],
     repair: 'state',
   },
+  'bat0-down': { names: ['mesh-misconfigured'], follows: [...ELSEWHERE, ...GATEWAY], repair: 'state' },
+  'bat0-unbridged': { names: ['mesh-misconfigured'], follows: [...ELSEWHERE, ...GATEWAY], repair: 'state' },
+  // Who speaks another algorithm is silent to the others, until it is heard what it speaks.
+  'algorithm-changed': {
+    names: ['mesh-mismatch'],
+    follows: [...LINK, ...ELSEWHERE, ...GATEWAY, 'partition'],
+    repair: 'none',
+  },
+  'table-stale': { names: ['translation-inconsistent'], follows: [], repair: 'none' },
+  'route-stuck': { names: ['routing-loop'], follows: [...LINK, ...ELSEWHERE, ...GATEWAY], repair: 'none' },
   'setting-changed': {
     names: ['config-drift', 'mesh-misconfigured'],
     // Rarer OGMs look like silence to others.

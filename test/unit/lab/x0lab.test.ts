@@ -13,7 +13,7 @@ import { unplayableStandin } from '../../../tools/lab/netns.ts';
 import { unplayable } from '../../../tools/lab/play.ts';
 import type { JournalRow, Played, PlayedFault } from '../../../tools/lab/played.ts';
 import { buildReport } from '../../../tools/lab/report.ts';
-import { VERDICTS } from '../../../tools/lab/verdicts.ts';
+import { isOfTheLab, VERDICTS } from '../../../tools/lab/verdicts.ts';
 import { asText } from '../../../tools/lab/words.ts';
 
 const LAB = join(import.meta.dirname, '../../../tools/lab');
@@ -419,8 +419,8 @@ function misfit(schema: JsonSchema, value: unknown, at = '$'): string | null {
   return null;
 }
 
-test('the bench has a trial for every fault, which the lab can play', () => {
-  for (const fault of Object.keys(FAULTS) as (keyof typeof FAULTS)[])
+test('the bench has a trial for every fault that the lab can make, which it can play', () => {
+  for (const fault of (Object.keys(FAULTS) as (keyof typeof FAULTS)[]).filter(isOfTheLab))
     for (const turn of [0, 1, 4]) assert.deepEqual(unplayable(trialOf(fault, 5, turn)), []);
 });
 
@@ -485,6 +485,24 @@ test('different faults that only one mending would end are refused, and all othe
   );
   assert.ok(!refused({ ...cut, for_s: 4 }, { fault: 'silent-loss', link }), 'one after the other');
   assert.ok(!refused({ ...cut, for_s: undefined }, { fault: 'router-killed', node: 'r0', for_s: undefined }));
+});
+
+test('what only the twin can make is refused by name, and bat0 made anew beside a client network', () => {
+  const entries = (...timeline: object[]) => unplayable(scenarioOf({ timeline }));
+  const poked = entries(
+    { at_s: 1, fault: 'table-stale', node: 'r0', of: 'r1' },
+    { at_s: 2, fault: 'route-stuck', node: 'r0', to: 'r2', by: 'r1' },
+  );
+  assert.deepEqual(
+    poked.map(({ code, path }) => [code, path]),
+    [0, 1].map((i) => ['E_SCENARIO_VALUE', `$.timeline[${i}].fault`]),
+  );
+  for (const { message } of poked) assert.match(message, /in the twin only \(x0ctl twin run\)/);
+  const unbridged = { at_s: 1, for_s: 5, fault: 'bat0-unbridged', node: 'r0' };
+  const other = { at_s: 20, for_s: 5, fault: 'algorithm-changed', node: 'r1' };
+  assert.deepEqual(entries(unbridged, { at_s: 9, fault: 'bat0-down', node: 'r0', for_s: 3 }), []);
+  assert.deepEqual(entries(other), []);
+  assert.match(entries(unbridged, other)[0]!.message, /not with algorithm-changed/);
 });
 
 test('--kernel qemu plays a shared medium over radios, and refuses by name what those cannot do', () => {

@@ -227,6 +227,42 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     '$.timeline[0].fault',
   ],
   [
+    'a client network of whoever is in use',
+    { ...withEntry({ fault: 'bat0-unbridged', node: 'in-use' }), probes: [{ from: 'r0', to: 'r2' }] },
+    'E_SCENARIO_REFERENCE',
+    '$.timeline[0].node',
+  ],
+  [
+    'a table of nobody',
+    withEntry({ fault: 'table-stale', node: 'r0', of: 'r9' }),
+    'E_SCENARIO_REFERENCE',
+    '$.timeline[0].of',
+  ],
+  [
+    'a table of its own stations',
+    withEntry({ fault: 'table-stale', node: 'r0', of: 'r0' }),
+    'E_SCENARIO_VALUE',
+    '$.timeline[0].of',
+  ],
+  [
+    'a table under the other algorithm',
+    { ...withEntry({ fault: 'table-stale', node: 'r0', of: 'r1' }), kernel: { algorithm: 'BATMAN_V' } },
+    'E_SCENARIO_VALUE',
+    '$.timeline[0].fault',
+  ],
+  [
+    'a way by somebody who is no neighbour',
+    withEntry({ fault: 'route-stuck', node: 'r0', to: 'r1', by: 'r2' }),
+    'E_SCENARIO_REFERENCE',
+    '$.timeline[0].by',
+  ],
+  [
+    'a way that is the right one',
+    withEntry({ fault: 'route-stuck', node: 'r0', to: 'r1', by: 'r1' }),
+    'E_SCENARIO_VALUE',
+    '$.timeline[0].by',
+  ],
+  [
     'the same fault in one direction, and in both',
     {
       ...RING,

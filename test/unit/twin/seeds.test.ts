@@ -1,11 +1,12 @@
 /**
  * Whole agents in small meshes that something befalls. X0_TWIN_SEED=7 plays number 7 alone and tells what happened,
- * X0_TWIN_SEED=long-7 that of the long ones.
+ * X0_TWIN_SEED=long-7 that of the long ones, rare-7 that of the rare ones (rare.test.ts).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { scenarioOf } from '../../../agent/twin/chance.ts';
 import { longScenarioOf } from '../../../agent/twin/chance-long.ts';
+import { rareScenarioOf } from '../../../agent/twin/chance-rare.ts';
 import { INVARIANTS, type Invariant } from '../../../agent/twin/invariants.ts';
 import { play, read } from '../../../agent/twin/trial.ts';
 
@@ -19,7 +20,9 @@ const seen = new Set<string>();
 
 for (const name of only === undefined ? [...numbers(SEEDS, String), ...numbers(LONG, (n) => `long-${n}`)] : [only]) {
   const isLong = name.startsWith('long-');
-  const document = isLong ? longScenarioOf(Number(name.slice(5))) : scenarioOf(Number(name));
+  const number = Number(name.replace(/^(long|rare)-/, ''));
+  const of = isLong ? longScenarioOf : name.startsWith('rare-') ? rareScenarioOf : scenarioOf;
+  const document = of(number);
   const { breaches, simulation } = play(read(document));
   for (const { invariant, at, what } of breaches)
     broken.set(invariant, [...(broken.get(invariant) ?? []), `seed ${name} after ${(at / 1e9).toFixed(3)} s: ${what}`]);
