@@ -95,7 +95,7 @@ function shortestOf(source: string, scenario: Scenario, invariant: Invariant, ag
     ...raw,
     seed,
     // By its number a router has its addresses, its clock and its luck.
-    topology: { kind: 'links', links, nodes: graph.nodes, medium: graph.medium },
+    topology: { kind: 'links', links, nodes: graph.nodes, medium: graph.medium, ...radioOf(scenario) },
     timeline: raw.timeline ?? [],
   };
   const breaks = (one: Document): boolean => {
@@ -109,6 +109,14 @@ function shortestOf(source: string, scenario: Scenario, invariant: Invariant, ag
     }
   };
   return breaks(document) ? shrink(document, invariant, breaks).document : { ...raw, seed };
+}
+
+/** Where radios stand is all that they have. */
+function radioOf({ graph, topology }: Scenario): object {
+  if (graph.medium !== 'radio') return {};
+  const places = Object.fromEntries(graph.nodes.map((name, n) => [name, graph.places![n]!]));
+  const { interferers } = topology;
+  return { places, side_m: graph.sideM, ...(interferers && { interferers }) };
 }
 
 function asText(reports: readonly SeedReport[], shortest: Document | null, to: Terminal): string {

@@ -82,8 +82,9 @@ export function causeOf(seen: FaultClass): Fault['kind'][] {
 /** Loss that a story begins with may bring about the same as loss that comes later, anywhere. */
 const LOSSY: ReadonlySet<FaultClass> = new Set([...UNHEARD, ...APART]);
 
-export function lossExplains(seen: Seen): boolean {
-  return LOSSY.has(seen.class);
+/** `byRadio`: what it loses comes and goes. */
+export function lossExplains(seen: Seen, byRadio: boolean): boolean {
+  return LOSSY.has(seen.class) || (byRadio && seen.class === 'link-flapping');
 }
 
 /** May a story that begins so bring that about by itself: routers side by side that are not set up alike? */

@@ -8,7 +8,8 @@ export type Document = Readonly<Record<string, unknown>> & {
     readonly kind: 'links';
     readonly links: readonly Pair[];
     readonly nodes?: readonly string[];
-    readonly medium: 'cable' | 'shared';
+    readonly medium: 'cable' | 'shared' | 'radio';
+    readonly places?: Readonly<Record<string, readonly [number, number]>>;
   };
   readonly timeline: readonly Entry[];
 };

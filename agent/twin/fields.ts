@@ -184,6 +184,20 @@ export function list<T>(item: Field<T>, most: number, description: string, least
 
 /** Exactly two, that differ. */
 export function pair(item: Field<string>, description: string): Field<readonly [string, string], 'required'> {
+  const any = two(item, description);
+  return {
+    ...any,
+    read(value, path, say) {
+      const both = any.read(value, path, say);
+      if (both === undefined || both[0] !== both[1]) return both;
+      say('E_SCENARIO_VALUE', path, `expected two that differ, not ${shown(both[0])} twice`);
+      return undefined;
+    },
+  };
+}
+
+/** An array of two, which may be the same. */
+export function two<T>(item: Field<T>, description: string): Field<readonly [T, T], 'required'> {
   return {
     schema: { type: 'array', items: item.schema, minItems: 2, maxItems: 2, description },
     presence: 'required',
@@ -197,10 +211,7 @@ export function pair(item: Field<string>, description: string): Field<readonly [
         return undefined;
       }
       const [a, b] = [item.read(value[0], `${path}[0]`, say), item.read(value[1], `${path}[1]`, say)];
-      if (a === undefined || b === undefined) return undefined;
-      if (a !== b) return [a, b];
-      say('E_SCENARIO_VALUE', path, `expected two that differ, not ${shown(a)} twice`);
-      return undefined;
+      return a === undefined || b === undefined ? undefined : [a, b];
     },
   };
 }

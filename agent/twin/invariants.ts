@@ -82,13 +82,15 @@ export class Invariants implements Watcher {
   readonly #simulation: Simulation;
   readonly #records = new Map<TwinWorld, Record>();
   readonly #isLossy: boolean;
+  readonly #isRadio: boolean;
   /** Routers whose agent has ended itself, to begin anew. */
   readonly #restarted = new Set<number>();
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
     const { links, places } = simulation.story;
-    this.#isLossy = places.length > 0 || links.some(({ loss = [0, 0] }) => Math.max(...loss) > LOSSY);
+    this.#isRadio = places.length > 0;
+    this.#isLossy = this.#isRadio || links.some(({ loss = [0, 0] }) => Math.max(...loss) > LOSSY);
   }
 
   get isBroken(): boolean {
@@ -340,7 +342,7 @@ export class Invariants implements Watcher {
   #hasHappened(world: TwinWorld, { fault }: Decision): boolean {
     const { happened, now } = this.#simulation;
     // A person asks when that person likes.
-    if (fault.class === 'asked' || (this.#isLossy && lossExplains(fault))) return true;
+    if (fault.class === 'asked' || (this.#isLossy && lossExplains(fault, this.#isRadio))) return true;
     const device = world.kernel.devices.find(({ name }) => name === fault.interface);
     const router = this.#routerOf(world);
     if (standsFor(this.#simulation.story, fault, router)) return true;
@@ -407,7 +409,10 @@ function reachesSomebody(world: TwinWorld, device: Device): boolean {
   return port.ways.some(({ to, open, loss }) => open && loss < 0.5 && to.carrier);
 }
 
-/** Routers that are joined by others of the same routing algorithm: by the first of each such part. */
+/** What a way by radio carries at least, where two are joined by it for good. */
+const WELL = 0.7;
+
+/** Routers that are joined by ways that carry, and others of the same routing algorithm: by the first of each such part. */
 function understanding(routers: readonly Router[]): Map<Router, Router> {
   const parts = new Map<Router, Router>();
   for (const first of routers) {
@@ -416,9 +421,16 @@ function understanding(routers: readonly Router[]): Map<Router, Router> {
       parts.set(router, first);
       for (const other of router.towards.keys()) {
         const next = routers[other]!;
-        if (next.algorithm === first.algorithm && !parts.has(next) && !reached.includes(next)) reached.push(next);
+        const isNew = next.algorithm === first.algorithm && !parts.has(next) && !reached.includes(next);
+        if (isNew && carries(router, next) && carries(next, router)) reached.push(next);
       }
     }
   }
   return parts;
+}
+
+function carries(from: Router, to: Router): boolean {
+  const port = to.towards.get(from.number)?.port;
+  const address = from.towards.get(to.number)?.address;
+  return port != null && address !== undefined && port.medium.carries(address, port) >= WELL;
 }

@@ -68,11 +68,22 @@ export class Air {
     const radio = { port, place, powerDbm, noiseDbm };
     for (const [n, other] of this.#radios.entries()) {
       const loss = this.#pathLoss(radio, other, this.#radios.length * 65536 + n);
-      this.#join(radio, other, loss);
-      this.#join(other, radio, loss);
+      if (ratioOf(radio, other, loss) >= HEARD_DB) this.#join(radio, other, loss);
+      if (ratioOf(other, radio, loss) >= HEARD_DB) this.#join(other, radio, loss);
     }
     this.#numbers.set(port, this.#radios.length);
     this.#radios.push(radio);
+  }
+
+  /** There is a way, however bad, and this is what it does to frames beside what the air does. */
+  name(from: Port, to: Port, beside: Pick<Way, 'loss' | 'delayNs'>): void {
+    const [a, b] = [this.#numbers.get(from)!, this.#numbers.get(to)!];
+    if (!from.ways.some((way) => way.to === to)) {
+      const [one, other] = [this.#radios[Math.max(a, b)]!, this.#radios[Math.min(a, b)]!];
+      const loss = this.#pathLoss(one, other, Math.max(a, b) * 65536 + Math.min(a, b));
+      this.#join(this.#radios[a]!, this.#radios[b]!, loss);
+    }
+    Object.assign(from.ways.find((way) => way.to === to)!, beside);
   }
 
   /** What Medium asks. */
@@ -89,10 +100,8 @@ export class Air {
   }
 
   #join(from: Radio, to: Radio, loss: number): void {
-    const ratio = from.powerDbm - loss - to.noiseDbm;
-    if (ratio < HEARD_DB) return;
     from.port.medium.join(from.port, to.port);
-    this.#ratios.set(from.port.ways.at(-1)!, ratio);
+    this.#ratios.set(from.port.ways.at(-1)!, ratioOf(from, to, loss));
   }
 
   #pathLoss(a: Radio, b: Radio, pair: number): number {
@@ -113,6 +122,10 @@ export class Air {
     }
     return decibels(1 + power);
   }
+}
+
+function ratioOf(from: Radio, to: Radio, loss: number): number {
+  return from.powerDbm - loss - to.noiseDbm;
 }
 
 function lossOf(ratioDb: number): number {

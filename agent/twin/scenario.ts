@@ -653,11 +653,11 @@ class References {
       this.#say('E_SCENARIO_KEY', `${path}.for_s`, `no such key of ${fault}: it is over at once`);
     const silentOnly =
       fault === 'carrier-loss' || ((fault === 'flapping' || fault === 'partition') && entry.how === 'carrier');
-    if (silentOnly && graph.medium === 'shared')
+    if (silentOnly && graph.medium !== 'cable')
       this.#say(
         'E_SCENARIO_TOPOLOGY',
         `${path}.fault`,
-        'a shared medium has no carrier between two routers: use silent-loss, or how: "silent"',
+        `${graph.medium === 'radio' ? 'radio' : 'a shared medium'} has no carrier between two routers: use silent-loss, or how: "silent"`,
       );
     if (fault === 'partition' && new Set(entry.nodes).size >= graph.nodes.length)
       this.#say('E_SCENARIO_TOPOLOGY', `${path}.nodes`, 'are all nodes: nothing is parted');

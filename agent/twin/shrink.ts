@@ -83,6 +83,9 @@ function withoutRouter(document: Document, name: string): Document {
       ...topology,
       links,
       ...(topology.nodes === undefined ? {} : { nodes: topology.nodes.filter((one) => one !== name) }),
+      ...(topology.places === undefined
+        ? {}
+        : { places: Object.fromEntries(Object.entries(topology.places).filter(([one]) => one !== name)) }),
     },
     timeline: timeline.filter(({ node, link }) => node !== name && !(Array.isArray(link) && link.includes(name))),
     ...(agent?.nodes === undefined ? {} : { agent: { ...agent, nodes: agent.nodes.filter((one) => one !== name) } }),

@@ -109,7 +109,7 @@ export class Simulation implements Watcher, Routes {
     this.#surveys = story.surveyed ? new Surveys(this.#lans, this.book, this.scheduler) : this.#lans;
     for (let number = 0; number < story.routers; number++) this.routers.push(this.#router(number));
     if (story.medium === 'shared') this.#hub();
-    else for (const link of story.links) this.#cable(link);
+    else if (story.medium === 'cable') for (const link of story.links) this.#cable(link);
     if (story.places.length > 0) this.#radios();
     for (const router of this.routers) {
       for (const device of router.kernel.devices) this.#owners.set(device.address, { router, device });
@@ -265,6 +265,11 @@ export class Simulation implements Watcher, Routes {
       air.add(port, place);
       return port;
     });
+    if (this.story.medium === 'radio')
+      for (const { a, b, loss = [0, 0], delayNs = [DELAY, DELAY] } of this.story.links) {
+        air.name(ports[a]!, ports[b]!, { loss: loss[0], delayNs: delayNs[0] });
+        air.name(ports[b]!, ports[a]!, { loss: loss[1], delayNs: delayNs[1] });
+      }
     const numbers = new Map(ports.map((port, n) => [port, n]));
     for (const [n, port] of ports.entries()) {
       const heard = port.ways.map(({ to }) => numbers.get(to)!);

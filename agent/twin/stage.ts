@@ -78,6 +78,7 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     links: linksOf(scenario, number),
     lans: [...new Set(timeline.flatMap(lansOf).map(number))],
     medium: graph.medium,
+    ...(graph.medium === 'radio' && radios(scenario)),
     agents: told,
     settings: configured(scenario),
     modes: scenario.agent.modes,
@@ -95,6 +96,19 @@ export function stage(scenario: Scenario, agents: 'on' | 'off' = 'on'): Story {
     })),
     lengthNs: begin + duration_s * SECOND,
   });
+}
+
+/** In metres. */
+function radios({ graph, topology }: Scenario): Pick<Story, 'places' | 'interferers'> {
+  const [side, places] = [graph.sideM!, graph.places!];
+  const at = ([x, y]: readonly [number, number]) => ({ x: x * side, y: y * side });
+  const interferers = (topology.interferers ?? []).map((one) => ({
+    ...at(one.at),
+    powerDbm: one.power_dbm,
+    onNs: Math.round(one.on_s * SECOND),
+    offNs: Math.round(one.off_s * SECOND),
+  }));
+  return { places: places.map(at), interferers };
 }
 
 /** Routers with a client network. */
@@ -124,7 +138,7 @@ export function unplayed({ graph, agent, kernel, nodes, link, links, timeline, e
   for (const [name, { kernel: own }] of Object.entries(nodes))
     if (own?.elp_interval_ms !== undefined) found.push(`$.nodes.${name}.kernel.elp_interval_ms`);
   // What all hear at once has one rate.
-  const properties = graph.medium === 'shared' ? (['jitter_ms', 'rate_kbit_s'] as const) : (['jitter_ms'] as const);
+  const properties = graph.medium !== 'cable' ? (['jitter_ms', 'rate_kbit_s'] as const) : (['jitter_ms'] as const);
   for (const name of properties) {
     if (link[name] !== undefined) found.push(`$.link.${name}`);
     for (const [n, one] of links.entries()) if (one[name] !== undefined) found.push(`$.links[${n}].${name}`);

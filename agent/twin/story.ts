@@ -93,9 +93,12 @@ export interface Story {
   readonly seed: number;
   readonly routers: number;
   readonly algorithm: RoutingAlgorithm;
-  /** Who hears whom, each over a cable of their own, or all by one interface each on one medium. */
+  /**
+   * Who hears whom, each over a cable of their own, or all by one interface each on one medium. By radio: those that faults
+   * may be about, and what such a link loses and takes beside what the air does to it.
+   */
   readonly links: readonly Link[];
-  readonly medium: 'cable' | 'shared';
+  readonly medium: 'cable' | 'shared' | 'radio';
   /** Where each router stands, if all have a radio. */
   readonly places: readonly Place[];
   readonly interferers?: readonly Interferer[];

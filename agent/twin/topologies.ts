@@ -5,17 +5,21 @@
 import { asAgentError } from '../core/errors.ts';
 import { type MeshMap, readMap } from '../mesh/map.ts';
 import {
+  below,
   flag,
   integer,
   list,
   number,
   type Of,
+  object,
   oneOf,
   optional,
   pair,
+  record,
   type Say,
   shown,
   text,
+  two,
   variants,
   withDefault,
 } from './fields.ts';
@@ -29,6 +33,10 @@ export const MOST_FILE_BYTES = 8 << 20;
 const PLACINGS = 100;
 /** A `full` mesh has a link for every two of its nodes. */
 const MOST_FULL = 100;
+
+/** Over which a radio is heard well, if nothing is in the way. */
+const LONGEST_M = 100;
+const MOST_INTERFERERS = 16;
 
 /** A node's name: people's own, so anything that fits on a line. */
 export const nodeName = text(64, 'The name of a node.');
@@ -51,6 +59,17 @@ const ofFile = {
     false,
   ),
 };
+
+const place = (description: string) => number(0, 1, description);
+const interferer = object(
+  {
+    at: two(place('Of the square.'), 'Where it stands.'),
+    power_dbm: withDefault(number(-20, 36, 'Its power.'), 20),
+    on_s: number(0.001, 86_400, 'How long it is on each time.'),
+    off_s: number(0, 86_400, 'How long it is off in between.'),
+  },
+  "Somebody else's transmitter, which is on first.",
+);
 
 export const topologyField = variants(
   'kind',
@@ -83,6 +102,13 @@ export const topologyField = variants(
       fields: {
         links: list(pair(nodeName, 'Both ends of a link.'), MOST_LINKS, 'The links.', 1),
         nodes: optional(list(nodeName, MOST_NODES, 'The nodes in their order; else as the links name them.', 2)),
+        places: optional(
+          record(
+            two(place('Across, or down.'), 'Where it stands.'),
+            MOST_NODES,
+            'Where each node stands in a square of side 1, by its name.',
+          ),
+        ),
       },
     },
     netjson: { help: 'A NetJSON NetworkGraph. Nodes are called as their id there.', fields: ofFile },
@@ -91,11 +117,19 @@ export const topologyField = variants(
   {
     medium: withDefault(
       oneOf(
-        ['cable', 'shared'],
-        'cable: an interface for each link, and a carrier that can be lost; shared: one interface for each node, as a radio.',
+        ['cable', 'shared', 'radio'],
+        'cable: an interface for each link, and a carrier that can be lost; shared: one interface for each node, as a radio, and the links are who hears whom; radio: the same, and who hears whom, and how well, follows from where nodes stand, by path loss, shadowing, fading and interference. The links are then those that faults may name. Only the twin plays radio.',
       ),
       'cable',
     ),
+    side_m: optional(
+      number(
+        1,
+        1_000_000,
+        `With radio: metres to a side of the square in which nodes stand; so many that the longest link is ${LONGEST_M} m where it is missing. Half of all frames are lost at some 170 m and hardly any below 80, a third more or less for what stands between.`,
+      ),
+    ),
+    interferers: optional(list(interferer, MOST_INTERFERERS, 'With radio: what raises the noise.')),
   },
   'Who hears whom.',
 );
@@ -111,12 +145,14 @@ export interface GraphLink {
 }
 
 export interface MeshGraph {
-  readonly medium: 'cable' | 'shared';
+  readonly medium: 'cable' | 'shared' | 'radio';
   /** Names by number. */
   readonly nodes: readonly string[];
   readonly links: readonly GraphLink[];
   /** Places in a square of side 1, where the topology has any. */
   readonly places?: readonly (readonly [x: number, y: number])[];
+  /** Of radios: how many metres the square's side has. */
+  readonly sideM?: number;
 }
 
 /** The text of a file that a scenario names; undefined where there is none, a number for one of too many bytes. */
@@ -149,8 +185,16 @@ export function buildTopology(
   else if (nodes.length < 2) say('E_SCENARIO_TOPOLOGY', path, 'has fewer than two nodes: that is no mesh');
   else {
     const parts = components(nodes.length, drawn.links);
+    const radio = radioOf(spec, drawn, path, say);
+    if (radio === undefined) return undefined;
     if (parts.length === 1)
-      return { medium: spec.medium, nodes, links: drawn.links, ...(drawn.places && { places: drawn.places }) };
+      return {
+        medium: spec.medium,
+        nodes,
+        links: drawn.links,
+        ...(drawn.places && { places: drawn.places }),
+        ...radio,
+      };
     const [one, other] = [parts[0]![0]!, parts[1]![0]!];
     const remedy = 'part' in spec ? '; part: "largest" keeps the largest' : '';
     say(
@@ -161,6 +205,26 @@ export function buildTopology(
   }
   return undefined;
 }
+
+/** What radios have beside it; undefined after saying what does not fit. */
+function radioOf(spec: TopologySpec, drawn: Drawn, path: string, say: Say): Pick<MeshGraph, 'sideM'> | undefined {
+  if (spec.medium !== 'radio') {
+    const extra = (['side_m', 'interferers'] as const).find((key) => spec[key] !== undefined);
+    if (extra !== undefined) say('E_SCENARIO_KEY', `${path}.${extra}`, `is there with medium: "radio" only`);
+    return extra === undefined ? {} : undefined;
+  }
+  const { places, links } = drawn;
+  if (places === undefined) {
+    const remedy = spec.kind === 'links' ? 'places has to say where nodes stand' : `${spec.kind} has no places`;
+    say('E_SCENARIO_TOPOLOGY', `${path}.medium`, `radio needs to know who stands where: ${remedy}`);
+    return undefined;
+  }
+  const longest = Math.max(...links.map(({ a, b }) => distance(places[a]!, places[b]!)));
+  return { sideM: spec.side_m ?? (longest === 0 ? LONGEST_M : LONGEST_M / longest) };
+}
+
+const distance = ([x, y]: readonly [number, number], [toX, toY]: readonly [number, number]) =>
+  Math.sqrt((x - toX) * (x - toX) + (y - toY) * (y - toY));
 
 const generated = (length: number) => Array.from({ length }, (_, n) => `r${n}`);
 
@@ -191,7 +255,7 @@ function draw(spec: TopologySpec, seedOfScenario: number, read: ReadFile, path: 
     case 'random-geometric':
       return randomGeometric(spec.nodes, spec.radius, spec.seed ?? seedOfScenario, path, say);
     case 'links':
-      return named(spec.links, spec.nodes, path, say);
+      return placed(named(spec.links, spec.nodes, path, say), spec.places, path, say);
     default:
       return fromFile(spec, read, path, say);
   }
@@ -316,6 +380,23 @@ function named(
     links.push({ a, b });
   }
   return { names: [...numbers.keys()], links };
+}
+
+function placed(
+  drawn: Drawn | undefined,
+  places: Readonly<Record<string, readonly [number, number]>> | undefined,
+  path: string,
+  say: Say,
+): Drawn | undefined {
+  if (drawn === undefined || places === undefined) return drawn;
+  const names = new Set(drawn.names);
+  const stranger = Object.keys(places).find((name) => !names.has(name));
+  const lacking = drawn.names!.find((name) => !Object.hasOwn(places, name));
+  if (stranger !== undefined)
+    say('E_SCENARIO_REFERENCE', below(`${path}.places`, stranger), `there is no node ${shown(stranger)}`);
+  else if (lacking !== undefined) say('E_SCENARIO_TOPOLOGY', `${path}.places`, `has none for ${shown(lacking)}`);
+  else return { ...drawn, places: drawn.names!.map((name) => places[name]!) };
+  return undefined;
 }
 
 type FileSpec = Extract<TopologySpec, { file: string }>;

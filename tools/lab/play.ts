@@ -96,7 +96,7 @@ function wholeAfter(entry: TimelineEntry, { graph }: Scenario): string[] {
   const numberOf = (name: string) => graph.nodes.indexOf(name);
   const nameOf = ({ a, b }: { a: number; b: number }) => `the link ${graph.nodes[a]} - ${graph.nodes[b]}`;
   const linksOf = (isIt: (a: number, b: number) => boolean) => graph.links.filter(({ a, b }) => isIt(a, b)).map(nameOf);
-  const isShared = graph.medium === 'shared';
+  const isShared = graph.medium !== 'cable';
   if ('link' in entry) {
     if (typeof entry.link === 'string') return [];
     const [from, to] = entry.link.map(numberOf) as [number, number];
@@ -170,6 +170,12 @@ export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[
     ...(isRadio ? radioProblems(scenario) : []),
   ];
   const say = (code: Problem['code'], path: string, message: string) => found.push({ code, path, message });
+  if (graph.medium === 'radio')
+    say(
+      'E_SCENARIO_VALUE',
+      '$.topology.medium',
+      'radio is played in the twin only (x0ctl twin run); shared is what this lab has, over emulated radios with --kernel qemu',
+    );
   if (graph.nodes.length > MOST_ROUTERS)
     say('E_SCENARIO_LIMIT', '$.topology', `has ${graph.nodes.length} nodes; one kernel takes at most ${MOST_ROUTERS}`);
   if (on === 'qemu' && graph.nodes.length > MOST_EMULATED)

@@ -505,6 +505,17 @@ test('what only the twin can make is refused by name, and bat0 made anew beside 
   assert.match(entries(unbridged, other)[0]!.message, /not with algorithm-changed/);
 });
 
+test('a mesh by radio is the twin’s: every kernel refuses it and says so', () => {
+  const RADIO = { topology: { kind: 'ring', nodes: 4, medium: 'radio' } };
+  for (const kernel of ['uml', 'qemu'] as const) {
+    const [first, ...rest] = unplayable(scenarioOf(RADIO), kernel);
+    assert.deepEqual([first?.code, first?.path, rest], ['E_SCENARIO_VALUE', '$.topology.medium', []]);
+    assert.match(first!.message, /in the twin only \(x0ctl twin run\)/);
+  }
+  const refused = unplayableStandin(scenarioOf(RADIO), 'on');
+  assert.ok(refused.some(({ path }) => path === '$.topology'));
+});
+
 test('--kernel qemu plays a shared medium over radios, and refuses by name what those cannot do', () => {
   const SHARED = { probes: PROBED.probes, topology: { kind: 'ring', nodes: 4, medium: 'shared' } };
   const paths = (document: object) => unplayable(scenarioOf(document), 'qemu').map(({ path }) => path);

@@ -95,6 +95,25 @@ test('a scenario that breaks an invariant is made shorter, also where what is le
   assert.deepEqual(shortest.topology.links, [['r0', 'r1']]);
 });
 
+test('a mesh by radio is made shorter with its places', async () => {
+  const air = file('air.json', {
+    format: 1,
+    name: 'air',
+    topology: { kind: 'line', nodes: 3, medium: 'radio', side_m: 100 },
+    agent: { config: { heal: { reattach: '0' } } },
+    settle_s: 0,
+    timeline: [{ at_s: 1, fault: 'interface-taken', link: ['r0', 'r1'] }],
+    duration_s: 4,
+  });
+  const { status, out, err } = await x0ctl('twin', 'run', air, '--json');
+  assert.equal(status, 1, err);
+  const { shortest } = JSON.parse(out);
+  const { medium, places, side_m, nodes } = shortest.topology;
+  assert.deepEqual([medium, side_m], ['radio', 100]);
+  assert.deepEqual(Object.keys(places).sort(), [...nodes].sort());
+  assert.ok(nodes.length < 3);
+});
+
 test('the shortest scenario has its routers in the order of the long one', async () => {
   const taken = file('order.json', {
     format: 1,

@@ -227,6 +227,12 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
     '$.timeline[0].fault',
   ],
   [
+    'carrier loss by radio',
+    { ...withEntry(LINK), topology: { kind: 'ring', nodes: 4, medium: 'radio' } },
+    'E_SCENARIO_TOPOLOGY',
+    '$.timeline[0].fault',
+  ],
+  [
     'a client network of whoever is in use',
     { ...withEntry({ fault: 'bat0-unbridged', node: 'in-use' }), probes: [{ from: 'r0', to: 'r2' }] },
     'E_SCENARIO_REFERENCE',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Document, scenarioOf } from '../../../agent/twin/chance.ts';
 import { longScenarioOf } from '../../../agent/twin/chance-long.ts';
+import { rareScenarioOf } from '../../../agent/twin/chance-rare.ts';
 import { FAULTS, parseScenario } from '../../../agent/twin/scenario.ts';
 import { shrink } from '../../../agent/twin/shrink.ts';
 
@@ -84,14 +85,18 @@ test('scenarios by chance are scenarios, and all the same for the same seed', ()
   assert.notDeepEqual(scenarioOf(3), scenarioOf(4));
 });
 
-test('long ones are scenarios too, and between them and the short ones every fault is drawn', () => {
+test('long and rare ones are scenarios too, and between them and the short ones every fault is drawn', () => {
   const drawn = new Set<string>();
   const restarts = new Set<unknown>();
   for (let seed = 1; seed <= 500; seed++) {
     const document = longScenarioOf(seed);
     const parsed = parseScenario(JSON.stringify(document));
     assert.ok(parsed.ok, JSON.stringify(parsed));
-    for (const { fault } of [...document.timeline, ...scenarioOf(seed).timeline]) drawn.add(String(fault));
+    const rare = rareScenarioOf(seed);
+    const read = parseScenario(JSON.stringify(rare));
+    assert.ok(read.ok, JSON.stringify(read));
+    for (const { fault } of [document, scenarioOf(seed), rare].flatMap(({ timeline }) => timeline))
+      drawn.add(String(fault));
     restarts.add((document.agent as { config: { heal: { restart: boolean } } }).config.heal.restart);
     const ends = document.timeline.map(({ at_s, for_s }) => at_s + Number(for_s ?? 0));
     assert.ok(Math.max(...ends) < Number(document.duration_s), 'all of it happens');
@@ -100,4 +105,6 @@ test('long ones are scenarios too, and between them and the short ones every fau
   assert.equal(restarts.size, 2);
   assert.deepEqual(longScenarioOf(3), longScenarioOf(3));
   assert.notDeepEqual(longScenarioOf(3), longScenarioOf(4));
+  assert.deepEqual(rareScenarioOf(3), rareScenarioOf(3));
+  assert.notDeepEqual(rareScenarioOf(3), rareScenarioOf(13));
 });

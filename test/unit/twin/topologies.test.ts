@@ -224,6 +224,25 @@ const IMPOSSIBLE: readonly [what: string, topology: object, code: string, path: 
     'E_SCENARIO_REFERENCE',
     '$.topology.links[0][1]',
   ],
+  [
+    'radios of which nobody says where they stand',
+    { kind: 'links', links: [['a', 'b']], medium: 'radio' },
+    'E_SCENARIO_TOPOLOGY',
+    '$.topology.medium',
+  ],
+  [
+    'radios one of which stands nowhere',
+    { kind: 'links', links: [['a', 'b']], medium: 'radio', places: { a: [0, 1] } },
+    'E_SCENARIO_TOPOLOGY',
+    '$.topology.places',
+  ],
+  [
+    'a place of nobody',
+    { kind: 'links', links: [['a', 'b']], places: { a: [0, 1], b: [0, 0], c: [1, 1] } },
+    'E_SCENARIO_REFERENCE',
+    '$.topology.places.c',
+  ],
+  ['metres of cables', { kind: 'ring', nodes: 3, side_m: 9 }, 'E_SCENARIO_KEY', '$.topology.side_m'],
   ['a file that is not there', { kind: 'netjson', file: 'x' }, 'E_SCENARIO_REFERENCE', '$.topology.file'],
   ['a file that is too large', { kind: 'netjson', file: 'large' }, 'E_SCENARIO_LIMIT', '$.topology.file'],
   ['a file that is none', { kind: 'netjson', file: 'none' }, 'E_SCENARIO_TOPOLOGY', '$.topology.file'],
@@ -245,3 +264,22 @@ for (const [what, topology, code, path] of IMPOSSIBLE) {
     );
   });
 }
+
+test('radios stand so that the longest link is a hundred metres, or as far as is said', () => {
+  const line = graphOf({ kind: 'line', nodes: 5, medium: 'radio' });
+  assert.deepEqual([line.medium, line.sideM], ['radio', 400]);
+  assert.equal(graphOf({ kind: 'line', nodes: 5, medium: 'radio', side_m: 70 }).sideM, 70);
+  assert.equal(graphOf({ kind: 'line', nodes: 5 }).sideM, undefined);
+  const places = { b: [0.5, 0], a: [0.5, 0.5] };
+  const named = graphOf({ kind: 'links', links: [['a', 'b']], medium: 'radio', places });
+  assert.deepEqual(
+    [named.places, named.sideM],
+    [
+      [
+        [0.5, 0.5],
+        [0.5, 0],
+      ],
+      200,
+    ],
+  );
+});
