@@ -196,7 +196,15 @@ async function main(file: string, tape: string | undefined, split = false): Prom
     agent: VERSION,
     machines: [...machines.map(({ name }) => name), ...(config.beacon.enabled ? ['beacon'] : [])],
   };
-  const recorded = recording({ header, limitKib: config.state.recorder, state, now, busy: repairing });
+  const recorded = recording({
+    header,
+    limitKib: config.state.recorder,
+    socket: config.report.socket,
+    state,
+    log,
+    now,
+    busy: repairing,
+  });
   /** What is decided in the turn that a person waits for. */
   let asked: Decision[] | null = null;
   const runtime = new Runtime(machines, host, {
@@ -216,7 +224,16 @@ async function main(file: string, tape: string | undefined, split = false): Prom
     startedAt,
     now,
     degraded: () =>
-      degraded(config, { state, host, around: room.monitor, serving: served, parts, file: trouble, kernel: missing }),
+      degraded(config, {
+        state,
+        host,
+        around: room.monitor,
+        serving: served,
+        parts,
+        recorder: recorded.trouble(),
+        file: trouble,
+        kernel: missing,
+      }),
     config: () => config,
     mesh,
     room,
@@ -337,9 +354,9 @@ async function main(file: string, tape: string | undefined, split = false): Prom
   });
   for (const part of [alerts, beacon, served, trial, identities]) join(part);
   alerts.open(config);
-  // Before the machines may act, and before the tape of an agent that has this socket could be begun anew.
+  // Before the machines may act, and before what an agent that has this socket records could be begun anew.
   served.control(sources);
-  if (tape !== undefined) recorded.begin(tape, log);
+  recorded.begin(tape);
   const settings = await adopted(healSettings(config), log);
   state.useKey(fingerprint(settings.key));
   host.attach(runtime, settings, state.epoch);

@@ -428,6 +428,8 @@ export function topologyNetjson({ self, algorithm, batmanVersion, nodes, edges }
   });
 }
 
+const ENDED = '(the agent ended without a word)';
+
 export function recordingsText({ recordings }: Of<typeof shapes.recordings>, to: Screen): string {
   if (recordings.length === 0) return 'No recording is kept; x0ctl record export has the last minutes.\n';
   return table(
@@ -435,7 +437,11 @@ export function recordingsText({ recordings }: Of<typeof shapes.recordings>, to:
       { title: 'ID', of: ({ id }) => String(id), right: true },
       { title: 'TIME', of: ({ time }) => localTime(time) },
       { title: 'BYTES', of: ({ bytes }) => String(bytes), right: true },
-      { title: 'FAULTS', of: ({ faults }) => faults.join(' '), flexible: true },
+      {
+        title: 'FAULTS',
+        of: ({ faults, why }) => [...(why === 'ended' ? [ENDED] : []), ...faults].join(' '),
+        flexible: true,
+      },
     ],
     recordings,
     to,

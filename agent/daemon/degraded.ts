@@ -35,12 +35,14 @@ export function degraded(
     readonly around: { mesh: unknown; lastMesh: MeshInfo | null; canSpeak: boolean };
     readonly serving: Serving;
     readonly parts: readonly Part[];
+    /** Why what is recorded would not outlast a kill. */
+    readonly recorder: string | null;
     /** What is wrong with the configuration file, and what the kernel lacks. */
     readonly file: string | null;
     readonly kernel: string | null;
   },
 ): Degraded[] {
-  const { state, host, around, serving, parts, file, kernel } = now;
+  const { state, host, around, serving, parts, recorder, file, kernel } = now;
   const found: Degraded[] = [];
   if (kernel !== null) found.push({ part: 'kernel', level: 'none', why: kernel });
   const { trouble, level, volatile } = state.status();
@@ -49,6 +51,7 @@ export function degraded(
     const why = `${config.state.directory} lies on a ${volatile}: lost at a reboot`;
     found.push({ part: 'state', level: 'memory', why });
   }
+  if (recorder !== null) found.push({ part: 'recorder', level: 'memory', why: recorder });
   if (config.mesh.key === undefined && !around.canSpeak)
     found.push({ part: 'alarms', level: 'none', why: 'mesh.key is not set' });
   for (const part of parts) found.push(...(part.degraded?.(config) ?? []));

@@ -29,13 +29,13 @@ import {
   writeEntry,
 } from './journal.ts';
 import { setAside } from './state/aside.ts';
-import { FlashBudget } from './state/budget.ts';
+import { FlashBudget, recordingCost } from './state/budget.ts';
 import { epochIn, nextEpoch } from './state/epoch.ts';
 import { type Mark, Marks } from './state/marks.ts';
 import { volatileMedium } from './state/medium.ts';
 import { Memories } from './state/memories.ts';
 import { isOthers, Quota } from './state/quota.ts';
-import type { KeptRecording } from './state/recordings.ts';
+import type { KeptRecording, Why } from './state/recordings.ts';
 import { isDamage, message } from './state/sqlite.ts';
 import { type Chain, PAGE, type Pending, type StateLimits, Store } from './state/store.ts';
 
@@ -258,24 +258,31 @@ export class State {
    * Keeps a recording of these faults, at the cost of older ones: an eighth of the size limit is for recordings. Answers
    * whether it did; not, where there is no disk, no room, or flash has had enough for now.
    */
-  keepRecording(recording: Uint8Array, faults: readonly string[]): boolean {
-    const limit = this.#options.sizeLimitKib * 128;
-    // To the log first and to the file later.
-    const cost = 2 * recording.length + 8 * PAGE;
+  keepRecording(recording: Uint8Array, faults: readonly string[], why: Why = 'faults'): boolean {
+    const limit = this.#recordingLimit;
     if (this.#store === null) return false;
     if (recording.length > limit) {
       this.#tooLarge(recording.length, limit);
       return false;
     }
-    if (!this.#budget.spares(cost)) return false;
+    if (!this.#budget.spares(recording.length)) return false;
     try {
-      this.#store.recordings.write(this.#options.wall(), recording, faults, limit, this.#store.batchBytes);
-      this.#budget.spend(cost);
+      this.#store.recordings.write(this.#options.wall(), recording, { faults, why }, limit, this.#store.batchBytes);
+      this.#budget.spend(recordingCost(recording.length));
       return true;
     } catch (thrown) {
       this.#failed(thrown);
       return false;
     }
+  }
+
+  /** Bytes that a recording may have to be kept now; 0 and less where none is. */
+  recordingRoom(): number {
+    return this.#store === null ? 0 : Math.min(this.#recordingLimit, this.#budget.recordingRoom());
+  }
+
+  get #recordingLimit(): number {
+    return this.#options.sizeLimitKib * 128;
   }
 
   /** The next one will hardly be smaller: a person has to know that there will be none. */

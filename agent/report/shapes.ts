@@ -488,6 +488,7 @@ export const recordings = object({
       time: wall,
       bytes: integer('as gzip'),
       faults: array(text('id'), 'whose repair it holds'),
+      why: oneOf(['faults', 'ended'], 'ended: what an agent left that was killed, crashed or ran out of memory'),
     }),
     'oldest first',
   ),

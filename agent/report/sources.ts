@@ -47,13 +47,14 @@ export interface Sealed {
   readonly hash: Uint8Array;
 }
 
-/** What host's `State` and `Recorder` have: recordings of repairs, the oldest first, and what is in memory now (id null). */
+/** What host's `State` and `Recorder` have: recordings that are kept, the oldest first, and what is recorded now (id null). */
 export interface RecordingReader {
   list(): readonly {
     readonly id: number;
     readonly wall: number;
     readonly bytes: number;
     readonly faults: readonly string[];
+    readonly why: 'faults' | 'ended';
   }[];
   /** gzip; null where there is none. */
   export(id: number | null): Uint8Array | null;

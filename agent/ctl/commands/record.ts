@@ -1,4 +1,4 @@
-/** Recordings of repairs, and playing them again. */
+/** Recordings, and playing them again. */
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
 import { type Command, numberOf, showing, usage, views } from '../command.ts';
@@ -9,7 +9,8 @@ export const recordCommands: readonly Command[] = [
     arguments: '',
     least: 0,
     most: 0,
-    help: 'the recordings of repairs that are kept',
+    help: 'the recordings that are kept',
+    more: `Of repairs, of faults that this router saw in itself, and of what an agent\nleft that was killed, crashed or ran out of memory.`,
     example: 'x0ctl record list',
     run: showing<Of<typeof shapes.recordings>>('/record', async (answer, to) =>
       (await views()).recordingsText(answer, to),

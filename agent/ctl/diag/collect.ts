@@ -228,7 +228,7 @@ function tunnelNames({ name, peer, endpoint }: Readonly<Record<string, unknown>>
   return [text(name), text(peer).replace(/^.*\//, ''), ...(isIP(host.replace(/^\[(.*)\]$/, '$1')) === 0 ? [host] : [])];
 }
 
-/** What the flight recorder has in memory, and the newest recording that is kept. */
+/** What the flight recorder holds, and the newest recording that is kept. */
 async function tapes(client: Client, parts: Raw[], missing: string[]): Promise<void> {
   try {
     const { recordings } = (await client.get('/record')) as Of<typeof shapes.recordings>;

@@ -5,6 +5,18 @@ import { type Nanos, SECOND } from '../../core/time.ts';
 export const DAILY_BUDGET = 8 * 1024 * 1024;
 export const BURST_BUDGET = 1024 * 1024;
 const DAY: Nanos = 86_400 * SECOND;
+/** A recording is written to the log first and to the file later, and some pages of tree beside it. */
+const COPIES = 2;
+const AROUND = 8 * 4096;
+
+export function recordingCost(bytes: number): number {
+  return COPIES * bytes + AROUND;
+}
+
+/** The time that the daily budget has for what a recording of so many bytes costs. */
+export function recordingPace(bytes: number): Nanos {
+  return (recordingCost(bytes) / DAILY_BUDGET) * DAY;
+}
 
 export class FlashBudget {
   readonly #now: () => Nanos;
@@ -21,9 +33,14 @@ export class FlashBudget {
     this.#credit -= bytes;
   }
 
-  /** Whether so many bytes leave half of what can go at once: for what is not the budget's first purpose. */
+  /** Whether a recording of so many bytes leaves half of what can go at once: it is not the budget's first purpose. */
   spares(bytes: number): boolean {
-    return this.#refill() - bytes >= BURST_BUDGET / 2;
+    return bytes <= this.recordingRoom();
+  }
+
+  /** The largest recording that does; below 0 where there is none. */
+  recordingRoom(): number {
+    return Math.floor((this.#refill() - BURST_BUDGET / 2 - AROUND) / COPIES);
   }
 
   /** The time until the budget is no longer overdrawn; 0 and less while it is not. */

@@ -1,4 +1,4 @@
-/** Recordings of repairs in the state file. Throws what SQLite throws; State decides what follows. */
+/** Recordings in the state file, of faults and of lives that ended without a word. Throws what SQLite throws; State decides what follows. */
 import type { Database } from './sqlite.ts';
 
 export interface KeptRecording {
@@ -8,7 +8,13 @@ export interface KeptRecording {
   readonly bytes: number;
   /** Ids of the faults that it tells of. */
   readonly faults: readonly string[];
+  readonly why: Why;
 }
+
+/** For the sake of these faults; or because the agent ended without a word, whatever it had seen. */
+export type Why = 'faults' | 'ended';
+
+export type About = Pick<KeptRecording, 'faults' | 'why'>;
 
 export class Recordings {
   readonly #db: Database;
@@ -19,10 +25,11 @@ export class Recordings {
 
   /** The oldest first. */
   list(): KeptRecording[] {
-    const rows = this.#db.prepare('SELECT id, wall, bytes, faults FROM recordings ORDER BY id').all();
-    return (rows as (Omit<KeptRecording, 'faults'> & { faults: string })[]).map(({ faults, ...row }) => ({
+    const rows = this.#db.prepare('SELECT id, wall, bytes, faults, why FROM recordings ORDER BY id').all();
+    return (rows as (Omit<KeptRecording, 'faults'> & { faults: string })[]).map(({ faults, why, ...row }) => ({
       ...row,
       faults: faults === '' ? [] : faults.split(' '),
+      why: why === 'ended' ? why : 'faults',
     }));
   }
 
@@ -33,7 +40,7 @@ export class Recordings {
   }
 
   /** Makes room among the older ones for at most `limit` bytes in all, and writes in parts of `part` bytes. */
-  write(wall: number, data: Uint8Array, faults: readonly string[], limit: number, part: number): void {
+  write(wall: number, data: Uint8Array, { faults, why }: About, limit: number, part: number): void {
     const kept = this.list();
     let bytes = kept.reduce((sum, one) => sum + one.bytes, 0);
     for (const { id, bytes: its } of kept) {
@@ -47,8 +54,8 @@ export class Recordings {
     const insert = this.#db.prepare('INSERT INTO recording_parts (recording, data) VALUES (?, ?)');
     for (let at = 0; at < data.length; at += part) insert.run(id, data.subarray(at, at + part));
     this.#db
-      .prepare('INSERT INTO recordings VALUES (?, ?, ?, ?)')
-      .run(id, Math.round(wall), data.length, faults.join(' '));
+      .prepare('INSERT INTO recordings (id, wall, bytes, faults, why) VALUES (?, ?, ?, ?, ?)')
+      .run(id, Math.round(wall), data.length, faults.join(' '), why);
   }
 
   #remove(id: number): void {

@@ -22,6 +22,8 @@ export const MIGRATIONS: readonly string[] = [
   `CREATE TABLE recordings (id INTEGER PRIMARY KEY, wall INTEGER NOT NULL, bytes INTEGER NOT NULL, faults TEXT NOT NULL);
    CREATE TABLE recording_parts (id INTEGER PRIMARY KEY, recording INTEGER NOT NULL, data BLOB NOT NULL);`,
   'CREATE TABLE memories (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;',
+  // 'faults', or 'ended': what a life has left that ended without a word.
+  "ALTER TABLE recordings ADD COLUMN why TEXT NOT NULL DEFAULT 'faults'",
 ];
 
 /** Brings a database to the newest version, each step in a transaction of its own. */

@@ -90,7 +90,7 @@ export class Store {
         const count = db.prepare('SELECT count(*) FROM journal').pluck().get() as number;
         db.prepare('SELECT key, sender, epoch, counter, used FROM marks LIMIT 1').get();
         db.prepare('SELECT kind, key, value FROM memories LIMIT 1').get();
-        db.prepare('SELECT id, wall, bytes, faults FROM recordings LIMIT 1').get();
+        db.prepare('SELECT id, wall, bytes, faults, why FROM recordings LIMIT 1').get();
         db.prepare('SELECT id, recording, data FROM recording_parts LIMIT 1').get();
         db.prepare("SELECT value FROM meta WHERE key = 'epoch'").get();
         return { last, kept, count };

@@ -1,4 +1,4 @@
-/** The recordings of repairs. */
+/** The recordings of repairs, and of agents that ended without a word. */
 import { AgentError } from '../../core/errors.ts';
 import * as shapes from '../shapes.ts';
 import { type Call, call, usage } from './call.ts';
@@ -7,22 +7,23 @@ export const recordCalls: readonly Call[] = [
   call({
     method: 'GET',
     path: '/record',
-    help: 'The recordings of repairs that are kept.',
+    help: 'The recordings that are kept: of repairs, and of what an agent left that was killed or crashed.',
     shape: shapes.recordings,
     answer: ({ sources }) => ({
-      recordings: sources.recorder.list().map(({ id, wall, bytes, faults }) => ({
+      recordings: sources.recorder.list().map(({ id, wall, bytes, faults, why }) => ({
         id,
         time: new Date(wall).toISOString(),
         bytes,
         faults,
+        why,
       })),
     }),
   }),
   call({
     method: 'POST',
     path: '/record/export',
-    help: 'One recording, or what the flight recorder has in memory now. Changes nothing.',
-    body: [{ name: 'id', type: 'integer', help: 'of a recording that is kept; what is in memory without it' }],
+    help: 'One recording, or what the flight recorder holds now. Changes nothing.',
+    body: [{ name: 'id', type: 'integer', help: 'of a recording that is kept; what the recorder holds without it' }],
     shape: shapes.recording,
     answer: ({ sources, body }) => {
       const id = body.id ?? null;

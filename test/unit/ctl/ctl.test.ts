@@ -250,6 +250,14 @@ test('record export writes what is in memory, or a recording that is kept', asyn
   const other = await agent(t, text);
   assert.equal((await run(['record', 'export', '-', '--socket', other])).out, 'all of it\n');
   assert.match((await run(['record', 'list', '--socket', other])).out, /^No recording is kept/);
+  const ended = [
+    { id: 1, wall: 0, bytes: 10, faults: [], why: 'ended' },
+    { id: 2, wall: 0, bytes: 20, faults: ['e1-f1'], why: 'faults' },
+  ] as const;
+  const third = await agent(t, sources({ recorder: { list: () => ended, export: () => null } }));
+  const [, first, second] = (await run(['record', 'list', '--socket', third])).out.split('\n');
+  assert.match(first!, / 10 \(the agent ended without a word\)$/);
+  assert.match(second!, / 20 e1-f1$/);
 });
 
 test('--json answers in the documented shapes, wherever the option stands', async (t) => {

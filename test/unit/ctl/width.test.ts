@@ -140,7 +140,7 @@ function agentOf({ node, interface: name, words }: Names): Sources {
     }),
     journal: { ...sources().journal, query: () => entries },
     recorder: {
-      list: () => [{ id: 123, wall: 0, bytes: 1e9, faults: Array<string>(20).fill('e123456-f1234567') }],
+      list: () => [{ id: 123, wall: 0, bytes: 1e9, faults: Array<string>(20).fill('e123456-f1234567'), why: 'ended' }],
       export: () => null,
     },
     xdp: () => ({

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
+  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -20,11 +21,12 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { Log } from '../../../agent/core/log.ts';
 import { SECOND } from '../../../agent/core/time.ts';
+import { readLeft } from '../../../agent/host/recorder/file.ts';
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import { openState } from '../../../agent/host/state.ts';
 import { readRecording } from '../../../agent/record/format.ts';
 import { replay } from '../../../agent/twin/replay.ts';
-import { freePort } from './help.ts';
+import { freePort, until } from './help.ts';
 import { Place, skip } from './x0d.ts';
 
 /** Names of the processes that this one has started and that still run. */
@@ -143,6 +145,81 @@ test('the flight recorder and the tape of a running agent replay, and tell no ke
     assert.deepEqual(done.machines, []);
     assert.ok(done.decisions > 0, one);
   }
+});
+
+test('what an agent has recorded that is killed is listed by the next one, and replays; an orderly end leaves nothing', {
+  skip: skip || (sqliteRefusal() ?? false),
+}, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const file = join(place.dir, 'run', 'recorder.db');
+  const list = async () =>
+    (await place.ask('GET', '/record')).body.recordings as { id: number; why: string; faults: string[] }[];
+  const killed = place.start();
+  await killed.isReady();
+  const { body: kicked } = await place.ask('POST', '/heal/kick', {});
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const copy = join(place.dir, 'copy.db');
+  await until('the kick in the file', () => {
+    copyFileSync(file, copy);
+    try {
+      return readLeft(copy)?.waiting.some((lines) => lines.includes(kicked.fault as string)) ?? false;
+    } catch {
+      return false; // in the middle of a write
+    }
+  });
+  killed.kill('SIGKILL');
+  await killed.ended();
+  const next = place.start();
+  await next.isReady();
+  assert.match(next.said, /warning: the last life ended without a word .* kept: x0ctl record list/);
+  const kept = await list();
+  assert.deepEqual(
+    kept.map(({ why }) => why),
+    ['ended'],
+  );
+  const { body } = await place.ask('POST', '/record/export', { id: kept[0]!.id });
+  const text = gunzipSync(Buffer.from(body.data as string, 'base64')).toString('utf8');
+  assert.ok(text.includes(kicked.fault as string), 'up to what was asked of it last');
+  const recording = readRecording(text);
+  assert.equal(recording.begins, 'start');
+  const done = replay(recording);
+  assert.equal(done.difference, null);
+  assert.deepEqual(done.machines, []);
+  assert.ok(done.decisions > 0);
+  next.kill('SIGTERM');
+  await next.ended();
+  assert.equal(existsSync(file), false);
+  const third = place.start();
+  await third.isReady();
+  assert.doesNotMatch(third.said, /without a word/);
+  assert.deepEqual(await list(), kept);
+  third.kill('SIGTERM');
+  await third.ended();
+});
+
+test('where the runtime directory takes no file, recording goes on on the heap, and status and log say so', {
+  skip: skip || (sqliteRefusal() ?? false),
+}, async (t) => {
+  const place = new Place(t);
+  place.configure();
+  const file = join(place.dir, 'run', 'recorder.db');
+  mkdirSync(join(place.dir, 'run'), { mode: 0o750 });
+  symlinkSync('/nowhere', file);
+  const agent = place.start();
+  await agent.isReady();
+  assert.equal([...agent.said.matchAll(/the flight recorder is kept on the heap/g)].length, 1, agent.said);
+  const { body: status } = await place.ask('GET', '/mesh/status');
+  const { degraded } = status.agent as { degraded: { part: string; level: string }[] };
+  assert.ok(
+    degraded.some(({ part, level }) => part === 'recorder' && level === 'memory'),
+    JSON.stringify(degraded),
+  );
+  assert.equal((await place.ask('POST', '/record/export', {})).status, 200);
+  agent.kill('SIGTERM');
+  await agent.ended();
+  assert.equal(agent.code, 0);
+  assert.ok(lstatSync(file).isSymbolicLink());
 });
 
 test('a second agent on the same socket is refused before it may act; the first goes on, and its tape', {

@@ -207,3 +207,20 @@ test('what a repair left behind is written in small batches', (t: TestContext) =
   for (let n = 0; n < turns / 25 - 1; n++) t.mock.timers.tick(20);
   assert.ok(asked >= turns / 25, `${asked} looks for ${turns} turns`);
 });
+
+test('where flash has no room for all of it the end of it is kept, and replays', () => {
+  const most = 40 * 1024;
+  const flight = new Flight(64, { room: () => most });
+  flight.router.pass(4000 * SECOND);
+  flight.router.cut();
+  flight.router.pass(30 * SECOND);
+  assert.ok(flight.recorder.export()!.length > most);
+  flight.recorder.close();
+  const [{ recording }] = flight.kept as [Kept];
+  assert.ok(recording.length <= most && recording.length > most / 3, `${recording.length} bytes`);
+  const read = readRecording(gunzipSync(recording).toString('utf8'));
+  assert.equal(read.begins, 'later');
+  const done = replay(read);
+  assert.equal(done.difference, null);
+  assert.ok(done.decisions >= 2);
+});

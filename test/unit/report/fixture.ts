@@ -233,7 +233,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
       chain: () => ({ checkpoint: NOTHING, head: NOTHING, rows: [] }),
     },
     recorder: {
-      list: () => [{ id: 3, wall: Date.UTC(2026, 0, 2, 3, 5, 5), bytes: 12_345, faults: ['e1-f1'] }],
+      list: () => [{ id: 3, wall: Date.UTC(2026, 0, 2, 3, 5, 5), bytes: 12_345, faults: ['e1-f1'], why: 'faults' }],
       export: (id) => (id === null || id === 3 ? Buffer.from(`recording ${id}`) : null),
     },
     peers: {

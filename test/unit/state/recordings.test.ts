@@ -18,12 +18,12 @@ test('a recording is kept whole, over a restart, with its faults', (t) => {
   const state = bench.open();
   const recording = randomBytes(100_000);
   assert.ok(state.keepRecording(recording, ['e1-f1', 'e1-f2']));
-  assert.ok(state.keepRecording(Buffer.of(1), []));
+  assert.ok(state.keepRecording(Buffer.of(1), [], 'ended'));
   state.close();
   const again = bench.open();
   assert.deepEqual(again.recordings(), [
-    { id: 1, wall: WALL + bench.time / 1e6, bytes: 100_000, faults: ['e1-f1', 'e1-f2'] },
-    { id: 2, wall: WALL + bench.time / 1e6, bytes: 1, faults: [] },
+    { id: 1, wall: WALL + bench.time / 1e6, bytes: 100_000, faults: ['e1-f1', 'e1-f2'], why: 'faults' },
+    { id: 2, wall: WALL + bench.time / 1e6, bytes: 1, faults: [], why: 'ended' },
   ]);
   assert.deepEqual(again.recording(1), recording);
   assert.deepEqual(again.recording(2), Buffer.of(1));
@@ -92,4 +92,20 @@ test('without a disk none is kept', (t) => {
   const state = new Bench(t).open({ directory: null });
   assert.equal(state.keepRecording(Buffer.of(1), []), false);
   assert.deepEqual([state.recordings(), state.recording(1)], [[], null]);
+});
+
+test('what a recording may have is told before it is made, by flash and by the size limit', (t) => {
+  const bench = new Bench(t);
+  const state = bench.open({ sizeLimitKib: 8192 });
+  const room = state.recordingRoom();
+  // The ring's default; a whole one may be more than flash spares at once.
+  assert.ok(room > 192 * 1024 && room < 256 * 1024, `${room}`);
+  assert.equal(state.keepRecording(randomBytes(room + 1), []), false);
+  assert.ok(state.keepRecording(randomBytes(room), []));
+  assert.ok(state.recordingRoom() <= 0);
+  state.settle({ journalEntries: 1000, sizeLimitKib: 256, writeIntervalNs: 300 * SECOND });
+  bench.time += 86_400 * SECOND;
+  assert.equal(state.recordingRoom(), 32 * 1024);
+  state.close();
+  assert.equal(new Bench(t).open({ directory: null }).recordingRoom(), 0);
 });
