@@ -23,6 +23,7 @@ export class BlackBox {
   readonly #options: BlackBoxOptions;
   #pace: Pace = { kept: 0, until: 0 };
   #trouble: string | null = null;
+  #isSaid = false;
 
   constructor(options: BlackBoxOptions) {
     this.#options = options;
@@ -40,27 +41,32 @@ export class BlackBox {
       if (left !== null) this.#keep(left);
       remove(this.#options.file);
     } catch (thrown) {
-      this.failed(thrown);
+      // Said when something is to be recorded.
+      this.#trouble = troubleOf(thrown);
     }
   }
 
   /** For a recording that begins. */
   ring(): Ring {
-    if (this.#trouble !== null) return new HeapRing();
     try {
-      return new FileRing(this.#options.file, this.#options.header, this.#pace);
+      if (this.#trouble === null) return new FileRing(this.#options.file, this.#options.header, this.#pace);
+      this.#say();
     } catch (thrown) {
       this.failed(thrown);
-      return new HeapRing();
     }
+    return new HeapRing();
   }
 
-  /** Said once. */
+  /** The ring cannot be used any more. */
   failed(thrown: unknown): void {
-    const { file, log } = this.#options;
-    if (this.#trouble !== null) return;
-    this.#trouble = `kept on the heap, where a kill takes it: ${message(thrown)}`;
-    log.warning(`the flight recorder is ${this.#trouble}`, { file });
+    this.#trouble ??= troubleOf(thrown);
+    this.#say();
+  }
+
+  #say(): void {
+    if (this.#isSaid) return;
+    this.#isSaid = true;
+    this.#options.log.warning(`the flight recorder is ${this.#trouble}`, { file: this.#options.file });
   }
 
   /** A damaged file goes; one that is not ours is an error. */
@@ -95,4 +101,8 @@ export class BlackBox {
       { bytes: recording.length, ...(faults.length > 0 && { faults: faults.join(' ') }) },
     );
   }
+}
+
+function troubleOf(thrown: unknown): string {
+  return `kept on the heap, where a kill takes it: ${message(thrown)}`;
 }
