@@ -4,7 +4,8 @@
  *     node tools/native.ts [compilers] [sanitize] [valgrind]     all three, if none is named
  *
  * compilers   builds it with every compiler and libc that Debian has for it: gcc, clang; glibc, musl; x86-64, aarch64,
- *             armv7; with libbpf's headers and without. The aarch64 one is loaded under qemu-user, where npm has a Node.
+ *             armv7; with libbpf's headers and without. What musl's has made is looked at: machine, libraries, symbols. The
+ *             aarch64 one of glibc is loaded under qemu-user, where npm has a Node.
  * sanitize    its tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer.
  * valgrind    its tests under memcheck, the undo helper too: memory, and descriptors that are open at the end. Some ten minutes
  *             on two quiet cores; it says which test has passed, and ends after an hour at the latest.
@@ -25,6 +26,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FOREIGN, HERE, type Musl, muslFor, wrongForMusl } from './musl.ts';
 import { type Report, Tally } from './test.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -37,16 +39,25 @@ const VALGRIND_LIMIT_S = 3600;
 
 interface Compiler {
   readonly cc: string;
+  /** Its command line, where that is more than its name. */
+  readonly line?: string;
   readonly debian: string;
   /** Kernel headers, which this libc does not bring: the folders of Debian's to look into last. */
   readonly kernel?: readonly string[];
+  /** It links with musl: what comes out is looked at as well. */
+  readonly musl?: Pick<Musl, 'machine' | 'libc'>;
 }
 
 const HOST = '/usr/include/x86_64-linux-gnu';
 const COMPILERS: readonly Compiler[] = [
   { cc: 'gcc', debian: 'gcc' },
   { cc: 'clang', debian: 'clang' },
-  { cc: 'musl-gcc', debian: 'musl-tools', kernel: ['/usr/include/linux', '/usr/include/asm-generic', `${HOST}/asm`] },
+  {
+    cc: 'musl-gcc',
+    debian: 'musl-tools',
+    kernel: ['/usr/include/linux', '/usr/include/asm-generic', `${HOST}/asm`],
+    musl: HERE,
+  },
   { cc: 'aarch64-linux-gnu-gcc', debian: 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' },
   { cc: 'arm-linux-gnueabihf-gcc', debian: 'gcc-arm-linux-gnueabihf libc6-dev-armhf-cross' },
 ];
@@ -73,8 +84,8 @@ function make(out: string, ...settings: string[]) {
 }
 
 /** A folder that holds those of the system's headers that are no libc's: libbpf's, and the kernel's where named. */
-function headers(kernel: readonly string[] = []): string {
-  const folder = join(output, kernel.length > 0 ? 'headers-kernel' : 'headers');
+function headers({ cc, kernel = [] }: Compiler): string {
+  const folder = join(output, `headers-${cc}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const path of ['/usr/include/bpf', ...kernel])
@@ -85,24 +96,41 @@ function headers(kernel: readonly string[] = []): string {
 function compilers(report: Report): void {
   const libbpf = existsSync('/usr/include/bpf/libbpf.h');
   if (!libbpf) report.skip('with libbpf', "libbpf's headers are missing (Debian: libbpf-dev)");
-  for (const { cc, debian, kernel } of COMPILERS) {
-    if (command(cc, ['--version']).missing) {
-      report.skip(cc, `it is missing (Debian: ${debian})`);
-      continue;
-    }
-    for (const optimised of ['-O2', '-Os']) {
-      const name = `${cc} ${optimised}`;
-      const include = `CPPFLAGS=-idirafter ${headers(kernel)}`;
-      const { ok, text } = make(`${cc}${optimised}`, `CC=${cc}`, `CFLAGS=${optimised}`, include);
-      if (ok) report.pass(name);
-      else report.fail(name, text);
-    }
-    const without = make(`${cc}-without-bpf`, `CC=${cc}`, 'WITH_BPF=no', `CPPFLAGS=-idirafter ${headers(kernel)}`);
-    const said = cc === 'gcc' && without.ok ? command(process.execPath, ['-e', WITHOUT_BPF]) : without;
-    if (said.ok) report.pass(`${cc} without libbpf`);
-    else report.fail(`${cc} without libbpf`, said.text);
+  for (const compiler of COMPILERS) {
+    const { cc, debian } = compiler;
+    if (command(cc, ['--version']).missing) report.skip(cc, `it is missing (Debian: ${debian})`);
+    else compiled(report, compiler);
+  }
+  for (const target of FOREIGN) {
+    const there = muslFor(target);
+    const cc = `${target.gnu}-gcc with musl`;
+    if ('why' in there) report.skip(cc, there.why);
+    else compiled(report, { cc: target.folder, line: there.cc, debian: '', kernel: there.kernel, musl: there });
   }
   foreign(report);
+}
+
+function compiled(report: Report, compiler: Compiler): void {
+  const { cc, line = cc, musl } = compiler;
+  const include = `CPPFLAGS=-idirafter ${headers(compiler)}`;
+  for (const optimised of ['-O2', '-Os']) {
+    const name = `${cc} ${optimised}`;
+    const out = `${cc}${optimised}`;
+    const { ok, text } = make(out, `CC=${line}`, `CFLAGS=${optimised}`, include);
+    const wrong = ok && musl !== undefined ? wrongInMusl(out, musl) : [];
+    if (ok && wrong.length === 0) report.pass(name);
+    else report.fail(name, ok ? wrong.join('\n') : text);
+  }
+  const without = make(`${cc}-without-bpf`, `CC=${line}`, 'WITH_BPF=no', include);
+  const said = cc === 'gcc' && without.ok ? command(process.execPath, ['-e', WITHOUT_BPF]) : without;
+  if (said.ok) report.pass(`${cc} without libbpf`);
+  else report.fail(`${cc} without libbpf`, said.text);
+}
+
+function wrongInMusl(out: string, musl: Pick<Musl, 'machine' | 'libc'>): string[] {
+  return ['x0shim.node', 'x0undo', 'x0init'].flatMap((file) =>
+    wrongForMusl(join(output, out, file), musl, file.endsWith('.node')).map((wrong) => `${file} ${wrong}`),
+  );
 }
 
 /** Loads the aarch64 shim into an aarch64 Node: netlink, a thread, the clock (qemu-user has no BPF). */

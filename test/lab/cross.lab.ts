@@ -1,10 +1,12 @@
 /**
- * For other processors: the native part and better-sqlite3 compiled for aarch64 and armv7 by Debian's compilers, and the
- * unit tests on aarch64, by an aarch64 Node under qemu-user with what was compiled. Some twenty times slower than here.
+ * For other processors: the native part and better-sqlite3 compiled for aarch64 and armv7 by Debian's compilers, with glibc and,
+ * as far as that is C (Debian has no libstdc++ for it), with musl; and the unit tests on aarch64, by an aarch64 Node under
+ * qemu-user with what was compiled for glibc. Some twenty times slower than here.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { FOREIGN, muslFor, type Target, wrongForMusl } from '../../tools/musl.ts';
 import type { Report } from '../../tools/test.ts';
 
 export const name = 'other processors';
@@ -25,6 +27,7 @@ const WIDTH = 2;
 
 export async function run(report: Report): Promise<void> {
   for (const prefix of Object.keys(MACHINES) as (keyof typeof MACHINES)[]) compile(report, prefix);
+  for (const target of FOREIGN) compileMusl(report, target);
   const node = arm64Node();
   if (typeof node !== 'string') report.skip('on aarch64', node.why);
   else {
@@ -67,6 +70,39 @@ function compile(report: Report, prefix: keyof typeof MACHINES): void {
   const [cc, cxx] = [`${prefix}-gcc`, `${prefix}-g++`];
   make('the native part', cc, [`CC=${cc}`], ['x0shim.node', 'x0undo', 'x0init']);
   make('better-sqlite3', cxx, ['-f', 'sqlite.mk', `CC=${cc}`, `CXX=${cxx}`], ['better_sqlite3.node']);
+}
+
+function compileMusl(report: Report, target: Target): void {
+  const [native, sqlite] = [`the native part for ${target.folder}`, `SQLite for ${target.folder}`];
+  const musl = muslFor(target);
+  if ('why' in musl) {
+    for (const title of [native, sqlite]) report.skip(title, musl.why);
+    return;
+  }
+  const out = join(CACHE, target.folder);
+  const headers = join(out, 'headers');
+  rmSync(headers, { recursive: true, force: true });
+  mkdirSync(headers, { recursive: true });
+  for (const path of ['/usr/include/bpf', ...musl.kernel])
+    if (existsSync(path)) symlinkSync(path, join(headers, basename(path)));
+  const make = (title: string, args: readonly string[], wrong: () => string[]): void => {
+    const settings = [`OUT=${out}`, `CC=${musl.cc}`, `CPPFLAGS=-idirafter ${headers}`];
+    const { status, stdout, stderr } = spawnSync('make', ['-s', '-C', join(ROOT, 'native'), ...settings, ...args], {
+      encoding: 'utf8',
+    });
+    const found = status === 0 ? wrong() : [];
+    if (status === 0 && found.length === 0) report.pass(title);
+    else report.fail(title, `${found.join(', ')} ${stdout}${stderr}`.trim());
+  };
+  make(native, [], () =>
+    ['x0shim.node', 'x0undo', 'x0init'].flatMap((file) =>
+      wrongForMusl(join(out, file), musl, file.endsWith('.node')).map((one) => `${file} ${one}`),
+    ),
+  );
+  const object = join(out, 'sqlite3.o');
+  make(sqlite, ['-f', 'sqlite.mk', object], () =>
+    machineOf(object) === MACHINES[target.gnu] ? [] : ['sqlite3.o is for another processor'],
+  );
 }
 
 function machineOf(file: string): number | null {
