@@ -28,6 +28,7 @@ export function sourcesOf({ version, startedAt, degraded, recorder, ask, now, co
     wall: () => Date.now(),
     degraded,
     mesh: () => mesh.view(),
+    isRadio: (index) => host.isRadio(index),
     beacon: () => null,
     heal: () => ({
       mode: room.monitor.settings.mode,

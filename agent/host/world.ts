@@ -212,6 +212,11 @@ export class Host implements World {
     this.feed({ type: 'settings', settings, marks });
   }
 
+  /** Whether a hard interface is a radio's, by the newest reading. */
+  isRadio(index: IfIndex): boolean {
+    return this.#radioIndexes.includes(index);
+  }
+
   armed(): readonly string[] {
     return this.#undo?.armed() ?? [];
   }

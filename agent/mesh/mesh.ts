@@ -35,6 +35,8 @@ export interface LinkView {
   readonly index: IfIndex;
   /** The neighbour's hard interface. */
   readonly neighbour: Mac;
+  /** Of our interface, as the kernel names it: '' for hardware; null while it is not known. */
+  readonly kind: string | null;
   /** The router behind it, where it is known. */
   readonly originator: Mac | null;
   readonly quality: Quality | null;
@@ -471,6 +473,7 @@ export class Mesh implements Machine {
       interface: link.interface,
       index: link.index,
       neighbour: link.neighbour,
+      kind: this.#interfaces.get(link.index)?.kind ?? null,
       originator: link.originator,
       quality: link.quality.quality,
       carrier: usable(this.#interfaces.get(link.index)),

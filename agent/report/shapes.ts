@@ -242,6 +242,11 @@ export const links = object({
       node: calledBy,
       quality,
       carrier: flag('of our interface'),
+      kind: orNull(
+        text(
+          "of our interface: 'wifi', 'ethernet' (hardware that is no radio), or as the kernel names it: vlan, vxlan, bridge, ...",
+        ),
+      ),
       tq,
       throughput,
       latencyMs: orNull(number('one way: half of the round trip')),

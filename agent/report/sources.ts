@@ -1,6 +1,6 @@
 /** What the calls of the API rest on, as types: the daemon provides it, and a test can. A room adds a member that shows it. */
 import type { BeaconView } from '../beacon/beacon.ts';
-import type { Mac } from '../core/ids.ts';
+import type { IfIndex, Mac } from '../core/ids.ts';
 import type { Nanos } from '../core/time.ts';
 import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
 import type { MeshView } from '../mesh/mesh.ts';
@@ -140,6 +140,8 @@ export interface Sources {
   wall(): number;
   degraded(): readonly Degraded[];
   mesh(): MeshView;
+  /** Whether a hard interface is a radio's, whatever that says of its stations. */
+  isRadio(index: IfIndex): boolean;
   /** null where there are no beacons, or where who we are is not known yet. */
   beacon(): BeaconView | null;
   heal(): HealView;

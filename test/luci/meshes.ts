@@ -104,6 +104,7 @@ const linkOf = (n: number, over: object) => ({
   latencyMs: 2.4,
   loss: 0.008,
   lastSeenSeconds: 0.4,
+  kind: 'wifi',
   radio: null,
   incoming: null,
   ...over,
@@ -236,7 +237,7 @@ export function town(health: 'ok' | 'degraded' | 'problem' = 'ok'): Answers {
     links: () => ({
       version: 1,
       links: [
-        linkOf(1, { interface: 'eth1', quality: 'EXCELLENT', tq: 255, latencyMs: 0.31, loss: 0 }),
+        linkOf(1, { interface: 'eth1', kind: 'ethernet', quality: 'EXCELLENT', tq: 255, latencyMs: 0.31, loss: 0 }),
         linkOf(2, { radio: radio(-61) }),
         linkOf(3, { quality: 'POOR', tq: 170, loss: 0.043, latencyMs: 18.4, radio: radio(-79), lastSeenSeconds: 1.7 }),
       ],

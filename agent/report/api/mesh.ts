@@ -1,8 +1,10 @@
 /** The other routers, and our links to those beside us. */
 import type { RadioStation } from '../../core/kernel.ts';
 import { toMs } from '../../core/time.ts';
+import type { LinkView } from '../../mesh/mesh.ts';
 import type { Of } from '../shape.ts';
 import * as shapes from '../shapes.ts';
+import type { Sources } from '../sources.ts';
 import { type Call, call, seconds } from './call.ts';
 import { isolatedOf } from './trust.ts';
 import type { NeighbourXdp } from './xdp.ts';
@@ -48,6 +50,7 @@ export const meshCalls: readonly Call[] = [
         node: names?.get(link.originator ?? link.neighbour) ?? null,
         quality: link.quality,
         carrier: link.carrier,
+        kind: kindOf(link, sources),
         tq: link.tq,
         throughput: link.throughput,
         latencyMs: link.latencyNs === null ? null : toMs(link.latencyNs),
@@ -60,6 +63,12 @@ export const meshCalls: readonly Call[] = [
     },
   }),
 ];
+
+/** A port of a switch (DSA) is hardware, too, with a carrier of its own. */
+function kindOf({ radio, kind, index }: LinkView, sources: Pick<Sources, 'isRadio'>): string | null {
+  if (radio !== null || sources.isRadio(index)) return 'wifi';
+  return kind === '' || kind === 'dsa' ? 'ethernet' : kind;
+}
 
 function incomingOf(seen: NeighbourXdp | undefined): Of<typeof shapes.links>['links'][number]['incoming'] {
   if (seen === undefined) return null;

@@ -198,6 +198,7 @@ export function sources(more: Partial<Sources> = {}): Asking {
     now: () => 10 * SECOND,
     wall: () => Date.UTC(2026, 0, 2, 3, 4, 10),
     degraded: () => [],
+    isRadio: () => false,
     mesh: () => mesh.view(),
     beacon: () => BEACON,
     stamps: () => ({ xdp: 30, socket: 10 }),

@@ -57,3 +57,20 @@ test('without a radio there are no columns for it; a look replaces the one befor
     assert.doesNotMatch(linksText(found, screen), /SIGNAL/);
   }
 });
+
+test('what a link goes over is said as far as the kernel knows it: no cable is made up', () => {
+  const over = (kind: string, isRadio = false) => {
+    const machine = meshOfThree();
+    machine.on({ type: 'link', link: { ...link, kind }, cause: 'resync' }, 0);
+    return shown(sources({ mesh: () => machine.view(), isRadio: (index) => isRadio && index === link.index })).links[0]!
+      .kind;
+  };
+  assert.equal(over(''), 'ethernet');
+  assert.equal(over('dsa'), 'ethernet', 'a port of a switch');
+  assert.equal(over('', true), 'wifi', 'a radio whose stations nobody could read');
+  for (const kind of ['vlan', 'vxlan', 'bridge', 'veth']) assert.equal(over(kind), kind);
+  assert.equal(shown(mesh(STATION)).links[0]!.kind, 'wifi');
+  const machine = meshOfThree();
+  machine.on({ type: 'link-gone', index: link.index, name: link.name }, 0);
+  for (const one of shown(sources({ mesh: () => machine.view() })).links) assert.equal(one.kind, null);
+});

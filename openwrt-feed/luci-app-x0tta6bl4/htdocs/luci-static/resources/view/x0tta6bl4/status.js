@@ -114,10 +114,11 @@ function figure(value, what) {
 	return el('div', { 'class': 'x0-figure' }, [ el('strong', {}, value), el('span', {}, what) ]);
 }
 
-/* Bars for a signal, as phones show it. */
-function signal(radio) {
+/* Bars for a signal, as phones show it; where there is none, what the link goes over. */
+function signal(radio, kind) {
 	if (radio == null)
-		return el('span', { 'class': 'x0-small' }, _('cable'));
+		return kind == null ? '–' : el('span', { 'class': 'x0-small' }, kind == 'ethernet' ? _('cable')
+			: kind == 'wifi' ? _('Wi-Fi, no figures') : lib.clean(kind, 16));
 	if (radio.signalDbm == null)
 		return '–';
 
@@ -151,7 +152,7 @@ function neighbours(links) {
 				[ el('strong', {}, name), name == link.neighbour ? null : [ el('br'), el('code', { 'class': 'x0-small' }, link.neighbour) ] ],
 				[ lib.clean(link.interface, 16), link.carrier ? null
 					: el('span', { 'class': 'x0-problem' }, [ ' ', _('no carrier') ]) ],
-				signal(link.radio),
+				signal(link.radio, link.kind),
 				lib.badge(lib.LEVELS[link.quality] || 0),
 				percent(link.loss),
 				link.latencyMs == null ? '–' : lib.milliseconds(link.latencyMs),
