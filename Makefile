@@ -47,7 +47,7 @@ build:  ## native part and the bundles dist/x0d.mjs, dist/x0ctl.mjs
 	@tools/setup.sh base
 	@$(NODE) tools/build.ts
 
-release: ## the archive that OpenWrt's packages build from, without a network: dist/release/
+release: ## the archive that OpenWrt's packages build from, without a network, and the feed that knows its hash: dist/release/
 	@tools/setup.sh base
 	@$(NODE) tools/release.ts
 

@@ -35,6 +35,14 @@ else
   PKG_SOURCE_URL:=$(X0_URL)
   PKG_HASH:=$(X0_HASH)
 
+  # 'skip' would build whatever lies in dl/ under that name. Reading the feed and cleaning up go without.
+  ifneq ($(filter download prepare compile,$(MAKECMDGOALS)),)
+    ifeq ($(shell echo '$(X0_HASH)' | grep -xE '[0-9a-f]{64}'),)
+      $(error x0tta6bl4: this feed stands alone, and X0_HASH in $(X0_FEED)/release.mk is not the SHA-256 of $(PKG_SOURCE). \
+        Take the feed that 'make release' makes beside that archive, which has it, or set X0_HASH to what 'sha256sum' says of the archive that you trust)
+    endif
+  endif
+
   define Build/Prepare
 	$(call Build/Prepare/Default)
 	cd $(PKG_BUILD_DIR)/vendor && sha512sum -c --quiet SHA512SUMS

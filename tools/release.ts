@@ -2,11 +2,14 @@
  * Makes the release's archive, from which the packages of openwrt-feed/ build without a network:
  *
  *     node tools/release.ts [--out DIR] [--url URL] [--write]     dist/release/x0tta6bl4-VERSION.tar.gz
+ *                                                                 dist/release/x0tta6bl4-feed-VERSION.tar.gz
  *
  * In it are the sources that a build reads (X0_SOURCES of openwrt-feed/source.mk) and, in vendor/, the npm packages as their
  * authors published them, each held against the SHA-512 of package-lock.json. The same commit gives the same bytes: names
- * in order, owner 0, the commit's time; with edits of these sources that are not committed none is made. --write puts version,
- * address and SHA-256 into openwrt-feed/release.mk, which is not in the archive.
+ * in order, owner 0, the commit's time; with edits of these sources that are not committed none is made.
+ *
+ * The second archive is openwrt-feed/ to stand alone, with version, address and SHA-256 of the first in its release.mk. --write
+ * puts them into this checkout's openwrt-feed/release.mk as well.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -95,44 +98,77 @@ export function makeRelease(out: string): { readonly file: string; readonly sha2
   const work = mkdtempSync(join(tmpdir(), 'x0-release-'));
   try {
     const root = join(work, name);
-    for (const file of run('git', ['ls-files', '-z', '--', ...sourceNames()])
-      .split('\0')
-      .filter(Boolean)) {
-      mkdirSync(join(root, dirname(file)), { recursive: true });
-      copyFileSync(join(ROOT, file), join(root, file));
-      // As git has it, whatever this machine's umask made of it.
-      chmodSync(join(root, file), statSync(join(ROOT, file)).mode & 0o100 ? 0o755 : 0o644);
-    }
+    copyTracked(sourceNames(), root);
     mkdirSync(join(root, 'vendor'));
     const sums = vendored().map((one) => {
       copyFileSync(fetchPackage(one), join(root, 'vendor', vendorFile(one.name)));
       return `${one.sha512}  ${vendorFile(one.name)}\n`;
     });
     writeFileSync(join(root, 'vendor/SHA512SUMS'), sums.join(''));
-    const time = run('git', ['log', '-1', '--format=%ct']).trim();
-    const stable = [
-      '--sort=name',
-      `--mtime=@${time}`,
-      '--owner=0',
-      '--group=0',
-      '--numeric-owner',
-      '--mode=u+rw,go=rX',
-    ];
-    run('tar', ['--format=ustar', ...stable, '-cf', `${name}.tar`, name], work);
-    // The packages in it are compressed already: more than this costs time and gains nothing.
-    run('gzip', ['-n', '-6', `${name}.tar`], work);
-    mkdirSync(out, { recursive: true });
-    const file = join(out, `${name}.tar.gz`);
-    copyFileSync(join(work, `${name}.tar.gz`), file);
+    const file = pack(work, name, name, out);
     return { file, sha256: createHash('sha256').update(readFileSync(file)).digest('hex') };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
+/** The feed that builds from an archive of that SHA-256. Answers where it lies. */
+export function makeFeed(out: string, { sha256, url }: { readonly sha256: string; readonly url?: string }): string {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  const work = mkdtempSync(join(tmpdir(), 'x0-release-'));
+  try {
+    copyTracked(['openwrt-feed'], work);
+    const makefile = join(work, 'openwrt-feed/release.mk');
+    const text = filled(readFileSync(join(ROOT, 'openwrt-feed/release.mk'), 'utf8'), { version, url, sha256 });
+    writeFileSync(makefile, text);
+    return pack(work, 'openwrt-feed', `x0tta6bl4-feed-${version}`, out);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** What git knows of these, as it is here. */
+function copyTracked(names: readonly string[], into: string): void {
+  for (const file of run('git', ['ls-files', '-z', '--', ...names])
+    .split('\0')
+    .filter(Boolean)) {
+    mkdirSync(join(into, dirname(file)), { recursive: true });
+    copyFileSync(join(ROOT, file), join(into, file));
+    // As git has it, whatever this machine's umask made of it.
+    chmodSync(join(into, file), statSync(join(ROOT, file)).mode & 0o100 ? 0o755 : 0o644);
+  }
+}
+
+/** A folder of `work` as OUT/NAME.tar.gz, the same bytes each time. */
+function pack(work: string, folder: string, name: string, out: string): string {
+  const time = run('git', ['log', '-1', '--format=%ct']).trim();
+  const stable = ['--sort=name', `--mtime=@${time}`, '--owner=0', '--group=0', '--numeric-owner', '--mode=u+rw,go=rX'];
+  run('tar', ['--format=ustar', ...stable, '-cf', `${name}.tar`, folder], work);
+  // The packages in it are compressed already: more than this costs time and gains nothing.
+  run('gzip', ['-n', '-6', `${name}.tar`], work);
+  mkdirSync(out, { recursive: true });
+  const file = join(out, `${name}.tar.gz`);
+  copyFileSync(join(work, `${name}.tar.gz`), file);
+  return file;
+}
+
+/** release.mk for an archive. */
+function filled(
+  text: string,
+  { version, url, sha256 }: { readonly version: string; readonly url?: string | undefined; readonly sha256: string },
+): string {
+  const settings = { X0_VERSION: version, X0_URL: url, X0_HASH: sha256 };
+  return Object.entries(settings).reduce(
+    (so, [name, value]) =>
+      value === undefined ? so : so.replace(new RegExp(`^${name}:=.*$`, 'm'), () => `${name}:=${value}`),
+    text,
+  );
+}
+
 /** Files of the archive, and of what decides on it, that are not as the commit has them. Untracked ones are in no archive. */
 function uncommitted(): string[] {
-  const decisive = [...sourceNames(), 'openwrt-feed/source.mk', 'tools/release.ts'];
+  // What release.mk says is written into the archive's copy of it.
+  const decisive = [...sourceNames(), 'openwrt-feed', ':!openwrt-feed/release.mk', 'tools/release.ts'];
   const rows = run('git', ['status', '--porcelain', '--no-renames', '--untracked-files=no', '-z', '--', ...decisive]);
   return rows
     .split('\0')
@@ -152,16 +188,15 @@ function main(args: readonly string[]): number {
     );
     return 1;
   }
-  const { file, sha256 } = makeRelease(values.out ?? join(ROOT, 'dist/release'));
+  const out = values.out ?? join(ROOT, 'dist/release');
+  const { file, sha256 } = makeRelease(out);
   console.log(`${file} ${(statSync(file).size / 2 ** 20).toFixed(1)} MiB\nsha256 ${sha256}`);
+  const { url } = values;
+  console.log(`${makeFeed(out, { sha256, ...(url === undefined ? {} : { url }) })}: the feed that builds from it`);
   if (values.write) {
     const makefile = join(ROOT, 'openwrt-feed/release.mk');
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-    const settings = { X0_VERSION: version, X0_URL: values.url, X0_HASH: sha256 };
-    let text = readFileSync(makefile, 'utf8');
-    for (const [name, value] of Object.entries(settings))
-      if (value !== undefined) text = text.replace(new RegExp(`^${name}:=.*$`, 'm'), `${name}:=${value}`);
-    writeFileSync(makefile, text);
+    writeFileSync(makefile, filled(readFileSync(makefile, 'utf8'), { version, url, sha256 }));
   }
   return 0;
 }
