@@ -302,6 +302,9 @@ test('ucode: an archive that was fetched lies in memory no longer', { skip: noPl
   writeFileSync(join(bin, 'held'), '');
   await call('diag', { step: 'make' });
   assert.deepEqual(await call('diag', { step: 'fetch' }), { waiting: true });
+  const second = (await call('diag', { step: 'make' })) as Failed;
+  assert.equal(second.error?.code, 'E_BUSY', 'another page does not take it away from who waits for it');
+  assert.match(second.error.message, /for another page: try again in a minute/);
   rmSync(join(bin, 'held'));
   assert.equal(Buffer.from((await fetched()).data!, 'base64').toString(), 'archive\n');
   assert.deepEqual(left(), []);
@@ -313,6 +316,8 @@ test('ucode: an archive that was fetched lies in memory no longer', { skip: noPl
   await call('diag', { step: 'make' });
   for (let n = 0; n < 2; n++)
     assert.match((await fetched()).error!.message, /said/, 'why it failed can be asked again');
+  assert.equal(((await call('diag', { step: 'make' })) as Failed).error, undefined, 'and another one made');
+  await fetched();
 });
 
 test('ucode: names of /etc/bat-hosts and the init script are asked for safely', { skip: noUcode }, async (t) => {

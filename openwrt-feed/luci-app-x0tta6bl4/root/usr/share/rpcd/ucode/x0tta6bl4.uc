@@ -16,6 +16,8 @@ const ANSWER_MS = 2500;
 const START_MS = 8000;
 /* Less than what lies between two looks of a page. */
 const REST_MS = 4000;
+/* Longer than a page waits for its archive. */
+const TAKEN_MS = 70000;
 const MOST_BYTES = 900000;
 const MOST_NAMES = 65536;
 
@@ -279,11 +281,18 @@ function service(req) {
 		: failed('E_SERVICE', `${INIT} ${action} ended with ${code}; logread -e x0tta6bl4 tells more`);
 }
 
+/* Until when an archive is somebody's: who came second would take it away from who waits for it, or get none. */
+let taken = 0;
+
 /* Made in the background, since nobody else is served while rpcd waits. What was fetched is gone: it lies in memory. */
 function diag(req) {
 	const step = req?.args?.step, code = ARCHIVE + '.code', log = ARCHIVE + '.log';
 
 	if (step == 'make') {
+		if (now() < taken)
+			return failed('E_BUSY', 'an archive is being made for another page: try again in a minute');
+
+		taken = now() + TAKEN_MS;
 		unlink(code);
 		system(`umask 077; mkdir -p ${PLACE}; : >${log}; ( x0ctl diag ${ARCHIVE} </dev/null >${log} 2>&1; echo $? >${code} ) &`);
 		return { done: true, message: 'an archive is being made' };
@@ -296,6 +305,9 @@ function diag(req) {
 
 	if (ended == null)
 		return stat(log) ? { waiting: true } : failed('E_NOT_FOUND', 'no archive is there: it was fetched, or never made');
+
+	taken = 0;
+
 	if (trim(ended) != '0')
 		return failed('E_DIAG', `x0ctl diag: ${trim(readfile(log, 400) ?? '')}`);
 	if (stat(ARCHIVE)?.size > MOST_BYTES * 0.7)
