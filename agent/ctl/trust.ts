@@ -29,11 +29,11 @@ const AT_ONCE = 128 * 1024;
 
 /** Loads the agent's identity, with new keys where it has none. Throws what keeps it from that. */
 async function awake(agent: Client): Promise<void> {
-  for (const end = Date.now() + LOAD_MS; ; await sleep(POLL_MS)) {
+  for (const end = performance.now() + LOAD_MS; ; await sleep(POLL_MS)) {
     const { done } = (await agent.post('/trust/wake', {})) as Of<typeof shapes.done>;
     if (done) return;
     const { trouble } = (await agent.get('/mesh/identity')) as Identity;
-    if (Date.now() > end)
+    if (performance.now() > end)
       throw new AgentError('E_KEY_FILE', `the agent has no identity: ${trouble ?? 'it takes too long'}`);
   }
 }
@@ -122,12 +122,12 @@ export async function join(
 ): Promise<{ readonly id: string | null; readonly trouble: string }> {
   await awake(agent);
   await agent.post('/trust/join', await body());
-  for (const end = Date.now() + patienceMs; ; await sleep(POLL_MS)) {
+  for (const end = performance.now() + patienceMs; ; await sleep(POLL_MS)) {
     const { identity, trouble } = (await agent.get('/mesh/identity')) as Identity;
     const state = identity?.state ?? 'joining';
     if (identity?.id != null && (state === 'member' || state === 'late')) return { id: identity.id, trouble: '' };
     const why = trouble ?? identity?.trouble ?? '';
-    if (Date.now() > end || state !== 'joining')
+    if (performance.now() > end || state !== 'joining')
       return { id: null, trouble: why === '' ? 'no answer so far; the agent goes on trying' : why };
   }
 }
@@ -263,13 +263,13 @@ async function candidateOf(
   agent: Client,
   whom: string,
 ): Promise<{ node: string; identity: Uint8Array; spki: Uint8Array }> {
-  for (const end = Date.now() + ANSWER_MS; ; await sleep(POLL_MS)) {
+  for (const end = performance.now() + ANSWER_MS; ; await sleep(POLL_MS)) {
     const { candidate } = (await agent.post('/trust/candidate', { whom })) as Of<typeof shapes.candidate>;
     if (candidate !== null) {
       const { node, identity, spki } = candidate;
       return { node, identity: Buffer.from(identity, 'base64'), spki: Buffer.from(spki, 'base64') };
     }
-    if (Date.now() > end) throw new AgentError('E_NOT_FOUND', `${clean(whom)} does not answer`);
+    if (performance.now() > end) throw new AgentError('E_NOT_FOUND', `${clean(whom)} does not answer`);
   }
 }
 

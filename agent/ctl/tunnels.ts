@@ -1,4 +1,5 @@
 /** Tunnels as text for people; also what is known of them while no agent runs. */
+import { uptime } from 'node:os';
 import { asAgentError } from '../core/errors.ts';
 import { readTunnels, tunnelsFile } from '../host/tunnel/memory.ts';
 import type { tunnelsShape } from '../report/api/tunnels.ts';
@@ -41,9 +42,13 @@ export function sayLeftBehind({ to, json }: Context, thrown: unknown): void {
   const { socket } = asAgentError(thrown).detail;
   if (json || typeof socket !== 'string') return;
   for (const { name, peer, interface: link, since } of readTunnels(tunnelsFile(socket))) {
-    const old = age(Math.max(0, (Date.now() - since) / 1000));
-    const when = new Date(since).toISOString();
-    to.out(clean(`tunnel ${name} to ${peer} forwards on over ${link} with its key of ${when}, ${old} old`));
+    const seconds = Math.max(0, (Date.now() - since) / 1000);
+    // The file is gone with a reboot, so its times cannot be older; the clock can have been set since.
+    const key =
+      seconds > uptime()
+        ? "its key of before this router's clock was set"
+        : `its key of ${new Date(since).toISOString()}, ${age(seconds)} old`;
+    to.out(clean(`tunnel ${name} to ${peer} forwards on over ${link} with ${key}`));
     to.out('\n');
   }
 }

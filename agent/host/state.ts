@@ -17,7 +17,7 @@ import { AgentError, asAgentError } from '../core/errors.ts';
 import type { Memory } from '../core/event.ts';
 import type { Mac } from '../core/ids.ts';
 import type { Log } from '../core/log.ts';
-import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Decision } from '../core/words.ts';
 import {
   type Checkpoint,
@@ -75,6 +75,8 @@ export interface StateStatus {
 export const PENDING_LIMIT = 256;
 const URGENT: Nanos = SECOND;
 const RETRY: Nanos = 60 * SECOND;
+/** By less than this a clock is slewed, or read a moment later. */
+const STEPPED_MS = 10_000;
 
 /** Opens, repairs or replaces the state. Never throws: at worst everything is kept in memory, and `trouble` says why. */
 export function openState(options: StateOptions): State {
@@ -210,6 +212,7 @@ export class State {
     return id;
   }
 
+  /** `wall` of what this start has written goes by the clock as it is now, where that was set since. */
   query({ limit = 100, sinceId, faultId }: Query = {}): Entry[] {
     const waiting = this.#pending.filter(
       (one) => one.id > (sinceId ?? 0) && (faultId === undefined || one.fault === faultId),
@@ -228,7 +231,20 @@ export class State {
       texts = waiting.map((one) => one.text).slice(-limit);
     }
     // What is damaged on the medium `verify` names; the others are still worth showing.
-    return texts.map(readEntry).filter((entry) => entry !== null);
+    return texts.flatMap((text) => {
+      const entry = readEntry(text);
+      return entry === null ? [] : [this.#restated(entry)];
+    });
+  }
+
+  /**
+   * A clock that was set since this start: before that it may have said 1970, and what was repaired a minute ago was 56 years
+   * ago. How long ago it was is known of this start's entries alone; the medium keeps what the clock said then.
+   */
+  #restated(entry: Entry): Entry {
+    if (entry.epoch !== this.epoch) return entry;
+    const wall = this.#options.wall() - (this.#options.now() - entry.at) / MS;
+    return Math.abs(wall - entry.wall) < STEPPED_MS ? entry : { ...entry, wall };
   }
 
   /** Walks the whole chain on the medium. Entries not yet written are not part of it. Costs a read of the file. */

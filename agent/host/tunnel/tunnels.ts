@@ -205,8 +205,12 @@ class End {
 
   async start(remembered: Remembered | undefined): Promise<void> {
     const { links, exchange, now, wall, log } = this.#options;
-    const sinceOf = (key: string | null): Nanos | null =>
-      remembered === undefined || remembered.key !== key ? null : now() - Math.max(0, wall() - remembered.since) * MS;
+    const sinceOf = (key: string | null): Nanos | null => {
+      if (remembered === undefined || remembered.key !== key) return null;
+      const since = now() - Math.max(0, wall() - remembered.since) * MS;
+      // The file is gone with a reboot: what is older than that has the time of a clock that was set meanwhile.
+      return since < 0 ? null : since;
+    };
     try {
       // The configuration may name another router by now, and who was trusted may be cast out.
       const isRevoked = remembered !== undefined && exchange.isRevoked(remembered.identity);

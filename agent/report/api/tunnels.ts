@@ -60,7 +60,9 @@ function shown({ look, since, hard, slot: _, ...tunnel }: TunnelShown, now: Nano
     hardInterface: hard,
     leads: tunnel.leads,
     keySeconds: since === null ? null : seconds(now - since),
-    handshakeSeconds: look?.handshakeNs == null ? null : Math.round(look.handshakeNs / SECOND),
+    // The kernel has it by the wall clock: what is older than this boot was before that was set.
+    handshakeSeconds:
+      look?.handshakeNs == null || look.handshakeNs > now ? null : Math.round(look.handshakeNs / SECOND),
     endpoint: look?.endpoint ?? null,
     receivedBytes: look?.rxBytes ?? 0,
     sentBytes: look?.txBytes ?? 0,

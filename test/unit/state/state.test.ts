@@ -777,3 +777,31 @@ test('a day of storm stays within the budget of bytes', (t) => {
   assertVerifies(state);
   state.close();
 });
+
+test('a clock that is set: what this start has written is as long ago as it was, and the chain has what the clock said', (t) => {
+  const bench = new Bench(t);
+  const [epochs, zero] = [{ wall: 30_000 }, bench.time];
+  const wall = () => epochs.wall + (bench.time - zero) / 1e6;
+  const first = bench.open({ wall });
+  first.append(decision(1));
+  first.flush();
+  first.close();
+  const state = bench.open({ wall });
+  bench.time += 5 * SECOND;
+  state.append(decision(2));
+  state.flush();
+  bench.time += 60 * SECOND;
+  const told = () => state.query().map((entry) => entry.wall);
+  assert.deepEqual(told(), [30_000, 35_000], 'nobody has set it');
+  epochs.wall += 9_000;
+  assert.deepEqual(told(), [30_000, 35_000], 'slewed');
+  epochs.wall = WALL;
+  assert.deepEqual(told(), [30_000, WALL + 5000], 'of the start before nobody knows how long ago it was');
+  state.append(decision(3));
+  assert.deepEqual(told(), [30_000, WALL + 5000, WALL + 65_000]);
+  epochs.wall = 0;
+  assert.deepEqual(told().slice(1), [5000, 65_000], 'set back');
+  state.flush();
+  assertVerifies(state);
+  assert.match(state.chain(0, 10).rows[1]!.entry, /"wall":35000\b/);
+});

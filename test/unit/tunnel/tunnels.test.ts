@@ -251,6 +251,23 @@ test('the next agent takes over what it finds, with the age of its key', async (
   );
 });
 
+test('a key of before the clock was set is not 56 years old: its age is not known, and it is renewed', async (t) => {
+  const sites = new Sites(t);
+  await sites.start(1, { psk_interval: 100 * SECOND });
+  await sites.start(0, { psk_interval: 100 * SECOND });
+  await sites.until('a key', () => sites.ends[0]!.view()[0]!.state === 'up' && sites.renewals(1) === 1);
+  const file = join(sites.directory, '0.json');
+  for (const end of sites.ends) end!.close();
+  writeTunnels(
+    file,
+    readTunnels(file).map((one) => ({ ...one, since: 40_000 })),
+  );
+  // Nobody is there to renew it with.
+  delete sites.ends[1];
+  const again = await sites.start(0, { psk_interval: 100 * SECOND });
+  assert.equal(again.view()[0]!.since, null);
+});
+
 test('what is configured no longer is removed, once; nothing is opened where there is nothing of that', async (t) => {
   const sites = new Sites(t);
   const file = join(sites.directory, '0.json');
