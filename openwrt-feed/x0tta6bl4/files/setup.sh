@@ -33,9 +33,10 @@ _x0_find_foreign() {
 	esac
 }
 
-# One radio a band, the first of each: two meshes on one channel would only take each other's air.
+# One radio a band: two meshes on one channel would only take each other's air. The first of each, or the first that OpenWrt
+# has put on the channel where most meet: of two for 5 GHz one often has the upper channels alone, and comes first.
 _x0_find_radio() {
-	local band type hwmode
+	local band type hwmode channel
 	config_get type "$1" type
 	[ "$type" = mac80211 ] || return 0
 	config_get band "$1" band
@@ -43,15 +44,18 @@ _x0_find_radio() {
 		config_get hwmode "$1" hwmode
 		case $hwmode in 11a) band=5g ;; 11g | 11b) band=2g ;; esac
 	}
-	case $band in
-	2g) [ -n "$x0_radio_2g" ] || x0_radio_2g=$1 ;;
-	5g) [ -n "$x0_radio_5g" ] || x0_radio_5g=$1 ;;
+	config_get channel "$1" channel
+	case $band:$channel in
+	2g:1) [ -n "$x0_meets_2g" ] || x0_radio_2g=$1 x0_meets_2g=1 ;;
+	5g:36) [ -n "$x0_meets_5g" ] || x0_radio_5g=$1 x0_meets_5g=1 ;;
+	2g:*) [ -n "$x0_radio_2g" ] || x0_radio_2g=$1 ;;
+	5g:*) [ -n "$x0_radio_5g" ] || x0_radio_5g=$1 ;;
 	esac
 }
 
 # Sets x0_mesh (the batadv interface that is declared), x0_foreign (a mesh of somebody else's), x0_radio_2g, x0_radio_5g.
 x0_look() {
-	x0_mesh='' x0_foreign='' x0_radio_2g='' x0_radio_5g=''
+	x0_mesh='' x0_foreign='' x0_radio_2g='' x0_radio_5g='' x0_meets_2g='' x0_meets_5g=''
 	x0_wanted=$(uci -q get "$X0_CONFIG.mesh.interface")
 	config_load network
 	config_foreach _x0_find_mesh interface

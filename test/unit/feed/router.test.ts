@@ -98,6 +98,33 @@ describe('first boot', { skip: noRouter() }, () => {
     assert.ok(r.config('wireless').includes("wireless.x0mesh_5g.device='radio0'"));
   });
 
+  test('of two radios for 5 GHz the one that can be met where others are, not the one of the upper channels', () => {
+    const low = radio('radio1', '5g', '36');
+    for (const [wireless, chosen] of [
+      [
+        [...radio('radio0', '5g', '100'), ...low, ...radio('radio2', '5g', '36'), ...radio('radio3', '2g', '1')],
+        'radio1',
+      ],
+      [[...low, ...radio('radio2', '5g', '100')], 'radio1'],
+      [[...radio('radio0', '5g', '100'), ...radio('radio1', '5g', '149')], 'radio0'],
+    ] as const) {
+      const r = router(wireless, WITH_KEY);
+      r.boot();
+      assert.ok(
+        r.config('wireless').includes(`wireless.x0mesh_5g.device='${chosen}'`),
+        r.config('wireless').join('\n'),
+      );
+      for (const line of wireless.filter((one) => one.includes('.channel=')))
+        assert.ok(r.config('wireless').includes(line));
+    }
+    // Once it is chosen it stays, whatever channel it gets.
+    const r = router([...low, ...radio('radio2', '5g', '100')], WITH_KEY);
+    r.boot();
+    r.sh('uci set wireless.radio1.channel=44; uci set wireless.radio2.channel=36');
+    r.service('setup');
+    assert.ok(r.config('wireless').includes("wireless.x0mesh_5g.device='radio1'"));
+  });
+
   test('what somebody declared is adopted and stays as it is', () => {
     const network = [...LAN, 'network.mesh7=interface', "network.mesh7.proto='batadv'"];
     const r = router(TWO, OURS, network);
