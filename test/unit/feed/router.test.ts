@@ -153,6 +153,19 @@ describe('first boot', { skip: noRouter() }, () => {
     }
   });
 
+  test('a configuration that is gone or broken: that is said, nothing is changed, and the next boot tries again', () => {
+    const r = router(TWO, WITH_KEY);
+    r.write('usr/bin/node', '#!/bin/sh\necho "x0ctl: it cannot be read: ENOENT" >&2\nexit 4\n', 0o755);
+    const { status, err } = r.boot();
+    assert.notEqual(status, 0);
+    assert.match(err, /^x0tta6bl4: no mesh is prepared until the next boot: .*ENOENT.*x0ctl config defaults --write/m);
+    assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN]);
+    assert.ok(r.has('etc/uci-defaults/80-x0tta6bl4'));
+    r.write('usr/bin/node', '#!/bin/sh\n[ "$3 $4" = "migrate --write" ]\n', 0o755);
+    assert.equal(r.boot().status, 0);
+    assert.ok(r.config('network').includes("network.x0mesh_5g.master='bat0'"));
+  });
+
   test("somebody else's 802.11s mesh keeps its radios", () => {
     const wireless = [...TWO, 'wireless.old=wifi-iface', "wireless.old.device='radio0'", "wireless.old.mode='mesh'"];
     const r = router(wireless, WITH_KEY);
