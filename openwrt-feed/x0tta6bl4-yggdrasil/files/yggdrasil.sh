@@ -42,9 +42,11 @@ x0_yggdrasil() {
 		set network.x0ygg.proto=yggdrasil
 		set network.x0ygg.private_key=auto
 	END
+	# A list: of an option by that name Yggdrasil's script (config_list_foreach) sees nothing, and no interface is taken.
+	uci -q delete network.x0ygg_mesh.interface
 	uci -q batch <<-END
 		set network.x0ygg_mesh=yggdrasil_x0ygg_interface
-		set network.x0ygg_mesh.interface=$place
+		add_list network.x0ygg_mesh.interface=$place
 		set network.x0ygg_mesh.beacon=1
 		set network.x0ygg_mesh.listen=1
 		set network.x0ygg_mesh.port=$X0_YGG_PORT

@@ -626,6 +626,7 @@ describe('Yggdrasil', { skip: noRouter() }, () => {
       "network.x0ygg_peer1.address='tcp://[2001:db8::1]:9001'",
     ])
       assert.ok(network.includes(line), `${line}\n${network.join('\n')}`);
+    assert.ok(r.read('tmp/lists').split('\n').includes('network.x0ygg_mesh.interface'), 'as netifd’s script reads it');
     const firewall = r.config('firewall');
     assert.ok(firewall.includes("firewall.x0ygg.input='REJECT'"));
     assert.ok(firewall.includes("firewall.x0ygg_sessions.dest_port='17447'"));
