@@ -480,6 +480,16 @@ describe('service', { skip: noRouter() }, () => {
     assert.match(r.service('start').out, /^add_jail_mount \/usr\/bin\/tell \/bin\/sh$/m);
   });
 
+  test('a list that stands in one option is mounted like one, as the agent takes it', () => {
+    const options = ["x0tta6bl4.alert.command='/usr/bin/tell me *'", "x0tta6bl4.trust.x509_authority='/etc/a.pem'"];
+    const r = jailed([...OURS, 'x0tta6bl4.alert=alert', 'x0tta6bl4.trust=trust', ...options]);
+    r.write('usr/bin/tell', '#!/bin/sh\n', 0o755);
+    r.write('etc/a.pem', '');
+    const { out } = r.service('start');
+    assert.match(out, /^add_jail_mount \/usr\/bin\/tell \/bin\/sh$/m);
+    assert.match(out, /^add_jail_mount \/etc\/a\.pem$/m);
+  });
+
   test('reload signals; revert puts back what ran before, once', () => {
     const r = jailed(WITH_KEY);
     r.service('start');
