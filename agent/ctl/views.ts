@@ -4,6 +4,7 @@ import type { Way } from '../mesh/alternatives.ts';
 import { writeNetjson } from '../mesh/netjson.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
+import { isPlausible } from './clock.ts';
 import {
   age,
   type Color,
@@ -507,11 +508,12 @@ export function reportText(report: Of<typeof shapes.configReport>, to: Screen): 
   return `${lines.join('\n')}\n`;
 }
 
-/** An RFC 3339 time in the zone of whoever reads, to the second. */
+/** An RFC 3339 time in the zone of whoever reads, to the second; of a clock that was not set yet, no day. */
 function localTime(time: string): string {
   const date = new Date(time);
   const two = (n: number) => String(n).padStart(2, '0');
-  return `${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const day = isPlausible(date.getTime()) ? `${two(date.getMonth() + 1)}-${two(date.getDate())}` : '??-??';
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 type IdentityStatus = NonNullable<Of<typeof shapes.status>['identity']>;

@@ -546,6 +546,26 @@ test('a denied socket is a refusal, in a sentence of its own', async (t) => {
 
 test('an empty journal says so', () => {
   assert.equal(logText({ version: 1, entries: [] }, { columns: 80, color: false }), 'The journal is empty.\n');
+  // From a start before the clock was set: no first of January.
+  const early = {
+    id: 1,
+    time: '1970-01-01T00:00:40.000Z',
+    fault: 'e1-f1',
+    class: 'link-down',
+    interface: null,
+    peer: null,
+  };
+  const entry = {
+    ...early,
+    step: 'verified',
+    action: 'kick',
+    afterMs: 3,
+    faultAtNs: 1,
+    why: '',
+    result: null,
+  } as const;
+  const shown = logText({ version: 1, entries: [entry as never] }, { columns: 80, color: false });
+  assert.match(shown, /^\?\?-\?\? \d\d:\d\d:40 e1-f1/m);
 });
 
 test('a console that tells no size has 80 columns and 24 rows, a pipe is not cut', (t) => {
