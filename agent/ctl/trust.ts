@@ -12,7 +12,15 @@ import { isNodeId, isTrustDomain } from '../trust/certificate/spiffe.ts';
 import type { Tools } from '../trust/certificate/tools.ts';
 import { fingerprint, newSecrets } from '../trust/keys/router.ts';
 import type { Loose } from '../trust/ledger/item.ts';
-import { makeBundle, makeOwner, makeRevocations, makeSteward, type Owner, openOwner } from '../trust/ledger/owner.ts';
+import {
+  makeBundle,
+  makeOwner,
+  makeReadmissions,
+  makeRevocations,
+  makeSteward,
+  type Owner,
+  openOwner,
+} from '../trust/ledger/owner.ts';
 import { type BundleBody, type RevocationBody, readStatement } from '../trust/ledger/statement.ts';
 import type { Client } from './client.ts';
 import { clockText, isPlausible } from './clock.ts';
@@ -97,6 +105,34 @@ export async function revoke(agent: Client, file: string | undefined, router: st
   return whom.node;
 }
 
+/**
+ * Answers the credentials that admit again. Throws E_NOT_FOUND where none is barred by this name, E_USAGE where too few digits say
+ * which one.
+ */
+export async function readmit(agent: Client, file: string, which: string): Promise<string[]> {
+  const { owner } = await ownerOf(agent, file);
+  const { barred } = (await agent.post('/trust/members', {})) as Of<typeof shapes.members>;
+  const digits = /^(?:(?:ssh|x509|spiffe):)?([0-9a-f]{1,64})$/.exec(which)?.[1] ?? '';
+  const isNamed = barred.some(({ node, key }) => node === which || key === which);
+  if (!isNamed && digits !== '' && digits.length < 32)
+    throw new AgentError('E_USAGE', `${which}: 32 digits or more say which credential is meant`);
+  const meant = barred.filter(({ credential, node, key }) =>
+    isNamed
+      ? node === which || key === which
+      : digits !== '' && (credential.startsWith(which) || credential.split(':')[1]!.startsWith(which)),
+  );
+  const credentials = [...new Set(meant.map(({ credential }) => credential))];
+  if (credentials.length === 0)
+    throw new AgentError(
+      'E_NOT_FOUND',
+      `${clean(which)}: no credential is barred by this name: see x0ctl mesh members`,
+    );
+  // In spite of all keys for which it was barred: else it would be no more than before.
+  const all = barred.filter(({ credential }) => credentials.includes(credential));
+  await install(agent, makeReadmissions(owner, all, clock()));
+  return credentials;
+}
+
 export async function rotate(agent: Client, file: string, next: string): Promise<number> {
   const { tools, owner, items, bundle, root } = await ownerOf(agent, file);
   const secrets = newSecrets(tools.suite);
@@ -168,7 +204,7 @@ Whoever has this text can join in its place: it is good once.
 `;
 }
 
-export function membersText({ members, revoked }: Of<typeof shapes.members>, to: Screen): string {
+export function membersText({ members, revoked, barred = [] }: Of<typeof shapes.members>, to: Screen): string {
   const time = (iso: string) => iso.slice(0, 16).replace('T', ' ');
   const all = table(
     [
@@ -192,7 +228,10 @@ export function membersText({ members, revoked }: Of<typeof shapes.members>, to:
     revoked,
     to,
   );
-  return `${all}\n${gone}`;
+  if (barred.length === 0) return `${all}\n${gone}`;
+  // Whole: it is what x0ctl mesh readmit takes, and what a person holds against ssh-keygen -l.
+  const bars = barred.map(({ credential, node }) => `${clean(credential)}\n  of ${clean(node)}, revoked\n`).join('');
+  return `${all}\n${gone}\nADMIT NOBODY ANY MORE\n${bars}`;
 }
 
 async function configured(agent: Client): Promise<string> {
@@ -226,7 +265,7 @@ async function ownerOf(agent: Client, file: string): Promise<OwnerAtWork> {
   return { tools, owner: openOwner(tools, secrets, bundle.domain, own), items, bundle, root: own };
 }
 
-/** The stewards and the owner's revocations, as this owner's own word. */
+/** The stewards, the owner's revocations and its readmissions, as this owner's own word. */
 function restated(tools: Tools, owner: Owner, items: readonly Loose[], wallMs: number): Loose[] {
   const stewards = items.flatMap(({ kind, bytes }) => {
     const one = kind === 'steward' ? readCertificate(bytes) : null;
@@ -242,7 +281,12 @@ function restated(tools: Tools, owner: Owner, items: readonly Loose[], wallMs: n
     }),
   );
   const revoked = revocationsIn(items).filter(({ signer }) => !ofStewards.has(signer));
+  const readmitted = items.flatMap(({ kind, bytes }) => {
+    const body = kind === 'revocation' ? readStatement(bytes)?.body : undefined;
+    return body?.kind === 'readmission' ? [body] : [];
+  });
   return [
+    ...makeReadmissions(owner, readmitted, wallMs),
     ...stewards,
     ...makeRevocations(
       owner,

@@ -146,6 +146,7 @@ export function trust(started: Config, agent: Agent): Trust {
     },
     members: () => awake().machine.members(),
     items: () => awake().machine.items(),
+    barred: () => awake().machine.barred(),
   };
 
   const { workload_socket: socket } = started.trust;

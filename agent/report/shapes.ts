@@ -101,6 +101,15 @@ export const members = object({
     object({ node: text('its name'), key: text('fingerprint'), at: iso, by: text('owner, or a steward') }),
     'who is believed no longer',
   ),
+  barred: array(
+    object({
+      credential: text('its kind and digits: ssh, x509 or spiffe'),
+      node: text('who came by it and was revoked'),
+      key: text('fingerprint of its identity key'),
+      at: iso,
+    }),
+    'credentials that let nobody in until the owner readmits them',
+  ),
 });
 
 export const invitation = object({ version, text: text('for x0ctl join'), id: text('names it'), until: iso });

@@ -5,7 +5,7 @@ import type { Nanos } from '../core/time.ts';
 import type { Action, ClassMode, Decision, Fault, FaultClass, Mode } from '../core/words.ts';
 import type { MeshView } from '../mesh/mesh.ts';
 import type { Loose } from '../trust/ledger/item.ts';
-import type { Item } from '../trust/ledger/ledger.ts';
+import type { Barred, Item } from '../trust/ledger/ledger.ts';
 import type { Member, TrustView } from '../trust/membership/words.ts';
 import type { PastView } from './api/past.ts';
 import type { PeerDesk } from './api/peers.ts';
@@ -121,6 +121,7 @@ export interface TrustDesk {
   candidate(whom: string): { readonly node: string; readonly identity: Uint8Array; readonly spki: Uint8Array } | null;
   members(): readonly Member[];
   items(): readonly Item[];
+  barred(): readonly Barred[];
 }
 
 /** Frames that one of the agent's packet sockets had no room for. */

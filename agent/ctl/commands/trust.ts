@@ -95,6 +95,26 @@ unless --keep makes that the owner's own word.`,
     },
   },
   {
+    name: 'mesh readmit',
+    arguments: 'CREDENTIAL',
+    least: 1,
+    most: 1,
+    help: 'let what a revoked router came by admit anew',
+    more: `CREDENTIAL is as x0ctl mesh members shows it, or 32 digits or more of it; or the
+name of the router that was revoked, for all by which it came. That router's key
+stays revoked: it comes back with a new one. Whoever else has the credential,
+comes in as well. Needs the owner's key, which is read here and goes nowhere.`,
+    example: 'x0ctl mesh readmit kitchen --owner-key /mnt/usb/owner.key',
+    options: { 'owner-key': OWNER },
+    run: async ({ to, json, options, arguments: [which], agent }) => {
+      const { readmit } = await trust();
+      const credentials = await readmit(await agent(), String(options['owner-key'] ?? OWNER_KEY), which!);
+      if (json) to.out(`${plainJson({ version: 1, credentials })}\n`);
+      else to.out(credentials.map((one) => `Admits again: ${clean(one)}\n`).join(''));
+      return EXIT.ok;
+    },
+  },
+  {
     name: 'mesh rotate',
     arguments: '',
     least: 0,

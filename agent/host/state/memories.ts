@@ -6,8 +6,11 @@ interface Database {
   prepare(sql: string): { all(...values: string[]): unknown[]; run(...values: string[]): unknown };
 }
 
-/** Classes of faults times repairs, a steward's 2048 members and 1024 used invitations, what a mesh agrees on, and more. */
-const MOST = 5120;
+/**
+ * Classes of faults times repairs, a steward's 2048 members and 1024 used invitations, by what its 2048 and others' came, what a mesh
+ * agrees on, and more.
+ */
+const MOST = 12_288;
 
 export class Memories {
   readonly #known = new Map<string, Memory>();

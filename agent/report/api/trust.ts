@@ -199,6 +199,12 @@ function membersOf(desk: TrustDesk): Unversioned<Of<typeof shapes.members>> {
       at: new Date(at).toISOString(),
       by: isByOwner ? 'owner' : (nodes.get(by) ?? by.slice(0, 16)),
     })),
+    barred: desk.barred().map(({ credential, node, key, at }) => ({
+      credential,
+      node,
+      key,
+      at: new Date(at).toISOString(),
+    })),
   };
 }
 

@@ -27,8 +27,16 @@ export interface Attestor {
 export type AttestRefusal = 'malformed' | 'unknown' | 'expired' | 'used' | 'bad-proof' | 'revoked';
 
 export type Attested =
-  /** `node`: the name that goes with the proof; null leaves it to the key. `how`: for the journal. */
-  | { readonly ok: true; readonly node: string | null; readonly how: string }
+  /**
+   * `node`: the name that goes with the proof; null leaves it to the key. `how`: for the journal. `credentials`: what the
+   * proof rested on, by name (ledger/statement.ts); none where it was the key itself.
+   */
+  | {
+      readonly ok: true;
+      readonly node: string | null;
+      readonly how: string;
+      readonly credentials: readonly string[];
+    }
   | { readonly ok: false; readonly reason: AttestRefusal; readonly message: string };
 
 /** No proof is longer: an X.509 chain of somebody's enterprise. */

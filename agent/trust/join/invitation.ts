@@ -160,7 +160,7 @@ export class Invitations implements Attestor {
     if (claimed !== undefined && claimed.key !== identity)
       return no('used', `${claimed.node} has used this invitation already`);
     if (one.untilMs < wallMs) return no('expired', `it ended ${new Date(one.untilMs).toISOString()}`);
-    return { ok: true, node: one.node, how: `invitation ${id}` };
+    return { ok: true, node: one.node, how: `invitation ${id}`, credentials: [`invitation:${id}`] };
   }
 
   #forget(id: string): void {

@@ -48,7 +48,7 @@ export function renewalAttestor(
       if (peer.fingerprint !== identity) return no('bad-proof', 'the certificate is for another key');
       if (!suite.verify(peer.keys.identity, PURPOSE, binding, parts.signature))
         return no('bad-proof', 'its identity key did not sign this');
-      return { ok: true, node: peer.node, how: 'its former certificate' };
+      return { ok: true, node: peer.node, how: 'its former certificate', credentials: [] };
     },
   };
 }

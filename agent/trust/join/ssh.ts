@@ -88,7 +88,9 @@ export function sshAttestor(allowed: readonly SshAllowed[]): Attestor {
       if (known === undefined) return no('unknown', 'this SSH host key is not among those that may join');
       const spki = createPublicKey({ key: Buffer.concat([SPKI_HEAD, publicKey]), format: 'der', type: 'spki' });
       if (!verify(null, signedOf(binding), spki, signature)) return no('bad-proof', 'the SSH signature does not hold');
-      return { ok: true, node: known.node, how: `SSH host key ${publicKey.toString('hex').slice(0, 16)}` };
+      // Of the same bytes as what ssh-keygen -l prints in base64.
+      const name = createHash('sha256').update(key!).digest('hex');
+      return { ok: true, node: known.node, how: `SSH host key ${name.slice(0, 32)}`, credentials: [`ssh:${name}`] };
     },
   };
 }

@@ -2,7 +2,7 @@
  * Attestation by proof of possession of an X.509 key: an enterprise or a maker has given each router a certificate, and
  * the stewards are told which CA to believe. Any algorithm that OpenSSL verifies; as classical as that algorithm is.
  */
-import { type KeyObject, verify, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, verify, X509Certificate } from 'node:crypto';
 import { der, Reader, sequence, TAG } from '../certificate/der.ts';
 import { orNull } from '../certificate/fields.ts';
 import { isNodeId } from '../certificate/spiffe.ts';
@@ -59,6 +59,7 @@ export function x509Attestor(authorities: readonly Uint8Array[]): Attestor {
         ok: true,
         node: isNodeId(name) ? name : null,
         how: `X.509 certificate ${leaf.serialNumber.slice(0, 40)}`,
+        credentials: credentialsOf(leaf),
       };
     },
   };
@@ -74,6 +75,17 @@ function read(evidence: Uint8Array): { readonly chain: Uint8Array[]; readonly si
   const signature = parts.take(TAG.octets);
   parts.end();
   return { chain, signature };
+}
+
+/**
+ * Its key, which a renewed certificate may keep; and its SPIFFE ID where it has one, since SPIRE gives a router new keys
+ * every hour.
+ */
+function credentialsOf(leaf: X509Certificate): string[] {
+  const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
+  const key = leaf.publicKey.export({ format: 'der', type: 'spki' });
+  const [, id] = /(?:^|, )URI:(spiffe:\/\/[^\s,"]+)/.exec(leaf.subjectAltName ?? '') ?? [];
+  return [`x509:${sha256(key)}`, ...(id === undefined ? [] : [`spiffe:${sha256(id)}`])];
 }
 
 function certificates(chain: readonly Uint8Array[]): X509Certificate[] | null {

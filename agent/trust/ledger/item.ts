@@ -1,4 +1,7 @@
-/** What is declared to all, as it travels: a bundle, a steward's certificate or a revocation, not looked at yet. */
+/**
+ * What is declared to all, as it travels: a bundle, a steward's certificate or a revocation, of a router or of a credential, not
+ * looked at yet.
+ */
 import { der, Malformed, type Reader, sequence, TAG } from '../certificate/der.ts';
 import { number, readNumber } from '../certificate/fields.ts';
 

@@ -4,7 +4,9 @@
  * same, in whatever order they came.
  *
  * A revocation counts if a root of the bundle signed it, or a steward that no root has revoked, of a router that is no
- * steward. So a captured steward can shut routers out only until the owner revokes it, and never another steward.
+ * steward. So a captured steward can shut routers out only until the owner revokes it, and never another steward. A bar of a
+ * credential counts by the same rule, until a root has readmitted the credential in spite of the very key that it was barred for:
+ * no clocks are compared, and who comes by it and is revoked after that has it barred anew.
  */
 import { createHash } from 'node:crypto';
 import { AgentError } from '../../core/errors.ts';
@@ -15,6 +17,7 @@ import { fingerprint } from '../keys/router.ts';
 import type { ItemKind } from './item.ts';
 import {
   type BundleBody,
+  type CredentialBody,
   holds,
   MOST_STATEMENT,
   type RevocationBody,
@@ -45,6 +48,14 @@ export interface Revoked {
   readonly isByOwner: boolean;
 }
 
+/** A credential that admits nobody, and the key for which it does not. */
+export interface Barred {
+  readonly credential: string;
+  readonly key: string;
+  readonly node: string;
+  readonly at: number;
+}
+
 /**
  * What became of an item that was told. `isLie`: whoever told it could know that it does not hold, or it cost a signature to see. A
  * router that has seen less, more or others of the same mesh may well tell in good faith what is no use here.
@@ -59,6 +70,8 @@ const MOST_BUNDLES = 8;
 const MOST_STEWARDS = 32;
 const MOST_OF_OWNER = 192;
 const MOST_OF_STEWARD = 32;
+/** Bars are for good, so their share is larger; readmissions are among the owner's. */
+const MOST_BARS_OF_STEWARD = 64;
 /** No revocation need be kept longer: what it revokes has ended. Owners grant a steward at most this. */
 export const LONGEST_MS = 400 * 24 * 3_600_000;
 
@@ -75,6 +88,7 @@ export class Ledger implements Revocations {
   /** By fingerprint: of the newest root, the certificate that ends last. */
   readonly #stewards = new Map<string, Item & { readonly steward: Steward }>();
   readonly #revocations = new Map<string, Item & { readonly statement: Statement; readonly body: RevocationBody }>();
+  readonly #credentials = new Map<string, Item & { readonly statement: Statement; readonly body: CredentialBody }>();
   /** Those that count, by the fingerprint of the key. */
   #revoked = new Map<string, Revoked>();
 
@@ -101,6 +115,28 @@ export class Ledger implements Revocations {
     return [...this.#revoked.values()];
   }
 
+  /** The bars that count. */
+  barred(): Barred[] {
+    const found = new Map<string, Barred>();
+    for (const { statement, body } of this.#credentials.values()) {
+      const { kind, credential, key, node, at } = body;
+      if (kind !== 'bar' || !this.#isWord(statement) || this.isReadmitted(credential, key)) continue;
+      found.set(`${credential} ${key}`, { credential, key, node, at });
+    }
+    return [...found.values()];
+  }
+
+  /** Whether the owner has let it admit again in spite of this key. */
+  isReadmitted(credential: string, key: string): boolean {
+    return [...this.#credentials.values()].some(
+      ({ statement, body }) =>
+        body.kind === 'readmission' &&
+        body.credential === credential &&
+        body.key === key &&
+        isSigner(statement, this.#bundle!),
+    );
+  }
+
   /** Those that are believed: not revoked. Whether one has ended is for the caller, who knows the time. */
   stewards(): Steward[] {
     return [...this.#stewards.values()].map(({ steward }) => steward).filter((one) => !this.has(one.fingerprint));
@@ -119,13 +155,13 @@ export class Ledger implements Revocations {
 
   /** All of it, in the order in which another router can take it. */
   items(): Item[] {
-    return [...this.#bundles, ...this.#stewards.values(), ...this.#revocations.values()].map(
-      ({ kind, bytes, hash }) => ({
-        kind,
-        bytes,
-        hash,
-      }),
-    );
+    const all = [
+      ...this.#bundles,
+      ...this.#stewards.values(),
+      ...this.#revocations.values(),
+      ...this.#credentials.values(),
+    ];
+    return all.map(({ kind, bytes, hash }) => ({ kind, bytes, hash }));
   }
 
   knows(hash: string): boolean {
@@ -146,6 +182,7 @@ export class Ledger implements Revocations {
     if (this.#bundle?.trustDomain !== bundle.trustDomain) {
       this.#stewards.clear();
       this.#revocations.clear();
+      this.#credentials.clear();
     }
     this.#bundles.splice(0);
     this.#bundles.push(item('bundle', bytes));
@@ -164,11 +201,12 @@ export class Ledger implements Revocations {
     if (this.knows(one.hash)) return 'known';
     if (kind === 'steward') return this.#takeSteward(one, leastMs);
     const statement = readStatement(bytes);
-    if (statement === null || statement.body.kind !== kind) return lie('it is malformed');
-    if (statement.body.domain !== this.#bundle.trustDomain) return lie('it is of another trust domain');
-    return statement.body.kind === 'bundle'
-      ? this.#takeBundle(one, statement, statement.body)
-      : this.#takeRevocation(one, statement, statement.body, leastMs);
+    if (statement === null || (statement.body.kind === 'bundle') !== (kind === 'bundle')) return lie('it is malformed');
+    const { body } = statement;
+    if (body.domain !== this.#bundle.trustDomain) return lie('it is of another trust domain');
+    if (body.kind === 'bundle') return this.#takeBundle(one, statement, body);
+    if (body.kind === 'revocation') return this.#takeRevocation(one, statement, body, leastMs);
+    return this.#takeOfCredential(one, statement, body);
   }
 
   /** Forgets revocations of what has ended, and stewards that have. */
@@ -235,6 +273,35 @@ export class Ledger implements Revocations {
     this.#revocations.set(id, { ...one, statement, body });
     this.#count();
     return 'new';
+  }
+
+  #takeOfCredential(one: Item, statement: Statement, body: CredentialBody): Taken {
+    const { kind, credential, key } = body;
+    const id = `${kind} ${credential} ${key} ${statement.signer}`;
+    if (this.#credentials.has(id)) return 'known';
+    if (credential.startsWith('invitation:')) return lie('an invitation is good once, and not barred');
+    const isByOwner = isSigner(statement, this.#bundle!);
+    const steward = this.#stewards.get(statement.signer)?.steward;
+    if (!isByOwner && (kind === 'readmission' || steward === undefined))
+      return noUse('neither a root nor a steward that is known here signed it');
+    // It would not count: whoever tells it has not heard that yet.
+    if (kind === 'bar' && this.isReadmitted(credential, key)) return 'known';
+    const others = [...this.#credentials.values()].filter(({ statement: { signer } }) => signer === statement.signer);
+    if (others.length >= (isByOwner ? MOST_OF_OWNER : MOST_BARS_OF_STEWARD))
+      return noUse('its signer has barred or readmitted too many');
+    const { suite } = this.#tools;
+    if (!(isByOwner ? this.#isSignedBy(statement, this.#bundle!) : holds(suite, statement, steward!.identity)))
+      return lie('its signature does not hold');
+    if (kind === 'readmission')
+      for (const [other, { body: bar }] of this.#credentials)
+        if (bar.kind === 'bar' && bar.credential === credential && bar.key === key) this.#credentials.delete(other);
+    this.#credentials.set(id, { ...one, statement, body });
+    return 'new';
+  }
+
+  /** Whether who signed it is believed now: a root, or a steward that was not revoked. */
+  #isWord(statement: Statement): boolean {
+    return isSigner(statement, this.#bundle!) || this.isSteward(statement.signer);
   }
 
   /** Which revocations count now. */

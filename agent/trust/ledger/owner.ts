@@ -9,7 +9,7 @@ import type { Tools } from '../certificate/tools.ts';
 import type { RouterSecrets } from '../keys/router.ts';
 import type { Loose } from './item.ts';
 import { LONGEST_MS } from './ledger.ts';
-import { sayBundle, sayRevocation } from './statement.ts';
+import { sayBundle, sayOfCredential, sayRevocation } from './statement.ts';
 
 export interface Owner {
   readonly authority: Authority;
@@ -64,6 +64,25 @@ export function makeRevocations(
       node,
       at: wallMs,
       until: wallMs + LONGEST_MS,
+    }),
+  }));
+}
+
+/** Lets credentials admit again in spite of the keys for which they were barred; of a later one's revocation this says nothing. */
+export function makeReadmissions(
+  by: Owner,
+  which: readonly { readonly credential: string; readonly key: string; readonly node: string }[],
+  wallMs: number,
+): Loose[] {
+  return which.map(({ credential, key, node }) => ({
+    kind: 'revocation',
+    bytes: sayOfCredential(by.authority.identity, {
+      kind: 'readmission',
+      domain: by.trustDomain,
+      credential,
+      key,
+      node,
+      at: wallMs,
     }),
   }));
 }

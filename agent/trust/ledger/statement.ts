@@ -4,6 +4,14 @@
  *     Statement ::= SEQUENCE { body OCTET STRING, signer OCTET STRING (32, fingerprint), signature OCTET STRING }
  *     bundle     body ::= SEQUENCE { 1, domain UTF8String, sequence INTEGER, roots SEQUENCE OF OCTET STRING }
  *     revocation body ::= SEQUENCE { 2, domain UTF8String, key OCTET STRING (32), node UTF8String, at, until INTEGER }
+ *     bar, readmission
+ *                body ::= SEQUENCE { 3 or 4, domain, credential UTF8String, key OCTET STRING (32), node UTF8String, at INTEGER }
+ *
+ * A bar says that a credential admits nobody any more, since `key`, which came by it, was revoked; a readmission, which is the
+ * owner's alone, that it does again in spite of that key. Neither ends by time. A credential goes by its kind and digits:
+ *
+ *     ssh:SHA-256 of the SSH host key     x509:SHA-256 of the certificate's public key     spiffe:SHA-256 of its SPIFFE ID
+ *     invitation:ID, which is not barred, being good once
  *
  * Times are milliseconds since 1970. A steward's certificate is a declaration by itself and travels as it is.
  */
@@ -32,9 +40,23 @@ export interface RevocationBody {
   readonly until: number;
 }
 
+/** They travel and are kept as revocations do. */
+export interface CredentialBody {
+  readonly kind: 'bar' | 'readmission';
+  readonly domain: string;
+  readonly credential: string;
+  /** Fingerprint of the identity key that came by it and was revoked. */
+  readonly key: string;
+  /** For people. */
+  readonly node: string;
+  readonly at: number;
+}
+
+type Body = BundleBody | RevocationBody | CredentialBody;
+
 export interface Statement {
   readonly bytes: Uint8Array;
-  readonly body: BundleBody | RevocationBody;
+  readonly body: Body;
   /** Fingerprint of the signer's identity key. */
   readonly signer: string;
   readonly signed: Uint8Array;
@@ -44,6 +66,11 @@ export interface Statement {
 const PURPOSE = 'statement v1';
 export const MOST_STATEMENT = 48 * 1024;
 const MOST_ROOTS = 4;
+
+/** Whether this names what a router can come by (join/attest.ts). */
+export function isCredential(name: string): boolean {
+  return /^(?:(?:ssh|x509|spiffe):[0-9a-f]{64}|invitation:[0-9a-f]{16})$/.test(name);
+}
 
 export function sayBundle(by: IdentityKey, { domain, sequence: count, roots }: Omit<BundleBody, 'kind'>): Uint8Array {
   return say(by, [number(1), text(domain), number(count), sequence(...roots.map((root) => der(TAG.octets, root)))]);
@@ -60,6 +87,20 @@ export function sayRevocation(
     text(node),
     number(at),
     number(until),
+  ]);
+}
+
+export function sayOfCredential(
+  by: IdentityKey,
+  { kind, domain, credential, key, node, at }: CredentialBody,
+): Uint8Array {
+  return say(by, [
+    number(kind === 'bar' ? 3 : 4),
+    text(domain),
+    text(credential),
+    der(TAG.octets, Buffer.from(key, 'hex')),
+    text(node),
+    number(at),
   ]);
 }
 
@@ -88,13 +129,13 @@ function say(by: IdentityKey, parts: readonly Uint8Array[]): Uint8Array {
   return sequence(der(TAG.octets, body), der(TAG.octets, signer), der(TAG.octets, by.sign(PURPOSE, body)));
 }
 
-function readBody(signed: Uint8Array): BundleBody | RevocationBody {
+function readBody(signed: Uint8Array): Body {
   const outer = new Reader(signed);
   const parts = outer.enter(TAG.sequence);
   outer.end();
   const kind = readNumber(parts);
   const domain = readText(parts);
-  let body: BundleBody | RevocationBody;
+  let body: Body;
   if (kind === 1) {
     const count = readNumber(parts);
     const list = parts.enter(TAG.sequence);
@@ -106,6 +147,11 @@ function readBody(signed: Uint8Array): BundleBody | RevocationBody {
   } else if (kind === 2) {
     const key = key32(parts);
     body = { kind: 'revocation', domain, key, node: readText(parts), at: readMoment(parts), until: readMoment(parts) };
+  } else if (kind === 3 || kind === 4) {
+    const credential = readText(parts);
+    if (!isCredential(credential)) throw new Malformed('a credential of an unknown kind');
+    const [key, node, at] = [key32(parts), readText(parts), readMoment(parts)];
+    body = { kind: kind === 3 ? 'bar' : 'readmission', domain, credential, key, node, at };
   } else throw new Malformed('a statement of an unknown kind');
   parts.end();
   return body;

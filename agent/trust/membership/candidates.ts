@@ -46,7 +46,10 @@ export class Candidates {
       [...new Map(among.map((one) => [one.key, one])).values()].filter(
         ({ key, node }) => node === whom || (/^[0-9a-f]{16,64}$/.test(whom) && key.startsWith(whom)),
       );
-    const standing = meant([...this.#known.members(), ...stewards, ...peers]);
+    const named = meant([...this.#known.members(), ...stewards, ...peers]);
+    // Whoever had the name before, and was revoked, is not meant where another has it now.
+    const unrevoked = named.filter(({ key }) => !ledger.has(key));
+    const standing = unrevoked.length > 0 ? unrevoked : named;
     const found = standing.length > 0 ? standing : meant(this.#known.claims().filter(({ key }) => !ledger.has(key)));
     if (found.length === 1) return found[0]!;
     if (/^[0-9a-f]{64}$/.test(whom)) return { key: whom, node: whom.slice(0, 16) };

@@ -15,6 +15,10 @@
  *     vouched  SEQUENCE { 11, token, chain, jwt, message }           chain and jwt empty for a refusal
  *     air-key  SEQUENCE { 12, epoch, secret, age, against OCTET STRING (8 each) }   a key of the air (air/keys.ts)
  *     here     SEQUENCE { 13, addresses OCTET STRING (6 each) }      of the sender's own hard interfaces
+ *     came     SEQUENCE { 14, key, node, SEQUENCE OF UTF8String }    among stewards: by which credentials the sender let it in
+ *
+ * An agent of before there were bars of credentials knows neither those nor `came`, and would count each as a lie. So who does
+ * know them says so by one hash in `have` that no item has (BARS), and nobody else is sent any.
  */
 import { type Mac, macFromBytes, macToBytes } from '../../core/ids.ts';
 import type { Given, Wanted } from '../../workload/vouch.ts';
@@ -22,6 +26,8 @@ import type { KeptAirKey } from '../air/keys.ts';
 import { der, Malformed, Reader, sequence, TAG } from '../certificate/der.ts';
 import { key32, list, number, octets, orNull, readMoment, readNumber, readText, text } from '../certificate/fields.ts';
 import { item, type Loose, readItem } from '../ledger/item.ts';
+import { isCredential } from '../ledger/statement.ts';
+import { MOST_CREDENTIALS } from './provenance.ts';
 
 export type Gossip =
   | { readonly type: 'have'; readonly hashes: readonly string[] }
@@ -51,6 +57,7 @@ export type Gossip =
       /** '' where it was another way. */
       readonly invitation: string;
     }
+  | { readonly type: 'came'; readonly key: string; readonly node: string; readonly credentials: readonly string[] }
   | { readonly type: 'relay'; readonly token: number; readonly bytes: Uint8Array }
   | { readonly type: 'ask-key' }
   | { readonly type: 'key'; readonly spki: Uint8Array }
@@ -66,6 +73,8 @@ export type Gossip =
 /** Of one message, in bytes; what is more goes in several. */
 export const MOST_GOSSIP = 300 * 1024;
 const HASH = 16;
+/** The beginning of the SHA-256 of "x0tta6bl4 bars of credentials". */
+export const BARS = 'e4e3c98002d869c473c09faf2388972f';
 const NAME = 8;
 const MAC = 6;
 /** The name of an invitation. */
@@ -90,6 +99,8 @@ export function writeGossip(said: Gossip): Uint8Array {
     }
     case 'issued':
       return sequence(number(6), hex(said.key), text(said.node), number(said.untilMs), hex(said.invitation));
+    case 'came':
+      return sequence(number(14), hex(said.key), text(said.node), sequence(...said.credentials.map(text)));
     case 'relay':
       return sequence(number(7), number(said.token), der(TAG.octets, said.bytes));
     case 'ask-key':
@@ -200,6 +211,14 @@ function read(type: number, from: Reader): Gossip {
         throw new Malformed('addresses of another length');
       const addresses = Array.from({ length: bytes.length / MAC }, (_, i) => macFromBytes(bytes, MAC * i));
       return { type: 'here', addresses };
+    }
+    case 14: {
+      const [key, node, parts] = [key32(from), readText(from), from.enter(TAG.sequence)];
+      const credentials: string[] = [];
+      while (!parts.isAtEnd) credentials.push(readText(parts));
+      if (credentials.length > MOST_CREDENTIALS || !credentials.every(isCredential))
+        throw new Malformed('credentials of an unknown kind, or too many');
+      return { type: 'came', key, node, credentials };
     }
     default:
       throw new Malformed('a message of an unknown type');

@@ -10,7 +10,8 @@ import { isNodeId } from '../certificate/spiffe.ts';
 import type { Claimed } from '../join/invitation.ts';
 import type { Loose } from '../ledger/item.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { readStatement } from '../ledger/statement.ts';
+import { isCredential, readStatement } from '../ledger/statement.ts';
+import { type Came, MOST_CREDENTIALS } from './provenance.ts';
 import type { Kept, Member, TrustEffect } from './words.ts';
 
 const KEY = /^[0-9a-f]{64}$/;
@@ -61,6 +62,14 @@ export class Keeping {
     this.#keep(`member ${key}`, null, false);
   }
 
+  provenance({ key, node, credentials, by }: Came): void {
+    this.#keep(`came ${key}`, [node, by, ...credentials].join(' '), true);
+  }
+
+  noProvenance(key: string): void {
+    this.#keep(`came ${key}`, null, false);
+  }
+
   /** A mesh key that somebody knows who was revoked. */
   voidKey(name: string): void {
     this.#keep(`void ${name}`, '1', true);
@@ -85,6 +94,7 @@ export interface Recollection {
   readonly items: readonly (Loose & { readonly by: string })[];
   readonly claims: readonly Claimed[];
   readonly members: readonly Member[];
+  readonly came: readonly Came[];
   /** The salt and the chain; null where there is none. */
   readonly own: readonly [Uint8Array, ...Uint8Array[]] | null;
   readonly voidKeys: readonly string[];
@@ -114,6 +124,7 @@ export function recollect(kept: readonly Kept[]): Recollection {
       return steward === undefined ? [] : [{ id: key.slice(6), key: by!, node: node!, by: steward }];
     }),
     members: of('member ').flatMap(({ key, value }) => memberOf(key.slice(7), value)),
+    came: of('came ').flatMap(({ key, value }) => cameOf(key.slice(5), value)),
     own: salt === undefined ? null : [salt, ...chain],
     voidKeys: of('void ').map(({ key }) => key.slice(5)),
     outcasts: of('outcast ').flatMap(({ key, value }) => outcastOf(key.slice(8), value)),
@@ -130,6 +141,17 @@ function memberOf(key: string, value: string): Member[] {
   const [node = '', ends = '', by = ''] = value.split(' ');
   const isWhole = KEY.test(key) && isNodeId(node) && /^\d{1,15}$/.test(ends) && KEY.test(by);
   return isWhole ? [{ key, node, notAfter: Number(ends), by }] : [];
+}
+
+function cameOf(key: string, value: string): Came[] {
+  const [node = '', by = '', ...credentials] = value.split(' ');
+  const isWhole =
+    KEY.test(key) &&
+    isNodeId(node) &&
+    KEY.test(by) &&
+    credentials.length <= MOST_CREDENTIALS &&
+    credentials.every(isCredential);
+  return isWhole ? [{ key, node, credentials, by }] : [];
 }
 
 function outcastOf(key: string, value: string): Outcast[] {

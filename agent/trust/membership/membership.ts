@@ -19,13 +19,13 @@ import { type Invited, invitationProver, readInvitation } from '../join/invitati
 import { renewalProver } from '../join/renewal.ts';
 import type { RouterSecrets } from '../keys/router.ts';
 import type { Loose } from '../ledger/item.ts';
-import type { Item } from '../ledger/ledger.ts';
+import type { Barred, Item } from '../ledger/ledger.ts';
 import { readStatement } from '../ledger/statement.ts';
 import { Air } from './air.ts';
 import { Budgets } from './budget.ts';
 import { Callers } from './callers.ts';
 import { type Candidate, Candidates } from './candidates.ts';
-import { type Gossip, readGossip } from './gossip.ts';
+import { BARS, type Gossip, readGossip } from './gossip.ts';
 import { Joining } from './joining.ts';
 import { recollect } from './kept.ts';
 import { OwnCertificate } from './own.ts';
@@ -187,7 +187,7 @@ export class Membership {
     const { key, node } = this.find(whom);
     if (this.#router.ledger.isSteward(key))
       throw new AgentError('E_FORBIDDEN', `${node} is a steward: only the owner's key revokes it`);
-    return this.#turn(now, () => this.#stewardship.revoke(key, node, `${by} asked for it`)).effects;
+    return this.#turn(now, () => this.#stewardship.revoke(key, node, `${by} asked for it`, true)).effects;
   }
 
   /** A router by its name or its key's fingerprint (or the beginning of it). Throws E_NOT_FOUND. */
@@ -253,6 +253,11 @@ export class Membership {
 
   members(): Member[] {
     return this.#stewardship.members();
+  }
+
+  /** Credentials that let nobody in, as far as this router knows: by what was declared, and by whom it has seen come. */
+  barred(): Barred[] {
+    return this.#stewardship.barred();
   }
 
   items(): Item[] {
@@ -325,7 +330,7 @@ export class Membership {
   #start(kept: readonly Kept[], wallMs: number, invited: readonly Invited[]): void {
     const router = this.#router;
     const { ledger, now } = router;
-    const { floorMs, items, claims, members, own, voidKeys, outcasts } = recollect(kept);
+    const { floorMs, items, claims, members, came, own, voidKeys, outcasts } = recollect(kept);
     router.calendar = new Calendar(floorMs, now);
     router.calendar.hear(wallMs, now);
     this.#pruneAt = now + PRUNE_EVERY;
@@ -333,7 +338,7 @@ export class Membership {
       if (kind !== 'bundle' || ledger.bundle !== null) ledger.take(kind, bytes, router.leastMs);
       else router.tolerate('a trust bundle that was kept', () => ledger.found(bytes, by));
     }
-    this.#stewardship.remember(members, claims, invited);
+    this.#stewardship.remember(members, claims, invited, came);
     this.#air.remember(voidKeys, outcasts);
     this.#stewardship.appoint();
     if (own !== null && ledger.bundle !== null && !ledger.has(router.key)) {
@@ -374,9 +379,14 @@ export class Membership {
     }
     const isSteward = this.#router.isSteward(key);
     switch (said.type) {
-      case 'have':
-        this.#spreading.asked(session, new Set(said.hashes));
+      case 'have': {
+        const theirs = new Set(said.hashes);
+        const isFirst = !session.knowsBars && theirs.has(BARS);
+        if (isFirst) session.knowsBars = true;
+        this.#spreading.asked(session, theirs);
+        if (isFirst && isSteward) this.#stewardship.tellProvenance(key);
         return;
+      }
       case 'items':
         this.#spreading.heard(session, said.items);
         return;
@@ -388,6 +398,7 @@ export class Membership {
         return;
       case 'invited':
       case 'issued':
+      case 'came':
         if (isSteward) this.#stewardship.heard(key, said);
         return;
       case 'relay':

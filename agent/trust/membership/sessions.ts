@@ -21,6 +21,8 @@ export interface Session {
   /** Keys of the air that it has handed on in the minute that ends then. */
   keys: number;
   keysUntil: Nanos;
+  /** It has said that it knows bars of credentials. */
+  knowsBars: boolean;
 }
 
 export class Sessions {
@@ -60,7 +62,8 @@ export class Sessions {
   up(peer: Peer): boolean {
     if (this.#all.size >= MOST_SESSIONS && !this.#all.has(peer.fingerprint)) return false;
     const { now } = this.#router;
-    this.#all.set(peer.fingerprint, { peer, refused: 0, answerAt: now, keys: 0, keysUntil: now + KEYS_FOR });
+    const session = { peer, refused: 0, answerAt: now, keys: 0, keysUntil: now + KEYS_FOR, knowsBars: false };
+    this.#all.set(peer.fingerprint, session);
     return true;
   }
 

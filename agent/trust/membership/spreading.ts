@@ -5,6 +5,8 @@
 import { type Nanos, NEVER, SECOND } from '../../core/time.ts';
 import type { Loose } from '../ledger/item.ts';
 import type { Taken } from '../ledger/ledger.ts';
+import { readStatement } from '../ledger/statement.ts';
+import { BARS } from './gossip.ts';
 import type { Router } from './router.ts';
 import type { Session, Sessions } from './sessions.ts';
 
@@ -49,7 +51,7 @@ export class Spreading {
 
   greet(key: string): void {
     this.#greetAt = Math.min(this.#greetAt, this.#router.now + GREETED_AGAIN);
-    this.#router.say(key, { type: 'have', hashes: this.#router.ledger.items().map(({ hash }) => hash) });
+    this.#router.say(key, { type: 'have', hashes: [BARS, ...this.#router.ledger.items().map(({ hash }) => hash)] });
   }
 
   /** It has these, and asks for the rest. */
@@ -61,7 +63,7 @@ export class Spreading {
     let batch: Loose[] = [];
     let size = 0;
     for (const one of ledger.items()) {
-      if (theirs.has(one.hash)) continue;
+      if (theirs.has(one.hash) || (isOfCredential(one) && !session.knowsBars)) continue;
       if (size + one.bytes.length > ITEMS_AT_ONCE) {
         this.#router.say(key, { type: 'items', items: batch });
         batch = [];
@@ -94,7 +96,10 @@ export class Spreading {
     const outcome = ledger.take(one.kind, one.bytes, leastMs);
     if (outcome !== 'new') return outcome;
     keeping.items();
-    const others = this.#sessions.keys().filter((key) => key !== from);
+    const isBar = isOfCredential(one);
+    const others = this.#sessions
+      .keys()
+      .filter((key) => key !== from && (!isBar || this.#sessions.get(key)?.knowsBars === true));
     this.#sessions.tell(others, { type: 'items', items: [one] });
     if (one.kind === 'bundle' && before !== ledger.bundle)
       this.#router.log('info', 'the trust bundle has changed', { sequence: ledger.bundle?.sequence ?? 0 });
@@ -102,4 +107,9 @@ export class Spreading {
     this.#affected.declared();
     return outcome;
   }
+}
+
+function isOfCredential({ kind, bytes }: Loose): boolean {
+  const body = kind === 'revocation' ? readStatement(bytes)?.body.kind : undefined;
+  return body === 'bar' || body === 'readmission';
 }

@@ -17,11 +17,12 @@ import { renewalAttestor } from '../join/renewal.ts';
 import { fingerprint, nodeOfKey } from '../keys/router.ts';
 import { SecretBytes } from '../keys/secret.ts';
 import type { Loose } from '../ledger/item.ts';
-import type { Taken } from '../ledger/ledger.ts';
-import { sayRevocation } from '../ledger/statement.ts';
+import type { Barred, Taken } from '../ledger/ledger.ts';
+import { sayOfCredential, sayRevocation } from '../ledger/statement.ts';
 import type { Gossip } from './gossip.ts';
 import { KeptInvitations } from './invited.ts';
 import { Members } from './members.ts';
+import { type Came, Provenance } from './provenance.ts';
 import type { Router } from './router.ts';
 import type { Sessions } from './sessions.ts';
 import type { Member } from './words.ts';
@@ -49,6 +50,9 @@ export class Stewardship {
   readonly #office: Office;
   readonly #invitations = new Invitations();
   readonly #members: Members;
+  readonly #provenance: Provenance;
+  /** Credentials, with keys, that could not be barred: not signed again at each turn. */
+  readonly #unbarred = new Set<string>();
   readonly #kept: KeptInvitations;
   /** Which keys each other steward has said to have come by an invitation that was used here. */
   readonly #saidTwice = new Map<string, Set<string>>();
@@ -60,6 +64,7 @@ export class Stewardship {
     this.#sessions = sessions;
     this.#office = office;
     this.#members = new Members(router.keeping);
+    this.#provenance = new Provenance(router.keeping, router.key);
     this.#kept = new KeptInvitations(router, this.#invitations);
   }
 
@@ -70,6 +75,14 @@ export class Stewardship {
 
   /** Becomes one, is one anew, or is one no longer, where the owner has said so. */
   appoint(): void {
+    this.#appoint();
+    // Of those alone that it has let in itself: what another has said would outlast that one's revocation under this one's name.
+    const { ledger } = this.#router;
+    for (const one of this.#provenance.own())
+      if (this.#authority !== null && ledger.has(one.key)) this.#bar(this.#authority, one);
+  }
+
+  #appoint(): void {
     const router = this.#router;
     const { tools, secrets, keys, key, ledger } = router;
     const der = ledger.isSteward(key) ? ledger.certificateOf(key) : null;
@@ -113,7 +126,13 @@ export class Stewardship {
   }
 
   /** What was kept. */
-  remember(members: readonly Member[], claims: readonly Claimed[], invited: readonly Invited[]): void {
+  remember(
+    members: readonly Member[],
+    claims: readonly Claimed[],
+    invited: readonly Invited[],
+    came: readonly Came[],
+  ): void {
+    for (const one of came) this.#provenance.remember(one);
     for (const one of members) this.#members.remember(one);
     for (const one of claims) this.#invitations.claim(one);
     for (const one of invited) this.#invitations.learn(one);
@@ -182,7 +201,8 @@ export class Stewardship {
     }
   }
 
-  revoke(key: string, node: string, why: string): void {
+  /** `isAsked`: by a person; else on another steward's word, which bars no credential that it has told of. */
+  revoke(key: string, node: string, why: string, isAsked: boolean): void {
     const { ledger, wallMs: at } = this.#router;
     const by = this.authorised('revoke');
     const domain = ledger.bundle!.trustDomain;
@@ -191,6 +211,30 @@ export class Stewardship {
     if (typeof outcome !== 'string') throw new AgentError('E_FORBIDDEN', outcome.refused);
     this.#members.forget(key);
     this.#router.effect({ type: 'decided', what: 'revoked', who: node, why });
+    const came = this.#provenance.get(key);
+    if (came !== undefined && (isAsked || came.by === this.#router.key)) this.#bar(by, came);
+    for (const credential of came?.credentials ?? [])
+      for (const other of this.#provenance.by(credential))
+        if (!ledger.has(other.key))
+          this.#router.log(
+            'warning',
+            'another router came by the same credential: revoke it too, if it is the same one',
+            {
+              node: other.node,
+              key: other.key,
+              credential,
+            },
+          );
+    if (
+      came === undefined &&
+      this.#office.attestors.length > 0 &&
+      !this.#invitations.claims().some((one) => one.key === key)
+    )
+      this.#router.log(
+        'warning',
+        'by which credential it came is not known here: where it was an SSH host key or a certificate, take it off the stewards',
+        { node, key },
+      );
   }
 
   /** A certificate was made, by this steward: the others are told. */
@@ -212,9 +256,32 @@ export class Stewardship {
     }
   }
 
+  /** Another steward, which knows what that is for, is told by which credentials those came that this one has let in. */
+  tellProvenance(key: string): void {
+    if (this.#authority === null) return;
+    for (const one of this.#provenance.own()) if (isTold(one)) this.#router.say(key, cameOf(one));
+  }
+
+  /** Credentials that let nobody in. */
+  barred(): Barred[] {
+    const { ledger } = this.#router;
+    const found = new Map(ledger.barred().map((one) => [`${one.credential} ${one.key}`, one]));
+    for (const { key, node, at } of ledger.revoked())
+      for (const credential of this.#provenance.get(key)?.credentials ?? [])
+        if (!found.has(`${credential} ${key}`) && !ledger.isReadmitted(credential, key))
+          found.set(`${credential} ${key}`, { credential, key, node, at });
+    return [...found.values()].filter(({ credential }) => !isInvitation(credential));
+  }
+
   /** What another steward tells. */
-  heard(from: string, said: Gossip & { type: 'invited' | 'issued' }): void {
+  heard(from: string, said: Gossip & { type: 'invited' | 'issued' | 'came' }): void {
     if (this.#authority === null || (said.node !== '' && !isNodeId(said.node))) return;
+    if (said.type === 'came') {
+      const { key, node, credentials } = said;
+      // Of who is revoked already nothing is believed but what is declared: a captured steward could bar whom it likes.
+      if (node !== '' && !this.#router.ledger.has(key)) this.#provenance.note({ key, node, credentials, by: from });
+      return;
+    }
     if (said.type === 'invited') {
       const secret = new SecretBytes(Uint8Array.from(said.secret));
       const node = said.node === '' ? null : said.node;
@@ -279,10 +346,12 @@ export class Stewardship {
     const node = attested.node ?? nodeOfKey(identity);
     try {
       if (ledger.has(key)) throw new AgentError('E_FORBIDDEN', 'it was revoked');
+      for (const credential of attested.credentials) this.#requireUnbarred(credential, key);
       if (method !== 'renewal') this.#requireFree(node, key);
       const chain = this.#issue(this.authorised('admit'), { node, spki, identity, agreement });
       const invitation = method === 'invitation' ? invitationIn(evidence) : '';
       if (invitation !== '') this.#claim({ id: invitation, key, node, by: this.#router.key });
+      if (attested.credentials.length > 0) this.#came({ key, node, credentials: attested.credentials, by: router.key });
       this.issued(key, node, chain, invitation);
       router.effect({ type: 'decided', what: 'admitted', who: node, why: attested.how });
       return { ok: true, chain, items: this.#items(method === 'renewal') };
@@ -291,6 +360,49 @@ export class Stewardship {
       const reason = thrown.code === 'E_FORBIDDEN' ? 'revoked' : thrown.code === 'E_USAGE' ? 'name-taken' : 'malformed';
       router.effect({ type: 'decided', what: 'not-admitted', who: node, why: thrown.message });
       return { ok: false, reason, message: thrown.message };
+    }
+  }
+
+  /** Throws E_FORBIDDEN where another router came by the same, and was revoked. */
+  #requireUnbarred(credential: string, key: string): void {
+    const { ledger } = this.#router;
+    const seen = this.#provenance.by(credential).map((one) => ({ ...one, credential }));
+    const gone = [...ledger.barred(), ...seen.filter((one) => ledger.has(one.key))].find(
+      (one) => one.credential === credential && one.key !== key && !ledger.isReadmitted(credential, one.key),
+    );
+    if (gone !== undefined)
+      throw new AgentError(
+        'E_FORBIDDEN',
+        `${gone.node}, which came by the same credential, was revoked: x0ctl mesh readmit lets it in again (${credential})`,
+      );
+  }
+
+  #came(one: Came): void {
+    this.#provenance.note(one);
+    if (!isTold(one)) return;
+    const others = this.#sessions.stewards().filter((key) => this.#sessions.get(key)?.knowsBars === true);
+    this.#sessions.tell(others, cameOf(one));
+  }
+
+  /** What a router came by that is revoked: it lets nobody in any more, at any steward. */
+  #bar(by: Authority, { key, node, credentials }: Came): void {
+    const { ledger, wallMs: at } = this.#router;
+    const { trustDomain: domain } = ledger.bundle!;
+    for (const credential of credentials) {
+      const id = `${credential} ${key}`;
+      const isBarred = ledger.barred().some((one) => one.credential === credential && one.key === key);
+      if (isBarred || isInvitation(credential) || ledger.isReadmitted(credential, key) || this.#unbarred.has(id))
+        continue;
+      this.#unbarred.add(id);
+      const body = { kind: 'bar', domain, credential, key, node, at } as const;
+      const outcome = this.#office.take({ kind: 'revocation', bytes: sayOfCredential(by.identity, body) });
+      if (typeof outcome === 'string') this.#unbarred.delete(id);
+      else
+        this.#router.log('error', 'a credential could not be barred: take it off every steward', {
+          node,
+          credential,
+          why: outcome.refused,
+        });
     }
   }
 
@@ -362,10 +474,24 @@ export class Stewardship {
     }
     const message = 'AN INVITATION WAS USED TWICE: one of the two routers has stolen it, and both are revoked';
     router.log('error', message, fields);
-    this.revoke(one.key, one.node, 'its invitation was used twice');
+    this.revoke(one.key, one.node, 'its invitation was used twice', false);
   }
 }
 
 function invited({ id, secret, node, untilMs }: Invited): Gossip {
   return { type: 'invited', id, secret: secret.reveal(), node: node ?? '', untilMs };
+}
+
+function cameOf({ key, node, credentials }: Came): Gossip {
+  return { type: 'came', key, node, credentials };
+}
+
+/** Which invitation it was, `issued` says. */
+function isTold({ credentials }: Came): boolean {
+  return !credentials.every(isInvitation);
+}
+
+/** Good once, it need not be barred. */
+function isInvitation(credential: string): boolean {
+  return credential.startsWith('invitation:');
 }

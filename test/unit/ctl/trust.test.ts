@@ -1,5 +1,6 @@
 /** The commands of identities, against the agent's part for them on real sockets, files and databases. */
 import assert from 'node:assert/strict';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -8,6 +9,7 @@ import type { Identity } from '../../../agent/host/identity.ts';
 import { sqliteRefusal } from '../../../agent/host/state/sqlite.ts';
 import { mismatch } from '../../../agent/report/shape.ts';
 import * as shapes from '../../../agent/report/shapes.ts';
+import { readStatement } from '../../../agent/trust/ledger/statement.ts';
 import { OWN } from '../../../agent/trust/membership/words.ts';
 import { endOf, now, ownerKey, type Router, router, until, well, x0ctl } from './help.ts';
 
@@ -154,6 +156,50 @@ test('what is wrong is said, and no key is overwritten', async (t) => {
   );
   assert.deepEqual(readFileSync(owner), bytes);
   assert.match((await x0ctl(one, 'mesh', 'revoke', 'nobody', '--owner-key', owner)).err, /no router called nobody/);
+});
+
+test('what a revoked router came by is shown, admits nobody, and does again when the owner says so', async (t) => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const raw = publicKey.export({ format: 'der', type: 'spki' }).subarray(12);
+  const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32);
+  const str = (value: string | Uint8Array) => {
+    const bytes = Buffer.from(value);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    return Buffer.concat([length, bytes]);
+  };
+  const blob = Buffer.concat([str('ssh-ed25519'), str(raw)]);
+  // As dropbear keeps it: the seed and the public key in one.
+  const file = Buffer.concat([str('ssh-ed25519'), str(Buffer.concat([seed, raw]))]);
+  const allowed = [`ssh-ed25519 ${blob.toString('base64')} kitchen`];
+  const [attic, kitchen] = [await router(t, undefined, { 'trust.ssh_allowed': allowed }), await router(t)];
+  wire(attic, kitchen);
+  const owner = ownerKey(attic);
+  await well(attic, 'mesh', 'init', '--name', 'attic', '--owner-key', owner);
+  const desk = kitchen.part.shows!.trust!;
+  await until(() => desk.wake());
+  const [bundle] = attic.part.identity()!.machine.items();
+  desk.joinBy('ssh-host-key', readStatement(bundle!.bytes)!.signer, file);
+  await until(() => kitchen.part.identity()!.machine.view(now()).state === 'member');
+  assert.doesNotMatch(await well(attic, 'mesh', 'members'), /ADMIT NOBODY/);
+  await well(attic, 'mesh', 'revoke', 'kitchen');
+  const credential = `ssh:${createHash('sha256').update(blob).digest('hex')}`;
+  const shown = await well(attic, 'mesh', 'members');
+  assert.ok(shown.includes(`ADMIT NOBODY ANY MORE\n${credential}\n  of kitchen, revoked\n`), shown);
+  const members = JSON.parse(await well(attic, 'mesh', 'members', '--json'));
+  assert.equal(mismatch(shapes.members.schema, members), null);
+
+  const readmit = (which: string) => x0ctl(attic, 'mesh', 'readmit', which, '--owner-key', owner);
+  assert.match((await readmit(credential.slice(0, 20))).err, /32 digits or more/);
+  assert.match((await readmit('attic')).err, /no credential is barred by this name/);
+  assert.match((await readmit(`ssh:${'0'.repeat(64)}`)).err, /no credential is barred by this name/);
+  assert.match((await readmit(credential.slice(0, 4 + 32))).out, new RegExp(`^Admits again: ${credential}\n$`));
+  assert.doesNotMatch(await well(attic, 'mesh', 'members'), /ADMIT NOBODY/);
+  // The owner's new key says it again.
+  const next = join(attic.directory, 'next.key');
+  await well(attic, 'mesh', 'rotate', '--owner-key', owner, '--new-key', next);
+  await well(attic, 'mesh', 'rotate', '--owner-key', next, '--finish');
+  assert.doesNotMatch(await well(attic, 'mesh', 'members'), /ADMIT NOBODY/);
 });
 
 test('a policy decides what a proven ID may do, and the journal says why', async (t) => {

@@ -209,6 +209,7 @@ const ELSEWHERE = [
   'mesh init',
   'mesh steward',
   'mesh revoke',
+  'mesh readmit',
   'mesh rotate',
   'ping',
   'traceroute',

@@ -166,6 +166,9 @@ export const DESK: TrustDesk = {
   install() {},
   candidate: () => ({ node: 'attic', identity: new Uint8Array(4), spki: new Uint8Array(4) }),
   members: () => [{ key: 'ab'.repeat(32), node: 'attic', notAfter: Date.UTC(2026, 0, 3), by: 'ab'.repeat(32) }],
+  barred: () => [
+    { credential: `ssh:${'cd'.repeat(32)}`, key: 'ef'.repeat(32), node: 'shed', at: Date.UTC(2026, 0, 2) },
+  ],
   items: () => [{ kind: 'bundle', bytes: new Uint8Array(4), hash: 'ef'.repeat(16) }],
 };
 

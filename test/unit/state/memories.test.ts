@@ -58,8 +58,8 @@ test('what is no text in the file is no memory', { skip }, (t) => {
 test('memories are bounded, in memory as on the medium', { skip }, (t) => {
   const bench = new Bench(t);
   const state = bench.open({ directory: null });
-  for (let i = 0; i < 6000; i++) state.remember('repair', `x ${i}`, '[]');
-  assert.equal(state.memories().length, 5120);
+  for (let i = 0; i < 13_000; i++) state.remember('repair', `x ${i}`, '[]');
+  assert.equal(state.memories().length, 12_288);
   state.remember('repair', 'x 5', '[7]');
   assert.equal(state.memories().find(({ key }) => key === 'x 5')!.value, '[7]');
 });

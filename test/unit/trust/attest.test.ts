@@ -1,7 +1,15 @@
 /** One compliance suite, which every way of attestation passes; then what is peculiar to each. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+} from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -223,6 +231,34 @@ test('an invitation survives being typed, and no letter of it may be wrong', () 
   }
 });
 
+test('an X.509 certificate is known by its key, and by its SPIFFE ID through all its keys', () => {
+  const spiffeId = 'spiffe://corp.example/x0d/garage';
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+  const one = holder('ids', newKey);
+  writeFileSync(file('ids.ext'), `subjectAltName=DNS:garage.example,URI:${spiffeId}\n`);
+  const credentials = ['first', 'second'].map((name) => {
+    run('openssl', 'req', ...newKey, '-nodes', '-keyout', `${name}.key`, '-out', 'csr', '-subj', '/CN=garage');
+    const by = ['-CA', 'ids.ca', '-CAkey', 'ids.ca.key', '-extfile', 'ids.ext', '-days', '6000'];
+    run('openssl', 'x509', '-req', '-in', 'csr', ...by, '-out', `${name}.leaf`, '-outform', 'DER');
+    const key = createPrivateKey(readFileSync(file(`${name}.key`)));
+    const proof = x509Prover({
+      chain: [readFileSync(file(`${name}.leaf`))],
+      sign: (message) => sign('sha256', message, key),
+    }).prove(BINDING);
+    const verdict = x509Attestor([one.ca]).check(proof, BINDING, KEY, Date.now());
+    assert.ok(verdict.ok, JSON.stringify(verdict));
+    const spki = createPublicKey(key).export({ format: 'der', type: 'spki' });
+    assert.equal(verdict.credentials[0], `x509:${createHash('sha256').update(spki).digest('hex')}`);
+    return verdict.credentials;
+  });
+  const id = `spiffe:${createHash('sha256').update(spiffeId).digest('hex')}`;
+  assert.deepEqual(
+    credentials.map(([, second]) => second),
+    [id, id],
+  );
+  assert.notEqual(credentials[0]![0], credentials[1]![0]);
+});
+
 test('ssh-keygen makes a proof, and verifies ours; both forms of a host key are read', () => {
   run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'host', '-f', 'host');
   writeFileSync(file('binding'), BINDING);
@@ -232,6 +268,10 @@ test('ssh-keygen makes a proof, and verifies ours; both forms of a host key are 
     readSshAllowed(readFileSync(file('host.pub'), 'utf8').split(' ').slice(0, 2).join(' ')),
   ]);
   assert.ok(attestor.check(Buffer.from(armored, 'base64'), BINDING, KEY, BEGIN).ok);
+
+  const named = attestor.check(Buffer.from(armored, 'base64'), BINDING, KEY, BEGIN);
+  const [, base64] = /SHA256:(\S+)/.exec(run('ssh-keygen', '-l', '-E', 'sha256', '-f', 'host.pub'))!;
+  assert.deepEqual(named.ok && named.credentials, [`ssh:${Buffer.from(base64!, 'base64').toString('hex')}`]);
 
   const mine = readSshHostKey(file('host'));
   const evidence = Buffer.from(sshProver(mine).prove(BINDING));
