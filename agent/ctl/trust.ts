@@ -94,7 +94,7 @@ export async function revoke(agent: Client, file: string | undefined, router: st
   const all = new Map([...members, ...stewards].map(({ node, key }) => [key, { node, key }]));
   const matching = [...all.values()].filter(({ node, key }) => node === router || key === router);
   const whom = /^[0-9a-f]{64}$/.test(router)
-    ? { key: router, node: matching[0]?.node ?? router.slice(0, 16) }
+    ? { key: router, node: matching[0]?.node ?? router.slice(0, 32) }
     : matching[0];
   if (whom === undefined)
     throw new AgentError('E_NOT_FOUND', `no router called ${clean(router)} is known here: give its key`);
@@ -204,34 +204,52 @@ Whoever has this text can join in its place: it is good once.
 `;
 }
 
+/** Digits of a key's fingerprint that are shown, and are enough to name it: 128 bits. */
+const SHOWN = 32;
+/** Columns from which on the tables have room for them. */
+const WIDE = 100;
+
 export function membersText({ members, revoked, barred = [] }: Of<typeof shapes.members>, to: Screen): string {
   const time = (iso: string) => iso.slice(0, 16).replace('T', ' ');
+  const short = ({ key }: { readonly key: string }) => key.slice(0, SHOWN);
+  const beside = to.columns >= WIDE ? [{ title: 'KEY', of: short }] : [];
   const all = table(
     [
       { title: 'ROUTER', of: ({ node }) => node, flexible: true },
       { title: 'ROLE', of: ({ isSteward }) => (isSteward ? 'steward' : 'router') },
       { title: 'UNTIL (UTC)', of: ({ notAfter }) => time(notAfter) },
       { title: 'RENEWED BY', of: ({ by }) => by, flexible: true },
-      { title: 'KEY', of: ({ key }) => key.slice(0, 16) },
+      ...beside,
     ],
     members,
     to,
   );
-  if (revoked.length === 0) return all;
   const gone = table(
     [
       { title: 'REVOKED', of: ({ node }) => node, flexible: true },
       { title: 'AT (UTC)', of: ({ at }) => time(at) },
       { title: 'BY', of: ({ by }) => by, flexible: true },
-      { title: 'KEY', of: ({ key }) => key.slice(0, 16) },
+      ...beside,
     ],
     revoked,
     to,
   );
-  if (barred.length === 0) return `${all}\n${gone}`;
+  const keys = table(
+    [
+      { title: 'KEY', of: short },
+      { title: 'OF', of: ({ node }) => node, flexible: true },
+    ],
+    [...members, ...revoked],
+    to,
+  );
   // Whole: it is what x0ctl mesh readmit takes, and what a person holds against ssh-keygen -l.
   const bars = barred.map(({ credential, node }) => `${clean(credential)}\n  of ${clean(node)}, revoked\n`).join('');
-  return `${all}\n${gone}\nADMIT NOBODY ANY MORE\n${bars}`;
+  return [
+    all,
+    ...(revoked.length === 0 ? [] : [gone]),
+    ...(barred.length === 0 ? [] : [`ADMIT NOBODY ANY MORE\n${bars}`]),
+    ...(beside.length === 0 && members.length + revoked.length > 0 ? [keys] : []),
+  ].join('\n');
 }
 
 async function configured(agent: Client): Promise<string> {

@@ -176,7 +176,7 @@ X.509 certificate, where a steward's configuration has them.`,
     options: {
       'ssh-host-key': { type: 'boolean', help: 'by the SSH host key; with --anchor' },
       x509: { type: 'boolean', help: 'by trust.x509_certificate; with --anchor' },
-      anchor: { type: 'string', value: 'DIGITS', help: "16 digits or more of the owner key's fingerprint" },
+      anchor: { type: 'string', value: 'DIGITS', help: "32 digits or more of the owner key's fingerprint" },
       seconds: { type: 'string', value: 'N', help: 'how long to wait for the outcome; 60 without it' },
     },
     run: async ({ to, json, options, arguments: [given], agent }) => {

@@ -10,6 +10,10 @@ const LONGEST_INVITATION_MS = 30 * 24 * 3_600_000;
 const MOST_ITEMS = 300;
 const KINDS = ['bundle', 'steward', 'revocation'] as const;
 
+/** Digits of a fingerprint that stand for it: 128 bits, so that nobody makes a key that looks like another. */
+const SHOWN = 32;
+const ANCHOR = /^[0-9a-f]{32,64}$/;
+
 const KEY = /^[A-Za-z0-9+/]{1,5464}={0,2}$/;
 
 export const trustCalls: readonly Call[] = [
@@ -46,7 +50,7 @@ export const trustCalls: readonly Call[] = [
     body: [
       { name: 'invitation', type: 'string', help: 'its text; else method and anchor' },
       { name: 'method', type: 'string', help: 'ssh-host-key or x509-proof' },
-      { name: 'anchor', type: 'string', help: "16 to 64 digits of the fingerprint of the owner's key" },
+      { name: 'anchor', type: 'string', help: "32 to 64 digits of the fingerprint of the owner's key" },
       {
         name: 'key',
         type: 'string',
@@ -60,7 +64,8 @@ export const trustCalls: readonly Call[] = [
         throw usage('invitation: expected one, or a method (ssh-host-key, x509-proof) and an anchor');
       else if (method !== 'ssh-host-key' && method !== 'x509-proof')
         throw usage('method: expected ssh-host-key or x509-proof');
-      else if (typeof anchor !== 'string') throw usage('anchor: expected 16 to 64 digits of a fingerprint');
+      else if (typeof anchor !== 'string' || !ANCHOR.test(anchor))
+        throw usage('anchor: expected 32 to 64 digits of a fingerprint');
       else if (key !== undefined && (typeof key !== 'string' || !KEY.test(key)))
         throw usage('key: expected a file of at most 4096 bytes in base64');
       else deskOf(sources).joinBy(method, anchor, key === undefined ? undefined : Buffer.from(key as string, 'base64'));
@@ -190,14 +195,14 @@ function membersOf(desk: TrustDesk): Unversioned<Of<typeof shapes.members>> {
       node,
       key,
       notAfter: new Date(notAfter).toISOString(),
-      by: nodes.get(by) ?? by.slice(0, 16),
+      by: nodes.get(by) ?? by.slice(0, SHOWN),
       isSteward: stewards.has(node),
     })),
     revoked: (view?.revoked ?? []).map(({ node, key, at, by, isByOwner }) => ({
       node,
       key,
       at: new Date(at).toISOString(),
-      by: isByOwner ? 'owner' : (nodes.get(by) ?? by.slice(0, 16)),
+      by: isByOwner ? 'owner' : (nodes.get(by) ?? by.slice(0, SHOWN)),
     })),
     barred: desk.barred().map(({ credential, node, key, at }) => ({
       credential,

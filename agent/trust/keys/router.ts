@@ -25,9 +25,9 @@ export function fingerprint(identityKey: Uint8Array): string {
   return createHash('sha256').update('x0tta6bl4 identity v1').update(identityKey).digest('hex');
 }
 
-/** The name of a router that was given none: the first 16 digits of its key's fingerprint. */
+/** The name of a router that was given none: the first 32 digits of its key's fingerprint. */
 export function nodeOfKey(identityKey: Uint8Array): string {
-  return fingerprint(identityKey).slice(0, 16);
+  return fingerprint(identityKey).slice(0, 32);
 }
 
 export function openKeys({ suite }: { readonly suite: Suite }, { identity, agreement }: RouterSecrets): RouterKeys {

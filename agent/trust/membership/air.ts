@@ -167,7 +167,7 @@ export class Air {
       .revoked()
       .map(({ key, node, by, isByOwner }): [string, { node: string; by: string }] => [
         key,
-        { node, by: isByOwner ? 'the owner' : (names.get(by) ?? by.slice(0, 16)) },
+        { node, by: isByOwner ? 'the owner' : (names.get(by) ?? by.slice(0, 32)) },
       ]);
     this.#journal(this.#gate.revoke(new Map(revoked), now));
   }

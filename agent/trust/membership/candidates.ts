@@ -37,14 +37,14 @@ export class Candidates {
     this.#known = known;
   }
 
-  /** A router by its name or its key's fingerprint (or the beginning of it). Throws E_NOT_FOUND. */
+  /** A router by its name or its key's fingerprint (or 32 digits or more of it). Throws E_NOT_FOUND. */
   find(whom: string): { readonly key: string; readonly node: string } {
     const { ledger } = this.#router;
     const peers = this.#sessions.peers().map(({ fingerprint: key, node }) => ({ key, node }));
     const stewards = ledger.stewards().map(({ fingerprint: key, node }) => ({ key, node }));
     const meant = (among: readonly { readonly key: string; readonly node: string }[]) =>
       [...new Map(among.map((one) => [one.key, one])).values()].filter(
-        ({ key, node }) => node === whom || (/^[0-9a-f]{16,64}$/.test(whom) && key.startsWith(whom)),
+        ({ key, node }) => node === whom || (/^[0-9a-f]{32,64}$/.test(whom) && key.startsWith(whom)),
       );
     const named = meant([...this.#known.members(), ...stewards, ...peers]);
     // Whoever had the name before, and was revoked, is not meant where another has it now.
@@ -52,7 +52,7 @@ export class Candidates {
     const standing = unrevoked.length > 0 ? unrevoked : named;
     const found = standing.length > 0 ? standing : meant(this.#known.claims().filter(({ key }) => !ledger.has(key)));
     if (found.length === 1) return found[0]!;
-    if (/^[0-9a-f]{64}$/.test(whom)) return { key: whom, node: whom.slice(0, 16) };
+    if (/^[0-9a-f]{64}$/.test(whom)) return { key: whom, node: whom.slice(0, 32) };
     const why =
       found.length === 0 ? 'no router of this name is known here' : 'several routers have this name: give its key';
     throw new AgentError('E_NOT_FOUND', `${whom}: ${why}`);

@@ -153,10 +153,11 @@ export class Membership {
     return this.joinWith(invitationProver(one), one.anchor, now);
   }
 
-  /** Joins another way. `anchor`: the beginning of the fingerprint of the owner's key. Throws E_USAGE. */
+  /** Joins another way. `anchor`: 32 digits or more of the fingerprint of the owner's key. Throws E_USAGE. */
   joinWith(prover: Prover, anchor: string, now: Nanos): TrustEffect[] {
-    if (!/^[0-9a-f]{16,64}$/.test(anchor))
-      throw new AgentError('E_USAGE', "the mesh is named by 16 to 64 digits of the fingerprint of its owner's key");
+    // Less than 128 bits of it somebody may be able to make a key for that has the same ones.
+    if (!/^[0-9a-f]{32,64}$/.test(anchor))
+      throw new AgentError('E_USAGE', "the mesh is named by 32 to 64 digits of the fingerprint of its owner's key");
     const { credential: mine } = this.#own;
     if (mine !== null && this.#own.state(this.#router.calendar.now(now)) !== 'ended')
       throw new AgentError('E_USAGE', `this router is ${mine.id} already`);
@@ -190,7 +191,7 @@ export class Membership {
     return this.#turn(now, () => this.#stewardship.revoke(key, node, `${by} asked for it`, true)).effects;
   }
 
-  /** A router by its name or its key's fingerprint (or the beginning of it). Throws E_NOT_FOUND. */
+  /** A router by its name or its key's fingerprint (or 32 digits or more of it). Throws E_NOT_FOUND. */
   find(whom: string): { readonly key: string; readonly node: string } {
     return this.#candidates.find(whom);
   }

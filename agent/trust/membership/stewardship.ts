@@ -303,7 +303,7 @@ export class Stewardship {
           node,
           key,
           known: holder.key,
-          by: from.slice(0, 16),
+          by: from.slice(0, 32),
         },
       );
     if (invitation !== '') this.#claim({ id: invitation, key, node, by: from });
@@ -467,7 +467,7 @@ export class Stewardship {
     const said = this.#saidTwice.get(one.by) ?? new Set();
     if (said.has(one.key) || said.size >= MOST_ON_WORD) return;
     this.#saidTwice.set(one.by, said.add(one.key));
-    const fields = { invitation: one.id, here: known.node, elsewhere: one.node, by: one.by.slice(0, 16) };
+    const fields = { invitation: one.id, here: known.node, elsewhere: one.node, by: one.by.slice(0, 32) };
     if (this.#invitations.claims().some(({ id, key }) => key === one.key && id !== one.id)) {
       router.log('warning', 'a steward says that an invitation was used twice, by who came by another one', fields);
       return;

@@ -84,6 +84,7 @@ test('a mesh of two, by hand: init, invite, join, members, steward, rotate, revo
   assert.deepEqual(members.members.map(({ node }: { node: string }) => node).sort(), ['attic', 'kitchen']);
   const rows = await well(attic, 'mesh', 'members');
   assert.match(rows, /^attic +steward /m);
+  for (const { node, key } of members.members) assert.match(rows, new RegExp(`^${key.slice(0, 32)} ${node}$`, 'm'));
   assert.match(await well(kitchen, 'status'), /identity +spiffe:\/\/x0tta6bl4\.mesh\/router\/kitchen: member\n.*until/);
   assert.equal(mismatch(shapes.status.schema, JSON.parse(await well(kitchen, 'status', '--json'))), null);
   assert.match(attic.journal.at(-1)!.why, /^invitation /);
@@ -133,6 +134,7 @@ test('what is wrong is said, and no key is overwritten', async (t) => {
     [['mesh', 'revoke', 'x', '--owner-key', '/nowhere'], 4, /ENOENT/],
     [['join'], 2, /TEXT/],
     [['join', '--ssh-host-key'], 2, /--anchor/],
+    [['join', '--ssh-host-key', '--anchor', 'ab'.repeat(8), '--seconds', '1'], 2, /anchor: expected 32 to 64 digits/],
     [['join', 'hello'], 2, /no invitation/],
     [['invite', '--minutes', '0'], 2, /minutes/],
   ];

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { authorityKey } from '../../../agent/trust/certificate/credential.ts';
 import { Verifier } from '../../../agent/trust/certificate/verify.ts';
+import { invitationText, readInvitation } from '../../../agent/trust/join/invitation.ts';
 import { readSshAllowed, type SshHostKey, sshAttestor, sshProver } from '../../../agent/trust/join/ssh.ts';
 import { fingerprint, newSecrets } from '../../../agent/trust/keys/router.ts';
 import type { Loose } from '../../../agent/trust/ledger/item.ts';
@@ -285,4 +286,29 @@ test('bars count by who signed them, whatever the order, and by as many as one s
     'new',
     'revocations are not fewer',
   );
+});
+
+test('a mesh, and a router, is named by 128 bits of a fingerprint or more', () => {
+  const { mesh, one, two, attic } = meshOf([hostKey('attic')]);
+  const anchor = anchorOf(mesh);
+  const late = mesh.add('late');
+  for (const digits of [16, 31, 65]) {
+    const short = `${anchor}0`.slice(0, digits);
+    assert.throws(
+      () => late.machine.joinWith(sshProver(hostKey()), short, mesh.now),
+      { code: 'E_USAGE', message: /^the mesh is named by 32 to 64 digits/ },
+      String(digits),
+    );
+  }
+  const key = mesh.keyOf(attic);
+  for (const digits of [16, 31])
+    assert.throws(() => two.machine.find(key.slice(0, digits)), { code: 'E_NOT_FOUND' }, String(digits));
+  assert.equal(two.machine.find(key.slice(0, 32)).key, key);
+  // An invitation carries as much: of one that names another owner by the first half of its digits nobody is taken in.
+  const invitation = readInvitation(mesh.invite(one));
+  assert.equal(invitation.anchor, anchor.slice(0, 32));
+  const forged = invitationText({ ...invitation, anchor: anchor.slice(0, 16) + 'e'.repeat(16) });
+  mesh.link(late, one);
+  mesh.join(late, forged);
+  assert.equal(late.credential, null);
 });
