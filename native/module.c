@@ -395,6 +395,7 @@ NAPI_MODULE_INIT() {
       METHOD("openTransmitter", transmitter_open),
       METHOD("listenUnix", unix_listen),
       METHOD("unixOwner", unix_owner),
+      METHOD("lives", unix_lives),
       METHOD("now", now),
       METHOD("openBpf", bpf_open),
       METHOD("bpfStatistics", bpf_statistics),

@@ -83,6 +83,7 @@ napi_value packet_open(napi_env env, napi_callback_info info);
 napi_value transmitter_open(napi_env env, napi_callback_info info);
 napi_value unix_listen(napi_env env, napi_callback_info info);
 napi_value unix_owner(napi_env env, napi_callback_info info);
+napi_value unix_lives(napi_env env, napi_callback_info info);
 
 #ifdef X0_BPF
 napi_value bpf_open(napi_env env, napi_callback_info info);

@@ -1,19 +1,32 @@
 /*
  * A listening unix socket (man 7 unix) on Node's loop that says who calls: Node's own server keeps the peer's
  * credentials to itself. A path left over by a dead process is taken over, one that somebody listens on is not.
+ *
+ * The number of a process says who calls for as long as that process lives; after that it may be another's. Who wants to
+ * know more of a caller than SO_PEERCRED says is handed a pidfd with it, which stands for that one process only.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "shim.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* since Linux 6.5; of all that OpenWrt runs on */
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 
 enum { ON_CONNECTION, ON_ERROR };
 enum { PER_WAKE_UP = 32, BACKLOG = 64, REST_MS = 100 };
@@ -23,8 +36,56 @@ typedef struct {
   int spare; /* given up for a moment when descriptors run out, so that the caller can be turned away */
   dev_t device;
   ino_t inode;
+  bool pidfds;
+  bool by_number; /* as before Linux 6.5 */
   char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 } listener;
+
+/* Whether it has not ended: a zombie has. */
+static bool lives(int pidfd) {
+  struct pollfd one = {.fd = pidfd, .events = POLLIN};
+  int ready;
+  do
+    ready = poll(&one, 1, 0);
+  while (ready < 0 && errno == EINTR);
+  return ready == 0;
+}
+
+/* When a process began, in ticks since the boot (man 5 proc_pid_stat, 22); false where it is not to be seen. */
+static bool began(pid_t pid, unsigned long long *ticks) {
+  char path[32], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (length <= 0) return false;
+  text[length] = 0;
+  char *at = strrchr(text, ')'); /* the name of a program may hold anything */
+  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+  return at && sscanf(at, "%llu", ticks) == 1;
+}
+
+enum { GONE = -1, NONE_HERE = -2 };
+
+/* The pidfd of who is at the other end. GONE where that process has ended, NONE_HERE where this kernel has none of it. */
+static int peer_pidfd(const listener *l, int fd, pid_t pid) {
+  int pidfd = GONE;
+  socklen_t length = sizeof pidfd;
+  if (!l->by_number) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) return pidfd;
+    if (errno != ENOPROTOOPT) return GONE;
+  }
+  if (pid <= 0) return NONE_HERE; /* of another PID namespace */
+  /* By its number: it is that process for certain from here on, and was just now. */
+  unsigned long long before, after;
+  if (!began(pid, &before)) return GONE;
+  pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pidfd < 0) return errno == ENOSYS ? NONE_HERE : GONE;
+  if (began(pid, &after) && before == after && lives(pidfd)) return pidfd;
+  close(pidfd);
+  return GONE;
+}
 
 static void unix_readable(watch *w, int error) {
   listener *l = (listener *)w;
@@ -60,14 +121,18 @@ static void unix_readable(watch *w, int error) {
       close(fd);
       return;
     }
-    napi_value argv[4];
+    napi_value argv[5];
     bool open = true;
+    int pidfd = l->pidfds ? peer_pidfd(l, fd, peer.pid) : NONE_HERE;
     if (napi_create_int32(w->env, fd, &argv[0]) == napi_ok && napi_create_int32(w->env, peer.pid, &argv[1]) == napi_ok &&
         napi_create_uint32(w->env, peer.uid, &argv[2]) == napi_ok &&
-        napi_create_uint32(w->env, peer.gid, &argv[3]) == napi_ok)
-      open = watch_call(w, ON_CONNECTION, 4, argv); /* the descriptor is the callback's from here on */
-    else
+        napi_create_uint32(w->env, peer.gid, &argv[3]) == napi_ok &&
+        napi_create_int32(w->env, pidfd, &argv[4]) == napi_ok)
+      open = watch_call(w, ON_CONNECTION, 5, argv); /* the descriptors are the callback's from here on */
+    else {
       close(fd);
+      if (pidfd >= 0) close(pidfd);
+    }
     napi_close_handle_scope(w->env, scope);
     if (!open) return;
   }
@@ -100,6 +165,7 @@ napi_value unix_listen(napi_env env, napi_callback_info info) {
   napi_value argv[1], path;
   napi_valuetype type;
   uint32_t mode = 0660;
+  bool pidfds = false, by_number = false;
   struct sockaddr_un at = {.sun_family = AF_UNIX};
   if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
       napi_typeof(env, argv[0], &type) != napi_ok || type != napi_object ||
@@ -109,7 +175,9 @@ napi_value unix_listen(napi_env env, napi_callback_info info) {
   if (length >= sizeof at.sun_path) return throw_errno(env, "bind", ENAMETOOLONG);
   if (!text_of(env, path, at.sun_path, sizeof at.sun_path, &length))
     return throw_type(env, "a path holds no zero");
-  if (!option_u32(env, argv[0], "mode", &mode)) return NULL;
+  if (!option_u32(env, argv[0], "mode", &mode) || !option_bool(env, argv[0], "pidfds", &pidfds) ||
+      !option_bool(env, argv[0], "byNumber", &by_number))
+    return NULL;
   mode &= 0777;
 
   int error = remove_stale(&at);
@@ -124,6 +192,8 @@ napi_value unix_listen(napi_env env, napi_callback_info info) {
   struct stat made;
   const char *call = "bind";
   l->spare = -1;
+  l->pidfds = pidfds;
+  l->by_number = by_number;
   /* The mode stands before the path exists, so that at no moment is it wider; umask may have narrowed it. */
   if (fchmod(fd, mode) != 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0) goto fail;
   memcpy(l->path, at.sun_path, sizeof l->path);
@@ -147,6 +217,17 @@ fail:
   close(fd);
   free(l);
   return throw_errno(env, call, error);
+}
+
+/* Whether the process of a pidfd has not ended. */
+napi_value unix_lives(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1], answer;
+  uint32_t pidfd;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 || !u32_of(env, argv[0], &pidfd) ||
+      pidfd > INT32_MAX)
+    return throw_type(env, "lives takes a pidfd");
+  return napi_get_boolean(env, lives((int)pidfd), &answer) == napi_ok ? answer : NULL;
 }
 
 /* The uid that listens on a path, or on an abstract name (which begins with NUL): as it was when listen() was called. */

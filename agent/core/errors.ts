@@ -15,6 +15,7 @@ export const ERRORS = {
   E_USAGE: ['caller', 'a command line or request is wrong'],
   E_NOT_FOUND: ['caller', 'what was asked for does not exist'],
   E_FORBIDDEN: ['caller', 'the caller may not do this'],
+  E_CALLER: ['caller', 'a program that asked for an identity has ended, or become another program, since it called'],
   E_BUSY: ['world', 'what was asked for is being made ready: ask again'],
   E_FRAME: ['world', 'a frame from the air is malformed'],
   E_NETLINK: ['world', 'the kernel refused a netlink request'],

@@ -27,6 +27,7 @@ export function workload(started: Config, agent: Agent, identity: Identity): Par
     server = new WorkloadServer({
       path: socket,
       listener: (options) => native.listenUnix(options),
+      lives: (pidfd) => native.lives(pidfd),
       registry: () => registry,
       issuing,
       log,

@@ -165,8 +165,16 @@ export interface ListenOptions {
   readonly path: string;
   /** Of the path; 0o660 if absent. */
   readonly mode?: number;
-  /** The descriptor is the callee's: wrap it with new net.Socket({ fd }). The ids are the kernel's word (SO_PEERCRED). */
-  onConnection(fd: number, pid: number, uid: number, gid: number): void;
+  /** Hand over a pidfd of each caller. */
+  readonly pidfds?: boolean;
+  /** Get it by its number only, as kernels before 6.5 have to; for tests. */
+  readonly byNumber?: boolean;
+  /**
+   * The descriptors are the callee's: wrap `fd` with new net.Socket({ fd }). The ids are the kernel's word (SO_PEERCRED).
+   * `pidfd`: -1 where the caller's process has ended, -2 where there is none to be had: not asked for, a caller of another
+   * PID namespace before Linux 6.5, or a kernel before 5.3.
+   */
+  onConnection(fd: number, pid: number, uid: number, gid: number, pidfd: number): void;
   onError(code: string): void;
 }
 
@@ -177,6 +185,8 @@ export interface Native {
   listenUnix(options: ListenOptions): NativeSocket;
   /** The uid that listens there, by the kernel's word. Throws ECONNREFUSED where nobody does, EAGAIN where none is let in. */
   unixOwner(path: string): number;
+  /** Whether the process of a pidfd has not ended. */
+  lives(pidfd: number): boolean;
   openTransmitter(options: TransmitterOptions): NativeTransmitter;
   /**
    * Loads an object file into the kernel. Throws a BpfError, or ENOSYS with the words of bpfObstacle(). The bytes have to
@@ -261,6 +271,7 @@ export function nativeOrNone(): { readonly native: Native; readonly missing: Age
       openPacket: refuse,
       listenUnix: refuse,
       unixOwner: refuse,
+      lives: () => false,
       openTransmitter: refuse,
       openBpf: refuse,
       bpfStatistics: refuse,

@@ -214,6 +214,7 @@ export const openNetlink: Native['openNetlink'] = (options) => {
 export const openPacket: Native['openPacket'] = (options) => real.openPacket(options);
 export const openTransmitter: Native['openTransmitter'] = (options) => real.openTransmitter(options);
 export const listenUnix: Native['listenUnix'] = (options) => real.listenUnix(options);
+export const lives: Native['lives'] = (pidfd) => real.lives(pidfd);
 export const now: Native['now'] = () => real.now();
 export const openBpf: Native['openBpf'] = (image) => real.openBpf(image);
 export const bpfObstacle: Native['bpfObstacle'] = () => real.bpfObstacle();

@@ -50,6 +50,8 @@ const SESSION = {
 export interface WorkloadServerOptions {
   readonly path: string;
   readonly listener: (options: ListenOptions) => Pick<NativeSocket, 'close'>;
+  /** The shim's: whether the process of a pidfd has not ended. */
+  lives(pidfd: number): boolean;
   /** As the configuration has it now. */
   registry(): Registry;
   readonly issuing: Issuing;
@@ -94,7 +96,8 @@ export class WorkloadServer {
       this.#listener = listener({
         path,
         mode: MODE,
-        onConnection: (fd, pid, uid, gid) => this.#accept(fd, new Caller(pid, uid, gid)),
+        pidfds: true,
+        onConnection: (fd, pid, uid, gid, pidfd) => this.#accept(fd, new Caller(pid, uid, gid, pidfd, options.lives)),
         onError: (code) => log.warning('a program could not be let in', { code }),
       });
     } catch (cause) {
@@ -209,12 +212,12 @@ export class WorkloadServer {
     stream.on('end', answer);
   }
 
-  /** The entries of who calls, as it is now. Throws GrpcError. */
+  /** The entries of who calls, as it is now. Throws GrpcError, E_CALLER. */
   async #entries({ caller }: Connection): Promise<Entry[]> {
     const registry = this.#options.registry();
     let facts = await caller.facts(false);
-    if (facts !== null && registry.wantsHash(facts)) facts = await caller.facts(true);
-    const entries = facts === null ? [] : registry.match(facts);
+    if (registry.wantsHash(facts)) facts = await caller.facts(true);
+    const entries = registry.match(facts);
     if (entries.length === 0) throw new GrpcError(GRPC.permissionDenied, 'no identity issued');
     return entries;
   }
@@ -232,7 +235,10 @@ export class WorkloadServer {
       case 'FetchJWTSVID': {
         const { audience, id } = readJwtSvidRequest(message);
         if (!isAudience(audience)) throw new GrpcError(GRPC.invalidArgument, 'an audience has to be named');
-        return once(stream, writeJwtSvidResponse(await issuing.jwt(entries, audience, id)));
+        const tokens = await issuing.jwt(entries, audience, id);
+        // A steward may have been asked, which takes its time.
+        connection.caller.require();
+        return once(stream, writeJwtSvidResponse(tokens));
       }
       case 'ValidateJWTSVID': {
         const { audience, token } = readValidateRequest(message);
@@ -252,6 +258,7 @@ export class WorkloadServer {
   ): Promise<void> {
     const watcher: Watcher = { kind, connection, sent: null };
     const bytes = await this.#news(watcher, entries);
+    connection.caller.require();
     if (stream.destroyed) return;
     begin(stream);
     if (bytes !== null) stream.write(bytes);
@@ -283,6 +290,7 @@ export class WorkloadServer {
       try {
         // Asked anew: a process that is gone, or has become another program, gets nothing more.
         const bytes = await this.#news(watcher, await this.#entries(watcher.connection));
+        watcher.connection.caller.require();
         if (bytes !== null && !stream.destroyed) stream.write(bytes);
       } catch (thrown) {
         this.#watchers.delete(stream);
@@ -305,6 +313,8 @@ function grpcError(thrown: unknown): GrpcError {
     case 'E_NOT_FOUND':
       // Whoever hears this gives up what it had before: so it should, where this router was revoked.
       return new GrpcError(GRPC.permissionDenied, error.message);
+    case 'E_CALLER':
+      return new GrpcError(GRPC.permissionDenied, `E_CALLER: ${error.message}`);
     case 'E_BUSY':
       return new GrpcError(GRPC.unavailable, error.message);
     default:

@@ -16,5 +16,6 @@ export const openNetlink: Native['openNetlink'] = (options) =>
   (options.protocol === NETLINK_GENERIC ? script.native : real).openNetlink(options);
 export const openPacket: Native['openPacket'] = (options) => script.native.openPacket(options);
 export const listenUnix: Native['listenUnix'] = (options) => real.listenUnix(options);
+export const lives: Native['lives'] = (pidfd) => real.lives(pidfd);
 export const unixOwner: Native['unixOwner'] = (path) => real.unixOwner(path);
 export const now: Native['now'] = () => real.now();

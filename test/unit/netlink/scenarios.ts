@@ -13,6 +13,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -40,6 +41,7 @@ import {
 } from '../../../agent/host/netlink/routes.ts';
 import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
 import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../../agent/host/netlink/undo.ts';
+import { Caller } from '../../../agent/host/workload/caller.ts';
 
 /** How many times longer everything may take: under valgrind (tools/native.ts). */
 export const SLOW = Number(process.env.X0_TEST_SLOW ?? 1);
@@ -85,6 +87,16 @@ export async function settledFds(): Promise<number> {
     count = now;
   }
   return count;
+}
+
+/** Connects to a path, says its own number, and then exits, sleeps, or becomes another program when it is told to. */
+const CALL = `
+  use Socket; $| = 1; my ($path, $then) = @ARGV;
+  socket(my $s, PF_UNIX, SOCK_STREAM, 0) or die $!; connect($s, sockaddr_un($path)) or die $!; print "$$";
+  exit 0 if $then eq 'exit'; <STDIN> if $then eq 'wait'; exec 'sleep', '60' if $then eq 'wait'; sleep 60;`;
+
+function calling(path: string, then: string) {
+  return spawn('perl', ['-e', CALL, path, then], { stdio: ['pipe', 'ignore', 'inherit'] });
 }
 
 export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
@@ -367,6 +379,129 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     rmSync(dir, { recursive: true });
   },
 
+  async 'a listener hands over a pidfd of who calls, which knows when that process ends, and leaks none'() {
+    const dir = mkdtempSync(join(tmpdir(), 'x0-unix-'));
+    const path = join(dir, 'sock');
+    const before = await settledFds();
+    for (const byNumber of [false, true]) {
+      const calls: { fd: number; pid: number; pidfd: number }[] = [];
+      const onConnection = (fd: number, pid: number, _uid: number, _gid: number, pidfd: number) =>
+        void calls.push({ fd, pid, pidfd });
+      const listener = native().listenUnix({
+        path,
+        pidfds: true,
+        byNumber,
+        onConnection,
+        onError: (code) => assert.fail(code),
+      });
+      const caller = calling(path, 'sleep');
+      const ended = once(caller, 'exit');
+      await until('it called', () => calls.length === 1);
+      assert.equal(calls[0]!.pid, caller.pid);
+      assert.ok(calls[0]!.pidfd >= 0 && native().lives(calls[0]!.pidfd));
+      caller.kill('SIGKILL');
+      await until('its end is known', () => !native().lives(calls[0]!.pidfd));
+      await ended;
+      caller.stdin.destroy();
+      // One that has gone before it was heard: this thread waits for it, and so hears nobody meanwhile.
+      execFileSync('perl', ['-e', CALL, path, 'exit']);
+      await until('it is heard', () => calls.length === 2);
+      const { pidfd } = calls[1]!;
+      assert.ok(byNumber ? pidfd === -1 : pidfd === -1 || !native().lives(pidfd), String(pidfd));
+      for (const { fd, pidfd: one } of calls) for (const open of [fd, one]) if (open >= 0) closeSync(open);
+      listener.close();
+    }
+    let none = 0;
+    const plain = native().listenUnix({
+      path,
+      onConnection(fd, _pid, _uid, _gid, pidfd) {
+        closeSync(fd);
+        none = pidfd;
+      },
+      onError: (code) => assert.fail(code),
+    });
+    execFileSync('perl', ['-e', CALL, path, 'exit']);
+    await until('it is heard', () => none !== 0);
+    assert.equal(none, -2, 'nobody has asked for one');
+    plain.close();
+    for (const bad of [-1, 1.5, '3', null, undefined, 2 ** 31])
+      assert.throws(() => native().lives(bad as never), TypeError);
+    assert.equal(native().lives(9999), false);
+    rmSync(dir, { recursive: true });
+    await until('nothing left open', () => openFds() <= before);
+  },
+
+  async 'a program that called and died is not taken for the one that has its number now, nor one that became another'() {
+    const dir = mkdtempSync(join(tmpdir(), 'x0-unix-'));
+    const path = join(dir, 'sock');
+    const before = await settledFds();
+    const callers: Caller[] = [];
+    const fds: number[] = [];
+    const listener = native().listenUnix({
+      path,
+      pidfds: true,
+      onConnection(fd, pid, uid, gid, pidfd) {
+        fds.push(fd);
+        callers.push(new Caller(pid, uid, gid, pidfd, native().lives));
+      },
+      onError: (code) => assert.fail(code),
+    });
+    const gone = { code: 'E_CALLER', message: /has ended/ };
+
+    // Its number is another's before it is heard: this thread hears nobody until then.
+    const pid = Number(execFileSync('perl', ['-e', CALL, path, 'exit']));
+    let heir = spawn('sleep', ['60']);
+    for (let i = 0; heir.pid !== pid && i < 50; i++) {
+      heir.kill('SIGKILL');
+      // The next process of this namespace is one more.
+      writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1));
+      heir = spawn('sleep', ['60']);
+    }
+    assert.equal(heir.pid, pid);
+    await until('it is heard', () => callers.length === 1);
+    assert.equal(callers[0]!.pid, pid);
+    assert.ok(existsSync(`/proc/${pid}/exe`));
+    await assert.rejects(callers[0]!.facts(true), gone);
+    assert.throws(() => callers[0]!.require(), gone);
+    heir.kill('SIGKILL');
+
+    // Who dies between the look and the answer.
+    const dying = calling(path, 'sleep');
+    await until('it called', () => callers.length === 2);
+    const facts = await callers[1]!.facts(true);
+    assert.match(facts.path ?? '', /perl/);
+    assert.match(facts.sha256 ?? '', /^[0-9a-f]{64}$/);
+    callers[1]!.require();
+    dying.kill('SIGKILL');
+    await until('its end is known', () => {
+      try {
+        callers[1]!.require();
+        return false;
+      } catch {
+        return true;
+      }
+    });
+    await assert.rejects(callers[1]!.facts(false), gone);
+
+    // Who becomes another program between its call and the look: that one has not called.
+    const turning = calling(path, 'wait');
+    await until('it called', () => callers.length === 3);
+    assert.match((await callers[2]!.facts(false)).path ?? '', /perl/);
+    turning.stdin.write('\n');
+    await until('it is another program', () => readlinkSync(`/proc/${turning.pid}/exe`).endsWith('/sleep'));
+    await assert.rejects(callers[2]!.facts(true), { code: 'E_CALLER', message: /become another program/ });
+    callers[2]!.require();
+    turning.kill('SIGKILL');
+
+    listener.close();
+    for (const one of callers) one.close();
+    for (const fd of fds) closeSync(fd);
+    rmSync(dir, { recursive: true });
+    await Promise.all([dying, turning].map((one) => one.exitCode ?? one.signalCode ?? once(one, 'exit')));
+    for (const one of [dying, turning]) one.stdin.destroy();
+    await until('nothing left open', () => openFds() <= before + 2);
+  },
+
   async 'a listener without a descriptor left for who calls neither spins nor stays deaf'() {
     const dir = mkdtempSync(join(tmpdir(), 'x0-unix-'));
     const path = join(dir, 'sock');
@@ -469,7 +604,12 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       unix: [
         (options) => shim.listenUnix(options),
         unix,
-        { mode: numbers, path: ['', 7, undefined, '/tmp/x0-refused\u0000.sock'] },
+        {
+          mode: numbers,
+          pidfds: [1, 'yes', null],
+          byNumber: [0],
+          path: ['', 7, undefined, '/tmp/x0-refused\u0000.sock'],
+        },
       ],
       transmitter: [(options) => shim.openTransmitter(options), sent, { priority: [100, ...numbers], onSent: [null] }],
     };

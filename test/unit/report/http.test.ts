@@ -214,7 +214,7 @@ test('the control socket: all calls for our own uid, reading for another', async
     const listener: ListenerFactory = (options) =>
       found.native.listenUnix({
         ...options,
-        onConnection: (fd, pid, _, gid) => options.onConnection(fd, pid, uid, gid),
+        onConnection: (fd, pid, _, gid, pidfd) => options.onConnection(fd, pid, uid, gid, pidfd),
       });
     const control = serveControl({ path, sources: from, metrics: new Metrics(), listener });
     assert.equal(statSync(path).mode & 0o777, 0o660);
@@ -267,9 +267,9 @@ test('the control socket: who may only read cannot keep the others out, nor one 
   const listener: ListenerFactory = (options) =>
     found.native.listenUnix({
       ...options,
-      onConnection: (fd, pid, _, gid) => {
+      onConnection: (fd, pid, _, gid, pidfd) => {
         met += 1;
-        options.onConnection(fd, pid, uid, gid);
+        options.onConnection(fd, pid, uid, gid, pidfd);
       },
     });
   const control = serveControl({ path, sources: sources(), metrics: new Metrics(), listener, uid: 0 });

@@ -35,7 +35,11 @@ export interface Stage {
   vouching(): Vouching | null;
 }
 
-export function stage(t: TestContext, entries: readonly Entry[] = [OWN_UID]): Stage {
+export function stage(
+  t: TestContext,
+  entries: readonly Entry[] = [OWN_UID],
+  lives: (pidfd: number) => boolean = (pidfd) => native().lives(pidfd),
+): Stage {
   const directory = mkdtempSync(join(tmpdir(), 'x0-workload-'));
   const mesh = new Mesh();
   const router = mesh.add('a');
@@ -63,6 +67,7 @@ export function stage(t: TestContext, entries: readonly Entry[] = [OWN_UID]): St
   const server = new WorkloadServer({
     path: made.path,
     listener: (options) => native().listenUnix(options),
+    lives,
     registry: () => new Registry(made.entries),
     issuing,
     log: new Log('error', () => {}),
@@ -112,6 +117,8 @@ export interface Call {
   /** When so many messages have come. */
   received(count: number): Promise<Buffer[]>;
   readonly status: Promise<number>;
+  /** What it was told with the status. */
+  told(): string;
   cancel(): void;
 }
 
@@ -133,8 +140,10 @@ export function call(
   const waiting: { count: number; resolve: (messages: Buffer[]) => void }[] = [];
   const frames = new Frames(1 << 20);
   let status = -1;
+  let told = '';
   stream.on('response', (headers) => {
     if (headers['grpc-status'] !== undefined) status = Number(headers['grpc-status']);
+    told = decodeURIComponent(String(headers['grpc-message'] ?? ''));
   });
   stream.on('trailers', (trailers) => {
     status = Number(trailers['grpc-status']);
@@ -155,6 +164,7 @@ export function call(
         void ended.then((why) => reject(new Error(`ended with status ${why} after ${messages.length}`)));
       }),
     status: ended,
+    told: () => told,
     cancel: () => stream.close(8),
   };
 }

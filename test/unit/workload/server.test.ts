@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -218,7 +218,8 @@ test('the executable, its hash and its disguises', async (t) => {
   t.after(() => child.kill('SIGKILL'));
   await new Promise((resolve) => child.once('spawn', resolve));
   const { Caller } = await import('../../../agent/host/workload/caller.ts');
-  const caller = new Caller(child.pid!, 7, 8);
+  let isAlive = true;
+  const caller = new Caller(child.pid!, 7, 8, pidfd(), () => isAlive);
   t.after(() => caller.close());
   await new Promise((resolve) => setTimeout(resolve, 50));
   const facts = (await caller.facts(true))!;
@@ -230,5 +231,35 @@ test('the executable, its hash and its disguises', async (t) => {
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await gone;
-  assert.equal(await caller.facts(false), null);
+  isAlive = false;
+  await assert.rejects(caller.facts(false), { code: 'E_CALLER' });
+  // None to be had: of another PID namespace uid and gid are known, and nothing of one of this.
+  const apart = new Caller(0, 7, 8, -2, () => false);
+  assert.deepEqual(await apart.facts(true), { uid: 7, gid: 8, path: null, sha256: null, cgroups: [] });
+  await assert.rejects(new Caller(process.pid, 7, 8, -2, () => true).facts(false), { code: 'E_CALLER' });
+  await assert.rejects(new Caller(0, 7, 8, -1, () => true).facts(false), { code: 'E_CALLER' });
 });
+
+test('who has ended by the time of the answer gets none, and a code', async (t) => {
+  let isAlive = true;
+  const one = stage(t, [OWN_UID], () => isAlive);
+  const first = call(dial(t, one.path), 'FetchX509SVID');
+  await first.received(1);
+  isAlive = false;
+  assert.equal(await first.status, GRPC.permissionDenied);
+  const after = call(dial(t, one.path), 'FetchX509SVID');
+  assert.equal(await after.status, GRPC.permissionDenied);
+  assert.match(after.told(), /^E_CALLER: the program that called has ended$/);
+  // There when it called, and when it was looked at, and no more when a certificate has been made for it.
+  let looks = 2;
+  const two = stage(t, [OWN_UID], () => looks-- > 0);
+  const late = call(dial(t, two.path), 'FetchX509SVID');
+  assert.equal(await late.status, GRPC.permissionDenied);
+  assert.match(late.told(), /^E_CALLER/);
+  assert.equal(late.messages.length, 0);
+});
+
+/** Something to be closed. */
+function pidfd(): number {
+  return openSync('/dev/null', 'r');
+}
