@@ -60,7 +60,7 @@ export class Caller {
   }
 
   /** Throws E_CALLER where its process has ended. */
-  require(): void {
+  ensureAlive(): void {
     if (!this.#isThere) throw new AgentError('E_CALLER', 'the program that called has ended');
   }
 
@@ -73,7 +73,7 @@ export class Caller {
   /** What is known of it now. `isHashed`: with its executable's hash. Rejects with E_CALLER where it is gone or another program. */
   async facts(isHashed: boolean): Promise<Facts> {
     const facts = await this.#look(isHashed);
-    this.require();
+    this.ensureAlive();
     if (facts === null) throw new AgentError('E_CALLER', 'the program that called has ended');
     return facts;
   }

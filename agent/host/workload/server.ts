@@ -237,7 +237,7 @@ export class WorkloadServer {
         if (!isAudience(audience)) throw new GrpcError(GRPC.invalidArgument, 'an audience has to be named');
         const tokens = await issuing.jwt(entries, audience, id);
         // A steward may have been asked, which takes its time.
-        connection.caller.require();
+        connection.caller.ensureAlive();
         return once(stream, writeJwtSvidResponse(tokens));
       }
       case 'ValidateJWTSVID': {
@@ -258,7 +258,7 @@ export class WorkloadServer {
   ): Promise<void> {
     const watcher: Watcher = { kind, connection, sent: null };
     const bytes = await this.#news(watcher, entries);
-    connection.caller.require();
+    connection.caller.ensureAlive();
     if (stream.destroyed) return;
     begin(stream);
     if (bytes !== null) stream.write(bytes);
@@ -290,7 +290,7 @@ export class WorkloadServer {
       try {
         // Asked anew: a process that is gone, or has become another program, gets nothing more.
         const bytes = await this.#news(watcher, await this.#entries(watcher.connection));
-        watcher.connection.caller.require();
+        watcher.connection.caller.ensureAlive();
         if (bytes !== null && !stream.destroyed) stream.write(bytes);
       } catch (thrown) {
         this.#watchers.delete(stream);

@@ -462,7 +462,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.equal(callers[0]!.pid, pid);
     assert.ok(existsSync(`/proc/${pid}/exe`));
     await assert.rejects(callers[0]!.facts(true), gone);
-    assert.throws(() => callers[0]!.require(), gone);
+    assert.throws(() => callers[0]!.ensureAlive(), gone);
     heir.kill('SIGKILL');
 
     // Who dies between the look and the answer.
@@ -471,11 +471,11 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     const facts = await callers[1]!.facts(true);
     assert.match(facts.path ?? '', /perl/);
     assert.match(facts.sha256 ?? '', /^[0-9a-f]{64}$/);
-    callers[1]!.require();
+    callers[1]!.ensureAlive();
     dying.kill('SIGKILL');
     await until('its end is known', () => {
       try {
-        callers[1]!.require();
+        callers[1]!.ensureAlive();
         return false;
       } catch {
         return true;
@@ -490,7 +490,7 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     turning.stdin.write('\n');
     await until('it is another program', () => readlinkSync(`/proc/${turning.pid}/exe`).endsWith('/sleep'));
     await assert.rejects(callers[2]!.facts(true), { code: 'E_CALLER', message: /become another program/ });
-    callers[2]!.require();
+    callers[2]!.ensureAlive();
     turning.kill('SIGKILL');
 
     listener.close();
