@@ -15,6 +15,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Random } from '../keys/primitives.ts';
 import { SecretBytes } from '../keys/secret.ts';
 import { type Attested, type Attestor, equal, no, type Prover } from './attest.ts';
+import { surplus } from './share.ts';
 
 const VERSION = 1;
 const ID = 8;
@@ -23,8 +24,11 @@ const ANCHOR = 16;
 const CHECK = 4;
 const LENGTH = 1 + ID + SECRET + ANCHOR + CHECK;
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz234567';
-/** Of one steward's memory; the oldest that nobody has used goes first. */
-export const MOST_INVITATIONS = 1024;
+/** Of a steward's own; the oldest goes first. */
+const MOST_OWN = 1024;
+/** Of those that one other steward has told of, and all others: a captured one fills its own share. */
+const TOLD = { each: 512, all: 1024 } as const;
+export const MOST_INVITATIONS = MOST_OWN + TOLD.all;
 const LABEL = 'x0tta6bl4 invitation v1';
 
 export interface Invitation {
@@ -94,6 +98,12 @@ export class Invitations implements Attestor {
   readonly method = 'invitation';
   readonly #invited = new Map<string, Invited>();
   readonly #claimed = new Map<string, Claimed>();
+  readonly #own: string;
+
+  /** `own`: the key of the steward whose they are. */
+  constructor(own = '') {
+    this.#own = own;
+  }
 
   issue(random: Random, node: string | null, untilMs: number): Invited {
     const id = Buffer.from(random(ID)).toString('hex');
@@ -102,12 +112,16 @@ export class Invitations implements Attestor {
     return one;
   }
 
-  /** One of another steward's. Answers whether it is new. */
+  /** Answers whether it is new, and there was room for it. */
   learn(one: Invited): boolean {
     if (this.#invited.has(one.id)) return false;
-    if (this.#invited.size >= MOST_INVITATIONS) this.#forget(this.#invited.keys().next().value!);
     this.#invited.set(one.id, one);
-    return true;
+    const own = this.all().filter(({ by }) => by === undefined);
+    if (one.by === undefined && own.length > MOST_OWN) this.#forget(own[0]!.id);
+    const told = this.all().filter(({ by }) => by !== undefined);
+    const extra = surplus(told, { ...TOLD, by: ({ by }) => by!, name: ({ id }) => id });
+    if (extra !== null) this.#forget(extra.id);
+    return this.#invited.has(one.id);
   }
 
   /**
@@ -117,10 +131,13 @@ export class Invitations implements Attestor {
   claim(one: Claimed): { readonly known: Claimed | null; readonly forgotten: string | null } {
     const known = this.#claimed.get(one.id);
     if (known !== undefined) return { known: known.key === one.key ? null : known, forgotten: null };
-    const forgotten = this.#claimed.size >= MOST_INVITATIONS ? this.#claimed.keys().next().value! : null;
-    if (forgotten !== null) this.#claimed.delete(forgotten);
     this.#claimed.set(one.id, one);
-    return { known: null, forgotten };
+    const own = this.claims().filter(({ by }) => by === this.#own);
+    const told = this.claims().filter(({ by }) => by !== this.#own);
+    const extra =
+      own.length > MOST_OWN ? own[0]! : surplus(told, { ...TOLD, by: ({ by }) => by, name: ({ id }) => id });
+    if (extra !== null) this.#claimed.delete(extra.id);
+    return { known: null, forgotten: extra?.id ?? null };
   }
 
   open(): Invited[] {

@@ -3,6 +3,7 @@
  * lets nobody else in (ledger/ledger.ts has what is declared of that). Not forgotten when a certificate ends, since it may turn
  * out later that a router was stolen. Part of the membership machine (membership.ts).
  */
+import { surplus } from '../join/share.ts';
 import type { Keeping } from './kept.ts';
 
 export interface Came {
@@ -15,10 +16,10 @@ export interface Came {
   readonly by: string;
 }
 
-/** Of routers that this one has let in, those that one other steward has told of, and all others together. The oldest go first. */
+/** Of routers that this one has let in; the oldest go first. */
 const MOST_OWN = 2048;
-const MOST_TOLD = 512;
-const MOST_TOLD_BY_ALL = 2048;
+/** Of those that one other steward has told of, and all others. */
+const TOLD = { each: 512, all: 2048 } as const;
 /** By one SSH host key or certificate: a router that forgets its keys at each restart comes anew each time. */
 const MOST_BY_ONE = 16;
 /** Of one router. */
@@ -60,11 +61,10 @@ export class Provenance {
     if (known !== undefined && (known.by !== one.by || known.credentials.join() === one.credentials.join())) {
       if (one.by !== this.#own || known.by === this.#own) return;
     }
+    const isOwn = one.by === this.#own;
     if (known === undefined) {
       const others = this.#of(one.by);
-      const isOwn = one.by === this.#own;
-      if (others.length >= (isOwn ? MOST_OWN : MOST_TOLD)) this.#forget(others[0]!.key);
-      else if (!isOwn && this.#all.size - this.own().length >= MOST_TOLD_BY_ALL) this.#forget(this.#longest());
+      if (isOwn && others.length >= MOST_OWN) this.#forget(others[0]!.key);
       for (const credential of one.credentials) {
         // A SPIFFE ID may be that of many.
         const same = credential.startsWith('spiffe:') ? [] : this.by(credential).filter(({ by }) => by === one.by);
@@ -72,19 +72,15 @@ export class Provenance {
       }
     }
     this.#all.set(one.key, one);
-    this.#keeping.provenance(one);
+    const told = isOwn ? [] : [...this.#all.values()].filter(({ by }) => by !== this.#own);
+    const extra = surplus(told, { ...TOLD, by: ({ by }) => by, name: ({ key }) => key });
+    if (extra !== null) this.#forget(extra.key);
+    if (extra?.key !== one.key) this.#keeping.provenance(one);
   }
 
   #forget(key: string): void {
     this.#all.delete(key);
     this.#keeping.noProvenance(key);
-  }
-
-  /** The oldest of the steward that has told of most: who tells much puts out its own. */
-  #longest(): string {
-    const told = new Map<string, string[]>();
-    for (const { key, by } of this.#all.values()) if (by !== this.#own) told.set(by, [...(told.get(by) ?? []), key]);
-    return [...told.values()].reduce((most, keys) => (keys.length > most.length ? keys : most))[0]!;
   }
 
   #of(by: string): Came[] {

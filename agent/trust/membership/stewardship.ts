@@ -48,7 +48,7 @@ export class Stewardship {
   readonly #router: Router;
   readonly #sessions: Sessions;
   readonly #office: Office;
-  readonly #invitations = new Invitations();
+  readonly #invitations: Invitations;
   readonly #members: Members;
   readonly #provenance: Provenance;
   /** Credentials, with keys, that could not be barred: not signed again at each turn. */
@@ -63,7 +63,8 @@ export class Stewardship {
     this.#router = router;
     this.#sessions = sessions;
     this.#office = office;
-    this.#members = new Members(router.keeping);
+    this.#invitations = new Invitations(router.key);
+    this.#members = new Members(router.keeping, router.key);
     this.#provenance = new Provenance(router.keeping, router.key);
     this.#kept = new KeptInvitations(router, this.#invitations);
   }
@@ -457,6 +458,8 @@ export class Stewardship {
     const router = this.#router;
     const { ledger, key: own } = router;
     const { known, forgotten } = this.#invitations.claim(one);
+    // There is no room for more of this steward's word.
+    if (forgotten === one.id) return;
     if (forgotten !== null) router.effect({ type: 'keep', key: `claim ${forgotten}`, value: null, isUrgent: false });
     if (known === null) {
       const value = `${one.key} ${one.node} ${one.by}`;
