@@ -16,7 +16,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { MARK, type Told } from './reporter.ts';
@@ -132,8 +132,10 @@ export async function unit(
   const waiting = setInterval(() => {
     say(`unit tests: ${done} of ${files.length} files done, ${passed} tests passed so far`);
   }, everyMs);
+  const took: { label: string; seconds: number }[] = [];
   const jobs = files.map((file) => async () => {
     const label = basename(file, '.test.ts');
+    const at = performance.now();
     let failures = 0;
     const line = (text: string): void => {
       if (!text.startsWith(MARK)) return;
@@ -147,10 +149,14 @@ export async function unit(
     const args = [`--test-reporter=${join(import.meta.dirname, 'reporter.ts')}`, file];
     const { failed, why, text } = await output(process.execPath, args, { limitMs, line });
     if (failed && failures === 0) report.fail(label, `${why}\n${text}`.trimEnd());
+    took.push({ label: `${basename(dirname(file))}/${label}`, seconds: (performance.now() - at) / 1000 });
     done++;
   });
   await inLanes(jobs, availableParallelism());
   clearInterval(waiting);
+  took.sort((a, b) => b.seconds - a.seconds);
+  const slowest = took.slice(0, 12).map(({ label, seconds }) => `${label} ${seconds.toFixed(0)}`);
+  say(`unit tests ended; seconds of the slowest: ${slowest.join(', ')}`);
 }
 
 const unitFiles = (): string[] =>
