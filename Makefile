@@ -16,7 +16,7 @@ soak:   ## every lab suite, also the long ones: every class of faults, radios an
 	@tools/setup.sh soak
 	@$(NODE) tools/test.ts soak
 
-check:  ## the quick part: types, lint, direction of imports, generated files, unit tests
+check:  ## the quick part: types, lint, direction of imports, generated files, unit tests but the longest
 	@tools/setup.sh base
 	@$(NODE) tools/test.ts quick
 

@@ -1,9 +1,9 @@
 /**
  * Runs the tests and ends with one summary:
  *
- *     node tools/test.ts quick     types, lint, structure, generated files, unit tests
+ *     node tools/test.ts quick     types, lint, structure, generated files, unit tests but the longest
  *     node tools/test.ts unit      the unit tests only
- *     node tools/test.ts all       quick, the unit tests under other Nodes, and every lab suite: test/lab/*.lab.ts
+ *     node tools/test.ts all       quick with all unit tests, those under other Nodes, and every lab suite: test/lab/*.lab.ts
  *     node tools/test.ts lab [NAME...]   lab suites only, all or those whose file name holds a NAME
  *     node tools/test.ts soak      every lab suite, also those that are too long, or too dear, for every day
  *
@@ -45,6 +45,8 @@ const FILE_LIMIT_MS = 300_000;
 const SUITE_LIMIT_MS = 30 * 60_000;
 /** Beside the Node that runs everything. */
 const OTHER_NODES = ['22.13.1', '26.10.0'] as const;
+/** Seeds by the hundred, rings by the megabyte, shells by the dozen: half of all the time, and so not in the quick part. */
+export const LONG = ['feed/router', 'heal/fuzz', 'record/ring', 'twin/lossy', 'twin/rare', 'twin/seeds', 'twin/turns'];
 /** Suites at a time: a kernel that more than one core's worth of others starve misses what the suite waits for. */
 const LANES = 2;
 const started = performance.now();
@@ -103,7 +105,7 @@ async function command(report: Report, name: string, file: string, args: readonl
   });
 }
 
-async function quick(tally: Tally): Promise<void> {
+async function quick(tally: Tally, files: readonly string[]): Promise<void> {
   const report = tally.of('check');
   const node = process.execPath;
   const script = (name: string): string => join(ROOT, 'node_modules', name);
@@ -113,7 +115,7 @@ async function quick(tally: Tally): Promise<void> {
     command(report, 'direction of imports', node, ['tools/structure.ts']),
     command(report, 'generated files', node, ['tools/generate.ts', '--check']),
   ]);
-  await unit(tally, unitFiles());
+  await unit(tally, files);
 }
 
 /**
@@ -163,6 +165,10 @@ const unitFiles = (): string[] =>
   globSync('test/unit/**/*.test.ts', { cwd: ROOT })
     .map((file) => join(ROOT, file))
     .sort();
+
+function isShort(file: string): boolean {
+  return !LONG.some((name) => file.endsWith(`test/unit/${name}.test.ts`));
+}
 
 /** The unit tests once more under a Node that is fetched from npm and kept in .cache. */
 async function underNode(report: Report, version: string): Promise<void> {
@@ -329,7 +335,8 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 
 async function main([what = 'quick', ...names]: readonly string[]): Promise<number> {
   const tally = new Tally((line) => process.stdout.write(`${line}\n`));
-  if (what === 'quick' || what === 'all') await quick(tally);
+  if (what === 'quick') await quick(tally, unitFiles().filter(isShort));
+  if (what === 'all') await quick(tally, unitFiles());
   if (what === 'all' || what === 'lab' || what === 'soak') {
     const { first, then } = await lab(tally, what === 'lab' ? names : [], what === 'soak');
     const nodes = OTHER_NODES.map((version) => () => underNode(tally.of('node'), version));

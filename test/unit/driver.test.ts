@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Tally } from '../../tools/test.ts';
+import { LONG, Tally } from '../../tools/test.ts';
 
 test('the summary: failures and skips with their reasons, then the counts alone on the last line', () => {
   const said: string[] = [];
@@ -83,4 +83,8 @@ test('a file that never ends is ended and told, though what it left behind holds
   const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', env, timeout: 18_000 });
   assert.match(stdout, /^FAILED {2}unit: busy\.test\.mjs: still running after 4 s$/m, stderr);
   assert.match(stdout, /^1 passed, 1 failed, 0 skipped$/m, stderr);
+});
+
+test('what the quick part leaves out is there', () => {
+  for (const name of LONG) assert.ok(existsSync(join(import.meta.dirname, `${name}.test.ts`)), name);
 });
