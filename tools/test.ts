@@ -45,7 +45,7 @@ const FILE_LIMIT_MS = 300_000;
 const SUITE_LIMIT_MS = 30 * 60_000;
 /** Beside the Node that runs everything. */
 const OTHER_NODES = ['22.13.1', '26.10.0'] as const;
-/** Seeds by the hundred, rings by the megabyte, shells by the dozen: half of all the time, and so not in the quick part. */
+/** Seeds by the hundred, rings by the megabyte, kernels and shells by the dozen: half of all the time, and so not in the quick part. */
 export const LONG = ['feed/router', 'heal/fuzz', 'record/ring', 'twin/lossy', 'twin/rare', 'twin/seeds', 'twin/turns'];
 /** Suites at a time: a kernel that more than one core's worth of others starve misses what the suite waits for. */
 const LANES = 2;
