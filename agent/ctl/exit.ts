@@ -5,7 +5,7 @@ export const EXIT = {
   problem: 1,
   usage: 2,
   unreachable: 3,
-  /** Not allowed, or there is no such thing. */
+  /** Not allowed, there is no such thing, or it is not what it has to be. */
   refused: 4,
   failed: 5,
 } as const;
@@ -27,5 +27,5 @@ const BY_ERROR: Readonly<Record<string, number>> = {
 };
 
 export function exitOf(code: string): number {
-  return BY_ERROR[code] ?? (code.startsWith('E_SCENARIO_') ? EXIT.problem : EXIT.failed);
+  return BY_ERROR[code] ?? (code.startsWith('E_SCENARIO_') ? EXIT.refused : EXIT.failed);
 }

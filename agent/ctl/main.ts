@@ -54,7 +54,8 @@ export async function main(argv: readonly string[], to: Terminal): Promise<numbe
     // What is wrong may be a megabyte, and stand in what is said of it.
     const message = clip(error.message, 1000);
     if (json) to.out(`${plainJson({ version: 1, error: { code: error.code, message } }, 0)}\n`);
-    else to.err(fold(`x0ctl: ${message}\n`, to));
+    // How to call it is told without: nobody looks that up.
+    else to.err(fold(`x0ctl: ${message}${error.code === 'E_USAGE' ? '' : ` (${error.code})`}\n`, to));
     if (error.code === 'E_USAGE' && !json && !error.message.includes('--help')) to.err('x0ctl --help tells more.\n');
     return exitOf(error.code);
   }

@@ -405,7 +405,11 @@ function fromFile(spec: FileSpec, read: ReadFile, path: string, say: Say): Drawn
   const at = `${path}.file`;
   const content = read(spec.file);
   if (content === undefined) {
-    say('E_SCENARIO_REFERENCE', at, `there is no file ${shown(spec.file)} that can be read`);
+    say(
+      'E_SCENARIO_REFERENCE',
+      at,
+      `expected a file beside the scenario or below, by its way from there; ${shown(spec.file)} cannot be read`,
+    );
     return undefined;
   }
   if (typeof content === 'number' || content.length > MOST_FILE_BYTES) {

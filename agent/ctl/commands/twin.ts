@@ -12,7 +12,7 @@ export const twinCommands: readonly Command[] = [
     more: `Afterwards everything outside is made whole, and what has to hold then is
 checked too. Exit status 1 if something did not come as the scenario expects,
 or an invariant was broken: then the shortest scenario that still shows it is
-printed.`,
+printed. Exit status 4 if it is no scenario.`,
     example: 'x0ctl twin run ring.json --seeds 20',
     options: {
       seed: { type: 'string', value: 'N', help: "instead of the scenario's own" },

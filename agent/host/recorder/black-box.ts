@@ -85,20 +85,20 @@ export class BlackBox {
    * Each life has a flash budget of its own, and one that is killed as soon as it begins has as many of them as there are
    * starts. So what goes to flash here goes at the pace that the budget has in the long run.
    */
-  #keep({ header, parts, waiting, faults, pace }: Left): void {
+  #keep({ header, parts, waiting, faults, pace, bytes }: Left): void {
     const { now, log, room, keep } = this.#options;
     const at = now();
     // Of another boot, if the clock was ahead then.
     if (pace.kept <= at) this.#pace = pace;
-    const recording = assembled(header, parts, waiting, room());
-    if (recording === null) return;
-    const isKept = at >= this.#pace.until && keep(recording, faults);
+    if (bytes === 0) return;
+    const recording = at < this.#pace.until ? null : assembled(header, parts, waiting, room());
+    const isKept = recording !== null && keep(recording, faults);
     if (isKept) this.#pace = { kept: at, until: at + recordingPace(recording.length) };
     log.warning(
       `the last life ended without a word (killed, crashed or out of memory); what it recorded is ${
         isKept ? 'kept: x0ctl record list' : 'not kept: flash has had enough for now, or there is no room'
       }`,
-      { bytes: recording.length, ...(faults.length > 0 && { faults: faults.join(' ') }) },
+      { bytes, ...(faults.length > 0 && { faults: faults.join(' ') }) },
     );
   }
 }

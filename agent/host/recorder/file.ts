@@ -24,11 +24,15 @@ const JOURNAL = '-journal';
 /** Members of one part at most, far beyond what fits into one: the number of a row is that of its part, times this, and on. */
 const SPAN = 2 ** 24;
 
-const SCHEMA = `
-  CREATE TABLE life (only INTEGER PRIMARY KEY CHECK (only = 1), header TEXT NOT NULL, faults TEXT NOT NULL,
-    kept INTEGER NOT NULL, until INTEGER NOT NULL);
-  CREATE TABLE members (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-  CREATE TABLE waiting (id INTEGER PRIMARY KEY, lines TEXT NOT NULL);`;
+/** Word for word as the file has them. */
+const TABLES = [
+  `CREATE TABLE life (only INTEGER PRIMARY KEY CHECK (only = 1), header TEXT NOT NULL, faults TEXT NOT NULL,
+    kept INTEGER NOT NULL, until INTEGER NOT NULL)`,
+  'CREATE TABLE members (id INTEGER PRIMARY KEY, data BLOB NOT NULL)',
+  'CREATE TABLE waiting (id INTEGER PRIMARY KEY, lines TEXT NOT NULL)',
+];
+/** A header and the names of faults have less. */
+const MOST_TEXT = 65_536;
 
 /** When flash has been written with what a life before left, and until when no more of that is; CLOCK_MONOTONIC. */
 export interface Pace {
@@ -44,6 +48,8 @@ export interface Left {
   /** Of which no recording has been kept. */
   readonly faults: readonly string[];
   readonly pace: Pace;
+  /** Of its parts, also those left out, and of what waited. */
+  readonly bytes: number;
 }
 
 /**
@@ -89,60 +95,79 @@ function open(file: string): Database {
 /**
  * What stands there of a life that did not end orderly; null where there is nothing. Throws what isDamage knows where it is
  * no good, and anything else where it cannot be reached or must not be touched: another agent's, or another user's. Parts
- * beyond `most` bytes are left out, the oldest: who died for want of memory shall not take it all for what it left.
+ * beyond `most` bytes are left out, the oldest first: who died for want of memory shall not take it all for what it left.
  */
 export function readLeft(file: string, most = Number.POSITIVE_INFINITY): Left | null {
   assertOurs(file);
   const size = lstatSync(file, { throwIfNoEntry: false })?.size ?? 0;
   if (size === 0) return null;
-  const db = open(file);
-  try {
-    // As above: this reads for the first time, and so takes the lock.
-    const check = db.pragma('quick_check(1)', { simple: true });
-    if (check !== 'ok') throw new Damage(String(check));
-    // Killed before the first of all transactions was over.
-    if (db.pragma('schema_version', { simple: true }) === 0) return null;
-    if (db.pragma('application_id', { simple: true }) !== APPLICATION) throw new Damage('not a flight recorder');
-    const version = db.pragma('user_version', { simple: true }) as number;
-    if (version !== VERSION) throw new Damage(`of version ${version}`);
-    return readable(() => read(db, most));
-  } finally {
-    db.close();
-  }
+  return readable(() => {
+    const db = open(file);
+    try {
+      return read(db, most);
+    } finally {
+      db.close();
+    }
+  });
 }
 
-function read(db: Database, most: number): Left {
-  const life = db.prepare('SELECT header, faults, kept, until FROM life').get() as
-    | { header: unknown; faults: unknown; kept: unknown; until: unknown }
-    | undefined;
+function read(db: Database, most: number): Left | null {
+  // This reads for the first time, and so takes the lock. Views could be endless: tables it has to be, and these.
+  const schema = db.prepare('SELECT sql FROM sqlite_schema').pluck().all() as unknown[];
+  // Killed before the first of all transactions was over.
+  if (schema.length === 0 && db.pragma('schema_version', { simple: true }) === 0) return null;
+  if (db.pragma('application_id', { simple: true }) !== APPLICATION) throw new Damage('not a flight recorder');
+  const version = db.pragma('user_version', { simple: true }) as number;
+  if (version !== VERSION) throw new Damage(`of version ${version}`);
+  if (schema.length !== TABLES.length || !TABLES.every((table, n) => schema[n] === table))
+    throw new Damage('its tables are others');
+  const check = db.pragma('quick_check(1)', { simple: true });
+  if (check !== 'ok') throw new Damage(String(check));
+  const life = db
+    .prepare('SELECT header, faults, kept, until FROM life WHERE length(header) + length(faults) <= ?')
+    .get(MOST_TEXT) as { header: unknown; faults: unknown; kept: unknown; until: unknown } | undefined;
+  const { header, faults, kept, until } = life ?? {};
+  if (typeof header !== 'string' || typeof faults !== 'string' || typeof kept !== 'number' || typeof until !== 'number')
+    throw new Damage('its first row is none');
   const sized = db
     .prepare(`SELECT id / ${SPAN} AS part, sum(length(data)) AS bytes FROM members GROUP BY part ORDER BY part`)
     .all() as { part: number; bytes: number }[];
+  if (db.prepare('SELECT min(id) < 0 FROM members').pluck().get() === 1) throw new Damage('a row before the first');
+  const waits = db.prepare('SELECT ifnull(sum(length(lines)), 0) FROM waiting').pluck().get() as number;
   const sizes = sized.map(({ bytes }) => bytes);
+  const left = {
+    header: headerOf(header),
+    faults: faults === '' ? [] : faults.split(' '),
+    pace: { kept, until },
+    bytes: sizes.reduce((sum, bytes) => sum + bytes, waits),
+  };
+  // The end of a life is what is worth keeping; where not even that fits nothing is.
+  if (Math.max(sizes.at(-1) ?? 0, waits) > most) return { ...left, parts: [], waiting: [] };
   const numbers = sized.slice(firstThatFits(sizes, most)).map(({ part }) => part);
   const rows = db.prepare('SELECT id, data FROM members WHERE id >= ? ORDER BY id').all((numbers[0] ?? 0) * SPAN) as {
     id: number;
     data: unknown;
   }[];
   const waiting = db.prepare('SELECT lines FROM waiting ORDER BY id').pluck().all() as unknown[];
-  const { header, faults, kept, until } = life ?? {};
-  if (typeof header !== 'string' || typeof faults !== 'string' || typeof kept !== 'number' || typeof until !== 'number')
-    throw new Damage('its first row is none');
-  if (!rows.every(({ data }) => data instanceof Uint8Array) || !waiting.every((lines) => typeof lines === 'string'))
+  if (!rows.every(({ data }) => isGzip(data)) || !waiting.every((lines) => typeof lines === 'string'))
     throw new Damage('a row is none');
   return {
-    header: headerOf(header),
+    ...left,
     parts: partsOf(rows as Row[], numbers.length === 0 && waiting.length > 0 ? [0] : numbers),
     waiting: waiting as string[],
-    faults: faults === '' ? [] : faults.split(' '),
-    pace: { kept, until },
   };
+}
+
+/** By its first bytes (RFC 1952, section 2.3.1). */
+function isGzip(data: unknown): boolean {
+  return data instanceof Uint8Array && data[0] === 0x1f && data[1] === 0x8b;
 }
 
 function headerOf(text: string): Omit<Header, 'begins'> {
   try {
     const { agent, machines } = JSON.parse(text) as Partial<Header>;
-    if (typeof agent === 'string' && Array.isArray(machines)) return { agent, machines };
+    if (typeof agent === 'string' && Array.isArray(machines) && machines.every((name) => typeof name === 'string'))
+      return { agent, machines };
   } catch {
     // Told below.
   }
@@ -191,7 +216,7 @@ export class FileRing implements Ring {
       db.transaction(() => {
         db.pragma(`application_id = ${APPLICATION}`);
         db.pragma(`user_version = ${VERSION}`);
-        db.exec(SCHEMA);
+        for (const table of TABLES) db.exec(table);
         db.prepare("INSERT INTO life VALUES (1, ?, '', ?, ?)").run(JSON.stringify(header), pace.kept, pace.until);
       }).immediate();
       this.#insert = db.prepare('INSERT INTO members VALUES (?, ?)');

@@ -230,6 +230,19 @@ without the edge b to c it splits: 2 + 1 routers
   );
 });
 
+test('what is no scenario is told by its code and path, and is not what a broken invariant is', async (t) => {
+  const file = join(folder(t), 'scenario.json');
+  writeFileSync(file, '{"format":1,"name":"x"}');
+  const { status, err } = await run(['twin', 'run', file]);
+  assert.deepEqual([status, err], [EXIT.refused, `x0ctl: ${file}: $.topology is missing (E_SCENARIO_KEY)\n`]);
+  writeFileSync(file, '{"format":1,"name":"x","topology":{"kind":"netjson","file":"../map.json"}}');
+  const outside = await run(['twin', 'run', file, '--json']);
+  assert.equal(outside.status, EXIT.refused);
+  const { error } = JSON.parse(outside.out) as { error: { code: string; message: string } };
+  assert.equal(error.code, 'E_SCENARIO_REFERENCE');
+  assert.match(error.message, /\$\.topology\.file expected a file beside the scenario or below.*"\.\.\/map\.json"/);
+});
+
 test('record export writes what is in memory, or a recording that is kept', async (t) => {
   const socket = await agent(t);
   const file = join(folder(t), 'r.gz');
@@ -244,7 +257,7 @@ test('record export writes what is in memory, or a recording that is kept', asyn
   const nowhere = await run(['record', 'export', join(file, 'x'), '--socket', socket]);
   assert.deepEqual(
     [nowhere.status, nowhere.err],
-    [EXIT.refused, `x0ctl: FILE: ${join(file, 'x')} cannot be written: ENOTDIR\n`],
+    [EXIT.refused, `x0ctl: FILE: ${join(file, 'x')} cannot be written: ENOTDIR (E_FORBIDDEN)\n`],
   );
   const text = sources({ recorder: { list: () => [], export: () => gzipSync('all of it\n') } });
   const other = await agent(t, text);
@@ -343,7 +356,7 @@ test('whatever another router answers, it is shown only as the page that was ask
       /attic answered with an error: the agent fa/,
     ],
     ['{"error":null}', /answered with an error/],
-    ['\x1b[2J', /^x0ctl: attic answered what is no JSON\n$/],
+    ['\x1b[2J', /^x0ctl: attic answered what is no JSON \(E_[A-Z_]+\)\n$/],
     ['', /no JSON/],
   ] as const) {
     const { status, out, err } = await asked(page);
@@ -541,7 +554,7 @@ test('a denied socket is a refusal, in a sentence of its own', async (t) => {
   if (isRoot) process.seteuid?.(65_534);
   const { status, err } = await run(['status', '--socket', socket]).finally(() => isRoot && process.seteuid?.(0));
   assert.equal(status, EXIT.refused);
-  assert.match(err, /^x0ctl: you may not use the agent's socket .*; try as root\n$/);
+  assert.match(err, /^x0ctl: you may not use the agent's socket .*; try as root \(E_FORBIDDEN\)\n$/);
 });
 
 test('an empty journal says so', () => {

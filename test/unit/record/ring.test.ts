@@ -320,7 +320,7 @@ test('what a life left is kept once, whole, by its own header and faults; then i
 test('where there is no room for all of it the end of it is kept', (t) => {
   const file = place(t);
   abandoned(file);
-  const next = new Next(file, { room: () => 10 });
+  const next = new Next(file, { room: () => 150 });
   const [header, ...lines] = textOf(next.kept[0]!.recording).trimEnd().split('\n');
   assert.match(header!, /"begins":"later"/);
   assert.deepEqual(lines, ['keyframe 2', 'line 2', 'waiting 1', 'waiting 2', 'waiting 3']);
@@ -328,6 +328,21 @@ test('where there is no room for all of it the end of it is kept', (t) => {
   const sizes = readLeft(file)!.parts.map(({ members }) => members.reduce((sum, { length }) => sum + length, 0));
   assert.equal(readLeft(file, sizes[1]! + sizes[2]!)!.parts.length, 2);
   assert.equal(readLeft(file, sizes[1]! + sizes[2]! - 1)!.parts.length, 1, 'nor is the rest read');
+});
+
+test('where not even the last part has room nothing of it is read, and that is told', (t) => {
+  const file = place(t);
+  abandoned(file);
+  const next = new Next(file, { room: () => 10 });
+  assert.equal(next.kept.length, 0);
+  assert.equal(next.said.length, 1);
+  assert.match(next.said[0]!, /ended without a word.*not kept: .*bytes=[1-9]/);
+  assert.deepEqual(readdirSync(join(file, '..')), []);
+  abandoned(file);
+  edit(file, `INSERT INTO waiting (lines) VALUES ('${'w'.repeat(4096)}')`);
+  const { parts, waiting, bytes } = readLeft(file, 2000)!;
+  assert.deepEqual([parts, waiting], [[], []]);
+  assert.ok(bytes > 4096);
 });
 
 test('an agent that is killed over and over writes flash at the pace of a day’s budget, and tells each time', (t) => {
@@ -363,11 +378,34 @@ test('a damaged file is told and begun anew', (t) => {
       bytes.fill(0, 2048, 3072);
       writeFileSync(file, bytes);
     },
+    'a schema of another SQLite': (file) => {
+      const bytes = readFileSync(file);
+      bytes.writeUInt32BE(9, 44);
+      writeFileSync(file, bytes);
+    },
+    'a file of another SQLite': (file) => {
+      const bytes = readFileSync(file);
+      bytes[19] = 9;
+      writeFileSync(file, bytes);
+    },
     'another version': (file) => edit(file, 'PRAGMA user_version = 99'),
     'another database': (file) => edit(file, 'PRAGMA application_id = 1'),
     'other tables': (file) => edit(file, 'DROP TABLE waiting'),
+    'one table more': (file) => edit(file, 'CREATE TABLE more (id INTEGER PRIMARY KEY)'),
+    'a trigger': (file) => edit(file, 'CREATE TRIGGER more AFTER DELETE ON members BEGIN DELETE FROM waiting; END'),
+    'an endless view in place of a table': (file) =>
+      edit(
+        file,
+        `DROP TABLE waiting; CREATE VIEW waiting AS
+           WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, 'line' AS lines FROM n`,
+      ),
     'no first row': (file) => edit(file, 'DELETE FROM life'),
     'a header that is none': (file) => edit(file, "UPDATE life SET header = '{}'"),
+    'a header that names no machines': (file) => edit(file, `UPDATE life SET header = '{"agent":"a","machines":[1]}'`),
+    'a header of a megabyte': (file) => edit(file, `UPDATE life SET header = '{"agent":"${'a'.repeat(1 << 20)}"}'`),
+    'a row before the first': (file) => edit(file, 'UPDATE members SET id = -1 WHERE id = 1'),
+    'a row that is not compressed': (file) => edit(file, "UPDATE members SET data = x'0102'"),
+    'an empty row': (file) => edit(file, "UPDATE members SET data = x''"),
     'a row that is none': (file) => edit(file, "UPDATE members SET data = 'text'"),
     'a pace that is none': (file) => edit(file, "UPDATE life SET until = 'soon'"),
   };
