@@ -45,7 +45,7 @@ export const MIGRATIONS: readonly Migration[] = [
           if (left.length === all.length) return rule;
           return left.length === 0 ? null : `${pattern} ${left.join(',')}`;
         },
-        why: 'tell-faults and change-configuration allowed nothing, and router/* is all of whatever mesh it is',
+        why: 'tell-faults and change-configuration allowed nothing then, and router/* is all of whatever mesh it is',
       },
     ],
   },

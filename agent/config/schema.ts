@@ -733,7 +733,7 @@ export const SECTIONS = {
         ['router/* read-status'],
         RULE,
         'live',
-        'Who may do what on this router over a session: router/NAME, router/* for all of its mesh or a SPIFFE ID, and read-status, admit or revoke; the rest is denied.',
+        'Who may do what on this router over a session: router/NAME, router/* for all of its mesh or a SPIFFE ID, and read-status, tell-faults, change-configuration, admit or revoke; the rest is denied.',
       ),
       ssh_allowed: list(
         [],

@@ -2,7 +2,7 @@
 import { AgentError } from '../core/errors.ts';
 import type { Client } from './client.ts';
 import { EXIT } from './exit.ts';
-import { clean, fold, plainJson, type Terminal } from './terminal.ts';
+import { clean, clip, fold, plainJson, type Terminal } from './terminal.ts';
 
 export interface Context {
   readonly to: Terminal;
@@ -58,6 +58,13 @@ export function tell(to: Terminal, json: boolean, answer: unknown): number {
 
 export function usage(message: string): AgentError {
   return new AgentError('E_USAGE', message);
+}
+
+/** In lower case. Throws E_USAGE. */
+export function macOf(raw: string): string {
+  const mac = raw.toLowerCase();
+  if (/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) return mac;
+  throw usage(`MAC: ${clip(raw)} is no MAC address such as 02:12:34:56:78:9a`);
 }
 
 export function numberOf(

@@ -1,6 +1,6 @@
 /**
- * What another router has this one do, over its session and where the policy lets it: a steward's work, by the same calls of
- * the API as a person on this router would use.
+ * What another router has this one do, over its session and where the policy lets it: a steward's work, a kick, another mode
+ * of healing; by the same calls of the API as a person on this router would use.
  */
 import { AgentError, type ErrorCode } from '../core/errors.ts';
 import { type Nanos, SECOND } from '../core/time.ts';
@@ -34,9 +34,9 @@ export function orders(
     if (count > MOST_ORDERS)
       throw new AgentError('E_PEER_BUSY', `${id} has asked for ${MOST_ORDERS} things in an hour`);
     given.set(id, count);
-    const { power, url } = ORDERS[what];
+    const { power, url, words } = ORDERS[what];
     if (!trust.permits(id, power))
-      throw new AgentError('E_FORBIDDEN', `the policy of this router does not let ${id} ${what} anybody`);
+      throw new AgentError('E_FORBIDDEN', `the policy of this router does not let ${id} ${words}`);
     // Who may let in would else make itself whatever the policy has a rule for.
     if (what === 'invite' && trust.isNamed(nodeIn(body)))
       throw new AgentError(

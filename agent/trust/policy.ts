@@ -1,7 +1,7 @@
 /**
  * Who may do what, by SPIFFE ID. What no rule allows is denied. A rule as the configuration has it:
  *
- *     PATTERN POWER[,POWER...]          router/* read-status        spiffe://x0tta6bl4.mesh/router/desk admit,revoke
+ *     PATTERN POWER[,POWER...]          router/* read-status        spiffe://x0tta6bl4.mesh/router/desk tell-faults,admit
  *
  * PATTERN is an ID, or one whose last segment is * for all of that depth; without spiffe:// it is of the trust domain that
  * this router is in. Whoever admits or revokes beyond this router needs the owner's delegation too (ledger/ledger.ts): a policy
@@ -11,7 +11,7 @@ import { AgentError } from '../core/errors.ts';
 import { parseSpiffeId } from './certificate/spiffe.ts';
 
 /** Each is asked about somewhere: a word that gates nothing would promise what nobody keeps. */
-export const POWERS = ['read-status', 'admit', 'revoke'] as const;
+export const POWERS = ['read-status', 'tell-faults', 'change-configuration', 'admit', 'revoke'] as const;
 
 export type Power = (typeof POWERS)[number];
 

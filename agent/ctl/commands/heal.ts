@@ -1,7 +1,7 @@
 /** What healing did and why, and what a person has it do. */
 import type { Of } from '../../report/shape.ts';
 import type * as shapes from '../../report/shapes.ts';
-import { CONFIG_FILE, type Command, numberOf, showing, tell, usage, views } from '../command.ts';
+import { CONFIG_FILE, type Command, macOf, numberOf, showing, tell, usage, views } from '../command.ts';
 import { clip } from '../terminal.ts';
 
 export const healCommands: readonly Command[] = [
@@ -97,10 +97,8 @@ lost: then the routes over it are withdrawn, and of the others only those send
 that were reached over it. Budgets hold here as well.`,
     example: 'x0ctl heal kick 02:12:34:56:78:9a',
     run: async ({ to, json, arguments: [lost], agent }) => {
-      const mac = lost?.toLowerCase();
-      if (mac !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
-        throw usage(`MAC: ${clip(lost!)} is no MAC address such as 02:12:34:56:78:9a`);
-      return tell(to, json, await (await agent()).post('/heal/kick', mac === undefined ? {} : { lost: mac }));
+      const body = lost === undefined ? {} : { lost: macOf(lost) };
+      return tell(to, json, await (await agent()).post('/heal/kick', body));
     },
   },
 ];

@@ -31,11 +31,13 @@ export interface PeerView {
 export const QUESTIONS = { status: '/mesh/status', topology: '/mesh/topology', log: '/heal/log' } as const;
 export type Question = keyof typeof QUESTIONS;
 
-/** What another router, a steward, can be asked to do: a call of its API, and what its policy has to allow for that. */
+/** What another router can be asked to do: a call of its API, and what its policy has to allow for that. */
 export const ORDERS = {
-  invite: { url: '/trust/invite', power: 'admit' },
-  revoke: { url: '/trust/revoke', power: 'revoke' },
-} as const satisfies Record<string, { readonly url: string; readonly power: Power }>;
+  invite: { url: '/trust/invite', power: 'admit', words: 'invite anybody' },
+  revoke: { url: '/trust/revoke', power: 'revoke', words: 'revoke anybody' },
+  kick: { url: '/heal/kick', power: 'tell-faults', words: 'tell it of faults' },
+  mode: { url: '/heal/mode', power: 'change-configuration', words: 'change how it is set' },
+} as const satisfies Record<string, { readonly url: string; readonly power: Power; readonly words: string }>;
 export type Order = keyof typeof ORDERS;
 
 export interface PeerDesk {
@@ -77,17 +79,18 @@ export const peerCalls: readonly Call[] = [
       { name: 'what', type: 'string', help: ASKED.join(', ') },
       { name: 'router', type: 'string', help: 'whom it shall invite or revoke' },
       { name: 'seconds', type: 'integer', help: 'how long the invitation is good for' },
+      { name: 'lost', type: 'string', help: 'with kick: MAC address of a neighbour that is lost' },
+      { name: 'mode', type: 'string', help: 'with mode: off, observe or act; of a class also auto' },
+      { name: 'class', type: 'string', help: 'with mode: a class of faults' },
     ],
     changing: true,
     shape: shapes.peerTicket,
-    answer: ({ sources, body: { whom, what, router, seconds } }) => {
+    answer: ({ sources, body: { whom, what, ...more } }) => {
       if (typeof whom !== 'string' || !/^[A-Za-z0-9._:/-]{1,400}$/.test(whom))
         throw usage('whom: expected a SPIFFE ID or the name of a router');
       const asked = ASKED.find((one) => one === what);
       if (asked === undefined) throw usage(`what: expected ${ASKED.join(' or ')}`);
-      if (asked === 'revoke' && router === undefined) throw usage('router: expected whom to revoke');
-      const body = asked === 'invite' ? { node: router, seconds } : asked === 'revoke' ? { whom: router } : {};
-      return { ticket: deskOf(sources).ask(whom, asked, body) };
+      return { ticket: deskOf(sources).ask(whom, asked, bodyOf(asked, more)) };
     },
   }),
   call({
@@ -100,6 +103,19 @@ export const peerCalls: readonly Call[] = [
     },
   }),
 ];
+
+/** Of the call that the other router makes of it, and looks at. Throws E_USAGE. */
+function bodyOf(
+  asked: Question | Order,
+  { router, seconds, lost, mode, class: kind }: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  if (asked === 'revoke' && router === undefined) throw usage('router: expected whom to revoke');
+  if (asked === 'mode' && mode === undefined) throw usage('mode: expected off, observe, act or auto');
+  if (asked === 'invite') return { node: router, seconds };
+  if (asked === 'revoke') return { whom: router };
+  if (asked === 'kick') return { lost };
+  return asked === 'mode' ? { mode, class: kind } : {};
+}
 
 function deskOf({ peers }: Sources): PeerDesk {
   if (peers !== undefined) return peers;

@@ -60,7 +60,11 @@ const saysOf = ({ journal }: Router) => journal.map(({ result, why }) => `${resu
 
 test('a mesh of another trust domain: all read status, and whom the policy lets invites and revokes', async (t) => {
   const [a, b, c] = [await freePort(), await freePort(), await freePort()];
-  const rules = ['router/* read-status', 'router/kitchen admit,revoke', 'spiffe://example.org/router/desk revoke'];
+  const rules = [
+    'router/* read-status',
+    'router/kitchen admit,revoke,tell-faults,change-configuration',
+    'spiffe://example.org/router/desk revoke',
+  ];
   const attic = await talking(t, a, [], rules);
   const [kitchen, shed] = [await talking(t, b, [a]), await talking(t, c, [a])];
   await well(attic, 'mesh', 'init', '--name', 'attic', '--domain', 'example.org', '--owner-key', ownerKey(attic));
@@ -84,6 +88,14 @@ test('a mesh of another trust domain: all read status, and whom the policy lets 
   const refused: readonly (readonly [at: Router, argv: readonly string[], status: number, says: RegExp])[] = [
     [shed, ['attic', 'invite', 'x'], 5, /policy of this router does not let \S+shed invite anybody/],
     [shed, ['attic', 'revoke', 'kitchen'], 5, /policy of this router does not let \S+shed revoke anybody/],
+    [shed, ['attic', 'kick'], 5, /policy of this router does not let \S+shed tell it of faults/],
+    [shed, ['attic', 'mode', 'off'], 5, /policy of this router does not let \S+shed change how it is set/],
+    [attic, ['kitchen', 'mode', 'off'], 5, /policy of this router does not let \S+attic change how it is set/],
+    [kitchen, ['attic', 'kick', 'x'], 2, /MAC: x is no MAC address/],
+    [kitchen, ['attic', 'mode'], 2, /MODE: expected off, observe or act/],
+    [kitchen, ['attic', 'mode', 'fly'], 5, /mode: expected off, observe or act/],
+    [kitchen, ['attic', 'mode', 'fly', 'act'], 5, /fly is no class of faults/],
+    [kitchen, ['attic', 'mode', 'link-lossy', 'act', 'now'], 2, /usage: x0ctl peers/],
     [attic, ['kitchen', 'revoke', 'shed'], 5, /policy of this router does not let \S+attic revoke anybody/],
     [kitchen, ['attic', 'invite', 'desk'], 5, /has a rule for that name/],
     [kitchen, ['attic', 'invite', 'shed'], 5, /another router is called shed/],
@@ -91,10 +103,11 @@ test('a mesh of another trust domain: all read status, and whom the policy lets 
     [kitchen, ['attic', 'revoke', 'attic'], 5, /is a steward/],
     [kitchen, ['attic', 'revoke', 'nobody'], 5, /no router of this name/],
     [kitchen, ['attic', 'revoke'], 2, /WHO/],
-    [kitchen, ['attic', 'status', 'x'], 2, /takes no WHO/],
+    [kitchen, ['attic', 'status', 'x'], 2, /status takes no x/],
+    [kitchen, ['attic', 'revoke', 'x', 'y'], 2, /revoke takes no y/],
     [kitchen, ['attic', 'status', '--minutes', '5'], 2, /only with invite/],
     [kitchen, ['attic', 'invite', 'x', '--minutes', '0'], 2, /minutes/],
-    [kitchen, ['attic', 'fly'], 2, /status, topology, log, invite or revoke/],
+    [kitchen, ['attic', 'fly'], 2, /status, topology, log, invite, revoke, kick or mode/],
   ];
   for (const [at, argv, status, says] of refused) {
     const answer = await x0ctl(at, 'peers', ...argv);
@@ -103,6 +116,23 @@ test('a mesh of another trust domain: all read status, and whom the policy lets 
   }
   const denied = 'not-allowed spiffe://example.org/router/shed: admit: no rule for router/* allows it';
   assert.ok(saysOf(attic).includes(denied));
+
+  const asked: unknown[] = [];
+  attic.from.ask = (event) => {
+    asked.push(event);
+    return [];
+  };
+  assert.match(await well(kitchen, 'peers', 'attic', 'mode', 'observe'), /^heal\.mode is observe/);
+  assert.equal(saysOf(attic).at(-1), `allowed ${id}: change-configuration: the rule for router/kitchen allows it`);
+  assert.match(await well(kitchen, 'peers', 'attic', 'mode', 'link-lossy', 'act'), /^link-lossy is act/);
+  const kicked = await x0ctl(kitchen, 'peers', 'attic', 'kick', '02:00:00:00:01:0B');
+  assert.deepEqual([kicked.status, kicked.out], [4, 'nothing was done: heal.mode is off\n']);
+  assert.equal(saysOf(attic).at(-1), `allowed ${id}: tell-faults: the rule for router/kitchen allows it`);
+  assert.deepEqual(asked, [
+    { type: 'mode-asked', by: id, mode: 'observe' },
+    { type: 'class-mode-asked', by: id, class: 'link-lossy', mode: 'act' },
+    { type: 'kick-asked', by: id, lost: '02:00:00:00:01:0b' },
+  ]);
 
   assert.match(await well(kitchen, 'peers', 'attic', 'revoke', 'shed'), /^shed is revoked/);
   assert.equal(saysOf(attic).at(-1), `revoked shed: ${id} asked for it`);
