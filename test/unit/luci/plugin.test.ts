@@ -70,6 +70,13 @@ test('the archive is made where only root may write: the shell would follow a li
   assert.match(source, /umask 077; mkdir -p \$\{PLACE\};/);
 });
 
+test('what stands between ^ and $ in ucode is the whole text, not one line of it, by the flag s', () => {
+  const source = readFileSync(join(ROOT, APP, 'root/usr/share/rpcd/ucode/x0tta6bl4.uc'), 'utf8');
+  const whole = [...source.matchAll(/\/\^[^\n/]*\$\/(\w*)/g)];
+  assert.ok(whole.length > 0);
+  for (const [text, flags] of whole) assert.ok(flags!.includes('s'), text);
+});
+
 test('what rpcd refuses before a plugin is called', () => {
   const of = (name: string) => METHODS.find((one) => one.name === name);
   assert.equal(refusal(undefined, {}), 3);
@@ -100,6 +107,9 @@ test('every method over the socket of an API; errors name what was wrong', async
     ['explain', {}, /^fault: /],
     ['explain', { fault: '../../x' }, /^fault: /],
     ['explain', { fault: 'a'.repeat(65) }, /^fault: /],
+    // The second request would come from who may only look; this socket lets everybody change things.
+    ['explain', { fault: 'e HTTP/1.1\r\nHost:\r\n\r\nPOST /heal/kick HTTP/1.1\r\nHost:\r\n\r\n\na' }, /^fault: /],
+    ['explain', { fault: 'e1-f1\n' }, /^fault: /],
     ['explain', { fault: 'e9-f9' }, /no fault e9-f9/],
     ['heal_log', { limit: 0 }, /^limit: /],
     ['heal_log', { limit: 1e9 }, /^limit: /],

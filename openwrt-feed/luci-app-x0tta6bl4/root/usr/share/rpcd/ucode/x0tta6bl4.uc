@@ -232,7 +232,8 @@ function asking(row) {
 				push(query, `${arg.name}=${value}`);
 			else if (arg.goes == 'body')
 				body[arg.name] = value;
-			else if (match(value, /^[A-Za-z0-9._-]+$/) && length(value) <= 64)
+			/* Without the flag s any line of it would do, and a line more is a request more. */
+			else if (match(value, /^[A-Za-z0-9._-]+$/s)?.[0] == value && length(value) <= 64)
 				path += value;
 			else
 				return usage(arg.name, 'at most 64 letters, digits, dots, _ and -');
