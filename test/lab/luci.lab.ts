@@ -20,6 +20,7 @@ import { gateways, history } from '../../agent/report/api/past.ts';
 import { mismatch, type Schema } from '../../agent/report/shape.ts';
 import * as shapes from '../../agent/report/shapes.ts';
 import { prepare, Rig, stop } from '../../tools/bench/rig.ts';
+import { METHODS } from '../../tools/luci/methods.ts';
 import { openPlugin, type Plugin, ucode } from '../../tools/luci/plugin.ts';
 import type { Report } from '../../tools/test.ts';
 import { type Browser, missing, openBrowser } from '../luci/browser.ts';
@@ -576,7 +577,9 @@ async function troubles(stage: Stage): Promise<void> {
     assert.match(await textOf(page), /\/etc\/init\.d\/rpcd restart/);
     await page.close();
     server.absent = false;
-    server.instead = { status: () => ({ error: { code: 'E_TIMEOUT', message: 'the agent did not answer' } }) };
+    // All that the page asks: whatever answers first is shown, and nobody listens where the plugin itself would ask.
+    const late = () => ({ error: { code: 'E_TIMEOUT', message: 'the agent did not answer' } });
+    server.instead = Object.fromEntries(METHODS.map(({ name }) => [name, late]));
     page = await open(stage, 'status');
     assert.match(await textOf(page), /does not answer in time/);
     await page.close();
