@@ -42,10 +42,9 @@ export interface CollectOptions {
   agent(socket: string): Client;
 }
 
-/** Of one part, in characters; of one line in a log. */
+/** Of one part, in characters. */
 const MOST_TEXT = 2 << 20;
 const MOST_TAPE = 16 << 20;
-const MOST_LINE = 2000;
 const LOG_LINES = 3000;
 
 const CALLS = {
@@ -375,10 +374,11 @@ function chosen(text: string, wanted: RegExp): string {
   );
 }
 
-/** The end of it: the newest lines. */
+/** The end of it: the newest lines, whole ones, for of a part of a secret nobody can tell what it is. */
 function bounded(text: string): string {
-  const lines = text.slice(-MOST_TEXT).split('\n');
-  return lines.map((line) => (line.length > MOST_LINE ? `${line.slice(0, MOST_LINE)} [cut]` : line)).join('\n');
+  if (text.length <= MOST_TEXT) return text;
+  const end = text.slice(-MOST_TEXT);
+  return end.slice(end.indexOf('\n') + 1 || end.length);
 }
 
 /** Its options in order; comments are left behind, for what they say nobody knows. */

@@ -33,7 +33,9 @@ const SECRET_WORD =
   /\b(psk|passphrase|password|passwd|secret|token|private[ -]key|preshared[ -]key)(\s+(?:is |was |to )?)(["']?)(\S+)/gi;
 /** As iw and hostapd write a network's name: up to the end of the line, or of the quotes. */
 const SSID_WORD = /(\bssid[ \t]+)("[^"]*"|'[^']*'|(?![:="'])[^\n]+)/gi;
-const NAMED = /(["']?)([A-Za-z_][\w.-]*)\1(\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}\]]+)/g;
+const NAMED = /(["']?)([A-Za-z_][\w.-]*)\1\s*[=:]\s*/g;
+/** Quoted, or a word without what closes around it. */
+const WORD = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}\]]*[^\s,;)}\]"']/y;
 
 /** Too short, or too common, to be looked for everywhere. */
 const LEAST_NAME = 3;
@@ -71,6 +73,8 @@ export interface Counts {
 const LONGEST_IPV6 = 80;
 /** Of one text, or line: what is looked for may cost time by the square of it. */
 const MOST_TEXT = 8192;
+/** What goes with what is cut off: the beginning of a secret or a name there, which nobody could tell any more. */
+const MOST_PART = 1024;
 /** How many texts are remembered, of how many characters at most: a recording says the same words over and over. */
 const MOST_MEMO = 20_000;
 const MEMO_LENGTH = 80;
@@ -107,7 +111,10 @@ export class Scrubber {
   text(text: string): string {
     const known = this.#memo.get(text);
     if (known !== undefined) return known;
-    const out = text.length <= MOST_TEXT ? this.#text(text) : `${this.#text(text.slice(0, MOST_TEXT))} [cut]`;
+    const out =
+      text.length <= MOST_TEXT
+        ? this.#text(text)
+        : `${this.#text(text.slice(0, MOST_TEXT)).slice(0, -MOST_PART)} [cut]`;
     if (text.length <= MEMO_LENGTH && this.#memo.size < MOST_MEMO) this.#memo.set(text, out);
     return out;
   }
@@ -155,11 +162,7 @@ export class Scrubber {
       SECRET_WORD,
       (_, name: string, gap: string, quote: string) => `${name}${gap}${quote}${this.#hide()}`,
     );
-    out = out.replace(NAMED, (all, quote: string, name: string, sign: string, value: string) => {
-      const bare = value.replace(/^(["'])([\s\S]*)\1$/, '$2');
-      const isNamed = PLACE_NAME.test(name) || NAME_NAME.test(name);
-      return isNamed ? `${quote}${name}${quote}${sign}${value.replace(bare, () => this.value(name, bare))}` : all;
-    });
+    out = this.#called(out);
     out = out.replace(SSID_WORD, (all, lead: string, value: string) => {
       const bare = value.replace(/^(["'])(.*)\1$/, '$2');
       return EMPTY_VALUE.test(bare) ? all : `${lead}${value.replace(bare, () => this.#name(bare))}`;
@@ -200,6 +203,25 @@ export class Scrubber {
       if (EMPTY_VALUE.test(bare) || EMPTY_VALUE.test(/^[^\s,;]*/.exec(bare)![0])) continue;
       const quote = quoted === undefined ? '' : quoted[0];
       out += `${text.slice(done, at)}${quote}${this.#hide()}${quote}`;
+      done = at + value.length;
+    }
+    return out + text.slice(done);
+  }
+
+  /** NAME=value where the name tells of a place, or of somebody: of 'hostapd: ssid=home' the second. */
+  #called(text: string): string {
+    let out = '';
+    let done = 0;
+    for (const match of text.matchAll(NAMED)) {
+      const name = match[2]!;
+      if (match.index < done || !(PLACE_NAME.test(name) || NAME_NAME.test(name))) continue;
+      WORD.lastIndex = match.index + match[0].length;
+      const at = WORD.lastIndex;
+      const value = WORD.exec(text)?.[0];
+      if (value === undefined) continue;
+      const bare = value.replace(/^(["'])([\s\S]*)\1$/, '$2');
+      const quote = bare === value ? '' : value[0]!;
+      out += `${text.slice(done, at)}${quote}${this.value(name, bare)}${quote}`;
       done = at + value.length;
     }
     return out + text.slice(done);
@@ -339,7 +361,16 @@ function nameForms(name: string): string[] {
     encodeURIComponent(name.toWellFormed()),
     name.replaceAll("'", "'\\''"),
     Buffer.from(name).toString('hex'),
+    ...printable(name),
   ];
+}
+
+/** As hostapd, wpa_supplicant and iw write a network's name that is not all ASCII. */
+function printable(name: string): string[] {
+  const bytes = [...Buffer.from(name)];
+  if (bytes.every((byte) => byte < 0x7f)) return [];
+  const escaped = (byte: number) => `\\x${byte.toString(16).padStart(2, '0')}`;
+  return [bytes.map((byte) => (byte < 0x20 || byte > 0x7e ? escaped(byte) : String.fromCharCode(byte))).join('')];
 }
 
 /** The longest first, or a part of it would be left. */

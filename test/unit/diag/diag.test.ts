@@ -146,6 +146,7 @@ Nov 21 19:00:09 villa-kunterbunt x0d[100]: -----END PRIVATE KEY-----
 Nov 21 19:00:10 villa-kunterbunt x0d[100]: eva said: ${EVERYTHING}
 Nov 21 19:00:11 villa-kunterbunt dnsmasq-dhcp[5]: DHCPACK(br-lan) 192.168.77.23 ${LEASED} annas-iphone
 Nov 21 19:00:11 villa-kunterbunt dnsmasq[5]: query[A] visited-by-anna.example from 192.168.77.23
+${'Nov 21 19:00:12 villa-kunterbunt procd: '.padEnd(1985, ' .')}${SAE_KEY}
 `;
 
 const uci = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -345,6 +346,7 @@ for (const [with_, client] of [
     assert.deepEqual(leaks(readFileSync(file, 'latin1')), []);
     assert.deepEqual(leaks(said), []);
     assert.doesNotMatch(bytes, /\beva\b/);
+    assert.doesNotMatch(bytes, /blue monkeys/, 'a part of what a long line was cut in');
     for (const pin of PINS) assert.ok(!bytes.includes(`'${pin}'`), pin);
     assert.doesNotMatch(bytes, /visited-by-anna|annas-package/, 'what is nobody’s business');
     assert.ok(!bytes.includes(hostname()) || hostname().length < 3);
@@ -545,6 +547,37 @@ test('secrets, addresses and names with anything around them', () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test('names and places that no file knows, behind a program’s name and its colon, in JSON, as hostapd writes them', () => {
+  const known = { secrets: [], names: ['Müllers Haus'], macs: [], routers: [] };
+  const scrubber = new Scrubber(new Uint8Array(32), known);
+  for (const text of [
+    'hostapd: ssid=kunterbunt',
+    'netifd: wan: hostname=kunterbunt',
+    'wlan0: "hostname": "kunterbunt"',
+    '{"peers":{"node":"kunterbunt"}}',
+    'x0d: note="joined, node=kunterbunt"',
+    'gpsd: latitude=52.4711, longitude=13.4711',
+    'wlan0: STA joins M\\xc3\\xbcllers Haus',
+  ])
+    assert.doesNotMatch(scrubber.text(text), /kunterbunt|4711|llers/, text);
+  assert.match(
+    scrubber.text('{"peers":{"node":"kunterbunt","tq":255}}'),
+    /^\{"peers":\{"node":"name-\w+","tq":255\}\}$/,
+  );
+});
+
+test('what is cut off a long text leaves no part of a secret, or of a name', () => {
+  const scrubber = new Scrubber(new Uint8Array(32), {
+    secrets: [SAE_KEY],
+    names: ['villa-kunterbunt'],
+    macs: [],
+    routers: [],
+  });
+  for (const one of [SAE_KEY, 'villa-kunterbunt'])
+    for (const room of [1994, 8180, 8188, 8191])
+      assert.doesNotMatch(scrubber.text(`${'- '.repeat(4096).slice(0, room)}${one}`), /blue|vill/);
 });
 
 test('what everybody has stays, and words of ours are not taken for secrets', () => {
