@@ -1,8 +1,8 @@
 /** Certificates and keys of others' making, as PEM files: for attestation by X.509. */
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, asAgentError } from '../core/errors.ts';
 import type { X509Holder } from '../trust/join/x509.ts';
+import { readConfigFile } from './config-file.ts';
 
 /** The certificates of a PEM file, as DER. Throws E_KEY_FILE. */
 export function readCertificates(file: string): Uint8Array[] {
@@ -31,14 +31,12 @@ export function signBy(key: KeyObject, message: Uint8Array): Uint8Array {
   return sign(isPlain ? null : 'sha256', message, key);
 }
 
+/** As configuration files are: a FIFO or a device that an option names must not hang the agent. */
 function read(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return Buffer.from(readConfigFile(file)).toString('utf8');
   } catch (thrown) {
-    const { code } = thrown as NodeJS.ErrnoException;
-    throw new AgentError('E_KEY_FILE', `${file === '' ? 'no file' : file} cannot be read: ${code}`, {
-      file,
-      errno: code,
-    });
+    const { message, detail } = asAgentError(thrown);
+    throw new AgentError('E_KEY_FILE', file === '' ? `no file${message}` : message, { ...detail, file });
   }
 }

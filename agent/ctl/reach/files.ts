@@ -1,8 +1,8 @@
 /** Names of routers, out of files: batctl's, root's own of the same form, and hosts(5). */
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { isMac, type Mac } from '../../core/ids.ts';
+import { readConfigFile } from '../../host/config-file.ts';
 import { readNames } from './names.ts';
 
 /** Names with a MAC or IP address each. */
@@ -17,9 +17,10 @@ export function namesByAddress(): Map<Mac, string> {
   return found;
 }
 
+/** '' where there is none, or what is no file, or one far too large. */
 function text(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return Buffer.from(readConfigFile(file)).toString('utf8');
   } catch {
     return '';
   }

@@ -454,6 +454,9 @@ the-shed-behind-~ joined healthy    225 hall     eth0  10s
       ['02:00:00:00:00:0c', null, 'hall'],
     ],
   );
+  rmSync(join(home, 'bat-hosts'));
+  spawnSync('mkfifo', [join(home, 'bat-hosts')]);
+  assert.match(await nodes(80), /^hall /m, 'who would read a FIFO would wait for a writer');
 });
 
 test('the default file is the package’s, and is written where there is nothing to lose', async (t) => {

@@ -259,6 +259,22 @@ test('an X.509 certificate is known by its key, and by its SPIFFE ID through all
   assert.notEqual(credentials[0]![0], credentials[1]![0]);
 });
 
+test('X.509 files that are none: a FIFO, a device, a folder, nothing', () => {
+  run('mkfifo', 'fifo');
+  const module = join(import.meta.dirname, '../../../agent/host/x509-file.ts');
+  const code = `const { readCertificates } = await import(${JSON.stringify(module)});
+    try { readCertificates(process.argv[1]) } catch ({ code, message }) { console.log(code, message) }`;
+  for (const [path, why] of [
+    [file('fifo'), 'it is not a file'],
+    ['/dev/zero', 'it is not a file'],
+    [directory, 'it is not a file'],
+    [file('missing'), 'ENOENT'],
+  ]) {
+    const said = spawnSync(process.execPath, ['-e', code, path!], { encoding: 'utf8', timeout: 10_000 });
+    assert.equal(said.stdout, `E_KEY_FILE ${path} cannot be read: ${why}\n`, said.stderr);
+  }
+});
+
 test('ssh-keygen makes a proof, and verifies ours; both forms of a host key are read', () => {
   run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'host', '-f', 'host');
   writeFileSync(file('binding'), BINDING);
