@@ -275,7 +275,7 @@ x0_role() {
 
 # x0_setup ROLE, which may be empty
 x0_setup() {
-	local config
+	local config why
 	case $1 in
 	'' | gateway | node) ;;
 	*)
@@ -284,12 +284,18 @@ x0_setup() {
 		;;
 	esac
 	x0_key=$(uci -q get "$X0_CONFIG.mesh.key")
-	# The agent would not take it, and radios must not go by less.
-	case $x0_key in '' | ????????????????*) ;; *)
-		x0_say "mesh.key has fewer than 16 letters, so nothing is changed: uci set x0tta6bl4.mesh.key=... and setup again"
-		return 1
-		;;
+	# The agent would not take it, and radios must not go by what it does not.
+	why=''
+	case $x0_key in
+	'') ;;
+	*[[:cntrl:]]*) why='has control characters' ;;
+	????????????????*) [ "${#x0_key}" -le 256 ] || why='has more than 256 letters' ;;
+	*) why='has fewer than 16 letters' ;;
 	esac
+	[ -z "$why" ] || {
+		x0_say "mesh.key $why, so nothing is changed: uci set x0tta6bl4.mesh.key=... and setup again"
+		return 1
+	}
 	x0_look
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
 	[ -z "$1" ] || x0_role "$1" || return 1

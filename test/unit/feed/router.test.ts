@@ -266,6 +266,16 @@ describe('setup', { skip: noRouter() }, () => {
     assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN]);
     assert.equal(r.boot().status, 0);
     assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN]);
+    for (const [key, why] of [
+      ['a'.repeat(257), 'more than 256 letters'],
+      ['an escape$(printf "\\033")[2J, or so', 'control characters'],
+    ]) {
+      assert.equal(r.sh(`uci set "x0tta6bl4.mesh.key=${key}"`).status, 0);
+      const said = r.service('setup');
+      assert.equal(said.status, 1, why);
+      assert.ok(said.err.includes(`mesh.key has ${why}`), said.err);
+      assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN]);
+    }
     r.sh('uci set x0tta6bl4.mesh.key=sixteen-letters-');
     assert.equal(r.service('setup').status, 0);
     assert.match(r.config('wireless').join('\n'), /x0mesh_5g\.key=/);
