@@ -62,14 +62,16 @@ const FAULTS: ReadonlySet<string> = new Set(['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIG
 
 /**
  * One part in one kernel. Nothing of ours runs in QEMU: where that dies of a fault of its own, and nothing had failed until
- * then, its part is started once more, and what was said before does not count. User-mode Linux is the kernel itself.
+ * then, its part is started once more, and what was said before does not count; so it is where Node, on the emulated CPU, dies
+ * before the part has said its first word. User-mode Linux is the kernel itself.
  */
 async function inKernel(report: Report, file: string, part: Part, kernel: KernelName): Promise<void> {
   const { name } = part;
   const say = (text: string) => process.stdout.write(`           ${name}: ${text}\n`);
   let ended = await once(file, part, kernel, say);
-  if (kernel === 'qemu' && FAULTS.has(ended.crash ?? '') && !ended.lines.some((line) => 'fail' in line)) {
-    say(`QEMU itself died by ${ended.crash}, and no check had failed: once more, from the start`);
+  const died = kernel === 'qemu' ? ofTheEmulator(ended) : null;
+  if (died !== null) {
+    say(`${died}, and no check had failed: once more, from the start`);
     ended = await once(file, part, kernel, say);
   }
   const { lines, code, crash, console } = ended;
@@ -87,6 +89,13 @@ async function inKernel(report: Report, file: string, part: Part, kernel: Kernel
         ? `the suite's own process in the kernel died by ${signal}`
         : `exit code ${code}`;
   report.fail(`${name}: ran to its end`, `${how}\n${console.slice(-30).join('\n')}`);
+}
+
+/** What died that is not ours; null where nothing did. */
+function ofTheEmulator({ crash, code, lines }: Ended): string | null {
+  if (FAULTS.has(crash ?? '') && !lines.some((line) => 'fail' in line)) return `QEMU itself died by ${crash}`;
+  const signal = crash === null ? signalOf(code) : null;
+  return FAULTS.has(signal ?? '') && lines.length === 0 ? `Node died by ${signal} in QEMU before its first word` : null;
 }
 
 interface Ended {
