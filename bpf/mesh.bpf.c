@@ -231,6 +231,8 @@ int entry(struct xdp_md *ctx) {
     } else if (kind == ELP) {
       /* The shortest; but a network card fills frames up to 60 bytes, so its length tells nothing. */
       follow(n, &n->streams[STREAM_ELP], bpf_ntohl(*(__u32 *)(data + ETH_HLEN + 8)));
+    } else if (kind == OGM2) {
+      next = CHAIN_OGM2; /* 20 bytes, where it carries nothing: `ogm2` looks where it ends */
     } else if (data + ETH_HLEN + 24 > end) {
       /* cut off */
     } else if (kind == IV_OGM) {
@@ -239,8 +241,6 @@ int entry(struct xdp_md *ctx) {
         follow(n, &n->streams[STREAM_OGM], bpf_ntohl(*(__u32 *)(data + ETH_HLEN + 4)));
     } else if (kind == UNICAST || kind == UNICAST_4ADDR) {
       next = CHAIN_TCP;
-    } else if (kind == OGM2) {
-      next = CHAIN_OGM2;
     } else if (kind == UNICAST_FRAG) {
       struct totals *t = totals_here();
       if (t) t->fragments++;

@@ -106,6 +106,7 @@ export class Tally {
       if (macFromBytes(frame, ETHER + 8) === row.neighbour) follow(row, row.ogm, view.getUint32(ETHER + 4));
     } else if (kind === OGM2) {
       for (let at = ETHER; at + 20 <= frame.length && frame[at] === OGM2; at += 20 + view.getUint16(at + 14)) {
+        if (frame[at + 1] !== COMPAT_VERSION) return;
         if (frame[at + 2] !== OWN_TTL) continue;
         follow(row, row.ogm2, view.getUint32(at + 4));
         return;

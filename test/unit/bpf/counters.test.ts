@@ -88,6 +88,7 @@ describe('figures', () => {
     const row = tally(ogm2(A, [9, 49], [100, 50]), ogm2(A, [103, 50], [1, 3]), ogm2(A, [7, 49]));
     assert.deepEqual([row.ogm2.got, row.ogm2.lost], [2, 2]);
     tally(ogm2(A, [9, 49]).subarray(0, 40));
+    assert.equal(tally(ogm2(A, [9, 49], [100, 50]).fill(14, 35, 36)).ogm2.got, 0, 'behind it another version');
   });
 
   test('ELP says more than OGMs', () => {

@@ -165,6 +165,22 @@ export const SCENARIOS: Readonly<Record<string, (variant: Variant) => Promise<vo
     close();
   },
 
+  async 'counts the OGM2s that a neighbour sends itself, wherever they stand in an aggregate'(variant) {
+    const { send, passed, row, close } = await setUp(variant);
+    const frames = [
+      ether(A, 0x0800, Buffer.alloc(46)), // the first frame of all only says that the neighbour is heard
+      ogm2(A, [7, 49], [8, 12], [500, 50]),
+      ogm2(A, [502, 50]), // alone and with nothing behind it: the shortest
+      ogm2(A, [7, 49]),
+      ogm2(A, [9, 49], [503, 50]).fill(14, 35, 36), // the second one is of another version
+      ogm2(A, [505, 50], [506, 50]),
+    ];
+    send(...frames);
+    await until('all passed', () => passed.length === frames.length);
+    assert.deepEqual([row().received, row().lost, row().restarts], [3, 3, 0]);
+    close();
+  },
+
   async 'tells connections apart, and gives them places of their own as far as there are any'(variant) {
     const { xdp, send, passed, close } = await setUp(variant);
     const totals = () => xdp.view().totals;
