@@ -267,23 +267,33 @@ export class Beacon implements Machine {
 
   #tick(now: Nanos): Effect[] {
     if (this.#clock === null || this.#isOff || !this.#ring.canSpeak) return [];
-    const effects: Effect[] = [];
-    if (now >= this.#planAt) this.#plan(now);
-    if (this.#waiting !== null && now >= this.#waiting.at - this.#settings.leadNs) {
-      // The clock may know better by now.
-      const at = this.#clock.local(this.#waiting.mesh);
-      const frames = this.#make({ ...this.#waiting, at });
-      for (const { interface: index, frame } of frames) {
-        const id = `beacon ${index} ${this.#seq}`;
-        this.#due.set(id, { interface: index, seq: this.#seq, at });
-        // Better late than never: it is a sign of life, and the air is shared by listening first anyway.
-        const latest = at + this.#settings.superframeNs / 2;
-        effects.push({ type: 'transmit-at', id, interface: index, frame, at, latest });
-      }
-      while (this.#due.size > 256) this.#due.delete(this.#due.keys().next().value!);
-      this.#waiting = null;
+    // Who was held up may have both to do: a beacon that is planned already goes before the plan of the next one.
+    const effects = this.#handOver(now);
+    if (now >= this.#planAt) {
+      this.#plan(now);
+      effects.push(...this.#handOver(now));
     }
     return [...effects, ...this.#watch(now)];
+  }
+
+  /** Makes the beacon that waits, if it is time to. */
+  #handOver(now: Nanos): Effect[] {
+    const [clock, waiting] = [this.#clock!, this.#waiting];
+    if (waiting === null || now < waiting.at - this.#settings.leadNs) return [];
+    this.#waiting = null;
+    // The clock may know better by now.
+    const at = clock.local(waiting.mesh);
+    // Better late than never: it is a sign of life, and the air is shared by listening first anyway.
+    const latest = at + this.#settings.superframeNs / 2;
+    if (now > latest) return [metric('beacons_failed_total', { reason: 'ETIME' })];
+    const effects: Effect[] = [];
+    for (const { interface: index, frame } of this.#make({ ...waiting, at })) {
+      const id = `beacon ${index} ${this.#seq}`;
+      this.#due.set(id, { interface: index, seq: this.#seq, at });
+      effects.push({ type: 'transmit-at', id, interface: index, frame, at, latest });
+    }
+    while (this.#due.size > 256) this.#due.delete(this.#due.keys().next().value!);
+    return effects;
   }
 
   /** Plans the superframe that is next to begin. */

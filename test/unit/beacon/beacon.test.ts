@@ -1,8 +1,12 @@
 /** The whole machine on a simulated air: frames as bytes, clocks that are wrong. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Beacon } from '../../../agent/beacon/beacon.ts';
 import { beaconSettings, type ProfileName } from '../../../agent/beacon/profile.ts';
-import { MS, SECOND } from '../../../agent/core/time.ts';
+import type { Event } from '../../../agent/core/event.ts';
+import type { Mac } from '../../../agent/core/ids.ts';
+import { STOCK_SETTINGS } from '../../../agent/core/kernel.ts';
+import { MS, type Nanos, SECOND } from '../../../agent/core/time.ts';
 import { NO_SETTINGS } from '../../../agent/heal/surroundings.ts';
 import { type AirConditions, BeaconAir, type Station } from '../../../tools/bench/beacon-air.ts';
 import { seeded } from '../../../tools/bench/seeded.ts';
@@ -68,6 +72,64 @@ for (const [profile, limit] of LIMITS)
     }
     assert.deepEqual(said(one.stations[0]!), []);
   });
+
+/** A router that nobody hears, from its 20th to its 60th superframe: `lateNs` late at each tick. Its beacons, by superframe, when handed over. */
+function heldUp(profile: ProfileName, node: Mac, lateNs: Nanos) {
+  const settings = settingsOf(profile);
+  const machine = new Beacon(settings, { ...NO_SETTINGS, mode: 'act', key: '5e'.repeat(32) });
+  const begun = 1000 * SECOND;
+  let now = begun;
+  const feed = (event: Event) => machine.on(event, now);
+  const link = { up: true, carrier: true, mtu: 1532, peer: 0 };
+  const primary = { index: 21, name: 'wlan0', mac: node };
+  const bat0 = { index: 10, name: 'bat0', mac: '02:ff:00:00:00:00' };
+  feed({ type: 'link', link: { ...link, ...bat0, master: 0, kind: 'batadv' }, cause: 'resync' });
+  feed({ type: 'link', link: { ...link, ...primary, master: 10, kind: '' }, cause: 'resync' });
+  const mesh = { ...bat0, version: '', algorithm: 'BATMAN_IV' as const, settings: STOCK_SETTINGS, primary };
+  const hardInterfaces = [{ ...primary, active: true }];
+  feed({ type: 'tables', tables: { mesh, hardInterfaces, originators: [], neighbours: [], gateways: [] } });
+  feed({ type: 'started', node, epoch: 1, marks: [] });
+  const tick = (late: Nanos) => {
+    now = Math.max(now, machine.deadline()) + late;
+    return feed({ type: 'tick' });
+  };
+  const handed: { readonly superframe: number; readonly early: Nanos }[] = [];
+  while (machine.deadline() < begun + 20 * settings.superframeNs) tick(0);
+  while (machine.deadline() < begun + 60 * settings.superframeNs)
+    for (const effect of tick(lateNs))
+      if (effect.type === 'transmit-at')
+        handed.push({ superframe: Math.floor((effect.at - begun) / settings.superframeNs), early: effect.at - now });
+  return { handed, tick };
+}
+
+test('an agent that is held up for less than its lead loses no beacon, wherever its slot lies', () => {
+  for (const profile of ['brief', 'default', 'fast'] as const)
+    for (let last = 10; last < 50; last++) {
+      const node = `02:00:00:00:00:${last}`;
+      const { leadNs } = settingsOf(profile);
+      const superframes = (lateNs: Nanos) => heldUp(profile, node, lateNs).handed.map(({ superframe }) => superframe);
+      const { handed } = heldUp(profile, node, 0.9 * leadNs);
+      const inTime = superframes(0);
+      assert.ok(inTime.length > 15);
+      assert.deepEqual(
+        handed.map(({ superframe }) => superframe).slice(0, inTime.length - 1),
+        inTime.slice(0, -1),
+        node,
+      );
+      for (const { early } of handed) assert.ok(early > 0, `${profile}, ${node}: ${-early} ns too late`);
+    }
+});
+
+test('a beacon that slept over its time is not sent, and counts', () => {
+  const { tick } = heldUp('default', '02:00:00:00:00:10', 0);
+  let failed = 0;
+  for (let i = 0; i < 100; i++)
+    for (const effect of tick(i % 10 === 0 ? 3 * SECOND : 0)) {
+      if (effect.type === 'transmit-at') assert.ok(effect.latest > effect.at);
+      if (effect.type === 'metric' && effect.name === 'beacons_failed_total') failed++;
+    }
+  assert.ok(failed > 1, `${failed}`);
+});
 
 test('busy air where all is well: all send half as often, though each listens in its own slot now and then; 1.8 s find silence', () => {
   // More than a quarter of 25 slots is taken.
