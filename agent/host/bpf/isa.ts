@@ -103,9 +103,11 @@ export function disassemble(insn: Instruction): string {
     case CLASS.st:
       return `*(${sizeOf(insn)} *)(r${dst}${signed(offset)}) = ${immediate}`;
     case CLASS.stx:
-      return (code & 0xe0) === 0xc0
+      if ((code & 0xe0) !== 0xc0) return `*(${sizeOf(insn)} *)(r${dst}${signed(offset)}) = r${src}`;
+      // The other atomic ones fetch, exchange, or even load.
+      return immediate === 0
         ? `lock *(${sizeOf(insn)} *)(r${dst}${signed(offset)}) += r${src}`
-        : `*(${sizeOf(insn)} *)(r${dst}${signed(offset)}) = r${src}`;
+        : `unknown 0x${code.toString(16)}, 0x${(immediate >>> 0).toString(16)}`;
     case CLASS.alu:
     case CLASS.alu64: {
       const operation = code >> 4;
@@ -125,3 +127,6 @@ export function disassemble(insn: Instruction): string {
       return `unknown 0x${code.toString(16)}`;
   }
 }
+
+/** Whether it is an instruction that is shown, and followed, as what it is. */
+export const isKnown = (insn: Instruction): boolean => !disassemble(insn).startsWith('unknown ');

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { AgentError, type ErrorCode } from '../../core/errors.ts';
 import { type BpfObject, IMAGE_MOST, type MapSpec, readIdentity, readObject } from './elf.ts';
-import { CALL, CALL_HELPER, CALL_LOCAL, HELPERS, isJump, LD_IMM64, target } from './isa.ts';
+import { CALL, CALL_HELPER, CALL_LOCAL, HELPERS, isJump, isKnown, LD_IMM64, target } from './isa.ts';
 
 export type Variant = 'timer' | 'no-timer';
 export type Endianness = 'little' | 'big';
@@ -153,6 +153,12 @@ export function checkObject(object: BpfObject): void {
     for (const insn of instructions) {
       if (insn.code === LD_IMM64 && insn.upper === null)
         refuse('E_BPF_INSTRUCTIONS', `${name} ends within an instruction`);
+      // Of newer ones a jump would lead elsewhere than the explainer says: what stands there would not be looked at.
+      if (!isKnown(insn))
+        refuse(
+          'E_BPF_INSTRUCTIONS',
+          `${name} has an instruction 0x${insn.code.toString(16)} at ${insn.at}, which none of ours has`,
+        );
       if (isJump(insn) && !starts.has(target(insn)))
         refuse('E_BPF_INSTRUCTIONS', `${name} jumps to ${target(insn)}, where no instruction begins`);
       if (insn.code !== CALL || insn.src === CALL_LOCAL) continue;
