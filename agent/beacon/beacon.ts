@@ -155,15 +155,12 @@ export class Beacon implements Machine {
   on(event: Event, now: Nanos): Effect[] {
     switch (event.type) {
       case 'settings':
-        this.#ring.settle(event.settings.key);
-        this.#isOff = event.settings.mode === 'off';
-        return [];
+        return [...this.#rekey(event.settings.key, now), ...this.#turn(event.settings.mode === 'off', now)];
       case 'air-keys':
         this.#ring.take(event);
         return [];
       case 'mode-asked':
-        this.#isOff = event.mode === 'off';
-        return [];
+        return this.#turn(event.mode === 'off', now);
       case 'started':
         this.#epoch = event.epoch;
         return this.#begin(now);
@@ -246,6 +243,28 @@ export class Beacon implements Machine {
     this.#waiting = null;
     this.#planAt = NEVER;
     return [{ type: 'send', frames }];
+  }
+
+  /** Who falls silent without a word is dead to its neighbours: they would go another way, though this one is good. */
+  #turn(isOff: boolean, now: Nanos): Effect[] {
+    if (isOff === this.#isOff) return [];
+    const effects = isOff ? this.farewell(now) : [];
+    this.#isOff = isOff;
+    if (this.#clock !== null) this.#planAt = now;
+    return effects;
+  }
+
+  /** Where the mesh key is what frames are sealed with: who has another one is heard no more, on either side. */
+  #rekey(key: string, now: Nanos): Effect[] {
+    const effects: Effect[] = [];
+    if (this.#ring.sending === null && key !== (this.#ring.mesh?.id ?? '')) {
+      effects.push(...this.farewell(now));
+      for (const one of [...this.#neighbours.keys()])
+        effects.push(...this.#forget(one, now, 'our mesh key is another'));
+      if (this.#clock !== null) this.#planAt = now;
+    }
+    this.#ring.settle(key);
+    return effects;
   }
 
   /** As soon as it is known who we are. */

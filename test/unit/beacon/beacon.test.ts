@@ -131,6 +131,59 @@ test('a beacon that slept over its time is not sent, and counts', () => {
   assert.ok(failed > 1, `${failed}`);
 });
 
+for (const profile of ['default', 'fast'] as const)
+  test(`a router whose healing is turned off says farewell, and nobody takes it for dead; it comes back: profile ${profile}`, () => {
+    const one = air(3, profile);
+    one.run(20 * SECOND);
+    const asked = (mode: 'off' | 'act') => one.feed(one.stations[1]!, { type: 'mode-asked', by: 'root', mode });
+    const sent = () => one.stations[1]!.metrics.get('beacons_sent_total')!;
+    asked('off');
+    const before = sent();
+    one.run(40 * SECOND);
+    assert.ok(sent() <= before + 1, 'a beacon may have been on its way');
+    for (const id of [0, 2]) {
+      assert.deepEqual(said(one.stations[id]!), []);
+      assert.deepEqual(view(one, id).neighbours, []);
+    }
+    asked('act');
+    one.run(60 * SECOND);
+    assert.ok(sent() > before + 20);
+    for (const id of [0, 2]) assert.equal(view(one, id).neighbours.length, 1);
+    for (const station of one.stations) assert.deepEqual(said(station), []);
+    assert.equal(new Set(one.stations.map((_, id) => view(one, id).root)).size, 1);
+  });
+
+for (const profile of ['default', 'fast'] as const)
+  test(`a mesh key that changes at one router after the other makes nobody silent: profile ${profile}`, () => {
+    const one = air(3, profile);
+    const key = (id: number, digits: string) =>
+      one.feed(one.stations[id]!, { type: 'settings', settings: { ...NO_SETTINGS, mode: 'act', key: digits } });
+    one.run(20 * SECOND);
+    for (const [at, id] of [
+      [20, 1],
+      [30, 0],
+      [40, 2],
+    ] as const) {
+      one.run(at * SECOND);
+      key(id, '5f'.repeat(32));
+    }
+    one.run(60 * SECOND);
+    for (const station of one.stations) assert.deepEqual(said(station), []);
+    assert.deepEqual(
+      one.stations.map((_, id) => view(one, id).neighbours.length),
+      [1, 2, 1],
+    );
+    assert.equal(new Set(one.stations.map((_, id) => view(one, id).root)).size, 1);
+    // The same one again changes nothing.
+    for (const id of [0, 1, 2]) key(id, '5f'.repeat(32));
+    assert.equal(view(one, 1).neighbours.length, 2);
+    // Without one nothing is sent.
+    key(1, '');
+    one.run(70 * SECOND);
+    for (const station of one.stations) assert.deepEqual(said(station), []);
+    assert.deepEqual(view(one, 0).neighbours, []);
+  });
+
 test('busy air where all is well: all send half as often, though each listens in its own slot now and then; 1.8 s find silence', () => {
   // More than a quarter of 25 slots is taken.
   const slots = { intervalNs: 0, slotNs: 20 * MS, guardNs: 0, rateKbit: 6000, ethertype: 0x88b5 };
