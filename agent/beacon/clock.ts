@@ -12,7 +12,7 @@
  * that a few late frames move nothing. A sample that contradicts the others is doubted; three in a row, and the others go.
  *
  * The root is whoever was first. When it falls silent the routers nearest to it take over one after the other, and carry
- * their estimate on. Where two meshes meet the later time wins, so that time never runs backwards; where the times agree,
+ * their estimate on, at the rate of their own clocks. Where two meshes meet the later time wins, so that time never runs backwards; where the times agree,
  * the lower address. A time that comes near the end of what beacons can tell wins nothing: one frame with it would
  * otherwise end the beacons of a whole mesh for good. And who has such a time himself, which others do not take from him,
  * gives it up for theirs, or the mesh would be two for good; for its users time then stands still.
@@ -245,7 +245,8 @@ export class Clock {
     this.#basis = null;
     this.#settled = true;
     this.depth = 0;
-    this.#line = { at: now, ahead: this.mesh(now) - now, slope: this.#line.slope };
+    // Its own rate from here on: one that it took the old root's for, out of few samples, the others' DRIFT would not bear.
+    this.#line = { at: now, ahead: this.mesh(now) - now, slope: 0 };
     this.#rootSeq = this.#superframeOf(now);
     return wasNone;
   }

@@ -131,6 +131,30 @@ test('a beacon that slept over its time is not sent, and counts', () => {
   assert.ok(failed > 1, `${failed}`);
 });
 
+test('who takes over as root goes by its own clock, whatever it took the rate of the old one for: the stated bounds hold', () => {
+  for (let seed = 1; seed <= 6; seed++) {
+    // Late frames, and a root that dies young: what its follower knows of its rate is next to nothing.
+    const draw = seeded(seed);
+    const delay = () => (draw() < 0.3 ? draw() * 60 * MS : 20_000);
+    const one = air(4, 'fast', { draw, delay, loss: () => 0.2 });
+    one.run(3 * SECOND);
+    const root = one.stations.find(({ node }) => node === view(one, 1).root)!;
+    one.stop(root.id);
+    for (let t = 6; t < 40; t += 0.5) {
+      one.run(t * SECOND);
+      for (const station of one.stations) {
+        if (!station.alive) continue;
+        const { root: node, depth, boundNs, meshNs } = view(one, station.id);
+        const leader = one.stations.find((other) => other.alive && other.node === node);
+        if (depth === 0 || leader === undefined || view(one, leader.id).depth !== 0 || boundNs === null) continue;
+        const its = leader.machine.read(one.local(leader))!;
+        const wrong = Math.abs(meshNs - its.mesh);
+        assert.ok(wrong <= boundNs + its.bound + 2, `seed ${seed}, ${t} s: ${wrong} ns wrong, ${boundNs} said`);
+      }
+    }
+  }
+});
+
 for (const profile of ['default', 'fast'] as const)
   test(`a router whose healing is turned off says farewell, and nobody takes it for dead; it comes back: profile ${profile}`, () => {
     const one = air(3, profile);
