@@ -590,8 +590,8 @@ export class Beacon implements Machine {
 
   /** Asks who is suspected, and says who is silent. */
   #watch(now: Nanos): Effect[] {
-    const { ask, look, isOdd, silent } = this.#liveness.tick(now);
-    if (ask.length + look.length + silent.length === 0) return [];
+    const { ask, look, isOdd, isBlind, silent } = this.#liveness.tick(now);
+    if (ask.length + look.length + silent.length === 0 && !isBlind) return [];
     const effects = look.flatMap((key): Effect[] => {
       const neighbour = this.#neighbours.get(key);
       return neighbour === undefined ? [] : [this.#deadline(neighbour, neighbour.patience)];
@@ -610,6 +610,8 @@ export class Beacon implements Machine {
       const frame = encodeProbe(probe, false, neighbour.address, link.mac, ethertype, entry.key);
       frames.push({ interface: link.index, frame: toHex(frame) });
     }
+    // Of a router whose agent has died the kernel goes on: its OGMs tell.
+    if (isBlind) effects.push({ type: 'poll' });
     if (isOdd) this.#slots!.stir(this.#superframeAt(now));
     if (frames.length > 0) effects.push({ type: 'send', frames });
     for (const { key, detail } of silent) {

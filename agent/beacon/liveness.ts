@@ -36,6 +36,8 @@ const WORDS: Readonly<Record<Exclude<NeighbourEvidence, 'heard'>, string>> = {
 };
 /** The kernel answers at once, and its answer is read when the turn is over. */
 const LOOK: Nanos = 2 * MS;
+/** The tables are read so long before a silence is declared: what the kernel heard, nobody else may have told. */
+const READING: Nanos = 40 * MS;
 /** Who answers one of so many questions was only quiet: a neighbour listens in a superframe of its own now and then. */
 const ODD = 3;
 /** Neighbours that are asked in one tick. */
@@ -55,6 +57,8 @@ interface Watched {
   /** The kernel sees each of its frames, and has been asked since the last sign when it saw one. */
   seen: boolean;
   looked: boolean;
+  /** The tables were asked for since it is suspected. */
+  read: boolean;
 }
 
 /** What a tick found: neighbours by their keys. */
@@ -64,6 +68,8 @@ export interface Found {
   readonly look: string[];
   /** Some that are asked have not answered for a while. */
   isOdd: boolean;
+  /** Some are about to be declared silent, and only batman-adv's tables can tell of other frames of them. */
+  isBlind: boolean;
   /** Declared silent, with the figures that it rests on. */
   readonly silent: { readonly key: string; readonly detail: string }[];
 }
@@ -100,6 +106,7 @@ export class Liveness {
         why: '',
         seen: false,
         looked: false,
+        read: false,
       };
       this.#watched.set(key, record);
       return false;
@@ -158,7 +165,7 @@ export class Liveness {
   }
 
   tick(now: Nanos): Found {
-    const found: Found = { ask: [], look: [], isOdd: false, silent: [] };
+    const found: Found = { ask: [], look: [], isOdd: false, isBlind: false, silent: [] };
     for (const [key, record] of this.#watched) {
       if (record.state === 'alive') {
         const at = this.#suspicious(record);
@@ -173,6 +180,10 @@ export class Liveness {
       }
       if (record.state !== 'suspected') continue;
       const end = this.#decidable(record);
+      if (!record.seen && !record.read && now >= record.since + this.#options.askNs - READING) {
+        record.read = true;
+        found.isBlind = true;
+      }
       if (now >= end && !this.#isHeldUp(record, end, now)) {
         record.state = 'silent';
         record.signs = 0;
@@ -203,7 +214,16 @@ export class Liveness {
   }
 
   #suspect(record: Watched, why: string, now: Nanos): void {
-    Object.assign(record, { state: 'suspected', since: now, nextProbe: now, probes: 0, signs: 0, grace: 0, why });
+    Object.assign(record, {
+      state: 'suspected',
+      since: now,
+      nextProbe: now,
+      probes: 0,
+      signs: 0,
+      grace: 0,
+      read: false,
+      why,
+    });
   }
 
   #isHeldUp(record: Watched, wanted: Nanos, now: Nanos): boolean {

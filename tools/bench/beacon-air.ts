@@ -54,6 +54,8 @@ interface Task {
 const KEY = '5e'.repeat(32);
 const PORT = 21;
 const OGM: Nanos = SECOND;
+/** The tables are read within so long of being asked for. */
+const READ: Nanos = 5 * MS;
 const hex = (n: number) => n.toString(16).padStart(2, '0');
 const BROADCAST = 'ffffffffffff';
 
@@ -193,6 +195,10 @@ export class BeaconAir {
           this.#send(station, frame);
           this.feed(station, { type: 'transmitted', id, at: left, stamped: true, error: null });
         });
+      } else if (effect.type === 'poll') {
+        const { epoch } = station;
+        if (this.#conditions.ogms)
+          this.at(this.t + READ, () => station.alive && station.epoch === epoch && this.#tables(station));
       } else if (effect.type === 'emit' && effect.event.type === 'symptom')
         station.symptoms.push({ t: this.t, symptom: effect.event.symptom });
       else if (effect.type === 'metric') {

@@ -155,6 +155,20 @@ test('who takes over as root goes by its own clock, whatever it took the rate of
   }
 });
 
+for (const profile of ['brief', 'default'] as const)
+  test(`a neighbour whose agent has died, while its kernel goes on, is not called silent where nobody counts frames: profile ${profile}`, () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const one = air(2, profile, { draw: seeded(seed) });
+      one.run(60 * SECOND);
+      const dead = one.stations[1]!.machine;
+      dead.on = () => [];
+      dead.deadline = () => Number.POSITIVE_INFINITY;
+      one.run(160 * SECOND);
+      assert.deepEqual(said(one.stations[0]!), [], `seed ${seed}`);
+      assert.deepEqual(view(one, 0).neighbours, []);
+    }
+  });
+
 for (const profile of ['default', 'fast'] as const)
   test(`a router whose healing is turned off says farewell, and nobody takes it for dead; it comes back: profile ${profile}`, () => {
     const one = air(3, profile);

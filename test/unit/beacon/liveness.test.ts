@@ -78,7 +78,7 @@ test('one lucky frame brings nobody back, three do', () => {
 
 test('a tick that comes late lets the frames in first that came meanwhile', () => {
   const liveness = alive();
-  assert.deepEqual(liveness.tick(1300 * MS), { ask: [], look: [], isOdd: false, silent: [] });
+  assert.deepEqual(liveness.tick(1300 * MS), { ask: [], look: [], isOdd: false, isBlind: false, silent: [] });
   assert.equal(liveness.deadline(), 1310 * MS);
   assert.deepEqual(liveness.tick(1310 * MS).ask, ['a']);
 });
@@ -116,7 +116,7 @@ test("the kernel's deadline has it asked at once, unless more has been heard tha
 test('where the kernel sees its frames it is asked before anybody is suspected', () => {
   const liveness = alive();
   liveness.evidence('a', 'heard', 400 * MS, 400 * MS);
-  assert.deepEqual(liveness.tick(1400 * MS), { ask: [], look: ['a'], isOdd: false, silent: [] });
+  assert.deepEqual(liveness.tick(1400 * MS), { ask: [], look: ['a'], isOdd: false, isBlind: false, silent: [] });
   liveness.evidence('a', 'heard', 1300 * MS, 1400 * MS);
   assert.equal(liveness.suspicions, 0);
   assert.equal(liveness.deadline(), 2300 * MS);
