@@ -43,6 +43,8 @@ import * as rt from '../../../agent/host/netlink/rtnetlink.ts';
 import { encodeArm, encodeDisarm, encodeDismiss, startUndoHelper } from '../../../agent/host/netlink/undo.ts';
 import { Caller } from '../../../agent/host/workload/caller.ts';
 
+/** valgrind 3.19 (Debian 12) knows no pidfd_open: under it the shim is on a kernel before 5.3. */
+const HAS_PIDFD_OPEN = !(process.env.X0_TEST_RUNNER ?? '').includes('valgrind');
 /** How many times longer everything may take: under valgrind (tools/native.ts). */
 export const SLOW = Number(process.env.X0_TEST_SLOW ?? 1);
 
@@ -398,9 +400,11 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       const ended = once(caller, 'exit');
       await until('it called', () => calls.length === 1);
       assert.equal(calls[0]!.pid, caller.pid);
-      assert.ok(calls[0]!.pidfd >= 0 && native().lives(calls[0]!.pidfd));
+      const has = !byNumber || HAS_PIDFD_OPEN;
+      if (has) assert.ok(calls[0]!.pidfd >= 0 && native().lives(calls[0]!.pidfd));
+      else assert.equal(calls[0]!.pidfd, -2);
       caller.kill('SIGKILL');
-      await until('its end is known', () => !native().lives(calls[0]!.pidfd));
+      if (has) await until('its end is known', () => !native().lives(calls[0]!.pidfd));
       await ended;
       caller.stdin.destroy();
       // One that has gone before it was heard: this thread waits for it, and so hears nobody meanwhile.
