@@ -259,7 +259,7 @@ export class WorkloadServer {
     const watcher: Watcher = { kind, connection, sent: null };
     const bytes = await this.#news(watcher, entries);
     connection.caller.ensureAlive();
-    if (stream.destroyed) return;
+    if (isOver(stream)) return;
     begin(stream);
     if (bytes !== null) stream.write(bytes);
     this.#watchers.set(stream, watcher);
@@ -286,12 +286,12 @@ export class WorkloadServer {
     this.#isLooking = true;
     for (const [stream, watcher] of [...this.#watchers]) {
       // Who does not read what was sent is sent the newest once it does.
-      if (stream.destroyed || stream.writableLength > 0) continue;
+      if (isOver(stream) || stream.writableLength > 0) continue;
       try {
         // Asked anew: a process that is gone, or has become another program, gets nothing more.
         const bytes = await this.#news(watcher, await this.#entries(watcher.connection));
         watcher.connection.caller.ensureAlive();
-        if (bytes !== null && !stream.destroyed) stream.write(bytes);
+        if (bytes !== null && !isOver(stream)) stream.write(bytes);
       } catch (thrown) {
         this.#watchers.delete(stream);
         const { code, message } = grpcError(thrown);
@@ -322,21 +322,28 @@ function grpcError(thrown: unknown): GrpcError {
   }
 }
 
+/** Whether the client has gone back on it. One that it reset without an error is closed, and not destroyed before it was read out. */
+function isOver(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
+}
+
 function begin(stream: ServerHttp2Stream): void {
   stream.respond({ ':status': 200, 'content-type': GRPC_TYPE }, { waitForTrailers: true });
-  stream.on('wantTrailers', () => stream.sendTrailers(trailersOf.get(stream) ?? { 'grpc-status': `${GRPC.ok}` }));
+  stream.on('wantTrailers', () => {
+    if (!isOver(stream)) stream.sendTrailers(trailersOf.get(stream) ?? { 'grpc-status': `${GRPC.ok}` });
+  });
 }
 
 const trailersOf = new WeakMap<ServerHttp2Stream, Record<string, string>>();
 
 function once(stream: ServerHttp2Stream, message: Buffer): void {
-  if (stream.destroyed) return;
+  if (isOver(stream)) return;
   begin(stream);
   stream.end(frame(message));
 }
 
 function end(stream: ServerHttp2Stream, code: number, message: string): void {
-  if (stream.destroyed) return;
+  if (isOver(stream)) return;
   const status = { 'grpc-status': String(code), 'grpc-message': messageText(message) };
   if (stream.headersSent) {
     trailersOf.set(stream, status);

@@ -6,6 +6,7 @@ import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as later } from 'node:timers/promises';
 import { readSvid } from '../../../agent/host/workload/client.ts';
 import { pem } from '../../../agent/trust/certificate/credential.ts';
 import { GRPC } from '../../../agent/workload/grpc.ts';
@@ -145,6 +146,51 @@ test('who does not speak the protocol is told so', async (t) => {
   await new Promise((resolve) => socket.on('close', resolve).resume());
   assert.equal((await call(session, 'FetchX509SVID').received(1)).length, 1);
 });
+
+test('a request that is taken back without an error, before all of it came, costs the others nothing', async (t) => {
+  const one = stage(t);
+  for (const method of ['FetchX509SVID', 'FetchJWTSVID', 'Nothing']) {
+    const socket = connectSocket(one.path);
+    const request = {
+      ':method': 'POST',
+      ':scheme': 'http',
+      ':authority': 'x',
+      ':path': `/SpiffeWorkloadAPI/${method}`,
+    };
+    const fields = { ...request, ...METADATA, 'content-type': 'application/grpc' };
+    const headers = Object.entries(fields).flatMap(([name, value]) => [
+      Buffer.of(0), // a literal that is not indexed (RFC 7541, 6.2.2)
+      ...[name, value].flatMap((text) => [Buffer.of(text.length), Buffer.from(text)]),
+    ]);
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    socket.write(http2Frame(4, 0, 0));
+    // HEADERS without END_STREAM, and RST_STREAM with NO_ERROR.
+    socket.write(Buffer.concat([http2Frame(1, 4, 1, Buffer.concat(headers)), http2Frame(3, 0, 1, Buffer.alloc(4))]));
+    // What the server answers to this comes after all that.
+    socket.write(http2Frame(6, 0, 0, Buffer.from('answered')));
+    await new Promise<void>((resolve) => {
+      let heard = '';
+      socket.on('data', (chunk) => {
+        heard += chunk.toString('latin1');
+        if (heard.includes('answered')) resolve();
+      });
+    });
+    // Nor where its time is up.
+    await later(500);
+    socket.destroy();
+  }
+  assert.equal((await call(dial(t, one.path), 'FetchX509SVID').received(1)).length, 1);
+});
+
+/** RFC 9113, 4.1. */
+function http2Frame(type: number, flags: number, stream: number, payload = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
 
 test('a request that never ends is ended, and so is a connection without one', async (t) => {
   const one = stage(t);
