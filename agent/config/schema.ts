@@ -247,8 +247,14 @@ const TARGET: Form = {
 
 /** An address with or without a port; a link-local one with its interface. */
 const ENDPOINT: Form = {
-  expected: 'an address such as 192.0.2.1, 2001:db8::1 or [fe80::1%eth0]:17447',
-  test: (text) => /^\[[0-9A-Fa-f:.]+(%[\x21-\x7e]{1,15})?\](:\d{1,5})?$|^[0-9A-Fa-f:.]+$/.test(text),
+  expected: 'an address such as 192.0.2.1, 192.0.2.1:17447, 2001:db8::1 or [fe80::1%eth0]:17447',
+  test: (text) => {
+    if (isIpv6(text)) return true;
+    const [, bracketed, plain, port] =
+      /^(?:\[([^\]%]+)(?:%[\x21-\x5c\x5e-\x7e]{1,15})?\]|([\d.]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+    const isAddress = IPV4.test(plain ?? bracketed ?? '') || (bracketed !== undefined && isIpv6(bracketed));
+    return isAddress && (port === undefined || (Number(port) >= 1 && Number(port) <= 65535));
+  },
 };
 
 const ARGUMENT: Form = {

@@ -227,8 +227,8 @@ function isLinkLocal(address: string): boolean {
   return /^fe[89ab]/.test(address);
 }
 
-/** `text` has been checked by the schema. */
-function endpoint(text: string, port: number): Address {
-  const [, bracketed, own] = /^\[([^\]]+)\](?::(\d+))?$/.exec(text) ?? [];
-  return { address: bracketed ?? text, port: own === undefined ? port : Number(own) };
+/** What `peer.connect` names, which the schema has checked: IPv4 or [IPv6] with or without a port, or an IPv6 address. */
+export function endpoint(text: string, port: number): Address {
+  const [, bracketed, plain, own] = /^(?:\[([^\]]+)\]|([\d.]+))(?::(\d+))?$/.exec(text) ?? [];
+  return { address: bracketed ?? plain ?? text, port: own === undefined ? port : Number(own) };
 }

@@ -18,6 +18,7 @@ import {
 import { UciDocument } from '../../../agent/config/uci.ts';
 import type { Mac } from '../../../agent/core/ids.ts';
 import { MS, type Nanos, SECOND } from '../../../agent/core/time.ts';
+import { endpoint } from '../../../agent/daemon/peers.ts';
 import { spliceOptions } from '../../../tools/generate.ts';
 
 const FILE = '/etc/config/x0tta6bl4';
@@ -405,4 +406,24 @@ test('the table of the README has a row an option and goes between its markers',
   for (const bad of [undefined, '', '<!-- options:end --><!-- options:begin -->', page + page]) {
     assert.throws(() => spliceOptions(bad, table));
   }
+});
+
+test('where other routers are: an address with or without a port, and nothing that nobody could dial', () => {
+  const connect = (text: string) => load(`config peer 'peer'\n\tlist connect '${text}'\n`);
+  for (const [text, address, port] of [
+    ['192.0.2.1', '192.0.2.1', 17447],
+    ['192.0.2.1:65535', '192.0.2.1', 65535],
+    ['[192.0.2.1]:1', '192.0.2.1', 1],
+    ['2001:db8::1', '2001:db8::1', 17447],
+    ['[2001:db8::1]', '2001:db8::1', 17447],
+    ['[fe80::1%eth0]:1234', 'fe80::1%eth0', 1234],
+  ] as const) {
+    assert.deepEqual(connect(text).problems, [], text);
+    assert.deepEqual(endpoint(text, 17447), { address, port });
+  }
+  for (const text of [
+    ...['192.0.2.1:0', '192.0.2.1:65536', '[::1]:0', '[::1]:99999', '[::1]:', '[1:2]:3', '1.2.3', '1.2.3.4.5', 'cafe'],
+    ...['2001:db8::1:::2', '[]:1', '[%eth0]', 'host:17447', '...', '2001:db8::1%eth0'],
+  ])
+    assert.equal(connect(text).problems[0]?.detail.option, 'connect', text);
 });
