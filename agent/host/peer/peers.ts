@@ -101,8 +101,10 @@ export class Peers {
     });
     this.#tls.on('secureConnection', (socket) => this.#accepted(socket));
     this.#tls.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      // Before it is destroyed: after that it has no address any more.
+      const address = socket.remoteAddress ?? 'gone already';
       socket.destroy();
-      this.#complain('tls', error.code ?? 'TLS');
+      this.#complain(`TLS: ${error.code ?? 'it failed'}`, address);
     });
     this.#stranger = createSecureContext(contextOf(null, this.#hybrid));
     this.#client = this.#stranger;

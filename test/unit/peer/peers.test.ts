@@ -604,6 +604,15 @@ async function sClient(server: Router, files: readonly string[]): Promise<string
   return Buffer.concat(out).toString('latin1');
 }
 
+test('who does not speak TLS is named in the log, with the reason', async () => {
+  const { at, lines } = await router(mesh, 'attic');
+  const socket = connectTcp({ host: at.address, port: at.port });
+  socket.on('error', () => {});
+  socket.end('GET / HTTP/1.1\r\n\r\n');
+  await until(() => lines.length > 0);
+  assert.match(lines[0]!, /why="TLS: ERR_SSL_\w+" address="127\.0\.0\.1"/);
+});
+
 test('openssl s_client: it believes the server, TLS accepts its certificate, and there is no session without the proof', async () => {
   const server = await router(mesh, 'roof');
   const files = { root: mesh.bundle.roots[0]!.der, cert: mallory.chain };
