@@ -4,8 +4,10 @@
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { AgentError, invariant } from '../../core/errors.ts';
+import { MS } from '../../core/time.ts';
 import { readCertificate } from '../../trust/certificate/certificate.ts';
 import type { Tools } from '../../trust/certificate/tools.ts';
+import { Budgets } from '../../trust/membership/budget.ts';
 import type { Vouching } from '../../trust/membership/words.ts';
 import { type Entry, workloadId } from '../../workload/entry.ts';
 import { verifyJwt, writeJwks } from '../../workload/jwt.ts';
@@ -13,6 +15,8 @@ import type { JwtSvid, X509Svid } from '../../workload/messages.ts';
 import { type Given, vouch, type Wanted } from '../../workload/vouch.ts';
 
 const MOST_TOKENS = 256;
+/** New tokens for one entry, a second: a program that asks for ever other audiences leaves the others theirs. */
+const TOKENS = { rate: 1, burst: 50 };
 /** Milliseconds after which a steward that did not answer is asked again for what is still good. */
 const RETRY_MS = 15_000;
 
@@ -39,6 +43,7 @@ export class Issuing {
   readonly #options: IssuingOptions;
   readonly #made = new Map<string, Made>();
   readonly #making = new Map<string, Promise<Made>>();
+  readonly #budgets = new Budgets(TOKENS);
   readonly #tokens = new Map<string, { readonly token: string; readonly renewMs: number }>();
   /** Counted since the start. */
   readonly issued = { x509: 0, jwt: 0 };
@@ -95,11 +100,13 @@ export class Issuing {
     return by === null ? this.#options.ask(wanted) : vouch(this.#options.tools, by, wanted, router);
   }
 
-  async #token(id: string, { path }: Entry, audience: readonly string[]): Promise<string> {
+  async #token(id: string, { name, path }: Entry, audience: readonly string[]): Promise<string> {
     const { wallMs } = this.#vouching();
     const key = JSON.stringify([id, audience]);
     const known = this.#tokens.get(key);
     if (known !== undefined && wallMs < known.renewMs) return known.token;
+    if (!this.#budgets.take(name, performance.now() * MS))
+      throw new AgentError('E_BUSY', 'this program asks for more tokens than anybody needs');
     const lifeMs = this.#options.jwtLifeMs;
     const { jwt } = await this.#vouch({ path, spki: new Uint8Array(), audience, lifeMs });
     // Nothing is given out that this router itself would not believe.

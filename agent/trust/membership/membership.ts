@@ -418,7 +418,8 @@ export class Membership {
         if (this.#budgets.take(`${key} here`, now)) this.#air.claimed(session, said.addresses);
         return;
       case 'vouch':
-        if (this.#budgets.take(key, now)) this.#stewardship.vouch(peer, said);
+        // Of its own: what a router's programs ask for costs it no renewal.
+        if (this.#budgets.take(`${key} vouch`, now)) this.#stewardship.vouch(peer, said);
         return;
       case 'vouched':
         if (isSteward) this.#router.effect(said);

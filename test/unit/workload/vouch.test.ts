@@ -64,6 +64,29 @@ test('a steward that answers for somebody else is not believed; a revoked router
   await assert.rejects(issuing.x509([OWN_UID]), (error: AgentError) => error.code === 'E_NOT_FOUND');
 });
 
+test('a program that asks for tokens without end gets so many, and costs neither others theirs nor its router the renewal', async (t) => {
+  const one = stage(t);
+  const { router, issuing } = asking(one);
+  const audiences = Array.from({ length: 200 }, (_, at) => [`shop ${at}`]);
+  const got = await Promise.allSettled(audiences.map((audience) => issuing.jwt([OWN_UID], audience, '')));
+  const refused = got.flatMap((each) => (each.status === 'rejected' ? (each.reason as AgentError) : []));
+  assert.ok(refused.length >= 140 && refused.length <= 150, `${refused.length} refused`);
+  assert.ok(refused.every(({ code, message }) => code === 'E_BUSY' && /more tokens/.test(message)));
+  const other = { ...OWN_UID, name: 'other', path: 'other' };
+  assert.equal((await issuing.jwt([other], ['shop'], '')).length, 1);
+  // A router that does not hold its programs back: whatever it asks for them, its steward still renews it.
+  const key = one.mesh.keyOf(router);
+  const { spki } = router.machine.candidate();
+  const hear = (said: Gossip) =>
+    one.router.machine
+      .on({ type: 'message', key, bytes: writeGossip(said) }, one.mesh.now)
+      .flatMap((effect) => (effect.type === 'send' ? (readGossip(effect.bytes)?.type ?? []) : []));
+  const vouch: Gossip = { type: 'vouch', token: 1, path: 'x', spki: new Uint8Array(), audience: ['a'], lifeMs: 60_000 };
+  const answers = Array.from({ length: 1000 }, () => hear(vouch)).flat();
+  assert.ok(answers.length <= 150, `${answers.length} answers`);
+  assert.ok(hear({ type: 'renew', spki }).includes('renewed'));
+});
+
 test("nothing outlives the router's own certificate, and what is asked for may be anything", (t) => {
   const one = stage(t);
   const { router } = asking(one);
