@@ -39,6 +39,11 @@ function* lines(file: string, { group, what, provider, passed, failed, notCovere
   yield* failed.slice(0, MOST_SHOWN).map((line) => `        test ${line}`);
 }
 
+/** What a file says of itself may be anything. */
+function printable(line: string): string {
+  return line.replace(/\p{C}/gu, '?');
+}
+
 /** null: wrong usage. */
 function parsed(args: readonly string[]): { files: readonly string[]; answers: string | undefined } | null {
   try {
@@ -70,7 +75,7 @@ function main(args: readonly string[]): number {
       code = 2;
       continue;
     }
-    for (const result of results) for (const line of lines(basename(file), result)) console.log(line);
+    for (const result of results) for (const line of lines(basename(file), result)) console.log(printable(line));
     const nothing = results.every(({ passed, failed }) => passed + failed.length === 0);
     if (nothing) console.log(`none  ${basename(file)}: nothing in it could be run`);
     if (nothing || results.some(({ failed }) => failed.length > 0)) code = Math.max(code, 1);

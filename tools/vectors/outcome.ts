@@ -55,3 +55,12 @@ export function attempt<T>(work: () => T): T | null {
     throw thrown;
   }
 }
+
+/** The same of what is no code of the agent's, and throws what it likes. */
+export function possible<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch {
+    return null;
+  }
+}

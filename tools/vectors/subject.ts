@@ -18,8 +18,10 @@ export interface Subject {
   readonly expanded: Expanded;
 }
 
+/** Throws whatever the library does for a key that is none. */
 export interface Expanded {
   decapsulate(dk: Uint8Array, ciphertext: Uint8Array): Uint8Array;
+  publicKey(sk: Uint8Array): Uint8Array;
   sign(sk: Uint8Array, message: Uint8Array, context: Uint8Array, rnd: Uint8Array): Uint8Array;
 }
 
@@ -33,6 +35,12 @@ export function subjects(): readonly Subject[] {
       foreseen: false,
       expanded: {
         decapsulate: (dk, ciphertext) => crypto.decapsulate(privateKey(ML_KEM_768, dk), ciphertext),
+        publicKey: (sk) => {
+          const { pub = '' } = crypto.createPublicKey(privateKey(ML_DSA_65, sk)).export({ format: 'jwk' }) as {
+            pub?: string;
+          };
+          return Uint8Array.from(Buffer.from(pub, 'base64url'));
+        },
         sign: (sk, message, context) => crypto.sign(null, message, { key: privateKey(ML_DSA_65, sk), context }),
       },
     },
@@ -43,6 +51,7 @@ export function subjects(): readonly Subject[] {
       foreseen: true,
       expanded: {
         decapsulate: (dk, ciphertext) => ml_kem768.decapsulate(ciphertext, dk),
+        publicKey: (sk) => ml_dsa65.getPublicKey(sk),
         sign: (sk, message, context, rnd) => ml_dsa65.sign(message, sk, { context, extraEntropy: rnd }),
       },
     },

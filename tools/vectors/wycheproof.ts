@@ -1,6 +1,18 @@
 /** Vectors of C2SP/wycheproof, testvectors_v1: a handler for each type of test group that concerns the agent. */
 import type { Algorithms } from '../../agent/trust/keys/primitives.ts';
-import { attempt, bytes, count, expected, Failed, type Fields, holds, NotCovered, refused, same } from './outcome.ts';
+import {
+  attempt,
+  bytes,
+  count,
+  expected,
+  Failed,
+  type Fields,
+  holds,
+  NotCovered,
+  possible,
+  refused,
+  same,
+} from './outcome.ts';
 import type { Subject } from './subject.ts';
 
 export interface Handler {
@@ -82,6 +94,12 @@ export const WYCHEPROOF: Readonly<Record<string, Handler>> = {
       const rnd = test.rnd === undefined ? new Uint8Array(32) : bytes(test, 'rnd');
       const { mlDsa65 } = subject.primitives(rnd);
       const [message, context] = [bytes(test, 'msg'), bytes(test, 'ctx', '')];
+      if (group.privateSeed === undefined && group.privateKey !== undefined) {
+        const sk = bytes(group, 'privateKey');
+        if (valid(test)) signing(subject, sk, message, context, rnd, bytes(test, 'sig'));
+        else holds(possible(() => subject.expanded.sign(sk, message, context, rnd)) === null, 'the key was accepted');
+        return;
+      }
       const sign = () => mlDsa65.key(bytes(group, 'privateSeed')).sign(message, context);
       if (!valid(test)) return refused(sign, 'the seed or context');
       const theirs = bytes(test, 'sig');
@@ -111,6 +129,17 @@ export const WYCHEPROOF: Readonly<Record<string, Handler>> = {
       encapsulation(subject, encapsulate, bytes(test, 'c'), bytes(test, 'K'));
     },
   },
+  MLKEMDecapsValidationTest: {
+    needs: 'mlKem768',
+    only: { parameterSet: 'ML-KEM-768' },
+    check(subject, _group, test) {
+      const [dk, c] = [bytes(test, 'dk'), bytes(test, 'c')];
+      const shared = possible(() => subject.expanded.decapsulate(dk, c));
+      if (!valid(test)) return holds(shared === null, 'the key or ciphertext was accepted');
+      if (shared === null) throw new Failed('the key or ciphertext was refused');
+      same(shared, bytes(test, 'K'), 'the secret');
+    },
+  },
   MLKEMTest: {
     needs: 'mlKem768',
     only: { parameterSet: 'ML-KEM-768' },
@@ -122,6 +151,26 @@ export const WYCHEPROOF: Readonly<Record<string, Handler>> = {
     },
   },
 };
+
+/** With a private key in its expanded form. Of a provider that draws by itself its own signature has to verify, and theirs. */
+export function signing(
+  { foreseen, expanded, primitives }: Subject,
+  sk: Uint8Array,
+  message: Uint8Array,
+  context: Uint8Array,
+  rnd: Uint8Array,
+  theirs: Uint8Array,
+): void {
+  const made = expanded.sign(sk, message, context, rnd);
+  if (foreseen) {
+    same(made, theirs, 'the signature');
+    return;
+  }
+  const pk = expanded.publicKey(sk);
+  const { verify } = primitives().mlDsa65;
+  holds(verify(pk, message, made, context), 'its own signature does not verify');
+  holds(verify(pk, message, theirs, context), 'the signature does not verify');
+}
 
 type Encapsulated = ReturnType<Algorithms['mlKem768']['encapsulate']>;
 
