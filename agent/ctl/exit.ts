@@ -21,6 +21,7 @@ const BY_ERROR: Readonly<Record<string, number>> = {
   E_JOURNAL_BROKEN: EXIT.problem,
   E_KEY_FILE: EXIT.refused,
   E_MAP: EXIT.refused,
+  E_PEER_REFUSED: EXIT.refused,
   E_RECORDING: EXIT.refused,
   E_STATE: EXIT.refused,
   E_SVID: EXIT.refused,
