@@ -17,6 +17,7 @@ import { type Discovery, openDiscovery } from '../host/peer/discovery.ts';
 import { type Address, Peers } from '../host/peer/peers.ts';
 import type { Credentials } from '../peer/credentials.ts';
 import type { Exchange } from '../peer/exchange.ts';
+import { Newcomers } from '../peer/newcomers.ts';
 import { ORDERS, type Order, type PeerDesk, QUESTIONS, type Question } from '../report/api/peers.ts';
 import type { Aead } from '../trust/keys/primitives.ts';
 import { SecretBytes } from '../trust/keys/secret.ts';
@@ -82,6 +83,7 @@ export function peering(options: PeeringOptions): Peering {
     peers.handle(`node/${what}`, { handle: (_body, { from }) => tell(what, from.peer!.id) });
 
   let discovery: Discovery | null = null;
+  const newcomers = new Newcomers();
   /** Interfaces, their indexes and link-local addresses, as they are listened on. */
   let place = '';
   let name = config.mesh.interface;
@@ -144,7 +146,14 @@ export function peering(options: PeeringOptions): Peering {
     name: 'peers',
     on(event: Event) {
       // A repair does not wait for any of this.
-      if (event.type === 'links') setImmediate(() => peers.neighbours(neighboursOf(event.links)));
+      if (event.type === 'links')
+        setImmediate(() => {
+          const near = neighboursOf(event.links);
+          peers.neighbours(near);
+          // Beacons tell of a neighbour before batman-adv does.
+          for (const { node } of agent.sources.beacon()?.neighbours ?? []) near.add(node);
+          if (newcomers.take(near, now())) discovery?.announce();
+        });
       else if (event.type === 'symptom' && SUSPICIOUS.has(event.symptom.what)) setImmediate(() => peers.suspect());
       else if (event.type === 'link' && (event.link.name === name || event.link.name === config.mesh.interface))
         later();
@@ -219,7 +228,7 @@ function interfaceOf(mesh: string): string {
   }
 }
 
-function neighboursOf(links: readonly LinkFigures[]): ReadonlySet<Mac> {
+function neighboursOf(links: readonly LinkFigures[]): Set<Mac> {
   return new Set(links.flatMap(({ originator }) => originator ?? []));
 }
 
