@@ -1,7 +1,7 @@
 /** What a scenario showed in the twin, over one seed or many: for x0ctl, as JSON and in words. */
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { isAction, isJudged, type Judged, judge, type Outcome } from './expected.ts';
-import { isLost, lateOf, outage } from './outage.ts';
+import { isLost, lateOf, outage, runOf } from './outage.ts';
 import type { Scenario } from './scenario.ts';
 import type { Simulation } from './simulation.ts';
 import { beginsAt } from './stage.ts';
@@ -91,6 +91,11 @@ function outcomeOf(scenario: Scenario, simulation: Simulation, reach: Outcome['r
   const begin = beginsAt(scenario);
   const end = simulation.story.lengthNs;
   const instant = (atS: number) => begin + Math.round(atS * SECOND);
+  const quiet = instant(Math.min(...timeline.map(({ at_s }) => at_s)));
+  const usual = simulation.probes.map((sent) => {
+    const before = sent.filter((one) => one.sent >= begin && one.sent < quiet);
+    return before.filter((one) => isLost(one)).length / Math.max(1, before.length);
+  });
   const costs = timeline.flatMap((entry, n) => {
     const at = instant(entry.at_s);
     const next = timeline.slice(n + 1).find(({ at_s }) => at_s > entry.at_s);
@@ -105,7 +110,7 @@ function outcomeOf(scenario: Scenario, simulation: Simulation, reach: Outcome['r
     return probes.flatMap(({ name: probe, from, to }, i) => {
       const sent = simulation.probes[i]!.filter((one) => one.sent >= at && one.sent < until);
       if (sent.length === 0 || off.includes(from) || off.includes(to)) return [];
-      const { ns, recovered } = outage(sent, at, until, lateOf(entry));
+      const { ns, recovered } = outage(sent, at, until, lateOf(entry), runOf(usual[i]!, sent.length));
       return [{ fault: entry.name, probe, outageMs: ns / MS, recovered }];
     });
   });

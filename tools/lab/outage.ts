@@ -1,4 +1,5 @@
 /** What a fault cost the user's packets: pure arithmetic on a probe's record. */
+import { runOf } from '../../agent/twin/outage.ts';
 
 /** One datagram of the probe (probe.c), in CLOCK_MONOTONIC nanoseconds; `received` 0 = lost. */
 export interface ProbeRecord {
@@ -8,8 +9,8 @@ export interface ProbeRecord {
 
 export interface Outage {
   /**
-   * Milliseconds from the fault to the end of the last run of three or more lost probes: to the sending of the first
-   * probe after it that came through. 0 without such a run; up to the last probe sent where none came through again.
+   * Milliseconds from the fault to the end of the last run of three or more lost probes, or of more than chance brings where
+   * some are always lost: to the sending of the first probe after it that came through. 0 without such a run; up to the last probe sent where none came through again.
    */
   readonly outageMs: number;
   /** All lost time, single losses included: lost probes times the probe's pace, in milliseconds. */
@@ -17,7 +18,7 @@ export interface Outage {
   readonly lost: number;
   /** Milliseconds from the fault to the sending of the first lost probe (negative: it was under way when the fault came). */
   readonly firstLossMs?: number;
-  /** Runs of three or more. More than one: a lucky packet in between, or a glitch after the repair. */
+  /** Such runs. More than one: a lucky packet in between, or a glitch after the repair. */
   readonly runs: number;
   /** When the last of them began, in milliseconds from the fault. */
   readonly lastRunMs?: number;
@@ -30,17 +31,17 @@ export interface OutageOptions {
   readonly untilNs?: number;
   /** A probe that took longer than this was of no use any more: it counts as lost. 1000 by default. */
   readonly lateMs?: number;
+  /** The share that is lost without a fault, 0 to 1: runs of losses that chance brings then are no outage. 0 by default. */
+  readonly usualLoss?: number;
 }
 
-/** Fewer losses in a row than this are the noise of any network, not an outage. */
-export const RUN = 3;
 /** A probe sent this long before the fault can still have been under way when the fault came. */
 const UNDER_WAY_NS = 50e6;
 
 /** `records` in the order of sending. Throws a RangeError when no probe was sent after the fault. */
 export function outage(records: readonly ProbeRecord[], faultNs: number, options: OutageOptions = {}): Outage {
-  const { untilNs = Number.POSITIVE_INFINITY, lateMs = 1000 } = options;
-  const isLost = ({ sent, received }: ProbeRecord) => received === 0 || received - sent > lateMs * 1e6;
+  const { untilNs = Number.POSITIVE_INFINITY, lateMs = 1000, usualLoss = 0 } = options;
+  const isLost = (record: ProbeRecord) => isLate(record, lateMs);
   const end = records.findIndex(({ sent }) => sent >= untilNs);
   const all = end === -1 ? records : records.slice(0, end);
   const after = all.findIndex(({ sent }) => sent >= faultNs);
@@ -51,6 +52,7 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
   while (first > 0 && isLost(all[first - 1]!) && all[first - 1]!.sent > faultNs - UNDER_WAY_NS) first--;
 
   const window = all.slice(first);
+  const longest = runOf(usualLoss, window.length);
   const pace = paceNs(all);
   let run = 0;
   let runs = 0;
@@ -66,7 +68,7 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
       if (run === 0) runNs = record.sent;
       run++;
     } else {
-      if (run >= RUN && record.sent > faultNs) {
+      if (run >= longest && record.sent > faultNs) {
         endNs = record.sent;
         lastRunNs = runNs;
         runs++;
@@ -74,7 +76,7 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
       run = 0;
     }
   }
-  const recovered = run < RUN;
+  const recovered = run < longest;
   if (!recovered) {
     endNs = window.at(-1)!.sent + pace;
     lastRunNs = runNs;
@@ -89,6 +91,16 @@ export function outage(records: readonly ProbeRecord[], faultNs: number, options
     ...(lastRunNs === undefined ? {} : { lastRunMs: (lastRunNs - faultNs) / 1e6 }),
     recovered,
   };
+}
+
+function isLate({ sent, received }: ProbeRecord, lateMs: number): boolean {
+  return received === 0 || received - sent > lateMs * 1e6;
+}
+
+/** The share of those sent before the first fault that were lost, 0 to 1; 0 where there are none. */
+export function usualLossOf(records: readonly ProbeRecord[], faultNs: number): number {
+  const before = records.filter(({ sent }) => sent < faultNs - UNDER_WAY_NS);
+  return before.filter((record) => isLate(record, 1000)).length / Math.max(1, before.length);
 }
 
 /** The median time between two probes, which a few stalls of the machine do not move. */

@@ -14,7 +14,7 @@ import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { Control } from './ask.ts';
 import type { KernelName } from './kernels.ts';
 import { Mesh, monotonicNs, nsOf, run, type Topology } from './mesh.ts';
-import { outage, type ProbeRecord } from './outage.ts';
+import { outage, type ProbeRecord, usualLossOf } from './outage.ts';
 import type { Cost, JournalRow, Loss, Played, PlayedAgent, PlayedFault, PlayedProbe, Stretch } from './played.ts';
 import { type Agent, type AgentConfig, agentDir, Probe, startAgent, stopAgents } from './scenario.ts';
 import { differences, type Snapshot, snapshots } from './snapshot.ts';
@@ -44,6 +44,8 @@ const WARM_MS = 240_000;
 const READY_MS = { uml: 60_000, qemu: 120_000 } as const;
 /** How often a state is looked at. */
 const LOOK_MS = 150;
+/** A state that is as before for a moment, while one repair follows another, is none that is repaired. */
+const STAYS_NS = 5e9;
 /** Stretches of a probe in a report: as many as a page has room for. */
 const STRETCHES = 600;
 const MOST_LOSSES = 3000;
@@ -341,7 +343,7 @@ async function timeline(
   return { struck, problems };
 }
 
-/** Looks until the state is as before, or a person has made it so, or the end has come. */
+/** Looks until the state is as before and stays so, or a person has made it so, or the end has come. */
 async function watch(one: Struck, repaired: () => Promise<boolean>, isOver: () => boolean): Promise<void> {
   while (one.mendedNs === null && !isOver()) {
     await sleep(LOOK_MS);
@@ -349,10 +351,9 @@ async function watch(one: Struck, repaired: () => Promise<boolean>, isOver: () =
     const is = await repaired().catch(() => false);
     // It may have been mended while we looked.
     if (one.mendedNs !== null) return;
-    if (is) {
-      one.restoredNs = before;
-      return;
-    }
+    if (!is) one.restoredNs = null;
+    else if (one.restoredNs === null) one.restoredNs = before;
+    else if (before - one.restoredNs >= STAYS_NS) return;
   }
 }
 
@@ -362,13 +363,17 @@ interface Watched {
   readonly records: readonly ProbeRecord[];
 }
 
-function costsOf(one: Struck, untilNs: number, probes: readonly Watched[]): Cost[] {
+function costsOf(one: Struck, untilNs: number, firstNs: number, probes: readonly Watched[]): Cost[] {
   const { entry, made } = one;
   const lateMs = toMs(lateOf(entry));
   return probes.flatMap(({ name, ends, records }) => {
     if (ends.some((end) => made.dead?.includes(end))) return [];
     try {
-      const { outageMs, lost, runs, recovered } = outage(records, made.ns, { untilNs, lateMs });
+      const { outageMs, lost, runs, recovered } = outage(records, made.ns, {
+        untilNs,
+        lateMs,
+        usualLoss: usualLossOf(records, firstNs),
+      });
       return [{ probe: name, outageMs, lost, runs, recovered }];
     } catch {
       // No packet was sent in that time.
@@ -487,7 +492,7 @@ async function play({ scenario, kernel, agent, logs }: Play): Promise<Played> {
       interfaces: made.interfaces,
       links: made.links,
       ...(made.repaired && { restoredMs: restoredNs === null ? null : ms(restoredNs) }),
-      costs: costsOf(one, untilNs, watched),
+      costs: costsOf(one, untilNs, Math.min(...struck.map(({ made }) => made.ns)), watched),
     };
   });
   const drift = scenario.expect.some(({ expect }) => expect === 'settings-as-before')

@@ -14,7 +14,7 @@ import {
 } from '../../agent/twin/expected.ts';
 import type { Expectation, Scenario } from '../../agent/twin/scenario.ts';
 import type { JournalRow, Played, PlayedFault } from './played.ts';
-import { VERDICTS } from './verdicts.ts';
+import { ENDS_OF_LINKS, VERDICTS, type Verdict } from './verdicts.ts';
 
 export const REPORT_FORMAT = 1;
 
@@ -152,7 +152,12 @@ function isThere(fault: PlayedFault, { router, interface: name }: JournalRow): b
   return names === undefined || name === null || name === '' || names.includes(name);
 }
 
-const verdictOf = (fault: PlayedFault) => VERDICTS[fault.fault as keyof typeof VERDICTS];
+function verdictOf({ fault, links }: PlayedFault): Verdict {
+  const verdict = VERDICTS[fault as keyof typeof VERDICTS];
+  // The only router that could tell sees the link end, and nothing else.
+  const isLeaf = fault === 'router-killed' && links.length === 1;
+  return isLeaf ? { ...verdict, names: [...verdict.names, ...ENDS_OF_LINKS] } : verdict;
+}
 
 const names = (fault: PlayedFault, row: JournalRow) =>
   verdictOf(fault).names.includes(row.class) && isThere(fault, row);

@@ -16,11 +16,15 @@ export interface Verdict {
   readonly repair: 'traffic' | 'state' | 'none';
 }
 
+/** How a link ends of which nobody knows why. */
+export const ENDS_OF_LINKS: readonly string[] = ['link-down', 'link-silent'];
 /** Before a link is certain to be down, or to be only bad, it looks like one of these. */
 const LINK = ['link-down', 'link-silent', 'link-lossy', 'link-one-way', 'link-flapping'];
 /** What others see of it. */
 const ELSEWHERE = ['remote-alarm', 'neighbour-dead', 'router-dead'];
 const GATEWAY = ['gateway-lost', 'gateway-no-upstream'];
+/** What is behind a link, where no other way leads there. */
+const BEHIND = [...ELSEWHERE, 'gateway-lost', 'partition'];
 
 /** What no command brings a kernel to, and so only the twin plays: why not, by fault. */
 export const TWIN_ONLY = {
@@ -36,12 +40,12 @@ export function isOfTheLab(fault: FaultName): fault is LabFault {
 }
 
 export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
-  'carrier-loss': { names: ['link-down'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
-  'silent-loss': { names: ['link-silent'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
-  'partial-loss': { names: ['link-lossy'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'carrier-loss': { names: ['link-down'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
+  'silent-loss': { names: ['link-silent'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
+  'partial-loss': { names: ['link-lossy'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
   delay: { names: ['link-slow'], follows: [...LINK, 'remote-alarm'], repair: 'traffic' },
-  'one-way': { names: ['link-one-way'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
-  flapping: { names: ['link-flapping'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'one-way': { names: ['link-one-way'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
+  flapping: { names: ['link-flapping'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
   partition: { names: ['partition'], follows: [...LINK, ...ELSEWHERE, ...GATEWAY], repair: 'none' },
   'router-killed': {
     names: ['router-dead', 'neighbour-dead'],
@@ -50,10 +54,10 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   },
   'agent-killed': { names: [], follows: [], repair: 'none' },
   'agent-stopped': { names: [], follows: ['overload', 'clock-stepped'], repair: 'none' },
-  'interface-deleted': { names: ['interface-vanished'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
-  'interface-taken': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'state' },
+  'interface-deleted': { names: ['interface-vanished'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
+  'interface-taken': { names: ['interface-fell-out'], follows: [...LINK, ...BEHIND], repair: 'state' },
   // Out of another's bridge it is taken by nobody but a person.
-  'interface-bridged': { names: ['interface-fell-out'], follows: [...LINK, ...ELSEWHERE], repair: 'traffic' },
+  'interface-bridged': { names: ['interface-fell-out'], follows: [...LINK, ...BEHIND], repair: 'traffic' },
   'mtu-lowered': { names: ['mtu-trouble', 'config-drift'], follows: LINK, repair: 'state' },
   'bat0-deleted': {
     names: ['mesh-vanished'],

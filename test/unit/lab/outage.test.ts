@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { outage, type ProbeRecord, quantile } from '../../../tools/lab/outage.ts';
+import { outage, type ProbeRecord, quantile, usualLossOf } from '../../../tools/lab/outage.ts';
 
 const MS = 1e6;
 const START = 10_000 * MS;
@@ -44,6 +44,20 @@ test('one or two lost probes are no outage, but lost time', () => {
   assert.equal(lost, 3);
   assert.equal(lostMs, 6);
   assert.equal(runs, 0);
+});
+
+test('where some is always lost only a run that chance does not bring is an outage', () => {
+  const lossy = '..x.'.repeat(100);
+  const records = probes(`${lossy}xxxx${lossy}xxx${lossy}`);
+  const usualLoss = usualLossOf(records, at(400) - MS);
+  assert.ok(Math.abs(usualLoss - 0.25) < 0.01, `${usualLoss}`);
+  assert.equal(outage(records, at(400)).runs, 2, 'three in a row, where nothing is usual');
+  assert.deepEqual(outage(records, at(400), { usualLoss }).runs, 0);
+  const cut = probes(`${lossy}${'x'.repeat(20)}${lossy}xxx${lossy}`);
+  const { runs, outageMs, recovered } = outage(cut, at(400), { usualLoss });
+  assert.deepEqual([runs, outageMs, recovered], [1, 40, true]);
+  assert.equal(outage(cut.slice(0, 415), at(400), { usualLoss }).recovered, false);
+  assert.equal(usualLossOf([], 0), 0);
 });
 
 test('a burst long after the repair counts: the outage ends with it', () => {

@@ -173,6 +173,28 @@ test('an action that was taken back counts as rolled back', () => {
 });
 
 const cost = (over: object) => [{ ...CUT.costs[0]!, ...over }];
+test('the death of a router with one link is named by what its only neighbour can see; of one with two it is not', () => {
+  const killed: PlayedFault = { ...CUT, fault: 'router-killed' };
+  for (const [links, says, isNamed] of [
+    [[0], 'link-down', true],
+    [[0], 'link-silent', true],
+    [[0], 'link-lossy', false],
+    [[0, 1], 'link-down', false],
+    [[0, 1], 'neighbour-dead', true],
+  ] as const) {
+    const [fault] = runOf([row({ class: says })], { faults: [{ ...killed, links }] }).faults;
+    assert.equal(fault!.named?.class, isNamed ? says : undefined, `${links} ${says}`);
+  }
+});
+
+test('what a cut leaves without its gateway is no false action', () => {
+  const { false_actions } = runOf([
+    row({}),
+    row({ class: 'gateway-lost', action: 'gateway-reselect', step: 'verified', fault: 'g' }),
+  ]);
+  assert.equal(false_actions, 0);
+});
+
 const REPAIRS: readonly [what: string, fault: Partial<PlayedFault>, repairMs: number | null][] = [
   ['packets flow again', {}, 40],
   ['they never stopped', { costs: cost({ outageMs: 0 }) }, 0],

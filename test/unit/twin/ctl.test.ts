@@ -55,7 +55,7 @@ test('twin run without agents shows what batman-adv alone needs, in words', asyn
 
 test('what is wrong with a scenario or a question is named', async () => {
   const wrong = await x0ctl('twin', 'run', file('wrong.json', { format: 1, name: 'x', topolgy: {} }));
-  assert.equal(wrong.status, 1);
+  assert.equal(wrong.status, 4);
   assert.match(wrong.err, /\$\.topolgy no such key/);
   const none = await x0ctl('twin', 'run', join(folder, 'none.json'));
   assert.equal(none.status, 4);
@@ -65,7 +65,7 @@ test('what is wrong with a scenario or a question is named', async () => {
   for (const named of ['/dev/zero', '../../dev/zero', join(folder, 'ring.json')]) {
     const outside = file('outside.json', { format: 1, name: 'x', topology: { kind: 'netjson', file: named } });
     const { status, err } = await x0ctl('twin', 'run', outside);
-    assert.equal(status, 1);
+    assert.equal(status, 4);
     assert.match(err, /\$\.topology\.file /);
   }
   const question = await x0ctl('twin', 'what-if', 'burn r1');
