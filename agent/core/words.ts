@@ -52,6 +52,7 @@ export type Action =
   | 'cycle'
   | 'detach'
   | 'reattach'
+  | 'gateway-any'
   | 'gateway-reselect'
   | 'gateway-stand-down'
   | 'isolate'

@@ -42,8 +42,10 @@ export class Plan implements Machine {
 
   on(event: Event, now: Nanos): Effect[] {
     if (this.#around.settings.mode === 'off') return [];
-    if (event.type === 'fault')
-      return [...this.#pastGateway(event.fault, now), this.#say(this.#plan(event.fault, now))];
+    if (event.type === 'fault') {
+      const past = this.#pastGateway(event.fault, now);
+      return [...past, this.#say(this.#plan(event.fault, now, past.length > 0))];
+    }
     if (event.type === 'fault-over') this.#down.delete(event.fault);
     return [];
   }
@@ -56,9 +58,11 @@ export class Plan implements Machine {
     return { type: 'emit', event: { type: 'plan', plan } };
   }
 
-  #plan(fault: Fault, now: Nanos): PlanWord {
+  /** `isPast`: the way to the lost gateway is taken out, and it with that. */
+  #plan(fault: Fault, now: Nanos, isPast: boolean): PlanWord {
     const spec = specOf(fault.class);
-    if (!spec.safe) return this.#choose(fault, spec.repairs, now);
+    const repairs = isPast ? spec.repairs.filter((action) => action !== 'gateway-any') : spec.repairs;
+    if (!spec.safe) return this.#choose(fault, repairs, now);
     const scene = { around: this.#around, knowledge: this.#knowledge, now };
     const weighed: Alternative[] = spec.repairs.map((action) => {
       const repair = repairOf(action);

@@ -11,7 +11,7 @@ export const GATEWAY_FAULTS: readonly FaultSpec[] = [
     class: 'gateway-lost',
     words: 'the gateway that this router uses is gone',
     safe: false,
-    repairs: ['gateway-reselect', 'tell'],
+    repairs: ['gateway-any', 'gateway-reselect', 'tell'],
     rightAfterNs: 10 * SECOND,
   },
   {
@@ -47,9 +47,9 @@ export class GatewayLostDetector implements Detector {
     this.#around = around;
   }
 
-  on(_event: Event, now: Nanos): readonly Finding[] {
+  on(event: Event, now: Nanos): readonly Finding[] {
     const { tables, started } = this.#around;
-    if (!started || !tables?.mesh) return [];
+    if (!started || !tables?.mesh || event.type !== 'tables') return [];
     if (tables.mesh.settings.gwMode !== 'client') {
       this.#used = null;
       this.#left = null;
@@ -67,6 +67,13 @@ export class GatewayLostDetector implements Detector {
     }
     const used = this.#used;
     if (!isSettled(used)) return [];
+    // By the repair none is chosen: a lent setting is seen as it was, but for what was read.
+    if (this.#lost.isOpen(NOTHING) && event.tables.mesh?.settings.gwMode === 'off') {
+      const isKept = tables.gateways.some(({ originator }) => originator === used.gateway);
+      if (isKept && ageOf(used.gateway) >= silentMs) return [];
+      this.#used = null;
+      return this.#lost.end(NOTHING, `${used.gateway} is ${isKept ? 'heard again' : 'forgotten'}`);
+    }
     const others = tables.gateways.filter(
       ({ originator }) => originator !== used.gateway && ageOf(originator) < silentMs,
     );

@@ -2,7 +2,8 @@
  * Repairs that change settings, carried out by mend.ts: each with its undo armed before, given back when the fault is over
  * where it is not the fault's own remedy.
  */
-import type { Change, HardSettings } from '../../core/kernel.ts';
+import type { Mac } from '../../core/ids.ts';
+import type { Change, Gateway, HardSettings } from '../../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../../core/time.ts';
 import type { Fault } from '../../core/words.ts';
 import { type Broken, broken, linkByName, neighboursOn, type Surroundings } from '../surroundings.ts';
@@ -120,16 +121,36 @@ export const SETTINGS: readonly Repair[] = [
     },
   },
   {
+    action: 'gateway-any',
+    words:
+      'batman-adv keeps a dead gateway for 200 s, and would choose it again; where it chooses none DHCP asks them all',
+    does: 'have batman-adv choose no gateway until the dead one is forgotten: DHCP asks them all',
+    cost: 1.9,
+    radius: 'router',
+    refusal: (fault, { around }) =>
+      reselectRefusal(fault, around) ?? (returns(fault, around) ? null : 'batman-adv would choose another'),
+    mend: {
+      keeps: 'while',
+      cooldownNs: 2 * MINUTE,
+      limitNs: 10 * SECOND,
+      steps: (_fault, { around }) => {
+        const mesh = around.settings.meshInterface;
+        const set = (gwMode: 'off' | 'client'): Change => ({ kind: 'set-mesh', mesh, settings: { gwMode } });
+        return [{ change: set('off'), undo: set('client'), holds: `${mesh} gwMode` }];
+      },
+      verdict: (_fault, _scene, _lost, { mesh, gateways }) => {
+        const isNone = mesh?.settings.gwMode === 'off' && !gateways.some(({ best }) => best);
+        return { good: isNone, words: 'none is chosen: DHCP asks all that are left' };
+      },
+    },
+  },
+  {
     action: 'gateway-reselect',
     words: 'batman-adv chooses a gateway anew when it is told again that this router wants one',
     does: 'have batman-adv choose a gateway anew',
     cost: 2,
     radius: 'router',
-    refusal: ({ affected }, { around }) => {
-      if (affected.length < 2) return 'no other gateway is on offer';
-      const best = around.tables?.gateways.find((gateway) => gateway.best);
-      return best === undefined || best.originator === affected[0] ? null : 'batman-adv has chosen another by itself';
-    },
+    refusal: (fault, { around }) => reselectRefusal(fault, around),
     helps: ({ affected }, { around }) =>
       (around.tables?.gateways ?? []).some(({ originator }) => affected.indexOf(originator) > 0),
     mend: {
@@ -305,6 +326,22 @@ function cycleRefusal(fault: Fault, scene: Scene): string | null {
   if (refused !== null) return refused;
   if (scene.knowledge.detached.has(fault.interface ?? '')) return 'it is out already';
   return meetsAgent(fault.interfaceIndex ?? 0, scene) ? null : 'the neighbour there runs no agent';
+}
+
+function reselectRefusal({ affected }: Fault, { tables }: Surroundings): string | null {
+  if (affected.length < 2) return 'no other gateway is on offer';
+  const best = tables?.gateways.find((gateway) => gateway.best);
+  return best === undefined || best.originator === affected[0] ? null : 'batman-adv has chosen another by itself';
+}
+
+/** Would batman-adv choose the lost gateway again? By what its tables still say of it (gateway_client.c, bat_iv_ogm.c, bat_v.c). */
+function returns({ affected: [lost, ...others] }: Fault, { tables }: Surroundings): boolean {
+  const isFast = tables?.mesh?.settings.gwSelClass === 1;
+  const worth = ({ tq, throughput, bandwidthDown }: Gateway): number =>
+    tq === undefined ? Math.min(throughput ?? 0, bandwidthDown) : isFast ? tq * tq * bandwidthDown : tq;
+  const of = (whom: readonly (Mac | undefined)[]) =>
+    Math.max(0, ...(tables?.gateways ?? []).filter(({ originator }) => whom.includes(originator)).map(worth));
+  return of([lost]) > 0 && of([lost]) >= of(others);
 }
 
 function remedyStep({ remedy, interface: name }: Fault, { around }: Scene): Step[] {

@@ -232,3 +232,53 @@ test('clients of a gateway that dies use another one, and all interfaces are in 
   for (const { kernel } of simulation.routers)
     for (const { name, master } of kernel.links()) if (/^eth/.test(name)) assert.notEqual(master, 0, name);
 });
+
+/**
+ * A gateway next door that falls silent: batman-adv keeps the way to it, and the choice, for 200 s (PURGE_TIMEOUT). None is
+ * chosen meanwhile, and afterwards the one that is left.
+ */
+test('a client whose neighbour, the gateway, falls silent uses none until that is forgotten, then another', () => {
+  const silent = (seconds: number, forS?: number) => {
+    const { simulation, breaches } = play(
+      scenario({
+        topology: {
+          kind: 'links',
+          links: [
+            ['a', 'b'],
+            ['a', 'c'],
+            ['c', 'd'],
+          ],
+        },
+        kernel: { gw_mode: 'client' },
+        nodes: { b: { gateway: {} }, d: { gateway: {} } },
+        agent: { modes: { 'gateway-lost': 'act' } },
+        settle_s: 60,
+        timeline: [{ at_s: 5, fault: 'silent-loss', link: ['a', 'b'], ...(forS && { for_s: forS }) }],
+        duration_s: seconds,
+      }),
+      { mended: false },
+    );
+    assert.deepEqual(breaches, []);
+    const [client] = simulation.routers;
+    const lost = simulation.journal.filter(
+      ({ node, decision }) => decision.fault.class === 'gateway-lost' && node === 'r0',
+    );
+    return {
+      mode: client!.kernel.mesh?.settings.gwMode,
+      best: client!.kernel.tables().gateways.find(({ best }) => best)?.originator ?? null,
+      steps: lost.map(({ decision }) => `${decision.step} ${decision.action}: ${decision.result}`),
+    };
+  };
+  const [BAD, GOOD] = ['02:00:00:01:00:01', '02:00:00:03:00:01'];
+  const first = silent(60);
+  assert.deepEqual([first.mode, first.best], ['off', null]);
+  assert.deepEqual(first.steps, [
+    'planned gateway-any: null',
+    'verified gateway-any: none is chosen: DHCP asks all that are left',
+  ]);
+  const later = silent(400);
+  assert.deepEqual([later.mode, later.best], ['client', GOOD], later.steps.join());
+  assert.match(later.steps.at(-1)!, /^over gateway-any/);
+  const back = silent(200, 60);
+  assert.deepEqual([back.mode, back.best], ['client', BAD], back.steps.join());
+});

@@ -310,6 +310,7 @@ function actionWord(name) {
 		'cycle': _('take the interface out and in again'),
 		'detach': _('take the interface out'),
 		'reattach': _('put the interface back'),
+		'gateway-any': _('choose no gateway until the dead one is forgotten'),
 		'gateway-reselect': _('choose another gateway'),
 		'gateway-stand-down': _('stop being a gateway'),
 		'isolate': _('take the mesh out of its bridge'),
