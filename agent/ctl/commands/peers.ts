@@ -91,6 +91,6 @@ function pageOf(text: string, whom: string): Readonly<Record<string, unknown>> {
   if (typeof page !== 'object' || page === null)
     throw new AgentError('E_PEER_PROTOCOL', `${whom} answered what is no page of an API`);
   const { error } = page as { readonly error?: { readonly message?: unknown } };
-  if (error !== undefined) throw new AgentError('E_PEER_REFUSED', `${whom} answered with an error: ${error?.message}`);
+  if (error !== undefined) throw new AgentError('E_PEER_PROTOCOL', `${whom} answered with an error: ${error?.message}`);
   return page as Record<string, unknown>;
 }
