@@ -80,6 +80,8 @@ export class Session {
   readonly #inbox = new Inbox();
   readonly #asked = new Map<number, Asked>();
   readonly #handled = new Map<number, Handled>();
+  /** Nobody waits for them any more, and somebody is at work on them still: they count until they are settled. */
+  readonly #abandoned = new Set<number>();
   readonly #withheld: number[] = PRIORITIES.flatMap(() => [0, 0]);
   /** No deadline of a request is before this one. */
   #earliest: Nanos = NEVER;
@@ -144,6 +146,7 @@ export class Session {
    * for an answer that CBOR does not have; then it has not been dealt with.
    */
   settle(ticket: number, outcome: { readonly body: unknown } | { readonly error: AgentError }): void {
+    this.#abandoned.delete(ticket);
     const handled = this.#handled.get(ticket);
     if (handled === undefined) return;
     const { id, stream, cost, most } = handled;
@@ -247,6 +250,7 @@ export class Session {
       this.#earliest = Math.min(this.#earliest, now < deadline ? deadline : NEVER);
       if (now < deadline) continue;
       this.settle(ticket, { error: new AgentError('E_PEER_DEADLINE', 'it could not be answered in time') });
+      this.#abandoned.add(ticket);
       events.push({ type: 'cancelled', ticket });
     }
     return events;
@@ -276,6 +280,7 @@ export class Session {
         for (const [ticket, { id, stream, cost }] of this.#handled) {
           if (id !== frame.id) continue;
           this.#handled.delete(ticket);
+          this.#abandoned.add(ticket);
           this.#giveBack({ stream, cost });
           return [{ type: 'cancelled', ticket }];
         }
@@ -306,7 +311,7 @@ export class Session {
     const deadline = now + deadlineNs;
     this.#handled.set(ticket, { id, stream, cost: arrived.cost, deadline, most: limit });
     this.#earliest = Math.min(this.#earliest, deadline);
-    if (this.#handled.size > MOST_HANDLED) {
+    if (this.#handled.size + this.#abandoned.size > MOST_HANDLED) {
       this.settle(ticket, { error: new AgentError('E_PEER_BUSY', 'too many requests at once') });
       return [];
     }

@@ -169,6 +169,29 @@ test('a deadline: who asked hears of it, who answers is told to stop, and a late
   assert.equal(pair.a.pending.asked + pair.b.pending.handled, 0);
 });
 
+test('what is asked and taken back at once has its place until whoever is at work on it is done', () => {
+  const pair = new Pair();
+  pair.answer = null;
+  for (let i = 0; i < 64; i++) {
+    const id = pair.ask(i, { deadlineNs: i % 2 === 0 ? SECOND : 10 * SECOND });
+    pair.carry();
+    if (i % 2 === 1) pair.a.cancel(id);
+    pair.carry();
+  }
+  pair.pass(2 * SECOND);
+  assert.equal(pair.of('b', 'cancelled').length, 64);
+  assert.equal(pair.b.pending.handled, 0);
+  pair.ask('one more');
+  pair.carry();
+  const [busy] = pair.of('a', 'failed').slice(-1) as Extract<SessionEvent, { type: 'failed' }>[];
+  assert.match(busy!.error.message, /too many requests at once/);
+  assert.equal(pair.of('b', 'request').length, 64);
+  for (const { ticket } of pair.of('b', 'request') as Request[]) pair.b.settle(ticket, { body: null });
+  pair.ask('one more');
+  pair.carry();
+  assert.equal(pair.of('b', 'request').length, 65);
+});
+
 test('a request that has not left is taken back', () => {
   const pair = new Pair();
   pair.a.cancel(pair.ask('x'));
