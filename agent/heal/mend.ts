@@ -5,7 +5,7 @@
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event, Tables } from '../core/event.ts';
-import type { Change } from '../core/kernel.ts';
+import type { Change, MeshSettings } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Decision, Fault, Plan } from '../core/words.ts';
@@ -117,7 +117,10 @@ export class Mend implements Machine {
       case 'change-done':
         return this.#stepped(event.id, event.error, now);
       case 'tables':
-        return this.#each((job) => this.#verify(job, event.tables, now));
+        return [
+          ...this.#each((job) => this.#overruled(job, event.tables, now)),
+          ...this.#each((job) => this.#verify(job, event.tables, now)),
+        ];
       case 'fault-over': {
         const job = this.#jobOf(event.fault);
         return job === undefined ? [] : this.#faultOver(job, event.how, event.moot === true, now);
@@ -420,6 +423,17 @@ export class Mend implements Machine {
     return good ? this.#verified(job, words, now) : [];
   }
 
+  /** A setting of the mesh that is neither as a repair has made it nor as it was is somebody else's: it stays. */
+  #overruled(job: Job, { mesh }: Tables, now: Nanos): Effect[] {
+    const isInForce = job.state === 'verifying' || job.state === 'holding' || job.state === 'parting';
+    if (mesh === null || job.mending.keeps !== 'while' || !isInForce) return [];
+    const others = job.applied.filter(({ step }) => isOverruled(step, mesh.settings));
+    const effects = others.flatMap((one) => this.#release(job, one));
+    if (effects.length === 0 || job.applied.length > 0) return effects;
+    const words = 'somebody else has set what it changed, and that stays';
+    return [...effects, ...this.#end(job, write(job.plan, 'over', job.action, now, words))];
+  }
+
   #verified(job: Job, words: string, now: Nanos): Effect[] {
     const verified = write(job.plan, 'verified', job.action, now, words);
     if (job.mending.keeps !== 'while') return this.#end(job, verified);
@@ -693,6 +707,12 @@ function partingOf({ action, plan }: Job): string {
 
 function aboutOf({ class: kind, interface: name, peer }: Fault): string {
   return `${kind} ${name ?? ''} ${peer ?? ''}`;
+}
+
+function isOverruled({ change, undo }: Applied['step'], settings: MeshSettings): boolean {
+  if (change.kind !== 'set-mesh' || undo.kind !== 'set-mesh') return false;
+  const keys = Object.keys(change.settings) as (keyof MeshSettings)[];
+  return keys.some((key) => settings[key] !== change.settings[key] && settings[key] !== undo.settings[key]);
 }
 
 function lent(undo: Change, returned: boolean): Effect[] {
