@@ -68,17 +68,25 @@ export class GatewayLostDetector implements Detector {
     const used = this.#used;
     if (!isSettled(used)) return [];
     // By the repair none is chosen: a lent setting is seen as it was, but for what was read.
-    if (this.#lost.isOpen(NOTHING) && event.tables.mesh?.settings.gwMode === 'off') {
+    const isNone = event.tables.mesh?.settings.gwMode === 'off';
+    if (isNone) {
       const isKept = tables.gateways.some(({ originator }) => originator === used.gateway);
-      if (isKept && ageOf(used.gateway) >= silentMs) return [];
-      this.#used = null;
-      return this.#lost.end(NOTHING, `${used.gateway} is ${isKept ? 'heard again' : 'forgotten'}`);
+      const isSilent = ageOf(used.gateway) >= silentMs;
+      if (isKept && isSilent && this.#lost.isOpen(NOTHING)) return [];
+      // One that is heard again may fall silent again before the repair is taken back.
+      if (!isKept) this.#used = null;
+      else if (!isSilent) used.last = now;
+      if (!isKept || !isSilent)
+        return this.#lost.end(NOTHING, `${used.gateway} is ${isKept ? 'heard again' : 'forgotten'}`);
     }
     const others = tables.gateways.filter(
       ({ originator }) => originator !== used.gateway && ageOf(originator) < silentMs,
     );
     const rest = others.length > 0 ? `${others.length} others are on offer` : 'no other is on offer';
-    const how = best === undefined ? 'is no longer on offer' : 'is chosen still, and nothing is heard of it';
+    const isOffered = best !== undefined || isNone;
+    const how = isOffered
+      ? `${isNone ? 'would be' : 'is'} chosen still, and nothing is heard of it`
+      : 'is no longer on offer';
     const what = `${used.gateway} ${how} for ${Math.round((now - used.last) / SECOND)} s; ${rest}`;
     const affected = [used.gateway, ...others.map(({ originator }) => originator)].slice(0, 50);
     return this.#lost.read(NOTHING, { confidence: 0.9, source: 'batadv tables', what, affected }, now);

@@ -555,56 +555,64 @@ test('a gateway without a way out stands down where there is another, and comes 
   assert.equal(alone.kernel.settings.gwMode, 'server', 'the only one stays');
 });
 
+const LOST_GATEWAY = '02:00:00:00:00:ab';
+const offered = (originator: string, best: boolean, tq: number) => {
+  return { originator, best, tq, router: N1, interfaceName: 'eth1', bandwidthDown: 1, bandwidthUp: 1 };
+};
+
+/** A client whose gateway falls silent, and would be chosen again: by the repair none is. */
+function withoutGateway(): Story {
+  const settings = { ...new Story().kernel.settings, gwMode: 'client' as const };
+  const far = new Map([X, LOST_GATEWAY].map((one) => [one, null]));
+  const gateways = [offered(LOST_GATEWAY, true, 200), offered(X, false, 150)];
+  const story = new Story({}, { settings, far, gateways }).settle();
+  story.act('gateway-lost');
+  story.kernel.far.set(LOST_GATEWAY, story.now);
+  for (let i = 0; i < 60 && story.kernel.settings.gwMode !== 'off'; i++) story.run(1);
+  // The small kernel here chooses nothing by itself.
+  story.kernel.gateways = [offered(LOST_GATEWAY, false, 200), offered(X, false, 150)];
+  story.run(20);
+  assert.equal(story.kernel.settings.gwMode, 'off');
+  assert.equal(story.steps('gateway-lost').at(-1), 'verified gateway-any');
+  return story;
+}
+
 test('a gateway mode that a person sets while a repair has another in force stays, and nothing is put back', () => {
-  const row = { router: N1, interfaceName: 'eth1', bandwidthDown: 1, bandwidthUp: 1 };
-  const down: Story['kernel']['upstream'] = { interface: 'wan', carrier: false, answers: null };
-  const standing = new Story(
-    {},
-    {
-      settings: { ...new Story().kernel.settings, gwMode: 'server' },
-      gateways: [{ ...row, originator: X, best: false }],
-    },
-  ).settle();
+  const settings = { ...new Story().kernel.settings, gwMode: 'server' as const };
+  const standing = new Story({}, { settings, gateways: [offered(X, false, 150)] }).settle();
   standing.act('gateway-no-upstream');
-  standing.kernel.upstream = down;
+  standing.kernel.upstream = { interface: 'wan', carrier: false, answers: null };
   standing.run(200);
-  const lost = '02:00:00:00:00:ab';
-  const client = new Story(
-    {},
-    {
-      settings: { ...new Story().kernel.settings, gwMode: 'client' },
-      far: new Map([
-        [X, null],
-        [lost, null],
-      ]),
-      gateways: [
-        { ...row, originator: lost, best: true, tq: 200 },
-        { ...row, originator: X, best: false, tq: 150 },
-      ],
-    },
-  ).settle();
-  client.act('gateway-lost');
-  client.kernel.far.set(lost, client.now);
-  // The small kernel here does not choose: with its mode off none is chosen.
-  while (client.kernel.settings.gwMode !== 'off' && client.polls < 1000) client.run(1);
-  client.kernel.gateways = client.kernel.gateways.map((one) => ({ ...one, best: false }));
-  client.run(20);
-  for (const [story, mode, action] of [
-    [standing, 'client', 'gateway-stand-down'],
-    [client, 'server', 'gateway-any'],
+  assert.equal(standing.steps('gateway-no-upstream').at(-1), 'verified gateway-stand-down');
+  for (const [story, mode, kind, action] of [
+    [standing, 'client', 'gateway-no-upstream', 'gateway-stand-down'],
+    [withoutGateway(), 'server', 'gateway-lost', 'gateway-any'],
   ] as const) {
-    const [kind] = story.open().filter((one) => one.startsWith('gateway'));
-    assert.equal(story.kernel.settings.gwMode, 'off');
-    assert.equal(story.steps(kind!).at(-1), `verified ${action}`);
     story.kernel.settings = { ...story.kernel.settings, gwMode: mode };
     story.run(30);
     assert.equal(story.armed.size, 0, 'an undo would make it another one');
-    assert.ok(!story.open().includes(kind!), story.open().join());
-    assert.equal(story.steps(kind!).at(-1), `over ${action}`);
+    assert.ok(!story.open().includes(kind), story.open().join());
+    assert.equal(story.steps(kind).at(-1), `over ${action}`);
     story.kernel.upstream = { interface: 'wan', carrier: true, answers: true };
     story.run(200);
     assert.equal(story.kernel.settings.gwMode, mode);
   }
+});
+
+test('a lost gateway that is heard again, and falls silent before one is chosen, is lost once more', () => {
+  const story = withoutGateway();
+  story.kernel.far.set(LOST_GATEWAY, null);
+  story.run(20);
+  assert.deepEqual(story.open(), [], 'it is heard');
+  assert.equal(story.kernel.settings.gwMode, 'off', 'for a moment more');
+  story.kernel.far.set(LOST_GATEWAY, story.now);
+  story.run(100);
+  assert.ok(story.open().includes('gateway-lost'), story.open().join());
+  assert.equal(story.kernel.settings.gwMode, 'off', 'it would be chosen again');
+  story.kernel.gateways = [offered(X, false, 150)];
+  story.run(200);
+  assert.equal(story.kernel.settings.gwMode, 'client');
+  assert.equal(story.armed.size, 0);
 });
 
 test('a gateway that is still offered after it was told to stand down has not stood down', () => {
