@@ -2,7 +2,6 @@
  * Repairs that change settings, carried out by mend.ts: each with its undo armed before, given back when the fault is over
  * where it is not the fault's own remedy.
  */
-import type { Mac } from '../../core/ids.ts';
 import type { Change, Gateway, HardSettings } from '../../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../../core/time.ts';
 import type { Fault } from '../../core/words.ts';
@@ -334,14 +333,19 @@ function reselectRefusal({ affected }: Fault, { tables }: Surroundings): string 
   return best === undefined || best.originator === affected[0] ? null : 'batman-adv has chosen another by itself';
 }
 
-/** Would batman-adv choose the lost gateway again? By what its tables still say of it (gateway_client.c, bat_iv_ogm.c, bat_v.c). */
-function returns({ affected: [lost, ...others] }: Fault, { tables }: Surroundings): boolean {
+/**
+ * Would batman-adv choose the lost gateway again, or one that is as silent? By what its tables still say of them
+ * (gateway_client.c, bat_iv_ogm.c, bat_v.c).
+ */
+function returns({ affected: [, ...others] }: Fault, { tables }: Surroundings): boolean {
   const isFast = tables?.mesh?.settings.gwSelClass === 1;
   const worth = ({ tq, throughput, bandwidthDown }: Gateway): number =>
     tq === undefined ? Math.min(throughput ?? 0, bandwidthDown) : isFast ? tq * tq * bandwidthDown : tq;
-  const of = (whom: readonly (Mac | undefined)[]) =>
-    Math.max(0, ...(tables?.gateways ?? []).filter(({ originator }) => whom.includes(originator)).map(worth));
-  return of([lost]) > 0 && of([lost]) >= of(others);
+  const best = (isHeard: boolean) => {
+    const gateways = (tables?.gateways ?? []).filter(({ originator }) => others.includes(originator) === isHeard);
+    return Math.max(0, ...gateways.map(worth));
+  };
+  return best(false) > 0 && best(false) >= best(true);
 }
 
 function remedyStep({ remedy, interface: name }: Fault, { around }: Scene): Step[] {

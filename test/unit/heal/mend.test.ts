@@ -615,6 +615,20 @@ test('a lost gateway that is heard again, and falls silent before one is chosen,
   assert.equal(story.armed.size, 0);
 });
 
+test('no gateway is chosen either where a better one fell silent with the one in use', () => {
+  const better = '02:00:00:00:00:ac';
+  const settings = { ...new Story().kernel.settings, gwMode: 'client' as const };
+  const far = new Map([X, LOST_GATEWAY, better].map((one) => [one, null]));
+  // What is a little better batman-adv leaves aside while it has one.
+  const gateways = [offered(LOST_GATEWAY, true, 100), offered(better, false, 115), offered(X, false, 110)];
+  const story = new Story({}, { settings, far, gateways }).settle();
+  story.act('gateway-lost');
+  for (const one of [LOST_GATEWAY, better]) story.kernel.far.set(one, story.now);
+  story.run(20);
+  assert.equal(story.steps('gateway-lost')[0], 'planned gateway-any');
+  assert.deepEqual(story.changed[0], { kind: 'set-mesh', mesh: 'bat0', settings: { gwMode: 'off' } });
+});
+
 test('a gateway that is still offered after it was told to stand down has not stood down', () => {
   const other = { originator: X, router: N1, interfaceName: 'eth1', best: false, bandwidthDown: 1, bandwidthUp: 1 };
   const settings = { ...new Story().kernel.settings };
