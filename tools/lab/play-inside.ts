@@ -348,9 +348,11 @@ async function watch(one: Struck, repaired: () => Promise<boolean>, isOver: () =
   while (one.mendedNs === null && !isOver()) {
     await sleep(LOOK_MS);
     const before = monotonicNs();
-    const is = await repaired().catch(() => false);
+    // A look that fails tells nothing.
+    const is = await repaired().catch(() => null);
     // It may have been mended while we looked.
     if (one.mendedNs !== null) return;
+    if (is === null) continue;
     if (!is) one.restoredNs = null;
     else if (one.restoredNs === null) one.restoredNs = before;
     else if (before - one.restoredNs >= STAYS_NS) return;
