@@ -9,7 +9,7 @@ export interface Probe {
 }
 
 /** Fewer losses in a row are the noise of any network. */
-export const RUN = 3;
+const RUN = 3;
 /** Of a thousand stretches of quiet time one may have a longer run than is called chance. */
 const CHANCE = 1e-3;
 const LONGEST_RUN = 50;
