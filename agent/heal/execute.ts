@@ -434,17 +434,15 @@ export class Execute implements Machine {
       if (job.waiting !== id && !isDetach) continue;
       job.waiting = null;
       if (error === null) return this.#next(job, now);
-      // Making bat0 anew goes on where single steps fail: half a mesh is better than none, and verification judges.
-      // And what netifd cannot do is done without it.
-      if ((job.action === 'recreate-mesh' || job.action === 'reattach') && job.steps.length > 0) {
-        return [
-          log('warning', `step failed, going on: ${error}`, { fault: job.plan.fault.id }),
-          ...this.#next(job, now),
-        ];
-      }
+      if (isBuilding(job)) return this.#goOn(job, error, now);
       return this.#fail(job, `the kernel refused: ${error}`, now);
     }
     return [];
+  }
+
+  /** Half a mesh is better than none, and what netifd cannot do is done without it: verification judges. */
+  #goOn(job: Job, error: string, now: Nanos): Effect[] {
+    return [log('warning', `step failed, going on: ${error}`, { fault: job.plan.fault.id }), ...this.#next(job, now)];
   }
 
   #tick(now: Nanos): Effect[] {
@@ -467,6 +465,8 @@ export class Execute implements Machine {
       }
       if (job.state === 'verifying' || now < job.until) continue;
       if (job.state === 'delayed') effects.push(...this.#start(job, now));
+      // Of a router that stood still the answer is only late: what was done is seen in the tables.
+      else if (job.state === 'changing' && isBuilding(job)) effects.push(...this.#goOn(job, NO_ANSWER, now));
       else effects.push(...this.#fail(job, job.state === 'kicking' ? 'the kick did not end' : NO_ANSWER, now));
     }
     return effects;
@@ -618,6 +618,11 @@ const KINDS: Readonly<Partial<Record<Fault['class'], Alarm['kind']>>> = {
   'interface-vanished': 'interface-gone',
   'interface-fell-out': 'interface-gone',
 };
+
+/** It puts in, takes nothing away, and has more to put in. */
+function isBuilding({ action, steps }: Job): boolean {
+  return (action === 'recreate-mesh' || action === 'reattach') && steps.length > 0;
+}
 
 /** When the first of what may follow has its time. */
 function laterAt({ later }: Plan, began: Nanos): Nanos {

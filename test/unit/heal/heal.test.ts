@@ -460,6 +460,28 @@ test('bat0 gone: made anew with its MAC and settings, the primary first', () => 
   assert.equal(first.kind === 'create-mesh' && first.mac, '02:00:00:00:00:b0');
 });
 
+test('bat0 gone on a router that stands still: late answers end no rebuilding, and what came late is not taken twice', () => {
+  const router = new Router();
+  for (const link of [port(1), port(2)]) router.feed({ type: 'link', link: { ...link, master: 0 }, cause: 'event' });
+  router.effects.length = 0;
+  router.feed({ type: 'link-gone', index: 10, name: 'bat0' });
+  router.pass(2 * SECOND);
+  const whole = () => router.changes.map(({ change }) => change.kind);
+  for (let n = 1; n <= 3; n++) {
+    assert.equal(whole().length, n);
+    router.pass(5 * SECOND);
+  }
+  assert.deepEqual(whole(), ['create-mesh', 'set-up', 'set-mesh', 'set-up']);
+  router.done(router.changes[0]!.id);
+  router.feed({ type: 'link', link: { ...bat0, index: 30 }, cause: 'event' });
+  router.done(router.changes[2]!.id, 'no such device');
+  assert.equal(whole().length, 4, 'answers to what is no longer waited for');
+  for (let n = 4; n < 30 && whole().length === n; n++) router.done(router.changes.at(-1)!.id);
+  assert.deepEqual(setMasters(router), ['bat0', 'bat0', 'bat0']);
+  const steps = router.decisions.filter(({ fault }) => fault.class === 'mesh-vanished').map(({ step }) => step);
+  assert.deepEqual(steps, ['planned']);
+});
+
 test('bat0 gone in the middle of a kick: nothing stays armed, and it is made anew with aggregation as it was', () => {
   const router = new Router();
   router.feed({ type: 'kick-asked', by: 'root', lost: null });
