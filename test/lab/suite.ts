@@ -11,10 +11,11 @@ import { replay } from '../../agent/twin/replay.ts';
 import { Control } from '../../tools/lab/ask.ts';
 import { signalOf } from '../../tools/lab/guest.ts';
 import { KERNELS, type KernelName } from '../../tools/lab/kernels.ts';
-import { type Mesh, monotonicNs, nsOf, run } from '../../tools/lab/mesh.ts';
+import { type Mesh, nsOf, run } from '../../tools/lab/mesh.ts';
 import type { Agent } from '../../tools/lab/scenario.ts';
 import { differences, type Snapshot, snapshots } from '../../tools/lab/snapshot.ts';
 import type { Report } from '../../tools/test.ts';
+import { ranNs } from './ran.ts';
 
 export { snapshot, snapshots } from '../../tools/lab/snapshot.ts';
 
@@ -198,27 +199,27 @@ async function replayAll(): Promise<void> {
   }
 }
 
-/** Waits until `probe` answers something other than undefined or false; throws `what` after `ms`. */
+/** Waits until `probe` answers something other than undefined or false; throws `what` after `ms` in which this process ran. */
 export async function eventually<T>(what: string, ms: number, probe: () => Promise<T | undefined | false>): Promise<T> {
-  const end = monotonicNs() + ms * 1e6;
+  const end = ranNs() + ms * 1e6;
   for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
     const answer = await probe();
     if (answer !== undefined && answer !== false) return answer;
-    if (monotonicNs() > end) throw new Error(`${what}: not within ${ms / 1000} s`);
+    if (ranNs() > end) throw new Error(`${what}: not within ${ms / 1000} s`);
     await sleep(pause);
   }
 }
 
 /** The mesh is as it was: waits, because carriers and addresses settle, then says what still differs. */
 export async function sameAs(before: readonly Snapshot[], mesh: Mesh, ms = 10_000): Promise<void> {
-  const end = monotonicNs() + ms * 1e6;
+  const end = ranNs() + ms * 1e6;
   for (;;) {
     const now = await snapshots(mesh);
     try {
       for (const [router, then] of before.entries()) assert.deepEqual(now[router], then, `r${router}`);
       return;
     } catch (thrown) {
-      if (monotonicNs() > end) {
+      if (ranNs() > end) {
         const drift = before.flatMap((then, router) =>
           differences(then, now[router]!).map((one) => `r${router} ${one}`),
         );
