@@ -298,8 +298,20 @@ export interface Stations {
   readonly remote: number;
   /** Stations of ours that another router announces as its own, with who does: [station, originator]. */
   readonly disputed: readonly (readonly [Mac, Mac])[];
+  /** This router's own addresses that another announces, and it no longer; absent for none. */
+  readonly taken?: readonly Taken[];
+  /** How long ago another router was heard on this one's LAN that avoids bridge loops, too; absent for none. */
+  readonly backboneMs?: number;
   /** What our table of each originator's stations is at. */
   readonly tables: readonly StationTable[];
+}
+
+/** An address of this router's own mesh interface, or of the bridge above it, among another's stations. */
+export interface Taken {
+  readonly station: Mac;
+  /** 802.1Q id with BATADV_VLAN_HAS_TAG in bit 15. */
+  readonly vid: number;
+  readonly originator: Mac;
 }
 
 export interface StationTable {

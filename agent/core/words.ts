@@ -29,6 +29,7 @@ export type FaultClass =
   | 'routing-loop'
   | 'broadcast-storm'
   | 'translation-inconsistent'
+  | 'address-taken'
   | 'mtu-trouble'
   | 'config-drift'
   | 'overload'
@@ -41,6 +42,7 @@ export type FaultClass =
 export type Action =
   | 'none'
   | 'tell'
+  | 'announce'
   | 'clear-way'
   | 'ask'
   | 'kick'

@@ -5,10 +5,11 @@
  */
 import type { Effect } from '../core/effect.ts';
 import type { Event, Tables } from '../core/event.ts';
-import type { Change, MeshSettings } from '../core/kernel.ts';
+import type { Change, MeshSettings, Stations } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
-import { type Nanos, NEVER, SECOND } from '../core/time.ts';
+import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Action, Decision, Fault, Plan } from '../core/words.ts';
+import { announcement } from './announce.ts';
 import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
 import { repairOf } from './repairs/catalogue.ts';
@@ -32,6 +33,10 @@ const MOST_REHEARSALS = 3;
  */
 const LINGER: Nanos = 60 * SECOND;
 const LONGEST_LINGER: Nanos = 600 * SECOND;
+/** Two of the ten seconds in which a router says that it avoids loops (BATADV_BLA_PERIOD_LENGTH), and a little. */
+const APART: Nanos = 22 * SECOND;
+/** Three readings. */
+const JOINED: Nanos = 30 * SECOND;
 const HOUR: Nanos = 3600 * SECOND;
 /** So often within the hour is no accident. */
 const OFTEN = 3;
@@ -121,6 +126,8 @@ export class Mend implements Machine {
           ...this.#each((job) => this.#overruled(job, event.tables, now)),
           ...this.#each((job) => this.#verify(job, event.tables, now)),
         ];
+      case 'stations':
+        return this.#each((job) => this.#whileJoined(job, event.stations, now));
       case 'fault-over': {
         const job = this.#jobOf(event.fault);
         return job === undefined ? [] : this.#faultOver(job, event.how, event.moot === true, now);
@@ -317,6 +324,10 @@ export class Mend implements Machine {
           ...this.#end(job, write(plan, 'done', action, now, null)),
           { type: 'restart', why: fault.evidence.at(-1)?.what ?? fault.class },
         ];
+      case 'announce':
+        job.state = 'verifying';
+        job.until = now + mending.limitNs;
+        return announcement(fault, this.#around);
       case 'ease':
         job.state = 'verifying';
         job.until = now + mending.limitNs;
@@ -492,6 +503,24 @@ export class Mend implements Machine {
     this.#knowledge.force(job.plan.fault, job.action, true);
     job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.filter(({ given }) => given).length);
     return [];
+  }
+
+  /**
+   * What keeps LANs that are joined from making a circle is kept as long as they are: routers that avoid loops say so there
+   * every ten seconds. Once they are not it goes at once, or stations that have moved would not be believed (bridge_loop_
+   * avoidance.c: what a router on the same LAN announces is ignored until it was not heard for a minute).
+   */
+  #whileJoined(job: Job, { backboneMs }: Stations, now: Nanos): Effect[] {
+    const isKept = job.applied.some(
+      ({ step: { change } }) => change.kind === 'set-mesh' && change.settings.bridgeLoopAvoidance,
+    );
+    if (job.state !== 'parting' || backboneMs === undefined || !isKept) return [];
+    if (backboneMs * MS < APART) {
+      job.until = Math.max(job.until, now + JOINED);
+      return [];
+    }
+    this.#parted(job);
+    return this.#giveBack(job, now);
   }
 
   /** Partings within the hour, the oldest first. */
@@ -685,7 +714,7 @@ const ROUTER = 'router';
 /** What a repair touches: what two of them must not at one time. */
 function resourcesOf({ fault, radius, actions }: Plan): readonly string[] {
   const action = actions.at(-1);
-  if (action === 'tell' || action === 'ease') return [];
+  if (action === 'tell' || action === 'ease' || action === 'announce') return [];
   const own = fault.interface === null ? [] : [`interface ${fault.interface}`];
   if (radius === 'link') return own;
   return action === 'restart-radio' ? [ROUTER, ...own] : [ROUTER];

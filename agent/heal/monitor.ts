@@ -2,7 +2,7 @@
 import type { Effect } from '../core/effect.ts';
 import type { Event, HealSettings, Tables, WorldEvent } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { InterfaceAddress, Link, MeshInfo, MeshSettings, Neighbour } from '../core/kernel.ts';
+import type { InterfaceAddress, Link, MeshInfo, MeshSettings, Neighbour, Taken } from '../core/kernel.ts';
 import type { Machine } from '../core/machine.ts';
 import { MS, type Nanos, NEVER, SECOND } from '../core/time.ts';
 import type { Symptom } from '../core/words.ts';
@@ -40,6 +40,7 @@ export class Monitor implements Machine, Surroundings {
   lastMeshUp: { mac: Mac; master: IfIndex } | null = null;
   addresses: readonly InterfaceAddress[] = [];
   declared: ReadonlySet<string> = new Set();
+  taken: readonly Taken[] = [];
   /** A repair has it out of its bridge: it belongs there all the same. */
   #isOut = false;
   #nextPoll: Nanos = NEVER;
@@ -100,6 +101,9 @@ export class Monitor implements Machine, Surroundings {
         return [];
       case 'alarm':
         this.#nextPoll = Math.min(this.#nextPoll, now + AFTER_ALARM);
+        return [];
+      case 'stations':
+        this.taken = event.stations.taken ?? [];
         return [];
       case 'declared':
         this.declared = new Set(event.interfaces);

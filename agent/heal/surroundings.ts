@@ -4,7 +4,7 @@
  */
 import type { HealSettings, Tables } from '../core/event.ts';
 import type { IfIndex, Mac } from '../core/ids.ts';
-import type { InterfaceAddress, Link, MeshInfo, OriginatorPath } from '../core/kernel.ts';
+import type { InterfaceAddress, Link, MeshInfo, OriginatorPath, Taken } from '../core/kernel.ts';
 
 export interface Surroundings {
   /** Act only when true: the first links and tables are in, and who we are is known. */
@@ -26,6 +26,8 @@ export interface Surroundings {
   readonly addresses: readonly InterfaceAddress[];
   /** Devices that netifd has declared, where it runs: they are repaired through it. */
   readonly declared: ReadonlySet<string>;
+  /** This router's own addresses that others announced when stations were read last. */
+  readonly taken: readonly Taken[];
 }
 
 export const NO_SETTINGS: HealSettings = {

@@ -203,8 +203,14 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
     async stations(meshInterface) {
       const link = kernel.byName(meshInterface);
       if (link === undefined || link.kind !== 'batadv') return null;
-      const [local, remote] = await Promise.all([batadv.localStations(link.index), batadv.remoteStations(link.index)]);
-      return summedUp(local, remote);
+      const [local, remote, backbones] = await Promise.all([
+        batadv.localStations(link.index),
+        batadv.remoteStations(link.index),
+        // A kernel without loop avoidance does not know the question.
+        batadv.backbones(link.index).catch(() => []),
+      ]);
+      const bridge = links.get(link.master);
+      return summedUp(local, remote, [link.mac, ...(bridge === undefined ? [] : [bridge.mac])], backbones);
     },
     async neighbourStates(address) {
       const rows = await dumpIpNeighbours(route);

@@ -64,7 +64,7 @@ const CAUSES: Readonly<Record<Fault['kind'], Row>> = {
   upstream: { own: ['gateway-no-upstream'], far: ['gateway-lost'] },
   memory: { own: ['overload'] },
   clock: { own: ['clock-stepped'] },
-  lans: { ends: ['broadcast-storm', 'translation-inconsistent'] },
+  lans: { ends: ['broadcast-storm', 'address-taken'] },
   // An agent that is begun anew has not known a neighbour to have what somebody has turned off.
   setting: {
     own: ['config-drift', 'mtu-trouble', 'gateway-lost', 'mesh-mismatch'],

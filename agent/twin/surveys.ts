@@ -13,6 +13,8 @@ import type { Scheduler } from './scheduler.ts';
 export interface Answers {
   counters(kernel: Kernel): readonly InterfaceCounters[];
   stations(kernel: Kernel): Stations;
+  /** A frame from a router's own address to itself has gone into its bat0. */
+  announced?(kernel: Kernel): void;
   /** Tells once it has listened; nothing where nobody can listen. */
   overhear?(kernel: Kernel, index: IfIndex, tell: (heard: readonly Overheard[]) => void): void;
 }
@@ -45,10 +47,14 @@ export class Surveys implements Answers {
   }
 
   stations(kernel: Kernel): Stations {
-    const { local, remote, disputed } = this.#lans?.stations(kernel) ?? { local: 1, remote: 0, disputed: [] };
+    const lans = this.#lans?.stations(kernel) ?? { local: 1, remote: 0, disputed: [] };
     const known = new Set(kernel.mesh?.protocol.originators().map(({ originator }) => originator));
     const tables = kernel.translation.tables(this.#book, (originator) => known.has(originator));
-    return { local, remote: remote + tables.length, disputed, tables };
+    return { ...lans, remote: lans.remote + tables.length, tables };
+  }
+
+  announced(kernel: Kernel): void {
+    this.#lans?.announced?.(kernel);
   }
 
   overhear(kernel: Kernel, index: IfIndex, tell: (heard: readonly Overheard[]) => void): void {

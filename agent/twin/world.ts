@@ -10,6 +10,7 @@ import type { Change, Link, MeshSettings, Upstream, Vitals } from '../core/kerne
 import type { World } from '../core/machine.ts';
 import { Runtime } from '../core/runtime.ts';
 import { MS, type Nanos, SECOND, US } from '../core/time.ts';
+import { isAnnouncement } from '../heal/announce.ts';
 import { type Heal, heal } from '../heal/heal.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { Clock } from './clock.ts';
@@ -258,6 +259,8 @@ export class TwinWorld implements World, Listener {
         const { book } = this.#options;
         this.#later(this.#span(ACT), () => {
           for (const { interface: index, frame } of effect.frames) {
+            if (index === this.kernel.mesh?.index && isAnnouncement(frame))
+              this.#options.surveys?.announced?.(this.kernel);
             const read = frameOf(frame, book);
             if (read !== null) this.kernel.inject(index, read);
           }

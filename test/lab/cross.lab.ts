@@ -20,7 +20,7 @@ const CACHE = join(ROOT, '.cache/cross');
 const MACHINES = { 'aarch64-linux-gnu': 183, 'arm-linux-gnueabihf': 40 } as const;
 /** They start this machine's programs, or have the kernel do what qemu-user cannot. */
 const NOT_THERE =
-  /process\.execPath|spawn|execFile|netns|unshare|new Worker|openBpf|memoryUsage|performance\.now|gather\(/;
+  /process\.execPath|spawn|execFile|x0d\.ts|netns|unshare|new Worker|openBpf|memoryUsage|performance\.now|gather\(/;
 const FILE_MS = 3_600_000;
 /** Processes side by side. */
 const WIDTH = 2;

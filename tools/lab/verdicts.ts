@@ -88,7 +88,7 @@ export const VERDICTS: Readonly<Record<FaultName, Verdict>> = {
   'upstream-gone': { names: ['gateway-no-upstream'], follows: GATEWAY, repair: 'state' },
   'bridge-loop': {
     names: ['broadcast-storm'],
-    follows: ['routing-loop', 'translation-inconsistent', 'overload', ...LINK, ...ELSEWHERE],
+    follows: ['routing-loop', 'translation-inconsistent', 'address-taken', 'overload', ...LINK, ...ELSEWHERE],
     repair: 'state',
   },
   'cpu-hog': { names: ['overload'], follows: ['link-slow'], repair: 'none' },

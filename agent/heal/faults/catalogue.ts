@@ -15,7 +15,7 @@ import { FlapDetector, LINK_FAULTS, LinkFigureDetector } from './link.ts';
 import { LostRoutersDetector, ROUTER_FAULTS } from './router.ts';
 import { ClockDetector, DriftDetector, OverloadDetector, SELF_FAULTS } from './self.ts';
 import type { Detector, FaultSpec } from './spec.ts';
-import { TRAFFIC_FAULTS, TrafficDetector, TranslationDetector } from './traffic.ts';
+import { AddressDetector, TRAFFIC_FAULTS, TrafficDetector, TranslationDetector } from './traffic.ts';
 
 /** What others report and people ask for is planned like a fault, and is none of this router's own. */
 const WORD: readonly FaultSpec[] = [
@@ -80,6 +80,7 @@ export function detectors(around: Surroundings, ogmOf: (originator: Mac) => Ogm 
     new UpstreamDetector(around),
     new TrafficDetector(around),
     new TranslationDetector(ogmOf),
+    new AddressDetector(around),
     new DriftDetector(around),
     new OverloadDetector(),
     new ClockDetector(),

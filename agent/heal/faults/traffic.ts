@@ -4,12 +4,12 @@
  */
 import type { Event } from '../../core/event.ts';
 import type { Mac } from '../../core/ids.ts';
-import type { InterfaceCounters, Stations } from '../../core/kernel.ts';
+import type { InterfaceCounters, Stations, Taken } from '../../core/kernel.ts';
 import { type Nanos, SECOND } from '../../core/time.ts';
 import type { Finding } from '../../core/words.ts';
 import { type Ogm, TVLV_TT, tvlvsOf } from '../ogm.ts';
 import { attached, neighboursOn, originatorAddress, type Surroundings } from '../surroundings.ts';
-import { type About, type Detector, type FaultSpec, Steady, Usual } from './spec.ts';
+import { type About, type Detector, type FaultSpec, type Seen, Steady, Usual } from './spec.ts';
 
 export const TRAFFIC_FAULTS: readonly FaultSpec[] = [
   {
@@ -32,6 +32,14 @@ export const TRAFFIC_FAULTS: readonly FaultSpec[] = [
     safe: false,
     repairs: ['tell'],
     rightAfterNs: 120 * SECOND,
+  },
+  {
+    class: 'address-taken',
+    words: "another router announces this router's own address, and gets what is sent to it",
+    safe: true,
+    repairs: ['announce'],
+    lasting: true,
+    rightAfterNs: 10 * SECOND,
   },
 ];
 
@@ -59,7 +67,7 @@ interface Rates {
 }
 
 export class TrafficDetector implements Detector {
-  readonly wants: readonly Event['type'][] = ['counters', 'stations'];
+  readonly wants: readonly Event['type'][] = ['counters', 'stations', 'held'];
   readonly #around: Surroundings;
   readonly #storm = new Steady('broadcast-storm', 0, 2, 15 * SECOND);
   readonly #loop = new Steady('routing-loop', 8 * SECOND, 2, 15 * SECOND);
@@ -69,6 +77,8 @@ export class TrafficDetector implements Detector {
   #before: { readonly at: Nanos; readonly rows: ReadonlyMap<string, InterfaceCounters> } | null = null;
   #disputes: { readonly at: Nanos; readonly stations: Stations } | null = null;
   #wantsStations = false;
+  /** A repair keeps the circle open: whether the LANs are still joined shows in who is heard there. */
+  #isHeld = false;
   /** The last counters may be those of a storm that is not told yet. */
   #suspects = false;
   #wantsCounters = false;
@@ -83,7 +93,9 @@ export class TrafficDetector implements Detector {
       this.#wantsCounters = this.#suspects;
       return [];
     }
+    if (event.type === 'held' && event.what.endsWith(' bridgeLoopAvoidance')) this.#isHeld = !event.returned;
     if (event.type !== 'counters') return [];
+    this.#wantsStations = this.#isHeld;
     this.#suspects = this.#wantsCounters = false;
     const rows = new Map(event.interfaces.map((row) => [row.name, row]));
     const before = this.#before;
@@ -128,7 +140,7 @@ export class TrafficDetector implements Detector {
     const looked = this.#disputes !== null && now - this.#disputes.at < DISPUTED_FOR;
     const disputed = looked ? this.#disputes!.stations.disputed : [];
     // What is known of it is kept fresh while it lasts.
-    this.#wantsStations = disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
+    this.#wantsStations ||= disputed.length === 0 || now - this.#disputes!.at > DISPUTED_FOR / 3;
     this.#suspects = this.#wantsStations && !this.#storm.isOpen(about);
     const settings = this.#around.tables?.mesh?.settings;
     const off = settings?.bridgeLoopAvoidance === false;
@@ -261,6 +273,55 @@ export class TranslationDetector implements Detector {
     this.#again = 0;
     return { of: 'stations', interfaces: [] } as const;
   }
+}
+
+/** So often stations are looked at after what kept a circle open was given back: only now others' word of them counts again. */
+const LOOKS_AFTER = 6;
+
+/** This router's own addresses among another's stations: a circle through a LAN has carried its frames there. */
+export class AddressDetector implements Detector {
+  readonly wants: readonly Event['type'][] = ['stations', 'held'];
+  readonly #around: Surroundings;
+  readonly #taken = new Steady('address-taken', 0, 2, 0);
+  #by: readonly Mac[] = [];
+  #looks = 0;
+  #wants = false;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  on(event: Event, now: Nanos): readonly Finding[] {
+    if (event.type === 'held') {
+      if (event.returned && /(bridgeLoopAvoidance|master)$/.test(event.what)) this.#looks = LOOKS_AFTER;
+      this.#wants = this.#looks > 0;
+      return [];
+    }
+    const { mesh } = this.#around;
+    if (event.type !== 'stations' || mesh === null) return [];
+    const taken = Map.groupBy(event.stations.taken ?? [], ({ originator }) => originator);
+    this.#looks = taken.size > 0 ? LOOKS_AFTER : Math.max(0, this.#looks - 1);
+    this.#wants = this.#looks > 0;
+    const known = new Set([...this.#by, ...taken.keys()]);
+    this.#by = [...taken.keys()];
+    return [...known].flatMap((peer) => {
+      const about: About = { interface: mesh.name, index: mesh.index, peer };
+      return this.#taken.read(about, seenOf(peer, taken.get(peer)), now);
+    });
+  }
+
+  wish() {
+    if (!this.#wants) return null;
+    this.#wants = false;
+    return { of: 'stations', interfaces: [] } as const;
+  }
+}
+
+function seenOf(peer: Mac, rows: readonly Taken[] | undefined): Seen | string {
+  if (rows === undefined) return `${peer} announces none of this router's own addresses any more`;
+  const affected = [...new Set(rows.map(({ station }) => station))];
+  const what = `${peer} announces ${affected.join(' and ')}, which is this router's own`;
+  return { confidence: 0.95, source: 'translation tables', what, affected };
 }
 
 /** The translation table's version and checksums as an OGM tells them (struct batadv_tvlv_tt_data). */

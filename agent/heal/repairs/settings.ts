@@ -22,6 +22,16 @@ const MOST_CLEARING: Nanos = 20 * SECOND;
 
 export const SETTINGS: readonly Repair[] = [
   {
+    action: 'announce',
+    words: 'batman-adv takes note of a station where a frame of it comes in, and tells who held it before',
+    does: "send frames of this router's own addresses to themselves through bat0, which nobody else hears",
+    cost: 0.3,
+    radius: 'link',
+    refusal: ({ peer }, { around }) =>
+      around.taken.some(({ originator }) => originator === peer) ? null : 'it announces none of them any more',
+    mend: { keeps: 'moment', cooldownNs: 30 * SECOND, limitNs: 30 * SECOND, steps: () => [] },
+  },
+  {
     action: 'ease',
     words: 'looking and asking less often leaves time to what matters',
     does: 'look at the tables and ask the neighbours less often',

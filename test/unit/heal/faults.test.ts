@@ -6,6 +6,7 @@ import { MS, SECOND } from '../../../agent/core/time.ts';
 import type { FaultClass } from '../../../agent/core/words.ts';
 import { CATALOGUE } from '../../../agent/heal/faults/catalogue.ts';
 import { repairOf } from '../../../agent/heal/repairs/catalogue.ts';
+import { bat0 } from './harness.ts';
 import { N1, N2, Story, X } from './story.ts';
 import { alarmOf } from './words.ts';
 
@@ -876,6 +877,69 @@ test('translation tables that do not fit what a router announces, three times in
   table(7, 0xabcdef01);
   story.run(70);
   assert.deepEqual(story.open(), []);
+});
+
+test('an address of its own that only another router announces: a frame to itself through bat0, and again, ever more slowly', () => {
+  const OWN = bat0.mac;
+  const own = OWN.replaceAll(':', '');
+  const story = new Story().settle();
+  const taken = (...rows: readonly (readonly [station: string, vid: number, originator: string])[]) => {
+    const of = rows.map(([station, vid, originator]) => ({ station, vid, originator }));
+    story.kernel.stations = { local: 1, remote: 4, disputed: [], tables: [], ...(of.length > 0 && { taken: of }) };
+  };
+  const settle = (seconds: number) => {
+    for (let i = 0; i < seconds && story.sent.length === 0; i++) story.run(1);
+  };
+  taken([OWN, 0, X]);
+  settle(70);
+  assert.deepEqual(story.sent, [`${own}${own}9000`.padEnd(120, '0')]);
+  assert.deepEqual(story.steps('address-taken'), ['planned announce']);
+  assert.match(
+    story.decisions[0]!.fault.evidence[0]!.what,
+    new RegExp(`^${X} announces ${OWN}, which is this router's own$`),
+  );
+  taken();
+  story.run(10);
+  assert.deepEqual([story.steps('address-taken'), story.open()], [['planned announce', 'verified announce'], []]);
+  // By two, and tagged: each is a fault of its own, and each is told.
+  story.sent.length = 0;
+  story.decisions.length = 0;
+  taken([OWN, 0x8005, X], [OWN, 0, N1], ['02:00:00:00:00:b1', 0, N1]);
+  settle(70);
+  assert.deepEqual(
+    story.sent.map((frame) => [frame.length, frame.slice(24, 36)]),
+    [
+      [120, '810000059000'],
+      [120, '900000000000'],
+      [120, '900000000000'],
+    ],
+  );
+  assert.equal(story.sent[2]!.slice(0, 24), '0200000000b1'.repeat(2));
+  const count = () => story.steps('address-taken').filter((step) => step === 'failed announce').length;
+  const failed = [600, 600, 600].map((seconds) => {
+    const before = count();
+    story.run(seconds);
+    return count() - before;
+  });
+  assert.ok(failed[0]! > 0 && failed[2]! < failed[0]!, `it did not help ${failed.join(', ')} times`);
+  assert.deepEqual(story.open(), ['address-taken', 'address-taken']);
+});
+
+test('in one reading only, or where the mode forbids it, an address that is taken sends no frame', () => {
+  for (const [settings, seconds] of [
+    [{}, 1],
+    [{ mode: 'observe' }, 300],
+  ] as const) {
+    const story = new Story(settings).settle();
+    const before = story.kernel.stations;
+    story.kernel.stations = { ...before, taken: [{ station: bat0.mac, vid: 0, originator: X }] };
+    const looks = story.surveys.get('stations')!;
+    while (story.surveys.get('stations') === looks) story.run(1);
+    story.run(seconds - 1);
+    story.kernel.stations = before;
+    story.run(120);
+    assert.deepEqual(story.sent, []);
+  }
 });
 
 test('whoever speaks something else beside others is asked after more often until it is certain, and then rarely', () => {

@@ -848,6 +848,35 @@ test('what a storm has taught of stations is forgotten: bat0 leaves its bridge f
   }
 });
 
+test('loops are avoided as long as the LANs are joined, whatever that takes, and no longer', () => {
+  const joined = (story: Story, backboneMs: number) => {
+    story.kernel.stations = { ...story.kernel.stations, backboneMs };
+  };
+  for (const unheard of [22_000, 59_000]) {
+    const story = stormy();
+    calm(story);
+    joined(story, 9000);
+    story.run(3600);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, true);
+    assert.deepEqual(story.steps('broadcast-storm'), ['planned set-feature', 'verified set-feature']);
+    joined(story, 21_000);
+    story.run(30);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, true, 'one word of the other may be lost');
+    joined(story, unheard);
+    story.run(12);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
+    assert.deepEqual([story.steps('broadcast-storm').at(-1), story.armed.size], ['over set-feature', 0]);
+  }
+  // Where nothing is said of it any more it is given back by time, as where the other avoids no loops.
+  const story = stormy();
+  calm(story);
+  joined(story, 9000);
+  story.run(600);
+  story.kernel.stations = { local: 2, remote: 4, disputed: [], tables: [] };
+  story.run(35);
+  assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
+});
+
 test('a rehearsal shows what stays, not what lasts a moment: bat0 out of its bridge for good would be another repair', () => {
   const changes = stormy().asked.flatMap((effect) => (effect.type === 'rehearse' ? effect.changes : []));
   assert.deepEqual(changes, [{ kind: 'set-mesh', mesh: 'bat0', settings: { bridgeLoopAvoidance: true } }]);

@@ -66,6 +66,8 @@ export class Story {
   readonly asked: Effect[] = [];
   readonly log: string[] = [];
   readonly armed = new Map<string, Change>();
+  /** What went into bat0, as hex. */
+  readonly sent: string[] = [];
   readonly surveys = new Map<string, number>();
   readonly memories: Memory[] = [];
   polls = 0;
@@ -190,6 +192,9 @@ export class Story {
         this.asked.push(effect);
         if (this.kernel.verdict !== null)
           runtime.feed({ type: 'rehearsed', id: effect.id, verdict: this.kernel.verdict, detail: 'so it went' }, now);
+        return;
+      case 'send':
+        for (const { interface: index, frame } of effect.frames) if (index === BAT0) this.sent.push(frame);
         return;
       case 'disarm':
         this.armed.delete(effect.id);

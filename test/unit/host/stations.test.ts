@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LocalStation, RemoteStation } from '../../../agent/core/kernel.ts';
+import type { Backbone, LocalStation, RemoteStation } from '../../../agent/core/kernel.ts';
 import { summedUp } from '../../../agent/host/stations.ts';
 
 const X = '02:00:00:00:01:00';
@@ -15,7 +15,7 @@ const remote = (station: string, originator: string, flags = 0, vid = 0): Remote
 };
 
 test('a station of ours that another router announces is disputed', () => {
-  const said = summedUp([local(PHONE)], [remote(PHONE, X), remote('02:00:00:00:0c:02', X)]);
+  const said = summedUp([local(PHONE)], [remote(PHONE, X), remote('02:00:00:00:0c:02', X)], [], []);
   assert.deepEqual(said, {
     local: 1,
     remote: 2,
@@ -26,13 +26,34 @@ test('a station of ours that another router announces is disputed', () => {
 
 test('what listens to a multicast group is announced by each router, and no dispute', () => {
   for (const group of ['01:00:5e:00:00:01', '33:33:00:00:00:01', 'ff:ff:ff:ff:ff:ff'])
-    assert.deepEqual(summedUp([local(group)], [remote(group, X), remote(group, Y)]).disputed, [], group);
+    assert.deepEqual(summedUp([local(group)], [remote(group, X), remote(group, Y)], [], []).disputed, [], group);
 });
 
 test('one that roams, is not announced yet, or is in another VLAN, is no dispute', () => {
-  assert.deepEqual(summedUp([local(PHONE, ROAMED)], [remote(PHONE, X)]).disputed, []);
-  assert.deepEqual(summedUp([local(PHONE)], [remote(PHONE, X, NEW)]).disputed, []);
-  assert.deepEqual(summedUp([local(PHONE, 0, 5)], [remote(PHONE, X)]).disputed, []);
+  assert.deepEqual(summedUp([local(PHONE, ROAMED)], [remote(PHONE, X)], [], []).disputed, []);
+  assert.deepEqual(summedUp([local(PHONE)], [remote(PHONE, X, NEW)], [], []).disputed, []);
+  assert.deepEqual(summedUp([local(PHONE, 0, 5)], [remote(PHONE, X)], [], []).disputed, []);
+});
+
+test('an address of this router itself that only another has is taken; while both have it, it is disputed', () => {
+  const taken = (flags: number, ...own: readonly LocalStation[]) =>
+    summedUp(own, [remote(PHONE, X, flags, 0x8005), remote(PHONE, Y, flags)], [PHONE, Y], []).taken;
+  const rows = [
+    { station: PHONE, vid: 0x8005, originator: X },
+    { station: PHONE, vid: 0, originator: Y },
+  ];
+  assert.deepEqual(taken(0), rows);
+  assert.deepEqual(taken(0, local(PHONE)), rows.slice(0, 1));
+  assert.deepEqual(taken(0, local(PHONE, ROAMED)), rows);
+  assert.equal(taken(ROAMED), undefined);
+});
+
+test('who avoids loops on the same LAN was heard last so long ago; this router itself does not count', () => {
+  const row = (own: boolean, lastSeenMs?: number): Backbone => {
+    return { backbone: X, vid: 0, crc: 1, own, ...(lastSeenMs === undefined ? {} : { lastSeenMs }) };
+  };
+  assert.equal(summedUp([], [], [], [row(true, 10), row(false, 9000), row(false, 4000), row(false)]).backboneMs, 4000);
+  assert.equal(summedUp([], [], [], [row(true, 10)]).backboneMs, undefined);
 });
 
 test('disputes and tables are bounded, however many a neighbour announces', () => {
@@ -43,6 +64,8 @@ test('disputes and tables are bounded, however many a neighbour announces', () =
   const said = summedUp(
     many.map(({ station }) => local(station)),
     many.map(({ station, router }) => remote(station, router)),
+    [],
+    [],
   );
   assert.equal(said.disputed.length, 32);
   assert.equal(said.tables.length, 1024);

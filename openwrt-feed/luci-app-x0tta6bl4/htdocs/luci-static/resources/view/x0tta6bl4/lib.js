@@ -284,6 +284,7 @@ function faultWord(name) {
 		'routing-loop': _('Packets circle'),
 		'broadcast-storm': _('Broadcasts circle'),
 		'translation-inconsistent': _('Stations are not where they should be'),
+		'address-taken': _('Another router announces this router’s own address'),
 		'mtu-trouble': _('Full-size packets do not fit through'),
 		'config-drift': _('A setting was changed by hand'),
 		'overload': _('This router is overloaded'),
@@ -299,6 +300,7 @@ function actionWord(name) {
 	const words = {
 		'none': _('nothing'),
 		'tell': _('tell a person'),
+		'announce': _('say anew where this router’s own address is'),
 		'clear-way': _('let others’ route messages pass'),
 		'ask': _('ask the neighbours for their routes'),
 		'kick': _('announce routes at once'),
