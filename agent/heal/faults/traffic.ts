@@ -277,13 +277,24 @@ export class TranslationDetector implements Detector {
 
 /** So often stations are looked at after what kept a circle open was given back: only now others' word of them counts again. */
 const LOOKS_AFTER = 6;
+/** And after a frame has been sent: whether it has helped. */
+const LOOKS_MENDED = 2;
+const HOUR: Nanos = 3600 * SECOND;
+/**
+ * Two routers that have one address take it from each other for ever, and a neighbour can announce whatever it likes under ever
+ * new names: after so many within the hour it is told, and answered, at most once in TOLD_AGAIN.
+ */
+const MOST_TOLD = 12;
+const TOLD_AGAIN: Nanos = 300 * SECOND;
 
 /** This router's own addresses among another's stations: a circle through a LAN has carried its frames there. */
 export class AddressDetector implements Detector {
-  readonly wants: readonly Event['type'][] = ['stations', 'held'];
+  readonly wants: readonly Event['type'][] = ['stations', 'held', 'fault'];
   readonly #around: Surroundings;
   readonly #taken = new Steady('address-taken', 0, 2, 0);
   #by: readonly Mac[] = [];
+  /** When it was told within the hour, the oldest first. */
+  #told: Nanos[] = [];
   #looks = 0;
   #wants = false;
 
@@ -297,17 +308,36 @@ export class AddressDetector implements Detector {
       this.#wants = this.#looks > 0;
       return [];
     }
+    // Told again, it is mended again.
+    if (event.type === 'fault' && event.fault.class === 'address-taken') {
+      this.#looks = Math.max(this.#looks, LOOKS_MENDED);
+      this.#wants = true;
+      return [];
+    }
     const { mesh } = this.#around;
     if (event.type !== 'stations' || mesh === null) return [];
     const taken = Map.groupBy(event.stations.taken ?? [], ({ originator }) => originator);
-    this.#looks = taken.size > 0 ? LOOKS_AFTER : Math.max(0, this.#looks - 1);
+    const isNew = [...taken.keys()].some((peer) => !this.#by.includes(peer));
+    // What stays taken whatever is done is looked at as often as stations usually are: it may be many thousands of rows.
+    this.#looks = isNew && this.#mayTell(now) ? LOOKS_AFTER : Math.max(0, this.#looks - 1);
     this.#wants = this.#looks > 0;
     const known = new Set([...this.#by, ...taken.keys()]);
     this.#by = [...taken.keys()];
-    return [...known].flatMap((peer) => {
-      const about: About = { interface: mesh.name, index: mesh.index, peer };
-      return this.#taken.read(about, seenOf(peer, taken.get(peer)), now);
-    });
+    return [...known].flatMap((peer) => this.#judge({ interface: mesh.name, index: mesh.index, peer }, taken, now));
+  }
+
+  #judge(about: About & { peer: Mac }, taken: ReadonlyMap<Mac, readonly Taken[]>, now: Nanos): Finding[] {
+    const seen = seenOf(about.peer, taken.get(about.peer), this.#told.length);
+    if (typeof seen === 'string') return this.#taken.read(about, seen, now);
+    if (this.#taken.isOpen(about) || !this.#mayTell(now)) return [];
+    const findings = this.#taken.read(about, seen, now);
+    if (findings.length > 0) this.#told.push(now);
+    return findings;
+  }
+
+  #mayTell(now: Nanos): boolean {
+    this.#told = this.#told.filter((at) => now - at < HOUR);
+    return this.#told.length < MOST_TOLD || now - this.#told.at(-1)! >= TOLD_AGAIN;
   }
 
   wish() {
@@ -317,10 +347,13 @@ export class AddressDetector implements Detector {
   }
 }
 
-function seenOf(peer: Mac, rows: readonly Taken[] | undefined): Seen | string {
+/** `before`: how often the like was told within the hour. */
+function seenOf(peer: Mac, rows: readonly Taken[] | undefined, before: number): Seen | string {
   if (rows === undefined) return `${peer} announces none of this router's own addresses any more`;
   const affected = [...new Set(rows.map(({ station }) => station))];
-  const what = `${peer} announces ${affected.join(' and ')}, which is this router's own`;
+  const often =
+    before < MOST_TOLD - 1 ? '' : `, for the ${before + 1}th time within the hour: do two routers have one address?`;
+  const what = `${peer} announces ${affected.join(' and ')}, which is this router's own${often}`;
   return { confidence: 0.95, source: 'translation tables', what, affected };
 }
 

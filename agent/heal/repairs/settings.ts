@@ -24,7 +24,7 @@ export const SETTINGS: readonly Repair[] = [
   {
     action: 'announce',
     words: 'batman-adv takes note of a station where a frame of it comes in, and tells who held it before',
-    does: "send frames of this router's own addresses to themselves through bat0, which nobody else hears",
+    does: "send frames of this router's own addresses to themselves through bat0, which only who holds the address hears",
     cost: 0.3,
     radius: 'link',
     refusal: ({ peer }, { around }) =>

@@ -925,6 +925,47 @@ test('an address of its own that only another router announces: a frame to itsel
   assert.deepEqual(story.open(), ['address-taken', 'address-taken']);
 });
 
+test('an address that two routers have is told, and answered, a few times an hour, however often and by however many it is taken', () => {
+  for (const [name, originators] of [
+    ['one', [X]],
+    ['many', Array.from({ length: 30 }, (_, i) => `02:00:00:00:0d:${(i + 16).toString(16)}`)],
+  ] as const) {
+    const story = new Story().settle();
+    const before = story.kernel.stations;
+    const taken = originators.map((originator) => ({ station: bat0.mac, vid: 0, originator }));
+    const run = (seconds: number) => {
+      for (let at = 0; at < seconds; at += 4) {
+        story.kernel.stations = story.kernel.stations === before ? { ...before, taken } : before;
+        const looks = story.surveys.get('stations')!;
+        // As long as it takes to be told, or to be over: two readings, or one.
+        for (let i = 0; i < 13; i++, at++)
+          if (story.surveys.get('stations')! - looks < (story.kernel.stations === before ? 1 : 2)) story.run(1);
+      }
+    };
+    run(3600);
+    const first = story.decisions.filter(({ step }) => step === 'planned').length;
+    assert.ok(first >= 12 && first <= 24, `${name}: told ${first} times in the first hour`);
+    run(3600);
+    const { length } = story.decisions.filter(({ step }) => step === 'planned');
+    assert.ok(length - first >= 3 && length - first <= 13, `${name}: told ${length - first} times in the second hour`);
+    assert.match(
+      story.decisions.at(-1)!.fault.evidence[0]!.what,
+      /within the hour: do two routers have one address\?$/,
+    );
+  }
+});
+
+test('what stays taken is looked at as often as stations usually are, and after each frame', () => {
+  const story = new Story().settle();
+  story.kernel.stations = { ...story.kernel.stations, taken: [{ station: bat0.mac, vid: 0, originator: X }] };
+  story.run(600);
+  const looks = story.surveys.get('stations')!;
+  const { length } = story.sent;
+  story.run(3600);
+  const more = story.surveys.get('stations')! - looks;
+  assert.ok(more <= 61 + 2 * (story.sent.length - length), `${more} times in an hour`);
+});
+
 test('in one reading only, or where the mode forbids it, an address that is taken sends no frame', () => {
   for (const [settings, seconds] of [
     [{}, 1],
