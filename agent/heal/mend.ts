@@ -508,7 +508,8 @@ export class Mend implements Machine {
   /**
    * What keeps LANs that are joined from making a circle is kept as long as they are: routers that avoid loops say so there
    * every ten seconds. Once they are not it goes at once, or stations that have moved would not be believed (bridge_loop_
-   * avoidance.c: what a router on the same LAN announces is ignored until it was not heard for a minute).
+   * avoidance.c: what a router on the same LAN announces is ignored until it was not heard for a minute). Where the storm has come
+   * back after that again and again, as by a plug that makes no good contact, only time tells.
    */
   #whileJoined(job: Job, { backboneMs }: Stations, now: Nanos): Effect[] {
     const isKept = job.applied.some(
@@ -519,6 +520,7 @@ export class Mend implements Machine {
       job.until = Math.max(job.until, now + JOINED);
       return [];
     }
+    if (this.#lately(job, now).filter(({ given }) => given).length >= OFTEN) return [];
     this.#parted(job);
     return this.#giveBack(job, now);
   }

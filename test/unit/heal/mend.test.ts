@@ -877,6 +877,29 @@ test('loops are avoided as long as the LANs are joined, whatever that takes, and
   assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
 });
 
+test('where the storm comes back again and again as soon as LANs seem apart, only time gives loop avoidance back', () => {
+  const story = stormy();
+  const kept: number[] = [];
+  for (let n = 0; n < 5; n++) {
+    calm(story);
+    story.run(60);
+    story.kernel.stations = { ...story.kernel.stations, backboneMs: 9000 };
+    story.run(60);
+    story.kernel.stations = { ...story.kernel.stations, backboneMs: 30_000 };
+    let seconds = 0;
+    for (; seconds < 1200 && story.kernel.settings.bridgeLoopAvoidance; seconds++) story.run(1);
+    kept.push(seconds);
+    story.kernel.rates.set('eth1', [5000, 5000, 80]).set('bat0', [5000, 5000, 80]);
+    story.kernel.stations = { local: 2, remote: 4, disputed: [['02:00:00:00:0c:01', X]], tables: [] };
+    for (let i = 0; i < 40 && !story.kernel.settings.bridgeLoopAvoidance; i++) story.run(1);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, true, `storm ${n + 2}`);
+  }
+  assert.ok(
+    kept.slice(0, 3).every((seconds) => seconds <= 12) && kept.slice(3).every((seconds) => seconds > 300),
+    `${kept}`,
+  );
+});
+
 test('a rehearsal shows what stays, not what lasts a moment: bat0 out of its bridge for good would be another repair', () => {
   const changes = stormy().asked.flatMap((effect) => (effect.type === 'rehearse' ? effect.changes : []));
   assert.deepEqual(changes, [{ kind: 'set-mesh', mesh: 'bat0', settings: { bridgeLoopAvoidance: true } }]);
