@@ -25,7 +25,7 @@ import {
   getLink,
   subscribeLinks,
 } from './netlink/rtnetlink.ts';
-import { summedUp } from './stations.ts';
+import { onOurNetworks, summedUp } from './stations.ts';
 
 /** Readings of all links in a row, on a router where they never stand still. */
 const READINGS = 5;
@@ -210,7 +210,13 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
         batadv.backbones(link.index).catch(() => []),
       ]);
       const bridge = links.get(link.master);
-      return summedUp(local, remote, [link.mac, ...(bridge === undefined ? [] : [bridge.mac])], backbones);
+      const addresses = [link.mac, ...(bridge === undefined ? [] : [bridge.mac])];
+      return onOurNetworks(summedUp(local, remote, addresses, backbones), (vid) =>
+        batadv.vlan(link.index, vid).then(
+          () => true,
+          () => false,
+        ),
+      );
     },
     async neighbourStates(address) {
       const rows = await dumpIpNeighbours(route);

@@ -4,6 +4,8 @@ import type { Backbone, LocalStation, RemoteStation, Stations, Taken } from '../
 
 /** batadv_packet.h, enum batadv_tt_client_flags: on its way to another router, or not announced yet. */
 const UNSETTLED = 0x002 | 0x400 | 0x800;
+const VLAN_HAS_TAG = 0x8000;
+const VLAN_MASK = 0x0fff;
 const MOST_DISPUTED = 32;
 const MOST_TABLES = 1024;
 
@@ -30,17 +32,30 @@ export function summedUp(
     table.vlans.set(vid, crc32);
     if (tables.size < MOST_TABLES) tables.set(originator, table);
   }
-  const heard = backbones.flatMap(({ own: isOwn, lastSeenMs }) =>
-    isOwn || lastSeenMs === undefined ? [] : lastSeenMs,
-  );
+  let backboneMs = Number.POSITIVE_INFINITY;
+  for (const { own: isOwn, lastSeenMs } of backbones)
+    if (!isOwn && lastSeenMs !== undefined) backboneMs = Math.min(backboneMs, lastSeenMs);
   return {
     local: local.length,
     remote: remote.length,
     disputed,
     ...(taken.length > 0 && { taken }),
-    ...(heard.length > 0 && { backboneMs: Math.min(...heard) }),
+    ...(backboneMs < Number.POSITIVE_INFINITY && { backboneMs }),
     tables: [...tables].map(([originator, { ttvn, vlans }]) => ({ originator, ttvn, vlans: [...vlans] })),
   };
+}
+
+/**
+ * Of what others announce only what is on networks that this router has in the mesh: the same address elsewhere (an uplink's,
+ * plugged into another router's LAN) takes nothing from it, and batman-adv would note nothing there. `has`: asked once for each id.
+ */
+export async function onOurNetworks(said: Stations, has: (vid: number) => Promise<boolean>): Promise<Stations> {
+  const { taken = [], ...rest } = said;
+  const tagged = [...new Set(taken.map(({ vid }) => vid))].filter((vid) => (vid & VLAN_HAS_TAG) !== 0);
+  const foreign = new Set<number>();
+  for (const vid of tagged) if (!(await has(vid & VLAN_MASK))) foreign.add(vid);
+  const ours = taken.filter(({ vid }) => !foreign.has(vid));
+  return ours.length > 0 ? { ...rest, taken: ours } : rest;
 }
 
 /** A group belongs to all who listen to it: batman-adv announces its multicast listeners as stations, too. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Backbone, LocalStation, RemoteStation } from '../../../agent/core/kernel.ts';
-import { summedUp } from '../../../agent/host/stations.ts';
+import { onOurNetworks, summedUp } from '../../../agent/host/stations.ts';
 
 const X = '02:00:00:00:01:00';
 const Y = '02:00:00:00:02:00';
@@ -54,6 +54,22 @@ test('who avoids loops on the same LAN was heard last so long ago; this router i
   };
   assert.equal(summedUp([], [], [], [row(true, 10), row(false, 9000), row(false, 4000), row(false)]).backboneMs, 4000);
   assert.equal(summedUp([], [], [], [row(true, 10)]).backboneMs, undefined);
+  const many = Array.from({ length: 300_000 }, (_, i) => row(false, 300_000 - i));
+  assert.equal(summedUp([], [], [], many).backboneMs, 1, 'whoever is on a LAN can invent them');
+});
+
+test('what is taken on a network that this router has not in the mesh is not its own; each is asked for once', async () => {
+  const rows = [0, 0x8005, 0x8007, 0x8007].map((vid, i) => ({ station: PHONE, vid, originator: i % 2 === 0 ? X : Y }));
+  const said = { local: 1, remote: 4, disputed: [], tables: [] };
+  const asked: number[] = [];
+  const has = async (vid: number) => {
+    asked.push(vid);
+    return vid === 5;
+  };
+  assert.deepEqual(await onOurNetworks({ ...said, taken: rows }, has), { ...said, taken: rows.slice(0, 2) });
+  assert.deepEqual(asked, [5, 7]);
+  assert.deepEqual(await onOurNetworks({ ...said, taken: rows.slice(2) }, has), said);
+  assert.deepEqual(await onOurNetworks(said, has), said);
 });
 
 test('disputes and tables are bounded, however many a neighbour announces', () => {
