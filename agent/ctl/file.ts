@@ -1,5 +1,17 @@
 /** A file that somebody named on the command line. */
-import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, isAbsolute, join, sep } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { clean, clip } from './terminal.ts';
 
@@ -26,6 +38,23 @@ export function readNamed(file: string, most: number): Uint8Array {
     throw new AgentError(kind, `${clip(file, 255)} cannot be read: ${code ?? String(thrown)}`, {}, { cause: thrown });
   } finally {
     if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/**
+ * The text of a file that another one names, in the directory of that one or below, wherever links lead: it may come from anybody.
+ * Its size where it has more than `most` bytes; undefined where it is elsewhere, or cannot be read.
+ */
+export function readBeside(file: string, name: string, most: number): string | number | undefined {
+  if (isAbsolute(name) || name.split('/').includes('..')) return undefined;
+  try {
+    const within = realpathSync(dirname(file));
+    const found = realpathSync(join(within, name));
+    if (!found.startsWith(within.endsWith(sep) ? within : within + sep)) return undefined;
+    const { size } = statSync(found);
+    return size > most ? size : Buffer.from(readNamed(found, most)).toString('utf8');
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,6 +1,4 @@
 /** `x0ctl twin`: scenarios in the twin, and questions about the mesh of a running agent. */
-import { statSync } from 'node:fs';
-import { dirname, isAbsolute, join } from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
@@ -12,7 +10,7 @@ import { shrink } from '../twin/shrink.ts';
 import { unplayed } from '../twin/stage.ts';
 import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
 import type { Client } from './client.ts';
-import { readNamed } from './file.ts';
+import { readBeside, readNamed } from './file.ts';
 import { clean, clip, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
@@ -56,25 +54,11 @@ export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Termi
 }
 
 function parsed(source: string, file: string, options: ParseOptions): Scenario {
-  // Below the scenario's own directory: it may come from anybody.
-  const readFile = (name: string) =>
-    isAbsolute(name) || name.split('/').includes('..') ? undefined : textOf(join(dirname(file), name));
-  const result = parseScenario(source, { ...options, readFile });
+  const result = parseScenario(source, { ...options, readFile: (name) => readBeside(file, name, MOST_FILE) });
   if (result.ok) return result.scenario;
   const { code, path, message } = result.problems[0]!;
   const more = result.problems.length > 1 ? ` (and ${result.problems.length - 1} more)` : '';
   throw new AgentError(code, `${file}: ${path} ${message}${more}`, { file, problems: result.problems });
-}
-
-/** Its size where it is too large, undefined where it cannot be read. */
-function textOf(file: string): string | number | undefined {
-  try {
-    const { size } = statSync(file);
-    if (size > MOST_FILE) return size;
-    return Buffer.from(readNamed(file, MOST_FILE)).toString('utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 function read(file: string): string {

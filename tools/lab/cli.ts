@@ -11,9 +11,9 @@
  * when it could not be played, 2 for bad input, 128 and the signal's number when it was interrupted.
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readNamed } from '../../agent/ctl/file.ts';
+import { readBeside, readNamed } from '../../agent/ctl/file.ts';
 import type { Problem } from '../../agent/twin/fields.ts';
 import { type Parsed, parseScenario, type Scenario, scenarioSchema } from '../../agent/twin/scenario.ts';
 import { MOST_FILE_BYTES } from '../../agent/twin/topologies.ts';
@@ -53,23 +53,6 @@ function fileOf(name: string): string {
   throw new BadInput(`there is no scenario ${name}; x0lab list names those that come with it`);
 }
 
-/** The file that a topology names, below the scenario's own directory: a scenario may come from anybody. */
-function readBeside(scenario: string): (name: string) => string | number | undefined {
-  return (name) => {
-    if (isAbsolute(name) || name.split('/').includes('..')) return undefined;
-    const file = join(dirname(scenario), name);
-    try {
-      const found = statSync(file);
-      // Neither a FIFO, which nobody may ever write to, nor a device without end.
-      if (!found.isFile()) return undefined;
-      const { size } = found;
-      return size > MOST_FILE_BYTES ? size : readFileSync(file, 'utf8');
-    } catch {
-      return undefined;
-    }
-  };
-}
-
 function read(name: string, seed: number | undefined): Scenario {
   const file = fileOf(name);
   let source: string;
@@ -78,7 +61,10 @@ function read(name: string, seed: number | undefined): Scenario {
   } catch (thrown) {
     throw new BadInput((thrown as Error).message);
   }
-  const parsed: Parsed = parseScenario(source, { readFile: readBeside(file), ...(seed !== undefined && { seed }) });
+  const parsed: Parsed = parseScenario(source, {
+    readFile: (named) => readBeside(file, named, MOST_FILE_BYTES),
+    ...(seed !== undefined && { seed }),
+  });
   if (!parsed.ok) throw new BadInput(`${file} is no scenario`, parsed.problems);
   return parsed.scenario;
 }

@@ -44,7 +44,14 @@ function memoryMib({ graph, agent, timeline }: Scenario, withAgents: boolean, ke
 }
 
 /** Options that say where the lab keeps what. */
-const OURS = new Set(['mesh.interface', 'mesh.primary', 'mesh.node_name', 'report.socket', 'state.directory']);
+const OURS = new Set([
+  'mesh.interface',
+  'mesh.primary',
+  'mesh.node_name',
+  'report.socket',
+  'state.directory',
+  'workload.socket',
+]);
 
 /** Who plays a scenario need not have read it, and the lab's kernels see this machine's files. */
 const PROGRAMS = new Set(['alert.command']);

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -456,8 +465,10 @@ test('what one kernel cannot play is refused by name', () => {
   assert.deepEqual(problemsOf({ topology: { kind: 'star', nodes: 62 } })[0], ['E_SCENARIO_LIMIT', '$.topology']);
   const config = (heal: object) => problemsOf({ agent: { config: { heal } } });
   assert.deepEqual(config({ mode: 'observe', kick_count: 4, detach: false }), []);
-  const socket = problemsOf({ agent: { config: { report: { socket: '/x' } } } });
-  assert.deepEqual(socket, [['E_SCENARIO_KEY', '$.agent.config.report.socket']]);
+  for (const section of ['report', 'workload']) {
+    const socket = problemsOf({ agent: { config: { [section]: { socket: '/x' } } } });
+    assert.deepEqual(socket, [['E_SCENARIO_KEY', `$.agent.config.${section}.socket`]]);
+  }
 });
 
 test('no scenario starts a program on the machine that plays it', () => {
@@ -639,6 +650,31 @@ test('wrong usage ends with 2', async () => {
   for (const [i, [args, says]] of cases.entries()) {
     assert.equal(answers[i]!.code, 2, args.join(' '));
     assert.match(answers[i]!.err, says);
+  }
+});
+
+test('a topology is read beside its scenario or below, and nowhere else, whatever links lead there', async () => {
+  const graph = { type: 'NetworkGraph', protocol: 'x', version: null, metric: null, nodes: [{ id: 'a' }, { id: 'b' }] };
+  const content = JSON.stringify({ ...graph, links: [{ source: 'a', target: 'b', cost: 1 }] });
+  const above = join(work, 'above.json');
+  const below = join(work, 'box/below');
+  mkdirSync(below, { recursive: true });
+  writeFileSync(above, content);
+  writeFileSync(join(below, 'mine.json'), content);
+  symlinkSync(above, join(below, 'link.json'));
+  symlinkSync(work, join(below, 'up'));
+  symlinkSync('below/mine.json', join(work, 'box/inner.json'));
+  for (const [name, code] of [
+    ['below/mine.json', 0],
+    ['inner.json', 0],
+    ['below/link.json', 2],
+    ['below/up/above.json', 2],
+    ['below/../../above.json', 2],
+    [above, 2],
+  ] as const) {
+    const scenario = file('box/its.json', { format: 1, name: 'x', topology: { kind: 'netjson', file: name } });
+    const { code: ended, err } = await x0lab('check', scenario);
+    assert.equal(ended, code, `${name}: ${err}`);
   }
 });
 
