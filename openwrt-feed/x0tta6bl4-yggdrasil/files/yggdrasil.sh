@@ -1,4 +1,5 @@
-# Sets up Yggdrasil for sessions with routers elsewhere, in /etc/config. Sourced by x0tta6bl4's init script (`yggdrasil`).
+# Sets up Yggdrasil for sessions with routers elsewhere, in /etc/config. Sourced by x0tta6bl4's init script (`yggdrasil`),
+# behind x0tta6bl4's setup.sh.
 # Changes only sections of its own names (x0ygg*); an interface x0ygg that is there keeps its key.
 # shellcheck shell=dash
 
@@ -33,7 +34,7 @@ x0_yggdrasil() {
 	port=$(uci -q get "$X0_CONFIG.peer.port")
 	# Each is a word of uci's below: a line more in it would be a command more.
 	case $mesh in '' | *[!A-Za-z0-9._-]*) mesh=bat0 ;; esac
-	case $port in '' | *[!0-9]*) port=17447 ;; esac
+	x0_number peer.port 1 65535 || return 1
 	config_load network
 	config_foreach _x0_find_place device
 	case $place in '' | *[!A-Za-z0-9._-]*) place=$mesh ;; esac
@@ -61,7 +62,7 @@ x0_yggdrasil() {
 		set firewall.x0ygg_sessions.src=x0ygg
 		set firewall.x0ygg_sessions.family=ipv6
 		set firewall.x0ygg_sessions.proto=tcp
-		set firewall.x0ygg_sessions.dest_port=$port
+		set firewall.x0ygg_sessions.dest_port=${port:-17447}
 		set firewall.x0ygg_sessions.target=ACCEPT
 	END
 	uci -q delete firewall.x0ygg_heard

@@ -112,7 +112,7 @@ _x0_default() {
 
 # _x0_join BAND RADIO CHANNEL. This runs after each upgrade too: what somebody chose since stays, also what is off.
 _x0_join() {
-	local section="x0mesh_$1" radio had
+	local section="x0mesh_$1" radio had most
 	uci -q batch <<-END
 		set network.$section=interface
 		set network.$section.proto=batadv_hardif
@@ -129,10 +129,12 @@ _x0_join() {
 	_x0_default "wireless.$section.encryption" sae
 	radio=$(uci -q get "wireless.$section.device")
 	_x0_channel "$radio" "$3"
-	case $(uci -q get "$X0_CONFIG.mesh.max_neighbours") in
-	'' | 0 | *[!0-9]*) uci -q delete "wireless.$section.mesh_max_peer_links" ;;
-	*) uci -q set "wireless.$section.mesh_max_peer_links=$(uci -q get "$X0_CONFIG.mesh.max_neighbours")" ;;
-	esac
+	most=$(uci -q get "$X0_CONFIG.mesh.max_neighbours")
+	if [ "${most:-0}" -eq 0 ]; then
+		uci -q delete "wireless.$section.mesh_max_peer_links"
+	else
+		uci -q set "wireless.$section.mesh_max_peer_links=$most"
+	fi
 	had=$(uci -q get "wireless.$section.key")
 	if [ -z "$x0_key" ]; then
 		# Never an open mesh: it waits for the key.
@@ -203,7 +205,6 @@ _x0_firewall() {
 	for network in x0mesh x0mesh_sessions x0mesh_neighbours; do uci -q delete "firewall.$network"; done
 	[ -n "$x0_networks" ] || return 0
 	port=$(uci -q get "$X0_CONFIG.peer.port")
-	case $port in '' | *[!0-9]*) port=17447 ;; esac
 	uci -q batch <<-END
 		set firewall.x0mesh=zone
 		set firewall.x0mesh.name=x0mesh
@@ -215,7 +216,7 @@ _x0_firewall() {
 		set firewall.x0mesh_sessions.src=x0mesh
 		set firewall.x0mesh_sessions.family=ipv6
 		set firewall.x0mesh_sessions.src_ip=fe80::/10
-		set firewall.x0mesh_sessions.dest_port=$port
+		set firewall.x0mesh_sessions.dest_port=${port:-17447}
 		set firewall.x0mesh_sessions.target=ACCEPT
 		set firewall.x0mesh_neighbours=rule
 		set firewall.x0mesh_neighbours.name=x0tta6bl4-mesh-neighbours
@@ -273,9 +274,30 @@ x0_role() {
 	_x0_bridge_mesh
 }
 
+# Prints how many characters a text has as the agent counts them (UTF-16 units of UTF-8), where ash counts bytes.
+_x0_letters() {
+	local bytes far
+	bytes=$(printf %s "$1" | tr -d '\200-\277' | wc -c)
+	far=$(printf %s "$1" | tr -cd '\360-\367' | wc -c)
+	echo $((bytes + far))
+}
+
+# x0_number OPTION LEAST MOST: answers 1, and says why, where the option is there and none of these whole numbers.
+x0_number() {
+	local value
+	value=$(uci -q get "$X0_CONFIG.$1")
+	case $value in
+	'') return 0 ;;
+	*[!0-9]* | ????????????????*) ;;
+	*) [ "$value" -ge "$2" ] && [ "$value" -le "$3" ] && return 0 ;;
+	esac
+	x0_say "$1 is no whole number from $2 to $3, so nothing is changed: uci set $X0_CONFIG.$1=... and again"
+	return 1
+}
+
 # x0_setup ROLE, which may be empty
 x0_setup() {
-	local config why
+	local config why letters
 	case $1 in
 	'' | gateway | node) ;;
 	*)
@@ -286,16 +308,20 @@ x0_setup() {
 	x0_key=$(uci -q get "$X0_CONFIG.mesh.key")
 	# The agent would not take it, and radios must not go by what it does not.
 	why=''
+	letters=$(_x0_letters "$x0_key")
 	case $x0_key in
 	'') ;;
 	*[[:cntrl:]]*) why='has control characters' ;;
-	????????????????*) [ "${#x0_key}" -le 256 ] || why='has more than 256 letters' ;;
-	*) why='has fewer than 16 letters' ;;
+	*)
+		[ "$letters" -ge 16 ] || why='has fewer than 16 letters'
+		[ "$letters" -le 256 ] || why='has more than 256 letters'
+		;;
 	esac
 	[ -z "$why" ] || {
 		x0_say "mesh.key $why, so nothing is changed: uci set x0tta6bl4.mesh.key=... and setup again"
 		return 1
 	}
+	x0_number mesh.max_neighbours 0 255 && x0_number peer.port 1 65535 || return 1
 	x0_look
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
 	[ -z "$1" ] || x0_role "$1" || return 1

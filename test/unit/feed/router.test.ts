@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { settle } from '../../../agent/config/load.ts';
 import { ALONE, noRouter, Router } from './root.ts';
 
 const KEY = '0123456789abcdef0123456789abcdef';
@@ -235,10 +236,7 @@ describe('setup', { skip: noRouter() }, () => {
       "firewall.lan.network='lan'",
     ])
       assert.ok(firewall.includes(line), `${line}\n${firewall.join('\n')}`);
-    r.sh('uci set x0tta6bl4.peer=peer; uci set x0tta6bl4.peer.port="1 2"');
-    r.service('setup');
-    assert.ok(r.config('firewall').includes("firewall.x0mesh_sessions.dest_port='17447'"), 'a port that is none');
-    r.sh('uci set x0tta6bl4.peer.port=4000');
+    r.sh('uci set x0tta6bl4.peer=peer; uci set x0tta6bl4.peer.port=4000');
     r.service('setup');
     assert.ok(r.config('firewall').includes("firewall.x0mesh_sessions.dest_port='4000'"));
   });
@@ -279,6 +277,49 @@ describe('setup', { skip: noRouter() }, () => {
     r.sh('uci set x0tta6bl4.mesh.key=sixteen-letters-');
     assert.equal(r.service('setup').status, 0);
     assert.match(r.config('wireless').join('\n'), /x0mesh_5g\.key=/);
+  });
+
+  test('a key’s letters are counted as the agent counts them, not its bytes', () => {
+    const takes = (key: string) => settle(`config mesh\n\toption key '${key}'\n`, 'x').problems.length === 0;
+    for (const key of [
+      'ключ-сети-дома',
+      'ключ-сети-дома-1',
+      'ж'.repeat(256),
+      'ж'.repeat(257),
+      '🗝'.repeat(7),
+      '🗝'.repeat(8),
+    ]) {
+      const r = router(TWO, [...OURS, `x0tta6bl4.mesh.key='${key}'`]);
+      assert.equal(r.service('setup').status === 0, takes(key), key);
+    }
+    assert.ok(takes('ж'.repeat(256)) && !takes('ключ-сети-дома'));
+  });
+
+  test('a number out of its range is named, and nothing is changed', () => {
+    for (const [option, bad, good] of [
+      ['peer.port', ['0', '65536', '1 2', '-1', '17447x', '9'.repeat(30)], '65535'],
+      ['mesh.max_neighbours', ['256', '-1', '8x', '1e2', '9'.repeat(30)], '255'],
+    ] as const) {
+      const r = router(TWO, [...WITH_KEY, 'x0tta6bl4.peer=peer']);
+      r.write('etc/config/firewall', 'firewall.lan=zone\n');
+      for (const value of bad) {
+        r.sh(`uci set "x0tta6bl4.${option}=${value}"`);
+        for (const action of option === 'peer.port' ? ['setup gateway', 'yggdrasil'] : ['setup']) {
+          const { status, err } = r.service(action);
+          assert.equal(status, 1, `${action}, ${option} ${value}`);
+          assert.match(
+            err,
+            new RegExp(`^x0tta6bl4: ${option.replace('.', '\\.')} is no whole number from . to \\d+, `, 'm'),
+          );
+        }
+        assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, LAN], value);
+        assert.deepEqual(r.config('firewall'), ['firewall.lan=zone'], value);
+      }
+      r.sh(`uci set "x0tta6bl4.${option}=${good}"`);
+      assert.equal(r.service('setup').status, 0);
+      const written = [...r.config('wireless'), ...r.config('firewall')].filter((line) => line.endsWith(`='${good}'`));
+      assert.equal(written.length, option === 'peer.port' ? 1 : 2);
+    }
   });
 
   test('a node that becomes the gateway: its LAN has no address of its own, and that is said', () => {
