@@ -46,6 +46,8 @@ export interface CollectOptions {
 const MOST_TEXT = 2 << 20;
 const MOST_TAPE = 16 << 20;
 const LOG_LINES = 3000;
+/** What the agent left on flash is copied into /tmp, which is memory: twice what it keeps by default. In bytes. */
+const MOST_STATE = 16 << 20;
 
 const CALLS = {
   health: '/health',
@@ -248,8 +250,18 @@ function journalOnFlash(edge: Edge, directory: string, parts: Raw[], missing: st
   const folder = mkdtempSync(join(tmpdir(), 'x0ctl-'));
   try {
     const copy = join(folder, 'state.db');
-    for (const suffix of ['', '-wal'])
-      if (edge.look(`${directory}/state.db${suffix}`)) cpSync(file + suffix, copy + suffix);
+    const kept = ['', '-wal'].flatMap((suffix) => {
+      const seen = edge.look(`${directory}/state.db${suffix}`);
+      return seen === null ? [] : [{ suffix, size: seen.size }];
+    });
+    const size = kept.reduce((sum, one) => sum + one.size, 0);
+    if (size > MOST_STATE) {
+      missing.push(
+        `journal: state.db has ${Math.ceil(size / 1024)} KiB, and no more than ${MOST_STATE >> 10} are copied`,
+      );
+      return;
+    }
+    for (const { suffix } of kept) cpSync(file + suffix, copy + suffix);
     const db = new (sqlite())(copy, { fileMustExist: true });
     try {
       const rows = db.prepare('SELECT entry FROM journal ORDER BY id DESC LIMIT 1000').all() as { entry: string }[];

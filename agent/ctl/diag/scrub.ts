@@ -33,6 +33,13 @@ const SECRET_WORD =
   /\b(psk|passphrase|password|passwd|secret|token|private[ -]key|preshared[ -]key)(\s+(?:is |was |to )?)(["']?)(\S+)/gi;
 /** As iw and hostapd write a network's name: up to the end of the line, or of the quotes. */
 const SSID_WORD = /(\bssid[ \t]+)("[^"]*"|'[^']*'|(?![:="'])[^\n]+)/gi;
+/** As the kernel writes what a device on the bus says of itself: people name their phones, and each stick has its number. */
+const USB_STRING = /(\busb \d[\w.-]{0,30}: (Product|Manufacturer|SerialNumber): )([^\n]+)/g;
+const DEVICE_NAMES = [
+  /(\bscsi \d+:\d+:\d+:\d+: \S{1,30} +)([^\n]{1,80}?)(?= +PQ: )/g,
+  /(\binput: )([^\n]{1,200}?)(?= as \/devices\/)/g,
+  /(\bUSB HID [^\n[]{1,40}\[)([^\]\n]{1,200})(?=\] on usb-)/g,
+];
 const NAMED = /(["']?)([A-Za-z_][\w.-]*)\1\s*[=:]\s*/g;
 /** Quoted, or a word without what closes around it. */
 const WORD = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}\]]*[^\s,;)}\]"']/y;
@@ -84,6 +91,8 @@ export class Scrubber {
   readonly #key: Uint8Array;
   readonly #routers: ReadonlySet<string>;
   readonly #secrets: RegExp | null;
+  /** Secrets that JSON may hold as a number, whose zeros in front and digits behind the sixteenth it loses. */
+  readonly #numbers: ReadonlySet<number>;
   readonly #names: RegExp | null;
   readonly #macs: RegExp | null;
   readonly #pseudonyms = new Map<string, string>();
@@ -94,6 +103,7 @@ export class Scrubber {
     this.#key = key;
     this.#routers = new Set(routers.map((mac) => mac.toLowerCase()));
     this.#secrets = anyOf(secrets.filter((one) => one.length >= LEAST_SECRET).flatMap(secretForms), 'g');
+    this.#numbers = new Set(secrets.filter((one) => one.length >= LEAST_SECRET && /^\d+$/.test(one)).map(Number));
     const wanted = names.filter((name) => name.length >= LEAST_NAME && !COMMON.has(name.toLowerCase()));
     this.#names = anyOf(wanted.flatMap(nameForms), 'gi', (form) => form.length < LONG_NAME);
     const bare = macs.filter((mac) => !isOfAll(mac)).map((mac) => mac.replaceAll(':', ''));
@@ -139,18 +149,24 @@ export class Scrubber {
     return this.text(text);
   }
 
-  /** Plain JSON, member by member; numbers stay but for places. */
+  /** Plain JSON, member by member; numbers stay but for places and secrets. */
   json(value: unknown, name = ''): unknown {
     if (typeof value === 'string') return name === '' ? this.text(value) : this.value(name, value);
-    if (typeof value === 'number') return PLACE_NAME.test(name) ? this.#place() : value;
+    if (typeof value === 'number') return this.#number(name, value);
     if (Array.isArray(value)) return value.map((one) => this.json(one, name));
     if (typeof value !== 'object' || value === null) return value;
     const members = Object.entries(value).map(([key, member]) => [this.text(key), this.json(member, key)] as const);
     return Object.fromEntries(members);
   }
 
+  #number(name: string, value: number): unknown {
+    if (PLACE_NAME.test(name)) return this.#place();
+    const isSecret = this.#numbers.has(Math.abs(value)) || (isSecretName(name) && !EMPTY_VALUE.test(String(value)));
+    return isSecret ? this.#hide() : value;
+  }
+
   #text(text: string): string {
-    let out = this.#secretsOf(text);
+    let out = this.#devices(this.#secretsOf(text));
     if (this.#names !== null) out = out.replace(this.#names, (name) => this.#name(name));
     out = out.replace(/-----BEGIN [^-]*-----[\s\S]*?(-----END [^-]*-----|$)/g, () => this.#hide());
     // Whatever stands behind the scheme: hooks carry tokens in paths, and hosts are somebody's.
@@ -177,6 +193,15 @@ export class Scrubber {
 
   #secretsOf(text: string): string {
     return this.#secrets === null ? text : text.replace(this.#secrets, () => this.#hide());
+  }
+
+  #devices(text: string): string {
+    let out = text.replace(USB_STRING, (_, lead: string, what: string, value: string) =>
+      what === 'SerialNumber' ? `${lead}${this.#hide()}` : `${lead}${this.#name(value)}`,
+    );
+    for (const form of DEVICE_NAMES)
+      out = out.replace(form, (_, lead: string, name: string) => `${lead}${this.#name(name)}`);
+    return out;
   }
 
   #places(text: string): string {

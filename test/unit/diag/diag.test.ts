@@ -1,15 +1,27 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
+import { collect } from '../../../agent/ctl/diag/collect.ts';
 import { archive, diag } from '../../../agent/ctl/diag/diag.ts';
 import { Scrubber } from '../../../agent/ctl/diag/scrub.ts';
 import { tar } from '../../../agent/ctl/diag/tar.ts';
 import { type Edge, edge } from '../../../agent/ctl/edge.ts';
+import { sqlite } from '../../../agent/host/state/sqlite.ts';
 import { screen } from '../ctl/screen.ts';
 
 function folder(t: TestContext): string {
@@ -32,6 +44,9 @@ const HOOK = 'https://hooks.example.org/services/T0AAA/B0BBB/xyzTokenXyz';
 const JOURNAL_TOKEN = 'tok_live_9aZ8bY7cX6dW5eV4';
 const PEM_BODY = 'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg';
 const HEX_KEY = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
+/** As a number of JSON too. */
+const DIGIT_KEY = '83250917746';
+const USB_SERIAL = '004401';
 const SECRETS = [
   MESH_KEY,
   WIFI_KEY,
@@ -43,11 +58,13 @@ const SECRETS = [
   PPP_PASSWORD,
   HOOK,
   JOURNAL_TOKEN,
+  DIGIT_KEY,
   PEM_BODY,
   HEX_KEY,
   'xyzTokenXyz',
   'never seen in any file',
   'pass phrase with blanks',
+  USB_SERIAL,
 ];
 /** Too short to be looked for alone. */
 const PINS = ['4709', '40312207'];
@@ -79,6 +96,8 @@ const NAMES = [
   'vpn.of-the-firm.example',
   'Nilssons upstairs',
 ];
+/** What devices on USB say of themselves, in the kernel's log and only there. */
+const DEVICES = ['Telefon von Oma', 'Krokodil AG', 'Saftladen Stick', 'Tastatur Krümel'];
 /** Whom only the agent knows by name: what others wrote of them into a log stays where there is no agent to ask. */
 const OTHERS = [
   'steward-of-the-attic',
@@ -119,13 +138,14 @@ const FORBIDDEN: readonly string[] = [
   ...ADDRESSES.flatMap((address) => [address, address.toUpperCase()]),
   ...NAMES.filter((name) => name.length > 3).flatMap(forms),
   ...OTHERS.flatMap(forms),
+  ...DEVICES.flatMap(forms),
   ...PLACES,
 ];
 
 // ---- where it is planted ----
 
 /** But for what is told by the word before it only. */
-const EVERYTHING = [...SECRETS.slice(0, -4), ...MACS, ...ADDRESSES, ...NAMES.slice(0, -1)].join(' | ');
+const EVERYTHING = [...SECRETS.slice(0, -5), ...MACS, ...ADDRESSES, ...NAMES.slice(0, -1)].join(' | ');
 
 const LOG = `Nov 21 19:00:01 villa-kunterbunt x0d[100]: info: ready version="0.1.0"
 Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: STA ${CLIENT} IEEE 802.11: authenticated
@@ -137,6 +157,8 @@ Nov 21 19:00:03 villa-kunterbunt netifd: the psk never seen in any file
 Nov 21 19:00:04 villa-kunterbunt netifd: wan (pppoe): user ${PPP_USER} addr:${ADDRESSES[3]} from 84.154.12.200, [${ADDRESSES[2]}]:443
 Nov 21 19:00:05 villa-kunterbunt x0d[100]: warning: alert failed url="${HOOK}?room=eva" token=${JOURNAL_TOKEN}
 Nov 21 19:00:06 villa-kunterbunt kernel: [12.3] batman_adv: bat0: client ${CLIENT.replaceAll(':', '')} roamed, id 01:${LEASED}
+Nov 21 19:00:06 villa-kunterbunt kernel: [   14.1] usb 1-1.2: Product: ${DEVICES[0]}
+Nov 21 19:00:06 villa-kunterbunt kernel: [   14.1] usb 1-1.2: SerialNumber: ${USB_SERIAL}
 Nov 21 19:00:07 villa-kunterbunt procd: gpsd: $GPGGA,123519,5231.2005,N,01324.2972,E,1,08,0.9,545.4,M,46.9,M,,*47
 Nov 21 19:00:07 villa-kunterbunt procd: at 52.520008, 13.404954 or 52°31'12"N lat=52.520008 "lon": 13.404954
 Nov 21 19:00:08 villa-kunterbunt x0d[100]: key ${HEX_KEY} and ${Buffer.from(MESH_KEY).toString('base64')}
@@ -178,6 +200,8 @@ config wifi-iface 'mesh0'
 	option mesh_id 'freifunk-hintertupfing'
 	option encryption 'sae'
 	option key ${uci(SAE_KEY)}
+config wifi-iface 'guests'
+	option key '${DIGIT_KEY}'
 `,
   '/etc/config/network': `config interface 'wg0'
 	option proto 'wireguard'
@@ -226,9 +250,19 @@ config interface 'vpn'
   '/etc/openwrt_release': "DISTRIB_RELEASE='24.10.8'\n",
 };
 
+const USB = `[    2.1] usb usb1: Product: xHCI Host Controller
+[   14.0] usb 1-1.2: New USB device found, idVendor=05ac, idProduct=12a8, bcdDevice=30.00
+[   14.0] usb 1-1.2: New USB device strings: Mfr=1, Product=2, SerialNumber=3
+[   14.1] usb 1-1.2: Product: ${DEVICES[0]}
+[   14.1] usb 1-1.2: Manufacturer: ${DEVICES[1]}
+[   14.1] usb 1-1.2: SerialNumber: ${USB_SERIAL}
+[   14.2] scsi 0:0:0:0: Direct-Access     ${DEVICES[2]}  1.26 PQ: 0 ANSI: 6
+[   14.3] input: ${DEVICES[3]} as /devices/platform/usb1/1-1/input0
+[   14.3] hid-generic 0003:046D:C52B.0001: input: USB HID v1.11 Keyboard [${DEVICES[3]}] on usb-1e1c0000.xhci-1/input0
+`;
 const PROGRAMS: Readonly<Record<string, string>> = {
   logread: LOG,
-  dmesg: `[    1.0] Kernel command line: wpa_psk="${WIFI_KEY}" root=/dev/sda\n[ 2.0] usb: SerialNumber: AB12CD34\n${EVERYTHING}\n`,
+  dmesg: `[    1.0] Kernel command line: wpa_psk="${WIFI_KEY}" root=/dev/sda\n[ 2.0] usb: SerialNumber: AB12CD34\n${USB}${EVERYTHING}\n`,
   iw: `Interface wlan0\n\taddr ${ROUTER}\n\tssid Müllers Fritzbox\nInterface wlan1\n\tssid Nilssons upstairs\n\ttype managed\nStation ${CLIENT} (on wlan0)\n`,
   ip: `2: eth0: <UP> mtu 1500\n    link/ether ${ROUTER} brd ff:ff:ff:ff:ff:ff\n    inet 84.154.12.200/24 brd 84.154.12.255 scope global eth0\n    inet6 ${ADDRESSES[4]}/64 scope link\n`,
   ubus: JSON.stringify({ hostname: 'villa-kunterbunt', wifi: { config: { key: WIFI_KEY, ssid: 'Müllers Fritzbox' } } }),
@@ -299,6 +333,7 @@ const ANSWER = {
   workload: { socket: '/var/run/x0tta6bl4-workload/api.sock', entries: 2, trouble: EVERYTHING },
   totals: { strangers: 7, segments: 500, opened: 20, established: 19, retransmitted: 3 },
   medianHandshakeMs: 2.097,
+  lastSaid: [Number(DIGIT_KEY), { secret: 470_911 }, 250_211],
   gateways: [{ originator: GATEWAY, best: true, downKbits: 50_000 }],
   [CLIENT]: { [ADDRESSES[0]!]: `${CLIENT} at 192.168.77.23` },
   config: { mesh: { key: '[secret]' }, alert: { url: HOOK, command: ['/bin/notify', JOURNAL_TOKEN] } },
@@ -307,6 +342,7 @@ const ANSWER = {
 const TAPE = `${JSON.stringify({ x0tta6bl4: 'recording', version: 1, agent: '0.1.0', machines: [], begins: 'later' })}
 ${JSON.stringify([1, { type: 'settings', settings: { key: '00'.repeat(32), mode: 'act' } }])}
 ${JSON.stringify([2, { type: 'tables', tables: { originators: [[ROUTER, CLIENT]], text: EVERYTHING } }])}
+[3,{"type":"said","what":${DIGIT_KEY},"times":[1234567,{"passphrase":470911}]}]
 {"cut off ${CLIENT} ${MESH_KEY}`;
 
 const agent = () => ({
@@ -345,7 +381,7 @@ for (const [with_, client] of [
     assert.deepEqual(leaks(bytes), []);
     assert.deepEqual(leaks(readFileSync(file, 'latin1')), []);
     assert.deepEqual(leaks(said), []);
-    assert.doesNotMatch(bytes, /\beva\b/);
+    assert.doesNotMatch(bytes, /\beva\b|470_?911/);
     assert.doesNotMatch(bytes, /blue monkeys/, 'a part of what a long line was cut in');
     for (const pin of PINS) assert.ok(!bytes.includes(`'${pin}'`), pin);
     assert.doesNotMatch(bytes, /visited-by-anna|annas-package/, 'what is nobody’s business');
@@ -370,7 +406,7 @@ test('a configuration of any name, which the archive need not be able to hold', 
 
 test('what was planted would be found: the search itself', async () => {
   const raw = [LOG, ...Object.values(FILES), ...Object.values(PROGRAMS), JSON.stringify(ANSWER), TAPE].join('\n');
-  for (const one of [...SECRETS, ...MACS, ...ADDRESSES, ...NAMES, ...OTHERS, ...PLACES])
+  for (const one of [...SECRETS, ...MACS, ...ADDRESSES, ...NAMES, ...OTHERS, ...DEVICES, ...PLACES])
     assert.ok(
       [one, JSON.stringify(one).slice(1, -1), one.replaceAll("'", "'\\''")].some((form) => raw.includes(form)),
       one,
@@ -407,6 +443,16 @@ test('what a bug report needs is there: pseudonyms that hold, words, figures, th
   assert.equal(tape[1][1].settings.key, '00'.repeat(32), 'the stand-in of a key is none');
   assert.equal(tape[2][1].tables.originators[0][0], status.originator);
   assert.match(JSON.parse(read('agent/gateways.json')).gateways[0].originator, /^02:72:/, 'a router, by its pseudonym');
+  assert.deepEqual(JSON.parse(read('agent/probes.json')).lastSaid, ['[secret]', { secret: '[secret]' }, 250_211]);
+  assert.deepEqual(JSON.parse(read('tape/now.jsonl').split('\n')[3]!)[1].times, [1234567, { passphrase: '[secret]' }]);
+  const kernel = read('log/kernel');
+  for (const left of [
+    'usb usb1: Product: xHCI Host Controller',
+    'idVendor=05ac, idProduct=12a8, bcdDevice=30.00',
+    'Mfr=1, Product=2, SerialNumber=3',
+  ])
+    assert.ok(kernel.includes(left), kernel);
+  assert.match(kernel, /usb 1-1\.2: Product: name-\w{6}\n.*Manufacturer: name-\w{6}\n.*SerialNumber: \[secret\]\n/);
   const [tunnel] = JSON.parse(read('agent/tunnels.json')).tunnels;
   assert.equal(tunnel.state, 'silent');
   assert.match(tunnel.endpoint, /^\[2001:db8::[0-9a-f]+:[0-9a-f]+\]:51820$/);
@@ -425,6 +471,38 @@ test('what a bug report needs is there: pseudonyms that hold, words, figures, th
     said.split('\n').every((line) => line.length <= 80 || !line.includes(' ')),
     said,
   );
+});
+
+test('a passphrase of digits that JSON holds as a number, also one whose zeros or last digits are lost', () => {
+  const secrets = ['83250917746', '0048112233', '12345678901234567890'];
+  const scrubber = new Scrubber(new Uint8Array(32), { secrets, names: [], macs: [], routers: [] });
+  const said = JSON.parse('[83250917746, -83250917746, 48112233, 12345678901234567890, 83250917747, 0.5, 7]');
+  assert.deepEqual(scrubber.json(said), [...Array(4).fill('[secret]'), 83250917747, 0.5, 7]);
+  assert.deepEqual(scrubber.json({ pin: 4711, key: 2, lat: 52.5 }), { pin: '[secret]', key: 2, lat: '[place]' });
+});
+
+test('what the agent left on flash: its journal, and of a database that is too large none, which is said', async (t) => {
+  const at = root(t);
+  const state = join(at, 'etc/x0tta6bl4/state.db');
+  const db = new (sqlite())(state);
+  db.exec(
+    'CREATE TABLE journal (id INTEGER PRIMARY KEY, entry TEXT); INSERT INTO journal (entry) VALUES (\'{"e":1}\')',
+  );
+  db.close();
+  const options = { edge: fakeEdge(at), configFile: '/etc/config/x0tta6bl4', version: '0.1.0', agent: noAgent };
+  const collected = await collect(options);
+  const journal = collected.parts.find(({ name }) => name === 'state/journal.jsonl');
+  assert.deepEqual(journal, { name: 'state/journal.jsonl', kind: 'lines', text: '{"e":1}' });
+  truncateSync(state, 10 << 20);
+  assert.ok((await collect(options)).parts.some(({ name }) => name === 'state/journal.jsonl'));
+  // The log of the database counts as well, and is sparse here: its size is what is looked at.
+  writeFileSync(`${state}-wal`, '');
+  truncateSync(`${state}-wal`, (6 << 20) + 1);
+  const { bytes, missing } = archive(await collect(options), '0.1.0', 0);
+  const why = 'journal: state.db has 16385 KiB, and no more than 16384 are copied';
+  assert.ok(missing.includes(why), missing.join());
+  const text = gunzipSync(bytes).toString();
+  assert.ok(text.includes(why) && !text.includes('state/journal.jsonl'));
 });
 
 test('another archive has other pseudonyms', () => {
@@ -617,6 +695,10 @@ test('hostile texts cost time in proportion', () => {
     'x@',
     '0x',
     '$GPGGA,',
+    'usb 1-1: Product: ',
+    'scsi 0:0:0:0: a b',
+    'input: a',
+    'USB HID [',
   ]) {
     const began = performance.now();
     scrubber.log(piece.repeat(Math.ceil(2000 / piece.length)).concat('!'));
