@@ -1,6 +1,6 @@
 /** The plugin of rpcd: its table against the API, its stand-in, and where there is ucode the plugin itself against bad servers. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -339,4 +339,35 @@ test('ucode: names of /etc/bat-hosts and the init script are asked for safely', 
     const { error } = (await call('service', { action })) as Failed;
     assert.match(error.message, /^action: /);
   }
+});
+
+test('ucode: /etc/bat-hosts is read where it is a file, and no more of it than 64 KiB', {
+  skip: noPlace,
+}, async (t) => {
+  const [etc, bin] = ['etc', 'bin'].map((name) => join(dirname(place(t)), name)) as [string, string];
+  for (const folder of [etc, bin]) mkdirSync(folder);
+  const inner = `mount --bind ${etc} /etc && exec ${ucode()} "$@"`;
+  writeFileSync(join(bin, 'ucode'), `#!/bin/sh\nexec unshare -rm sh -c '${inner}' sh "$@"\n`, { mode: 0o755 });
+  const before = process.env.X0_UCODE;
+  process.env.X0_UCODE = join(bin, 'ucode');
+  t.after(() => {
+    if (before === undefined) delete process.env.X0_UCODE;
+    else process.env.X0_UCODE = before;
+  });
+  const { call } = plugin(t, '/nowhere/ctl.sock');
+  const hosts = join(etc, 'bat-hosts');
+  const named = async () => {
+    const late = sleep(2000, 'nothing within two seconds', { ref: false });
+    return ((await Promise.race([call('names'), late])) as { names?: object }).names;
+  };
+
+  assert.deepEqual(await named(), {}, 'where there is none');
+  writeFileSync(hosts, `02:AA:00:00:00:01 kitchen # upstairs\n${'#'.repeat(65_536)}\n02:aa:00:00:00:02 attic\n`);
+  assert.deepEqual(await named(), { '02:aa:00:00:00:01': 'kitchen' });
+  rmSync(hosts);
+  execFileSync('mkfifo', [hosts]);
+  assert.deepEqual(await named(), {}, 'a FIFO');
+  rmSync(hosts);
+  mkdirSync(hosts);
+  assert.deepEqual(await named(), {}, 'a folder');
 });

@@ -248,7 +248,8 @@ function asking(row) {
 
 function names() {
 	const found = {};
-	const file = open(BAT_HOSTS, 'r');
+	/* Of a FIFO nothing would come, and rpcd waits. */
+	const file = stat(BAT_HOSTS)?.type == 'file' ? open(BAT_HOSTS, 'r') : null;
 
 	if (file) {
 		for (let line in split(file.read(MOST_NAMES) ?? '', '\n')) {
