@@ -92,12 +92,13 @@ function readConfig(file: string, log: Log, lastGood?: Config): Read {
       trouble: error.message,
     };
   }
-  const { config, problems, warnings, migrated, source: from } = settle(source, file, lastGood, overrides);
+  const { config, problems, untold, warnings, migrated, source: from } = settle(source, file, lastGood, overrides);
   if (migrated.length > 0) log.info('the configuration is of an older form', { file, read_as: migrated.join('; ') });
   for (const problem of problems) log.error(problem.message, { code: problem.code, ...problem.detail });
   for (const { line, message } of warnings) log.warning(message, { file, line });
   if (problems.length === 0) return { source, config, trouble: null };
-  const more = problems.length > 1 ? ` and ${problems.length - 1} more` : '';
+  const others = problems.length - 1 + untold;
+  const more = others > 0 ? ` and ${others} more` : '';
   const counts = {
     'last-good': 'the last good configuration stays',
     file: `the rest of the file counts, healing is ${config.heal.mode}`,

@@ -35,6 +35,8 @@ export interface Validated {
   readonly config: Config;
   /** E_CONFIG_VALUE (or one E_CONFIG_SYNTAX), each with {file, line, section, option, expected, value}; no value of a secret. */
   readonly problems: readonly AgentError[];
+  /** How many further problems there are, of sections of which there may be several. */
+  readonly untold: number;
   readonly warnings: readonly Warning[];
 }
 
@@ -66,6 +68,7 @@ export function settle(
     return {
       config: lastGood ?? cautious(DEFAULTS),
       problems: [problem],
+      untold: 0,
       warnings: [],
       migrated: [],
       source: lastGood ? 'last-good' : 'defaults',
@@ -83,6 +86,8 @@ export function cautious(config: Config): Config {
 
 /** Warnings kept of one file; a hostile one could cause a hundred thousand. */
 const MAX_WARNINGS = 100;
+/** The same of problems in sections of which there may be several; all others are at most as many as options and rules. */
+const MAX_REPEATED_PROBLEMS = 100;
 
 /** Holds a document, and what overrides it, against the schema. Never throws. */
 export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES): Validated {
@@ -172,22 +177,25 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
     );
   const tunnel: Config['tunnel'][number][] = [];
   const program: Config['program'][number][] = [];
+  const further: AgentError[] = [];
   for (const section of repeated) {
-    const read = readRepeated(section, doc.file, problems, (line, message, option) =>
+    const read = readRepeated(section, doc.file, further, (line, message, option) =>
       warn(line, `${section.type} ${section.name ?? ''}`, message, option),
     );
     if (read === null) continue;
     if ('selector' in read) {
       const broken = PROGRAM_RULES.find((rule) => !rule.holds(read));
       if (broken === undefined) program.push(read);
-      else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected));
+      else further.push(repeatedProblem(section, doc.file, broken.option, broken.expected));
     } else {
       const broken = TUNNEL_RULES.find((rule) => !rule.holds(read, tunnel));
       if (broken === undefined) tunnel.push(read);
-      else problems.push(repeatedProblem(section, doc.file, broken.option, broken.expected, broken.item?.(read)));
+      else further.push(repeatedProblem(section, doc.file, broken.option, broken.expected, broken.item?.(read)));
     }
   }
-  return { config: { ...config, tunnel, program }, problems, warnings };
+  problems.push(...further.slice(0, MAX_REPEATED_PROBLEMS));
+  const untold = Math.max(0, further.length - MAX_REPEATED_PROBLEMS);
+  return { config: { ...config, tunnel, program }, problems, untold, warnings };
 }
 
 /** A rule that a section of a type breaks, by this option, or by one item of it. */

@@ -491,19 +491,19 @@ export function explanationText({ text }: Of<typeof shapes.explanation>, to: Scr
 }
 
 export function reportText(report: Of<typeof shapes.configReport>, to: Screen): string {
-  const { file, valid, problems, warnings, migrated, overridden } = report;
+  const { file, valid, problems, untold, warnings, migrated, overridden } = report;
+  const all = problems.length + untold;
   const told = (word: string, color: Color, message: string) =>
     fold(`${word}: ${clean(message)}`, to).replace(word, (said) => paint(said, color, to));
   const lines = [
     ...migrated.map((change) => told('older form', 'yellow', change)),
     ...overridden.map(({ option, variable }) => fold(`${variable} in the environment overrides ${option}`, to)),
     ...problems.map(({ message }) => told('error', 'red', message)),
+    ...(untold === 0 ? [] : [fold(`and ${untold} more, which are not listed`, to)]),
     ...warnings.map(({ line, message }) =>
       told('warning', 'yellow', line === 0 ? message : `${file}:${line}: ${message}`),
     ),
-    valid
-      ? `${clean(file)} is valid.`
-      : `${clean(file)} has ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}.`,
+    valid ? `${clean(file)} is valid.` : `${clean(file)} has ${all} ${all === 1 ? 'problem' : 'problems'}.`,
   ];
   return `${lines.join('\n')}\n`;
 }

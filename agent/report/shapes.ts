@@ -590,6 +590,7 @@ export const configReport = object({
   file: text('as it was named'),
   valid: flag('no problem found'),
   problems: array(finding, 'to be mended'),
+  untold: integer('how many further problems are not listed'),
   warnings: array(finding, 'odd, but harmless'),
   migrated: array(text('one change'), 'what is read as an older form of the file'),
   overridden: array(

@@ -33,7 +33,7 @@ export function checkConfig(
   file: string,
   overrides: Overrides = NO_OVERRIDES,
 ): Of<typeof shapes.configReport> {
-  const { problems, warnings, migrated } = settle(source, file, undefined, overrides);
+  const { problems, untold, warnings, migrated } = settle(source, file, undefined, overrides);
   return {
     version: 1,
     file,
@@ -45,6 +45,7 @@ export function checkConfig(
       option: [detail.section, detail.option].filter((part) => typeof part === 'string').join('.'),
       message,
     })),
+    untold,
     warnings: warnings.map(({ line, section, option, message }) => ({
       line,
       option: option === undefined ? section : `${section}.${option}`,

@@ -26,7 +26,7 @@ const load = (text: string, lastGood?: Config) => settle(text, FILE, lastGood);
 
 test('the default file is valid, gives the defaults, and is the one in the feed', () => {
   const result = load(defaultsUci());
-  assert.deepEqual(result, { config: DEFAULTS, problems: [], warnings: [], migrated: [], source: 'file' });
+  assert.deepEqual(result, { config: DEFAULTS, problems: [], untold: 0, warnings: [], migrated: [], source: 'file' });
   assert.deepEqual(load('').config, DEFAULTS);
   const feed = new URL('../../../openwrt-feed/x0tta6bl4/files/x0tta6bl4.config', import.meta.url);
   assert.equal(readFileSync(feed, 'utf8'), defaultsUci());

@@ -628,6 +628,24 @@ test('config check needs no agent', async (t) => {
   assert.equal((await run(['config', 'check', `${file}.not`])).status, EXIT.refused);
 });
 
+test('config check of a large file without sense says the first of its problems, and how many more there are', async (t) => {
+  const file = join(folder(t), 'x0tta6bl4');
+  writeFileSync(
+    file,
+    `config heal 'heal'\n\toption mode 'x'\n${'config tunnel\n'.repeat(40_000)}${'config program\n'.repeat(30_000)}`,
+  );
+  const { status, out } = await run(['config', 'check', file]);
+  assert.equal(status, EXIT.problem);
+  assert.ok(out.length < 30_000, `${out.length} characters`);
+  assert.match(out, /:2: heal\.mode: [\s\S]*:3: tunnel\.name: [\s\S]*:102: tunnel\.name: /);
+  assert.match(out, /\nand 69900 more, which are not listed\n\S+ has 70001 problems\.\n$/);
+  const report = JSON.parse((await run(['config', 'check', file, '--json'])).out);
+  assert.equal(mismatch(shapes.configReport.schema, report), null);
+  assert.deepEqual([report.valid, report.problems.length, report.untold], [false, 101, 69_900]);
+  writeFileSync(file, 'config tunnel\n'.repeat(100));
+  assert.doesNotMatch((await run(['config', 'check', file])).out, /more, which/);
+});
+
 test('watch without a screen prints what changed', async (t) => {
   let mesh = sources().mesh();
   const socket = await agent(t, sources({ mesh: () => mesh }));
