@@ -401,6 +401,8 @@ async function pictures(stage: Stage): Promise<void> {
       assert.deepEqual(await page.evaluate(STRAY), [], `${what}: checkboxes whose box is drawn elsewhere`);
       assert.deepEqual(await page.evaluate(BROKEN), [], `${what}: words broken in two`);
       assert.deepEqual(await page.evaluate(APART), [], `${what}: labels that stand elsewhere than their field`);
+      if (view === 'map' && width > 500 && !REAL)
+        assert.deepEqual(await page.evaluate(BELOW), [], `${what}: a hop's quality below its router`);
       if (view === 'map') assert.equal(await page.evaluate(CHOSEN), 'rgb(161, 59, 214)', `${what}: under the mouse`);
       if (SHOTS !== undefined)
         await page.screenshot({ path: join(SHOTS, `${view}-${width}-${dark ? 'dark' : 'light'}.png`), fullPage: true });
@@ -436,6 +438,12 @@ const STRAY = `[...document.querySelectorAll('.x0 input[type=checkbox]')].filter
 const APART = `[...document.querySelectorAll('.x0-row label[for]')].filter(n => {
   const a = n.getBoundingClientRect(), b = document.getElementById(n.htmlFor).getBoundingClientRect();
   return !(a.top < b.bottom && b.top < a.bottom) && Math.abs(a.left - b.left) > 2;
+}).map(n => n.textContent)`;
+/** Hops of the way whose badge stands, or goes on, in another line than the name of the router. */
+const BELOW = `[...document.querySelectorAll('.x0-way-list li')].filter(n => n.children.length).filter(n => {
+  const name = document.createRange(); name.selectNode(n.firstChild);
+  const a = name.getBoundingClientRect(), b = n.lastElementChild.getBoundingClientRect();
+  return b.top >= a.bottom || b.height > 1.6 * a.height;
 }).map(n => n.textContent)`;
 const CHOSEN = `getComputedStyle(document.querySelector('.x0-selected .x0-mark')).stroke`;
 /** Words of ours that go on in the next line. */
