@@ -26,6 +26,8 @@ const LONGEST: Nanos = 12 * SECOND;
  */
 const LONG_S = 120;
 const LONG_QUIET: Nanos = 300 * SECOND;
+/** Whose address a bridge loop has carried to whom shows only once loop avoidance is given back, and is mended after that. */
+const AFTER_LOOPS: Nanos = 40 * SECOND;
 
 /** Played for real; what is rehearsed in it rehearses nothing. */
 const played: Rehearsing = ({ plan, changes }, known) => {
@@ -67,7 +69,8 @@ export function play(
   if (!invariants.isBroken) atEnd?.(simulation);
   if (mended && !invariants.isBroken) {
     simulation.mendAll();
-    simulation.run(simulation.now + (scenario.duration_s > LONG_S ? LONG_QUIET : QUIET), isOver);
+    const quiet = scenario.duration_s > LONG_S ? LONG_QUIET : QUIET;
+    simulation.run(simulation.now + quiet + (simulation.story.lans.length > 0 ? AFTER_LOOPS : 0), isOver);
     if (!invariants.isBroken) invariants.checkEnd();
   }
   return { breaches: invariants.breaches, simulation };
