@@ -1,7 +1,7 @@
 /**
  * Bench `seeds`: 10 000 scenarios by chance, small meshes of whole agents that something befalls, each with every
  * invariant of the twin checked at every event (agent/twin/invariants.ts), a worker thread a core. `broken`: scenarios that
- * broke one; the first of each kind is printed, made as short as it can be. `--runs N` plays the first N. To every ten short
+ * broke one, each printed as it is found; the first of each invariant is made as short as it can be. `--runs N` plays the first N. To every ten short
  * ones comes a long one (agent/twin/chance-long.ts), to every twenty a rare one (chance-rare.ts), and of each kind it is said which
  * faults were seen and which repairs done.
  */
@@ -43,7 +43,10 @@ export async function run(progress: Progress): Promise<BenchResult> {
           worker.postMessage(range);
           const [part] = (await once(worker, 'message')) as [SeedsPlayed];
           const { kind } = range;
-          broken.push(...part.broken.map((one) => ({ ...one, kind }) as const));
+          for (const one of part.broken) {
+            broken.push({ ...one, kind });
+            progress(`${kind} seed ${one.seed} breaks '${one.invariant}': ${one.what}`);
+          }
           add(faults[kind], part.faults);
           add(repairs[kind], part.repairs);
           virtual += part.virtualHours;
@@ -68,12 +71,11 @@ export async function run(progress: Progress): Promise<BenchResult> {
   progress(`never seen: ${unseen.map((spec) => spec.class).join(', ') || 'none'}`);
 
   const shown = new Set<string>();
-  for (const { seed, kind, invariant, what } of broken.sort((a, b) => a.seed - b.seed)) {
+  for (const { seed, kind, invariant } of broken.sort((a, b) => a.seed - b.seed)) {
     if (shown.has(invariant)) continue;
     shown.add(invariant);
-    progress(`${kind} seed ${seed} breaks '${invariant}': ${what}`);
     const { document } = shrink(STREAMS[kind](seed), invariant as Invariant);
-    progress(`the shortest that still does: ${JSON.stringify(document)}`);
+    progress(`the shortest that breaks '${invariant}' as ${kind} seed ${seed} does: ${JSON.stringify(document)}`);
   }
   return {
     figures: {
