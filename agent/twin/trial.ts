@@ -1,6 +1,7 @@
 /** A scenario played to its end, made whole from outside, and left alone for a while: what was broken on the way? */
 import { AgentError } from '../core/errors.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
+import { STATIONS_EVERY } from '../heal/faults/traffic.ts';
 import type { Document } from './chance.ts';
 import { type Breach, Invariants, QUIET } from './invariants.ts';
 import { wordsOf } from './rehearsal.ts';
@@ -26,8 +27,11 @@ const LONGEST: Nanos = 12 * SECOND;
  */
 const LONG_S = 120;
 const LONG_QUIET: Nanos = 300 * SECOND;
-/** Whose address a bridge loop has carried to whom shows only once loop avoidance is given back, and is mended after that. */
-const AFTER_LOOPS: Nanos = 40 * SECOND;
+/**
+ * Whose address a bridge loop has carried to whom shows only once loop avoidance is given back, a minute after the storm; to a
+ * router that has lent nothing at its next look at stations; and is mended after that.
+ */
+const AFTER_LOOPS: Nanos = STATIONS_EVERY + 20 * SECOND;
 
 /** Played for real; what is rehearsed in it rehearses nothing. */
 const played: Rehearsing = ({ plan, changes }, known) => {
