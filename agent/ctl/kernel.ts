@@ -11,8 +11,7 @@ import type {
 } from '../core/kernel.ts';
 import { type Native, native } from '../host/native.ts';
 import { type Batadv, openBatadv } from '../host/netlink/batadv.ts';
-import { openConnection } from '../host/netlink/connection.ts';
-import { NETLINK_GENERIC, NETLINK_ROUTE } from '../host/netlink/message.ts';
+import { openConnections } from '../host/netlink/connection.ts';
 import { openNl80211, type RadioInterface } from '../host/netlink/nl80211.ts';
 import { dumpLinks } from '../host/netlink/rtnetlink.ts';
 import type { Heard } from './doctor/facts.ts';
@@ -65,8 +64,7 @@ export async function seeKernel(meshInterface: string, { listenMs, all }: SightO
   } catch (thrown) {
     return { ...EMPTY, batadv: null, trouble: asAgentError(thrown, 'E_NATIVE').message };
   }
-  const route = openConnection({ native: shim, protocol: NETLINK_ROUTE });
-  const generic = openConnection({ native: shim, protocol: NETLINK_GENERIC });
+  const { route, generic } = openConnections(shim);
   let trouble: string | null = null;
   /** A part that is missing keeps nothing else from being seen. */
   const part = async <T>(work: () => Promise<T>, otherwise: T): Promise<T> => {

@@ -9,7 +9,7 @@ import type { Change, InterfaceAddress, Link, MeshSettings, Stations } from '../
 import type { Log } from '../core/log.ts';
 import type { Native } from './native.ts';
 import { type Batadv, encodeSetHardInterface, encodeSetMesh, openBatadv } from './netlink/batadv.ts';
-import { type NetlinkConnection, openConnection } from './netlink/connection.ts';
+import { type NetlinkConnection, openConnections } from './netlink/connection.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE } from './netlink/message.ts';
 import {
   dumpAddresses,
@@ -75,8 +75,7 @@ export interface Kernel {
 /** Throws E_NO_BATADV, E_SOCKET, E_NETLINK. The first links have been told when the promise is kept. */
 export async function openKernel(options: KernelOptions): Promise<Kernel> {
   const { native, log } = options;
-  const route = openConnection({ native, protocol: NETLINK_ROUTE });
-  const generic = openConnection({ native, protocol: NETLINK_GENERIC });
+  const { route, generic } = openConnections(native);
   let batadv: Batadv;
   const links = new Map<IfIndex, Link>();
   /** Events were lost since the last reading of all links began. */

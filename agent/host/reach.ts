@@ -9,8 +9,7 @@ import { MS, type Nanos, SECOND } from '../core/time.ts';
 import { COMPAT_VERSION, decodeEcho, type EchoAnswer, encodeEcho, PACKET_ICMP, TYPE_AT, UID_AT } from '../mesh/icmp.ts';
 import { type BpfInstruction, type Native, type NativeError, type NativePacket, PACKET_HOST } from './native.ts';
 import { type Batadv, openBatadv } from './netlink/batadv.ts';
-import { openConnection } from './netlink/connection.ts';
-import { NETLINK_GENERIC, NETLINK_ROUTE } from './netlink/message.ts';
+import { openConnections } from './netlink/connection.ts';
 import { dumpIpNeighbours, dumpLinks, type IpNeighbour } from './netlink/rtnetlink.ts';
 
 const ETH_P_BATMAN = 0x4305;
@@ -69,8 +68,7 @@ interface Waiting {
 
 /** Throws E_NO_BATADV, E_NOT_FOUND where there is no such mesh, E_FORBIDDEN without the rights, E_SOCKET, E_NETLINK. */
 export async function openReach(native: Native, meshInterface: string): Promise<Reach> {
-  const route = openConnection({ native, protocol: NETLINK_ROUTE });
-  const generic = openConnection({ native, protocol: NETLINK_GENERIC });
+  const { route, generic } = openConnections(native);
   let socket: NativePacket | null = null;
   const close = () => {
     socket?.close();

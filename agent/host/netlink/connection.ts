@@ -10,6 +10,8 @@ import type { Native, NativeError, NativeNetlink } from '../native.ts';
 import {
   decodeAnswer,
   eachMessage,
+  NETLINK_GENERIC,
+  NETLINK_ROUTE,
   NLM_F_ACK,
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
@@ -80,6 +82,26 @@ const DUMP_TRIES = 5;
 function socketError(what: string, cause: unknown): AgentError {
   const { code, syscall, message } = cause as NativeError;
   return new AgentError('E_SOCKET', `${what}: ${message}`, { errno: code, syscall }, { cause });
+}
+
+/** To links, addresses and routes, and to families such as batman-adv: both, or neither. Throws E_SOCKET. */
+export function openConnections(native: Native): {
+  readonly route: NetlinkConnection;
+  readonly generic: NetlinkConnection;
+} {
+  const route = openConnection({ native, protocol: NETLINK_ROUTE });
+  const generic = orElse(() => openConnection({ native, protocol: NETLINK_GENERIC }), route.close);
+  return { route, generic };
+}
+
+/** What was opened before is not left open. */
+function orElse<T>(open: () => T, otherwise: (error: AgentError) => void): T {
+  try {
+    return open();
+  } catch (thrown) {
+    otherwise(asAgentError(thrown));
+    throw thrown;
+  }
 }
 
 export function openConnection(options: ConnectionOptions): NetlinkConnection {
@@ -214,7 +236,10 @@ export function openConnection(options: ConnectionOptions): NetlinkConnection {
   }
 
   const requests = openAsker('requests');
-  const urgent = openAsker('urgent messages');
+  const urgent = orElse(
+    () => openAsker('urgent messages'),
+    (error) => requests.close(error),
+  );
   let dumps: Promise<unknown> = Promise.resolve();
 
   const subscribers = new Map<Subscriber, number>();

@@ -11,8 +11,8 @@ import type { SecretBytes } from '../../trust/keys/secret.ts';
 import type { Slot } from '../../tunnel/message.ts';
 import { type MeshEnd, SLOTS, vxlanName, wireguardName } from '../../tunnel/plan.ts';
 import type { Native } from '../native.ts';
-import { type NetlinkConnection, openConnection } from '../netlink/connection.ts';
-import { isErrno, NETLINK_GENERIC, NETLINK_ROUTE } from '../netlink/message.ts';
+import { type NetlinkConnection, openConnections } from '../netlink/connection.ts';
+import { isErrno } from '../netlink/message.ts';
 import { dumpRoutes, encodeRefuse, encodeRefuseNot, encodeReplaceRoute, MAIN_TABLE } from '../netlink/routes.ts';
 import {
   change,
@@ -83,8 +83,7 @@ export interface TunnelLinks {
 
 /** Throws E_TUNNEL where this kernel has no WireGuard. */
 export async function openLinks(native: Native, log: Log): Promise<TunnelLinks> {
-  const route = openConnection({ native, protocol: NETLINK_ROUTE });
-  const generic = openConnection({ native, protocol: NETLINK_GENERIC });
+  const { route, generic } = openConnections(native);
   const close = (): void => {
     route.close();
     generic.close();

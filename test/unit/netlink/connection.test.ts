@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Native, NetlinkOptions } from '../../../agent/host/native.ts';
 import { join, u32Bytes } from '../../../agent/host/netlink/attributes.ts';
-import { openConnection } from '../../../agent/host/netlink/connection.ts';
+import { openConnection, openConnections } from '../../../agent/host/netlink/connection.ts';
 import { encodeMessage, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, stamp } from '../../../agent/host/netlink/message.ts';
 
 const TYPE = 20;
@@ -186,4 +186,20 @@ describe('connection', () => {
     await pending;
     assert.throws(() => connection.send(ask(), 'one'), { code: 'E_SOCKET' });
   });
+});
+
+test('both protocols, or neither: what was opened before a refusal is closed', () => {
+  const whole = scripted(() => {});
+  openConnections(whole.native);
+  assert.ok(whole.sockets.length > 2 && whole.sockets.every(({ closed }) => !closed));
+  for (let refused = 0; refused < whole.sockets.length; refused++) {
+    const { native, sockets } = scripted(() => {});
+    const openNetlink = (options: NetlinkOptions) => {
+      if (sockets.length === refused) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE', syscall: 'socket' });
+      return native.openNetlink(options);
+    };
+    assert.throws(() => openConnections({ ...native, openNetlink }), { code: 'E_SOCKET' });
+    assert.equal(sockets.length, refused);
+    assert.ok(sockets.every(({ closed }) => closed));
+  }
 });
