@@ -12,6 +12,7 @@ import type { Action, Decision, Fault, Plan } from '../core/words.ts';
 import { announcement } from './announce.ts';
 import type { Earned } from './earned.ts';
 import type { Knowledge } from './knowledge.ts';
+import { Partings } from './partings.ts';
 import { repairOf } from './repairs/catalogue.ts';
 import type { Mending, Scene, Step } from './repairs/spec.ts';
 import { type Broken, broken, linkByName, type Surroundings } from './surroundings.ts';
@@ -26,20 +27,10 @@ const REHEARSAL: Nanos = 3 * SECOND;
 const WIDE_REHEARSAL: Nanos = 30 * SECOND;
 const REHEARSE_AGAIN: Nanos = 10 * SECOND;
 const MOST_REHEARSALS = 3;
-/**
- * What is in force stays so for a while after the fault; longer each time that it was given back within the hour and wanted
- * again. A fault that comes and goes while it stays says nothing against giving it back: a dear link that is good again
- * stands in the way of the next repair.
- */
-const LINGER: Nanos = 60 * SECOND;
-const LONGEST_LINGER: Nanos = 600 * SECOND;
 /** Two of the ten seconds in which a router says that it avoids loops (BATADV_BLA_PERIOD_LENGTH), and a little. */
 const APART: Nanos = 22 * SECOND;
 /** Three readings. */
 const JOINED: Nanos = 30 * SECOND;
-const HOUR: Nanos = 3600 * SECOND;
-/** So often within the hour is no accident. */
-const OFTEN = 3;
 const LONGEST_PAUSE: Nanos = 60 * SECOND;
 /** After so many returns that were refused a person is told, and it goes on more slowly. */
 const MOST_TRIES = 8;
@@ -47,14 +38,7 @@ const SLOWLY: Nanos = 600 * SECOND;
 /** A radio has its carrier again by then, or has lost it. */
 const RESTART: Nanos = 15 * SECOND;
 const MOST_JOBS = 64;
-const MOST_PARTINGS = 16;
 const NO_ANSWER = 'the kernel did not answer';
-
-interface Parting {
-  readonly at: Nanos;
-  /** It was given back; else the fault was there again before that. */
-  readonly given: boolean;
-}
 
 interface Applied {
   readonly id: string;
@@ -103,8 +87,7 @@ export class Mend implements Machine {
   readonly #knowledge: Knowledge;
   readonly #earned: Earned;
   readonly #jobs = new Map<string, Job>();
-  /** When a fault was over whose repair was in force, and whether that was given back then, by what it was about. */
-  readonly #partings = new Map<string, readonly Parting[]>();
+  readonly #partings = new Partings();
   #count = 0;
 
   constructor(around: Surroundings, knowledge: Knowledge, earned: Earned) {
@@ -213,7 +196,7 @@ export class Mend implements Machine {
     parting.moot = false;
     this.#jobs.set(fault.id, parting);
     // What lasts a moment has passed, and is wanted again; but who brings the fault about at will gets it a few times only.
-    const isOften = this.#lately(parting, now).length >= OFTEN;
+    const isOften = this.#partings.isOften(partingOf(parting), now);
     const steps = isOften ? [] : parting.mending.steps(fault, this.#scene(now));
     parting.steps = steps.filter(({ forNs }) => forNs !== undefined);
     const next = parting.steps.length === 0 ? [] : this.#next(parting, now);
@@ -238,7 +221,7 @@ export class Mend implements Machine {
       case 'verifying':
         return this.#fail(job, 'it did not help in time', now);
       case 'parting':
-        this.#parted(job);
+        this.#partings.give(partingOf(job));
         return this.#giveBack(job, now);
       case 'returning':
         return this.#giveBack(job, now);
@@ -489,19 +472,9 @@ export class Mend implements Machine {
 
   /** It stays in force for a moment more, lest the fault come back at once: longer each time that it did. */
   #part(job: Job, now: Nanos): Effect[] {
-    const key = partingOf(job);
-    const lately = this.#lately(job, now);
-    this.#partings.delete(key);
-    const all = [...lately, { at: now, given: false }];
-    // Those given back are few, as each lingered; the others, however many, must not push them out.
-    this.#partings.set(
-      key,
-      all.filter(({ given }, i) => given || i >= all.length - MOST_PARTINGS),
-    );
-    if (this.#partings.size > MOST_JOBS) this.#partings.delete(this.#partings.keys().next().value!);
     job.state = 'parting';
     this.#knowledge.force(job.plan.fault, job.action, true);
-    job.until = now + Math.min(LONGEST_LINGER, LINGER * 2 ** lately.filter(({ given }) => given).length);
+    job.until = now + this.#partings.begin(partingOf(job), now);
     return [];
   }
 
@@ -520,22 +493,9 @@ export class Mend implements Machine {
       job.until = Math.max(job.until, now + JOINED);
       return [];
     }
-    if (this.#lately(job, now).filter(({ given }) => given).length >= OFTEN) return [];
-    this.#parted(job);
+    if (this.#partings.isOftenGiven(partingOf(job), now)) return [];
+    this.#partings.give(partingOf(job));
     return this.#giveBack(job, now);
-  }
-
-  /** Partings within the hour, the oldest first. */
-  #lately(job: Job, now: Nanos): readonly Parting[] {
-    return (this.#partings.get(partingOf(job)) ?? []).filter(({ at }) => now - at < HOUR);
-  }
-
-  /** It is given back now. */
-  #parted(job: Job): void {
-    const key = partingOf(job);
-    const all = this.#partings.get(key) ?? [];
-    const last = all.at(-1);
-    if (last !== undefined) this.#partings.set(key, [...all.slice(0, -1), { ...last, given: true }]);
   }
 
   /** It did not help, or nobody knows whether it was done: what it changed goes back. */
