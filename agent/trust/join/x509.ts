@@ -8,6 +8,7 @@ import { orNull } from '../certificate/fields.ts';
 import { isNodeId } from '../certificate/spiffe.ts';
 import { SKEW_MS } from '../certificate/verify.ts';
 import { type Attested, type Attestor, no, type Prover } from './attest.ts';
+import { limitsOf } from './x509-limits.ts';
 
 const LONGEST_CHAIN = 4;
 const PURPOSE = Buffer.from('x0tta6bl4 X.509 proof v1\0');
@@ -50,6 +51,8 @@ export function x509Attestor(authorities: readonly Uint8Array[]): Attestor {
       const root = roots.find((one) => one.fingerprint256 === top.fingerprint256 || isIssued(top, one));
       if (root === undefined) return no('unknown', 'the chain does not lead to a CA that is believed');
       if (wallMs > Date.parse(root.validTo) + SKEW_MS) return no('expired', 'the CA has ended');
+      const beyond = beyondLimits(root.fingerprint256 === top.fingerprint256 ? chain : [...chain, root]);
+      if (beyond !== null) return no('bad-proof', beyond);
       const leaf = chain[0]!;
       if (leaf.ca) return no('bad-proof', 'the certificate is a CA');
       if (!isSigned(leaf.publicKey, Buffer.concat([PURPOSE, binding]), parts.signature))
@@ -63,6 +66,23 @@ export function x509Attestor(authorities: readonly Uint8Array[]): Attestor {
       };
     },
   };
+}
+
+/** Why this path, the leaf first, is none although each certificate of it is signed by the next; null: it is one. */
+function beyondLimits(path: readonly X509Certificate[]): string | null {
+  let below = 0;
+  for (const [i, one] of path.entries()) {
+    const limits = orNull(() => limitsOf(one.raw));
+    if (limits === null) return 'a certificate of the chain cannot be read';
+    if (limits.unknown !== null)
+      return `a certificate of the chain has a limit that is not known here: ${limits.unknown}`;
+    if (i === 0 && !limits.maySign) return "the certificate's key is not for signing";
+    if (limits.pathLength !== null && below > limits.pathLength)
+      return 'the chain has more CAs than one of them allows';
+    // What a CA has issued to itself does not count (RFC 5280, 4.2.1.9).
+    if (i > 0 && one.subject !== one.issuer) below += 1;
+  }
+  return null;
 }
 
 function read(evidence: Uint8Array): { readonly chain: Uint8Array[]; readonly signature: Uint8Array } {

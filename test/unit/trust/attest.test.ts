@@ -259,6 +259,45 @@ test('an X.509 certificate is known by its key, and by its SPIFFE ID through all
   assert.notEqual(credentials[0]![0], credentials[1]![0]);
 });
 
+test('an X.509 chain keeps to what its CAs allow: how many follow, what a key is for, what is not known here', () => {
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+  const ca = (more = '') => `basicConstraints=critical,CA:TRUE${more}\nkeyUsage=critical,keyCertSign,cRLSign\n`;
+  const make = (name: string, by: string | null, extensions: string): Buffer => {
+    run('openssl', 'req', ...newKey, '-nodes', '-keyout', `${name}.key`, '-out', 'csr', '-subj', `/CN=${name}`);
+    writeFileSync(file('ext'), extensions);
+    const signed = by === null ? ['-key', `${name}.key`] : ['-CA', `${by}.pem`, '-CAkey', `${by}.key`];
+    const out = ['-extfile', 'ext', '-days', '6000', '-out', `${name}.pem`];
+    run('openssl', 'x509', '-req', '-in', 'csr', ...signed, ...out);
+    run('openssl', 'x509', '-in', `${name}.pem`, '-outform', 'DER', '-out', `${name}.der`);
+    return readFileSync(file(`${name}.der`));
+  };
+  const tried = (root: string, middle: string, leaf: string, isShown = false) => {
+    const authority = make('root', null, root);
+    const chain = [make('middle', 'root', middle)];
+    chain.unshift(make('garage', 'middle', leaf));
+    const key = createPrivateKey(readFileSync(file('garage.key')));
+    const shown = isShown ? [...chain, authority] : chain;
+    const proof = x509Prover({ chain: shown, sign: (message) => sign('sha256', message, key) }).prove(BINDING);
+    return x509Attestor([authority]).check(proof, BINDING, KEY, Date.now());
+  };
+  const LEAF = 'keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\nsubjectAltName=DNS:garage.example\n';
+  for (const root of [ca(), ca(',pathlen:1')])
+    for (const middle of [ca(), ca(',pathlen:0')]) {
+      const verdict = tried(root, middle, LEAF);
+      assert.ok(verdict.ok, JSON.stringify(verdict));
+    }
+  for (const [root, middle, leaf, why, isShown] of [
+    [ca(',pathlen:0'), ca(), LEAF, /more CAs/, false],
+    [ca(',pathlen:0'), ca(), LEAF, /more CAs/, true],
+    [ca(), ca(), 'keyUsage=critical,keyEncipherment\n', /not for signing/, false],
+    [ca(), `${ca()}nameConstraints=critical,permitted;DNS:cellar.example\n`, LEAF, /not known here: 551d1e/, false],
+    [ca(), ca(), `${LEAF}1.2.3.4=critical,DER:0500\n`, /not known here: 2a0304/, false],
+  ] as const) {
+    const verdict = tried(root, middle, leaf, isShown);
+    assert.ok(!verdict.ok && verdict.reason === 'bad-proof' && why.test(verdict.message), JSON.stringify(verdict));
+  }
+});
+
 test('X.509 files that are none: a FIFO, a device, a folder, nothing', () => {
   run('mkfifo', 'fifo');
   const module = join(import.meta.dirname, '../../../agent/host/x509-file.ts');
