@@ -239,17 +239,42 @@ _x0_find_bridge() {
 
 _x0_bridge_mesh() {
 	local port
-	x0_bridge=''
-	config_load network
-	config_foreach _x0_find_bridge device
-	[ -n "$x0_bridge" ] || {
-		x0_say "there is no bridge br-lan to put $x0_mesh into: do that by hand"
-		return 1
-	}
 	for port in $(uci -q get "network.$x0_bridge.ports"); do
 		[ "$port" != "$x0_mesh" ] || return 0
 	done
 	uci -q add_list "network.$x0_bridge.ports=$x0_mesh"
+}
+
+_x0_find_cable() {
+	local proto master
+	config_get proto "$1" proto
+	config_get master "$1" master
+	case $1:$proto:$master in
+	x0mesh_*) ;;
+	*:batadv_hardif:"${x0_mesh:-bat0}") x0_cable=$1 ;;
+	esac
+}
+
+# x0_can_be ROLE: says why not, and answers 1, before anything is set: half a role, committed with what somebody sets next, or
+# a LAN that asks a mesh for its address which nothing leads into, would cut the router off.
+x0_can_be() {
+	x0_bridge='' x0_cable=''
+	config_load network
+	config_foreach _x0_find_bridge device
+	config_foreach _x0_find_cable interface
+	[ -n "$x0_bridge" ] || {
+		x0_say "there is no bridge br-lan to put ${x0_mesh:-bat0} into, so nothing is changed: make one, or set the role up by hand"
+		return 1
+	}
+	[ "$1" = node ] && [ -z "$x0_cable" ] || return 0
+	if [ -n "$x0_foreign" ] || [ -z "$x0_radio_2g$x0_radio_5g" ]; then
+		x0_say "a node has its LAN's address from the mesh, and nothing here leads into ${x0_mesh:-bat0}, so nothing is changed: put a cable in (proto batadv_hardif), and setup node again"
+	elif [ -z "$x0_key" ]; then
+		x0_say "a node has its LAN's address from the mesh, and its radios wait for a key, so nothing is changed: uci set x0tta6bl4.mesh.key=... and setup node again"
+	else
+		return 0
+	fi
+	return 1
 }
 
 # gateway: the LAN's DHCP and the way out are here. node: one LAN with the gateway's, address and all from there.
@@ -323,10 +348,16 @@ x0_setup() {
 	}
 	x0_number mesh.max_neighbours 0 255 && x0_number peer.port 1 65535 || return 1
 	x0_look
+	[ -z "$1" ] || x0_can_be "$1" || return 1
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
-	[ -z "$1" ] || x0_role "$1" || return 1
+	[ -z "$1" ] || x0_role "$1"
 	_x0_firewall
-	for config in network wireless dhcp firewall "$X0_CONFIG"; do uci -q commit "$config"; done
+	for config in network wireless dhcp firewall "$X0_CONFIG"; do
+		[ ! -e "/etc/config/$config" ] || uci -q commit "$config" || {
+			x0_say "/etc/config/$config cannot be written, so this setup is not whole: see df /overlay and uci show $config, and setup again"
+			return 1
+		}
+	done
 	rm -f "$X0_PENDING"
 	if [ -n "$x0_key" ]; then
 		x0_say "$x0_mesh is configured; '/etc/init.d/network reload' and 'reload_config' bring it up"

@@ -345,6 +345,37 @@ describe('setup', { skip: noRouter() }, () => {
     assert.ok(r.config('dhcp').includes("dhcp.lan.ignore='1'"));
   });
 
+  test('a role that would cut the router off, or cannot be had whole, changes nothing, and the reason is said', () => {
+    const cable = ['network.cable=interface', "network.cable.proto='batadv_hardif'", "network.cable.master='bat0'"];
+    const noBridge = LAN.filter((line) => !line.startsWith('network.bridge'));
+    for (const [role, wireless, ours, network, why] of [
+      ['node', TWO, OURS, LAN, /its radios wait for a key, .*mesh\.key=/],
+      ['node', [], WITH_KEY, LAN, /nothing here leads into bat0, .*put a cable in/],
+      ['node', TWO, WITH_KEY, noBridge, /no bridge br-lan/],
+      ['gateway', TWO, WITH_KEY, noBridge, /no bridge br-lan/],
+    ] as const) {
+      const r = router(wireless, ours, network);
+      const { status, err } = r.service(`setup ${role}`);
+      assert.equal(status, 1, err);
+      assert.match(err, why);
+      assert.deepEqual([r.config('network'), r.config('dhcp')], [network, ['dhcp.lan=dhcp']]);
+      assert.deepEqual([r.config('wireless').join(), r.config('x0tta6bl4')], [wireless.join(), ours]);
+    }
+    const cables = router([], OURS, [...LAN, ...cable]);
+    assert.equal(cables.service('setup node').status, 0, 'a cable takes no key');
+    assert.equal(router(TWO).service('setup gateway').status, 0, 'a gateway keeps its address');
+  });
+
+  test('a file that cannot be written: it does not say that all is configured', () => {
+    const r = router(TWO, WITH_KEY);
+    r.sh('mv /bin/uci /bin/uci.real');
+    r.write('bin/uci', '#!/bin/sh\n[ "$*" != "-q commit wireless" ] || exit 1\nexec /bin/uci.real "$@"\n', 0o755);
+    const { status, err } = r.service('setup');
+    assert.equal(status, 1);
+    assert.match(err, /\/etc\/config\/wireless cannot be written/);
+    assert.doesNotMatch(err, /is configured/);
+  });
+
   test('a new key replaces the password; twice the same changes nothing', () => {
     const r = router(TWO, WITH_KEY);
     r.service('setup');
