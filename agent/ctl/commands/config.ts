@@ -61,8 +61,8 @@ Exit status 1 if there is a problem.`,
     most: 1,
     help: 'the file that the package brings',
     more: `Every option with its default and what it does. --write puts it where there is
-no FILE, or an empty one; what somebody wrote stays. ${CONFIG_FILE}
-without FILE. Needs no agent.`,
+no FILE, or behind what has comments only; where somebody set something the
+file stays as it is. ${CONFIG_FILE} without FILE. Needs no agent.`,
     example: 'x0ctl config defaults | diff - /etc/config/x0tta6bl4',
     options: { write: { type: 'boolean', help: 'write the file' } },
     run: async ({ to, json, options, arguments: [file = CONFIG_FILE] }) => {
@@ -114,15 +114,32 @@ be reached when mesh.revert_after has passed; else the change is taken back.`,
   },
 ];
 
-/** Throws E_FORBIDDEN where something is in the file, or what reading and writing throw. */
+/**
+ * Comments are no configuration: the defaults go behind them. Throws E_FORBIDDEN where something else is in the file, or what
+ * reading and writing throw.
+ */
 async function putDefaults(file: string, text: string): Promise<void> {
-  const { readConfigFile, writeConfigFile } = await import('../../host/config-file.ts');
-  let old = '';
+  const [{ UciDocument }, { readConfigFile, writeConfigFile }] = await Promise.all([
+    import('../../config/uci.ts'),
+    import('../../host/config-file.ts'),
+  ]);
+  let old: Uint8Array = Buffer.alloc(0);
   try {
-    old = Buffer.from(readConfigFile(file)).toString('latin1');
+    old = readConfigFile(file);
   } catch (thrown) {
     if (asAgentError(thrown).detail.errno !== 'ENOENT') throw thrown;
   }
-  if (old.trim() !== '') throw new AgentError('E_FORBIDDEN', `${clip(file, 255)} is not empty: it stays as it is`);
-  writeConfigFile(file, Buffer.from(text));
+  const sectionsOf = (bytes: Uint8Array) => UciDocument.parse(bytes, file).sections().length;
+  const said = Buffer.from(old).toString('latin1').trim();
+  const bytes = Buffer.concat(said === '' ? [Buffer.from(text)] : [old, Buffer.from(`\n\n${text}`)]);
+  let stays = '';
+  try {
+    if (sectionsOf(old) > 0) stays = 'has settings: it stays as it is, and what it does not name has its default';
+    // What somebody began to write, a quote that stays open, would swallow them.
+    else if (sectionsOf(bytes) !== sectionsOf(Buffer.from(text))) stays = 'is not empty: it stays as it is';
+  } catch {
+    stays = 'is not empty: it stays as it is';
+  }
+  if (stays !== '') throw new AgentError('E_FORBIDDEN', `${clip(file, 255)} ${stays}`);
+  writeConfigFile(file, bytes);
 }

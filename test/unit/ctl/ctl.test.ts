@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { UciDocument } from '../../../agent/config/uci.ts';
 import { client } from '../../../agent/ctl/client.ts';
 import { COMMANDS } from '../../../agent/ctl/commands.ts';
 import { EXIT } from '../../../agent/ctl/exit.ts';
@@ -477,11 +478,29 @@ test('the default file is the package’s, and is written where there is nothing
   rmSync(file);
   await run(['config', 'defaults', file, '--write']);
   assert.equal(statSync(file).mode & 0o777, 0o600, 'a key will be in it');
-  for (const something of ['# a word of theirs\n', "config mesh 'mesh'\n", '\0']) {
+  for (const words of ['# a word of theirs\n', '\n# gr\xfc\xdfe\\', '# one\r\n#two', "package x0tta6bl4\n# isn't it"]) {
+    writeFileSync(file, words, 'latin1');
+    assert.equal((await run(['config', 'defaults', file, '--write'])).status, EXIT.ok, words);
+    const now = readFileSync(file, 'latin1');
+    assert.ok(now.startsWith(words) && now.endsWith(Buffer.from(`\n\n${text}`).toString('latin1')), words);
+    const report = JSON.parse((await run(['config', 'check', file, '--json'])).out) as { warnings: unknown[] };
+    assert.deepEqual(report.warnings, [], words);
+    assert.equal(
+      UciDocument.parse(readFileSync(file), file).sections().length,
+      UciDocument.parse(text, '').sections().length,
+    );
+  }
+  for (const [something, why] of [
+    ["config mesh 'mesh'\n", /has settings: it stays as it is/],
+    ['# one\nconfig mesh\n\toption revert_after 0\n', /has settings: it stays as it is/],
+    ['\0', /is not empty: it stays as it is/],
+    ["# one\npackage 'x0", /is not empty: it stays as it is/],
+    ['package \\', /is not empty: it stays as it is/],
+  ] as const) {
     writeFileSync(file, something);
     const { status, err } = await run(['config', 'defaults', file, '--write']);
-    assert.equal(status, EXIT.refused);
-    assert.match(err, /is not empty: it stays as it is/);
+    assert.equal(status, EXIT.refused, something);
+    assert.match(err.replaceAll('\n', ' '), why);
     assert.equal(readFileSync(file, 'utf8'), something);
   }
   assert.equal((await run(['config', 'defaults', at, '--write'])).status, EXIT.refused, 'a folder');
