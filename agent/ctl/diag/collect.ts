@@ -148,12 +148,16 @@ export async function collect({ edge, configFile, version, agent }: CollectOptio
   for (const file of FILES) {
     const text = edge.read(file);
     if (text !== '')
-      parts.push({ name: `system${file.replaceAll('/', '-')}`.replace('system-', 'system/'), kind: 'text', text });
+      parts.push({
+        name: `system${file.replaceAll('/', '-')}`.replace('system-', 'system/'),
+        kind: 'text',
+        text: file === '/proc/mounts' ? withoutDisks(text) : text,
+      });
   }
   for (const [program, ...words] of PROGRAMS) {
     const text = await edge.run(program, words);
     const name = `system/${[program, ...words].join('-').replaceAll(/[^\w.-]+/g, '')}`;
-    if (text !== null) parts.push({ name, kind: 'text', text: bounded(text) });
+    if (text !== null) parts.push({ name, kind: 'text', text: bounded(program === 'df' ? withoutDisks(text) : text) });
   }
   const packages = (await edge.run('opkg', ['list-installed'])) ?? (await edge.run('apk', ['list', '--installed']));
   if (packages !== null) parts.push({ name: 'system/packages', kind: 'text', text: chosen(packages, PACKAGES) });
@@ -384,6 +388,15 @@ function chosen(text: string, wanted: RegExp): string {
       .slice(-LOG_LINES)
       .join('\n'),
   );
+}
+
+/** Mounts but for people's own disks and other machines', which they name as they like; df gives a long one two lines. */
+function withoutDisks(text: string): string {
+  return text
+    .replace(/^(\S+)\n +(?=\d)/gm, '$1 ')
+    .split('\n')
+    .filter((line) => !/^\/\/|^[^\s/][^\s:]*:|\s\/(mnt|media|home|srv|export|run\/media)(\/|\s|$)/.test(line))
+    .join('\n');
 }
 
 /** The end of it: the newest lines, whole ones, for of a part of a secret nobody can tell what it is. */

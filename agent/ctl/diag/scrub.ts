@@ -23,7 +23,7 @@ const HARMLESS_NAME = /^(authenticated|key_?mgmt|wpa_key_mgmt|keyframe|sae_pwe|a
 const PLACE_NAME =
   /(^|[_.-])(lat|lon|lng|latitude|longitude|altitude|alt|gps\w*|geo\w*|location|position|coordinates?|street|city|zip|zipcode|postcode)([_.-]|$)|(latitude|longitude)$/i;
 const NAME_NAME =
-  /(^|[_.-])(hostname|host|server|peeraddr|ssid|essid|mesh_?id|node|node_?name|by|domain|trust_?domain|search|fqdn|description|notes|label|alias)([_.-]|$)|node$/i;
+  /(^|[_.-])(hostname|host|server|peeraddr|ssid|essid|mesh_?id|node|node_?name|by|domain|trust_?domain|search|fqdn|description|notes|label|alias|keyid)([_.-]|$)|node$/i;
 /** Values that are no secret whatever their name is: a switch, a slot, nothing. And the stand-in of recordings for a key. */
 const EMPTY_VALUE = /^(true|false|null|none|on|off|yes|no|\d{1,3}|0*|\[secret\]|\[place\]|name-[0-9a-f]{6})$/i;
 
@@ -39,7 +39,14 @@ const DEVICE_NAMES = [
   /(\bscsi \d+:\d+:\d+:\d+: \S{1,30} +)([^\n]{1,80}?)(?= +PQ: )/g,
   /(\binput: )([^\n]{1,200}?)(?= as \/devices\/)/g,
   /(\bUSB HID [^\n[]{1,40}\[)([^\]\n]{1,200})(?=\] on usb-)/g,
+  /(\bmmcblk\d{1,3}: mmc\d{1,3}:[0-9a-f]{4} )([^\n]{1,40}?)(?= [\d.]{1,9} [KMGT]iB)/g,
+  /(\bBTRFS: device label )([^\n]{1,256}?)(?= devid )/g,
+  // What somebody wrote of an interface, as ip prints it; who built this kernel, and where.
+  /(^\s{1,8}alias )([^\n]{1,256})/gm,
+  /(\bLinux version \S{1,80} \()([^\s()@]{1,64}@[^\s()]{1,64})(?=\))/g,
 ];
+/** Of file systems and partitions, by which a disk is known again. */
+const UUID = /(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])/gi;
 const NAMED = /(["']?)([A-Za-z_][\w.-]*)\1\s*[=:]\s*/g;
 /** Quoted, or a word without what closes around it. */
 const WORD = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}\]]*[^\s,;)}\]"']/y;
@@ -93,6 +100,8 @@ export class Scrubber {
   readonly #secrets: RegExp | null;
   /** Secrets that JSON may hold as a number, whose zeros in front and digits behind the sixteenth it loses. */
   readonly #numbers: ReadonlySet<number>;
+  /** The same among other digits, as texts have them hidden. */
+  readonly #digits: RegExp | null;
   readonly #names: RegExp | null;
   readonly #macs: RegExp | null;
   readonly #pseudonyms = new Map<string, string>();
@@ -103,7 +112,9 @@ export class Scrubber {
     this.#key = key;
     this.#routers = new Set(routers.map((mac) => mac.toLowerCase()));
     this.#secrets = anyOf(secrets.filter((one) => one.length >= LEAST_SECRET).flatMap(secretForms), 'g');
-    this.#numbers = new Set(secrets.filter((one) => one.length >= LEAST_SECRET && /^\d+$/.test(one)).map(Number));
+    const numbers = secrets.filter((one) => one.length >= LEAST_SECRET && /^\d+$/.test(one));
+    this.#numbers = new Set(numbers.map(Number));
+    this.#digits = anyOf(numbers, '');
     const wanted = names.filter((name) => name.length >= LEAST_NAME && !COMMON.has(name.toLowerCase()));
     this.#names = anyOf(wanted.flatMap(nameForms), 'gi', (form) => form.length < LONG_NAME);
     const bare = macs.filter((mac) => !isOfAll(mac)).map((mac) => mac.replaceAll(':', ''));
@@ -161,7 +172,9 @@ export class Scrubber {
 
   #number(name: string, value: number): unknown {
     if (PLACE_NAME.test(name)) return this.#place();
-    const isSecret = this.#numbers.has(Math.abs(value)) || (isSecretName(name) && !EMPTY_VALUE.test(String(value)));
+    const digits = String(value);
+    const isKnown = this.#numbers.has(Math.abs(value)) || this.#digits?.test(digits);
+    const isSecret = isKnown || (isSecretName(name) && !EMPTY_VALUE.test(digits));
     return isSecret ? this.#hide() : value;
   }
 
@@ -183,7 +196,7 @@ export class Scrubber {
       const bare = value.replace(/^(["'])(.*)\1$/, '$2');
       return EMPTY_VALUE.test(bare) ? all : `${lead}${value.replace(bare, () => this.#name(bare))}`;
     });
-    out = this.#addresses(out);
+    out = this.#addresses(out.replace(UUID, () => this.#hide()));
     // What looks random is a key, a seal or a token: hexadecimal of 24 digits, base64 of 20 with digits and both cases.
     out = out.replace(/(?:0x)?[0-9a-f]{24,}/gi, () => this.#hide());
     return out.replace(/(?<![\w+/=-])[\w+/-]{20,}={0,2}/g, (word) =>

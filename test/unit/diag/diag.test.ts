@@ -97,7 +97,20 @@ const NAMES = [
   'Nilssons upstairs',
 ];
 /** What devices on USB say of themselves, in the kernel's log and only there. */
-const DEVICES = ['Telefon von Oma', 'Krokodil AG', 'Saftladen Stick', 'Tastatur Krümel'];
+const DEVICES = [
+  'Telefon von Oma',
+  'Krokodil AG',
+  'Saftladen Stick',
+  'Tastatur Krümel',
+  'KROKO1',
+  'Omas Platte',
+  'anna@buildbox',
+  'the cable to Oma',
+  'omas-tablet',
+  '0f8fad5b-d9cb-469f-a165-70867728950e',
+  'fotos-vom-see',
+  'nas-in-the-cellar',
+];
 /** Whom only the agent knows by name: what others wrote of them into a log stays where there is no agent to ask. */
 const OTHERS = [
   'steward-of-the-attic',
@@ -149,7 +162,7 @@ const EVERYTHING = [...SECRETS.slice(0, -5), ...MACS, ...ADDRESSES, ...NAMES.sli
 
 const LOG = `Nov 21 19:00:01 villa-kunterbunt x0d[100]: info: ready version="0.1.0"
 Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: STA ${CLIENT} IEEE 802.11: authenticated
-Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: AP-STA-CONNECTED ${CLIENT.toUpperCase()} auth_alg=sae
+Nov 21 19:00:02 villa-kunterbunt hostapd: wlan0: AP-STA-CONNECTED ${CLIENT.toUpperCase()} auth_alg=sae keyid=${DEVICES[8]}
 Nov 21 19:00:03 villa-kunterbunt wpa_supplicant[9]: psk=${WIFI_KEY}
 Nov 21 19:00:03 villa-kunterbunt wpa_supplicant[9]: wpa_passphrase=pass phrase with blanks
 Nov 21 19:00:03 villa-kunterbunt netifd: setting sae_password: "never seen in any file", {\\"password\\":\\"never seen in any file\\"}
@@ -244,7 +257,11 @@ config interface 'vpn'
   '/tmp/dhcp.leases': `1763750000 ${DIGITS} 192.168.77.24 annas-iphone 01:${DIGITS}\n`,
   '/var/run/hostapd-phy0.conf': `ssid=Müllers Fritzbox\nwpa_passphrase=${WIFI_KEY}\n`,
   '/proc/version': 'Linux version 6.6.100 (builder@villa-kunterbunt) (gcc 13.3.0)\n',
-  '/proc/mounts': `//192.168.77.23/share /mnt cifs username=eva,password=${PPP_PASSWORD} 0 0\n`,
+  '/proc/mounts': `//192.168.77.23/share /mnt cifs username=eva,password=${PPP_PASSWORD} 0 0
+/dev/sda1 /mnt/${DEVICES[10]} ext4 rw 0 0
+${DEVICES[11]}:/export /mnt/x nfs4 rw,vers=4.2 0 0
+//${DEVICES[11]}/${DEVICES[10]} /var/x cifs rw 0 0
+/dev/ubi0_1 /overlay ubifs rw,noatime 0 0\n`,
   '/proc/sys/kernel/hostname': 'villa-kunterbunt\n',
   '/proc/net/dev': 'Inter-| Receive\n face | bytes\n eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n',
   '/etc/openwrt_release': "DISTRIB_RELEASE='24.10.8'\n",
@@ -259,12 +276,17 @@ const USB = `[    2.1] usb usb1: Product: xHCI Host Controller
 [   14.2] scsi 0:0:0:0: Direct-Access     ${DEVICES[2]}  1.26 PQ: 0 ANSI: 6
 [   14.3] input: ${DEVICES[3]} as /devices/platform/usb1/1-1/input0
 [   14.3] hid-generic 0003:046D:C52B.0001: input: USB HID v1.11 Keyboard [${DEVICES[3]}] on usb-1e1c0000.xhci-1/input0
+[   14.4] mmcblk0: mmc0:aaaa ${DEVICES[4]} 14.8 GiB
+[   14.5] BTRFS: device label ${DEVICES[5]} devid 1 transid 5 /dev/sda1 scanned by mount (7)
+[   14.5] EXT4-fs (sda1): mounted filesystem ${DEVICES[9]} r/w
+[    0.0] Linux version 6.12.9 (${DEVICES[6]}) (mips-openwrt-linux-musl-gcc 14.3.0) #0 SMP
 `;
 const PROGRAMS: Readonly<Record<string, string>> = {
   logread: LOG,
   dmesg: `[    1.0] Kernel command line: wpa_psk="${WIFI_KEY}" root=/dev/sda\n[ 2.0] usb: SerialNumber: AB12CD34\n${USB}${EVERYTHING}\n`,
   iw: `Interface wlan0\n\taddr ${ROUTER}\n\tssid Müllers Fritzbox\nInterface wlan1\n\tssid Nilssons upstairs\n\ttype managed\nStation ${CLIENT} (on wlan0)\n`,
-  ip: `2: eth0: <UP> mtu 1500\n    link/ether ${ROUTER} brd ff:ff:ff:ff:ff:ff\n    inet 84.154.12.200/24 brd 84.154.12.255 scope global eth0\n    inet6 ${ADDRESSES[4]}/64 scope link\n`,
+  ip: `2: eth0: <UP> mtu 1500\n    link/ether ${ROUTER} brd ff:ff:ff:ff:ff:ff\n    inet 84.154.12.200/24 brd 84.154.12.255 scope global eth0\n    inet6 ${ADDRESSES[4]}/64 scope link\n    alias ${DEVICES[7]}\n`,
+  df: `Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/ubi0_1 80000 900 79100 1% /overlay\n//${DEVICES[11]}/${DEVICES[10]}\n     9000   100  8900 1% /var/x\n/dev/sda1 5 4 1 80% /mnt/${DEVICES[10]}\n`,
   ubus: JSON.stringify({ hostname: 'villa-kunterbunt', wifi: { config: { key: WIFI_KEY, ssid: 'Müllers Fritzbox' } } }),
   opkg: 'kmod-batman-adv - 6.6.100\nannas-package - 1\n',
 };
@@ -452,6 +474,10 @@ test('what a bug report needs is there: pseudonyms that hold, words, figures, th
     'Mfr=1, Product=2, SerialNumber=3',
   ])
     assert.ok(kernel.includes(left), kernel);
+  assert.match(read('system/df--k'), /^Filesystem.*\n\/dev\/ubi0_1 80000 900 79100 1% \/overlay\n$/);
+  assert.equal(read('system/proc-mounts'), '/dev/ubi0_1 /overlay ubifs rw,noatime 0 0\n');
+  assert.match(kernel, /Linux version 6\.12\.9 \(name-\w{6}\) \(mips-openwrt-linux-musl-gcc 14\.3\.0\)/);
+  assert.match(kernel, /mmcblk0: mmc0:aaaa name-\w{6} 14\.8 GiB/);
   assert.match(kernel, /usb 1-1\.2: Product: name-\w{6}\n.*Manufacturer: name-\w{6}\n.*SerialNumber: \[secret\]\n/);
   const [tunnel] = JSON.parse(read('agent/tunnels.json')).tunnels;
   assert.equal(tunnel.state, 'silent');
@@ -478,6 +504,7 @@ test('a passphrase of digits that JSON holds as a number, also one whose zeros o
   const scrubber = new Scrubber(new Uint8Array(32), { secrets, names: [], macs: [], routers: [] });
   const said = JSON.parse('[83250917746, -83250917746, 48112233, 12345678901234567890, 83250917747, 0.5, 7]');
   assert.deepEqual(scrubber.json(said), [...Array(4).fill('[secret]'), 83250917747, 0.5, 7]);
+  assert.deepEqual(scrubber.json([183250917746, 8.3250917746e12, -5_004_811_223_300]), Array(3).fill('[secret]'));
   assert.deepEqual(scrubber.json({ pin: 4711, key: 2, lat: 52.5 }), { pin: '[secret]', key: 2, lat: '[place]' });
 });
 
@@ -699,6 +726,9 @@ test('hostile texts cost time in proportion', () => {
     '0x',
     '$GPGGA,',
     'usb 1-1: Product: ',
+    'BTRFS: device label ',
+    ' alias ',
+    '0f8fad5b-d9cb-',
     'scsi 0:0:0:0: a b',
     'input: a',
     'USB HID [',
