@@ -299,12 +299,16 @@ x0_role() {
 	_x0_bridge_mesh
 }
 
-# Prints how many characters a text has as the agent counts them (UTF-16 units of UTF-8), where ash counts bytes.
+# Prints how many characters a text has as the agent counts them: UTF-16 units of UTF-8, and bytes that are none one each, where
+# ash counts bytes.
 _x0_letters() {
-	local bytes far
-	bytes=$(printf %s "$1" | tr -d '\200-\277' | wc -c)
-	far=$(printf %s "$1" | tr -cd '\360-\367' | wc -c)
-	echo $((bytes + far))
+	local units
+	units=$(printf %s "$1" | hexdump -v -e '/1 "%02x "' | sed -E '
+		s/(f0 [9ab]|f[123] [89ab]|f4 8)[0-9a-f]( [89ab][0-9a-f]){2} /.. /g
+		s/(e0 [ab]|e[1-9abcef] [89ab]|ed [89])[0-9a-f] [89ab][0-9a-f] /. /g
+		s/(c[2-9a-f]|d[0-9a-f]) [89ab][0-9a-f] /. /g
+		s/[0-9a-f]{2} /. /g' | tr -d ' \n')
+	echo ${#units}
 }
 
 # x0_number OPTION LEAST MOST: answers 1, and says why, where the option is there and none of these whole numbers.

@@ -1,10 +1,11 @@
 /** The feed's scripts as a router runs them: busybox's ash, in a root of its own. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { settle } from '../../../agent/config/load.ts';
+import { UciDocument } from '../../../agent/config/uci.ts';
 import { ALONE, noRouter, Router } from './root.ts';
 
 const KEY = '0123456789abcdef0123456789abcdef';
@@ -293,6 +294,17 @@ describe('setup', { skip: noRouter() }, () => {
       assert.equal(r.service('setup').status === 0, takes(key), key);
     }
     assert.ok(takes('ж'.repeat(256)) && !takes('ключ-сети-дома'));
+    // What another terminal or editor wrote: Latin-1, halves of characters, surrogates, what is beyond Unicode.
+    const r = router(TWO);
+    for (const bytes of ['schl\xf6\xdfchen', '\xc3'.repeat(15), '\xc3\xa4', '\xa4\xa4', 'a', '\xf0\x9f\x97\x9d'])
+      for (const more of ['', 'z', '\xed\xa0\x80', '\xf5\x80\x80', '\xe2\x82', '\xe2\x82\xac', '\xf4\x90\x80\x80']) {
+        const key = Buffer.from(bytes + more, 'latin1');
+        writeFileSync(join(r.root, 'tmp/key'), key);
+        const file = Buffer.concat([Buffer.from("config mesh 'mesh'\n\toption key '"), key, Buffer.from("'\n")]);
+        const { length } = UciDocument.parse(file, 'x').get('mesh', 'key')!;
+        const { out } = r.sh('. /usr/lib/x0tta6bl4/setup.sh; _x0_letters "$(cat /tmp/key)"');
+        assert.equal(out, `${length}\n`, key.toString('hex'));
+      }
   });
 
   test('a number out of its range is named, and nothing is changed', () => {
