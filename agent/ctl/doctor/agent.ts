@@ -30,7 +30,7 @@ const configuration: Check = {
     if (config.isEmpty)
       return [
         advice(
-          `${config.file} is empty`,
+          `${config.file} has no settings`,
           'Defaults count. uci sets an option only in a section that is there, so none can be set.',
           named('defaults --write'),
         ),

@@ -115,6 +115,8 @@ export interface Wireless {
   readonly meshId: string;
   readonly encryption: string;
   readonly disabled: boolean;
+  /** Whether it has a password, and whether setup made that from mesh.key as it is now. */
+  readonly sealed: 'no' | 'by mesh.key' | 'otherwise';
 }
 
 export interface Process {
@@ -178,13 +180,19 @@ export function install({ system }: Facts, name: string): string {
 export const service = (facts: Facts, verb: string): string =>
   isOpenWrt(facts) ? `/etc/init.d/x0tta6bl4 ${verb}` : `systemctl ${verb} x0d   # or however it is started here`;
 
-/** Sections that the first boot has prepared: their password is made from the key of the mesh, and they wait for it. */
-export const waitsForKey = ({ config }: Facts, { section, disabled }: Wireless): boolean =>
-  section.startsWith('x0mesh_') && disabled && !config.hasKey;
+/** Sections that setup has prepared: their password is made from the key of the mesh. */
+const isPrepared = ({ section }: Wireless): boolean => section.startsWith('x0mesh_');
+
+/** They wait for it, or for setup where it was set since. */
+export const waitsForKey = (one: Wireless): boolean => isPrepared(one) && one.disabled && one.sealed === 'no';
+
+/** The key was changed since, or somebody gave them a password by hand. */
+export const hasOtherKey = ({ config }: Facts, one: Wireless): boolean =>
+  isPrepared(one) && config.hasKey && one.sealed === 'otherwise';
 
 /** A key that was set comes to the agent, and to the radios that wait for it. */
 export function givesRadios(facts: Facts): string[] {
-  if (!facts.wireless.some((one) => waitsForKey(facts, one))) return ['reload_config'];
+  if (!facts.wireless.some((one) => waitsForKey(one) || hasOtherKey(facts, one))) return ['reload_config'];
   return ['/etc/init.d/x0tta6bl4 setup', '/etc/init.d/network reload && reload_config'];
 }
 

@@ -1,4 +1,5 @@
 /** Collects the facts: from files, the kernel, the agent where it answers, and programs that may be there. */
+import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { settle } from '../../config/load.ts';
@@ -52,7 +53,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
     config: {
       file: configFile,
       exists: seen !== null,
-      isEmpty: seen?.isFile === true && seen.size === 0,
+      isEmpty: seen?.isFile === true && (seen.size === 0 || saysNothing(source)),
       unread: seen === null ? null : !seen.isFile ? 'no file' : seen.size > 0 && source === '' ? 'denied' : null,
       mode: seen?.mode ?? null,
       problems: problems.map(({ message }) => message),
@@ -79,7 +80,7 @@ export async function gather({ edge, configFile, version, scan, agent }: GatherO
     },
     air: kernel.air,
     radios: await radiosOf(edge, kernel, scan),
-    wireless: wirelessOf(edge.read('/etc/config/wireless')),
+    wireless: wirelessOf(edge.read('/etc/config/wireless'), mesh.key?.reveal()),
     supplicantMesh: await supplicantOf(edge),
     country: kernel.radios.length === 0 ? null : countryOf(await edge.run('iw', ['reg', 'get'])),
     agents,
@@ -169,7 +170,7 @@ function hardOf({ mesh }: Config, network: string): string[] {
   return [...new Set([...mesh.hard_interface, ...declared])];
 }
 
-function wirelessOf(text: string): Wireless[] {
+function wirelessOf(text: string, key: string | undefined): Wireless[] {
   const off = new Set(
     sections(text, 'wifi-device')
       .filter((device) => isTrue(device.get('disabled')))
@@ -187,12 +188,28 @@ function wirelessOf(text: string): Wireless[] {
         meshId: word('mesh_id') || word('ssid'),
         encryption: word('encryption'),
         disabled: isTrue(section.get('disabled')) || off.has(word('device')),
+        sealed: word('key') === '' ? 'no' : isMade(word('key'), key) ? 'by mesh.key' : 'otherwise',
       };
     });
 }
 
+/** As x0_password of openwrt-feed/x0tta6bl4/files/setup.sh. Of a key that is no UTF-8 nobody can tell here: it is believed. */
+function isMade(password: string, key = ''): boolean {
+  const made = createHash('sha256').update(`x0tta6bl4 sae v1 ${key}`).digest('hex').slice(0, 32);
+  return password === made || key.includes('\ufffd');
+}
+
 function isTrue(value: UciValue | undefined): boolean {
   return value === '1' || value === 'on' || value === 'true' || value === 'yes' || value === 'enabled';
+}
+
+/** Comments only. What could not be read says nothing of that. */
+function saysNothing(text: string): boolean {
+  try {
+    return text !== '' && UciDocument.parse(text, 'uci').sections().length === 0;
+  } catch {
+    return false;
+  }
 }
 
 function sections(text: string, type: string) {

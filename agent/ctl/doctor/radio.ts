@@ -4,6 +4,7 @@ import {
   type Check,
   type Facts,
   givesRadios,
+  hasOtherKey,
   install,
   problem,
   quoted,
@@ -36,11 +37,13 @@ const off: Check = {
     facts.wireless
       .filter(({ disabled }) => disabled)
       .map((one) =>
-        waitsForKey(facts, one)
+        waitsForKey(one)
           ? problem(
-              `the mesh interface ${one.section} of /etc/config/wireless waits for the key of the mesh`,
+              `the mesh interface ${one.section} of /etc/config/wireless waits for ${facts.config.hasKey ? 'setup: mesh.key has been set since' : 'the key of the mesh'}`,
               'Its password is made from that key; without one there would be an open mesh.',
-              'uci set x0tta6bl4.mesh.key=KEY && uci commit x0tta6bl4   # the same on every router',
+              ...(facts.config.hasKey
+                ? []
+                : ['uci set x0tta6bl4.mesh.key=KEY && uci commit x0tta6bl4   # the same on every router']),
               ...givesRadios(facts),
             )
           : problem(
@@ -50,6 +53,21 @@ const off: Check = {
               `uci set wireless.${quoted(one.section)}.disabled=0   # and of its wifi-device`,
               'uci commit wireless && wifi reload',
             ),
+      ),
+};
+
+const radioKey: Check = {
+  name: 'radio-key',
+  looksFor: 'radios whose password was not made from the key of the mesh',
+  look: (facts) =>
+    facts.wireless
+      .filter((one) => !one.disabled && hasOtherKey(facts, one))
+      .map((one) =>
+        advice(
+          `the password of ${one.section} in /etc/config/wireless is not the one that setup makes from mesh.key`,
+          'The key was changed and setup not run: radios of routers that were set up with it do not take this one for a peer.',
+          ...givesRadios(facts),
+        ),
       ),
 };
 
@@ -201,6 +219,7 @@ const country: Check = {
 
 export const RADIO_CHECKS: readonly Check[] = [
   off,
+  radioKey,
   channel,
   meshId,
   peerLink,

@@ -288,7 +288,7 @@ const CASES: readonly (readonly [
     'an empty configuration',
     { config: { isEmpty: true } },
     ['configuration'],
-    /x0tta6bl4 is empty/,
+    /x0tta6bl4 has no settings/,
     /^x0ctl config defaults --write$/,
   ],
   [
@@ -368,8 +368,8 @@ const CASES: readonly (readonly [
     'radios that wait for the key',
     {
       wireless: [
-        { ...WELL.wireless[0]!, section: 'x0mesh_5g', disabled: true },
-        { ...WELL.wireless[0]!, section: 'x0mesh_2g', disabled: true },
+        { ...WELL.wireless[0]!, section: 'x0mesh_5g', disabled: true, sealed: 'no' },
+        { ...WELL.wireless[0]!, section: 'x0mesh_2g', disabled: true, sealed: 'no' },
       ],
       config: { hasKey: false },
       answer: { degraded: [{ part: 'alarms', level: 'none', why: 'mesh.key is not set' }] },
@@ -379,8 +379,22 @@ const CASES: readonly (readonly [
     /^uci set x0tta6bl4\.mesh\.key=KEY && .*\n\/etc\/init\.d\/x0tta6bl4 setup\n\/etc\/init\.d\/network reload && reload_config$/,
   ],
   [
+    'a radio that has waited for a key, which was set without setup',
+    { wireless: [{ ...WELL.wireless[0]!, section: 'x0mesh_5g', disabled: true, sealed: 'no' }] },
+    ['radio-off!'],
+    /x0mesh_5g .* waits for setup: mesh\.key has been set/,
+    /^\/etc\/init\.d\/x0tta6bl4 setup\n\/etc\/init\.d\/network reload && reload_config$/,
+  ],
+  [
+    'a radio with the password of an earlier key',
+    { wireless: [{ ...WELL.wireless[0]!, section: 'x0mesh_5g', sealed: 'otherwise' }] },
+    ['radio-key'],
+    /password of x0mesh_5g .* not the one that setup makes/,
+    /^\/etc\/init\.d\/x0tta6bl4 setup\n/,
+  ],
+  [
     'a radio that is off though there is a key',
-    { wireless: [{ ...WELL.wireless[0]!, section: 'x0mesh_5g', disabled: true }] },
+    { wireless: [{ ...WELL.wireless[0]!, section: 'x0mesh_5g', disabled: true, sealed: 'by mesh.key' }] },
     ['radio-off!'],
     /x0mesh_5g .* is disabled/,
     /disabled=0/,
@@ -520,7 +534,7 @@ test('whatever the facts hold, lines have 80 columns and nothing that commands a
             { bssid: b, meshId: 'free', frequency: 1 },
           ],
         }),
-        wireless: [{ section: a, meshId: 'free', encryption: b, disabled: true }],
+        wireless: [{ section: a, meshId: 'free', encryption: b, disabled: true, sealed: 'no' }],
         answer: { version: a, mode: b, degraded: [{ part: a, level: b, why: a }] },
         config: { file: a, problems: [b], warnings: [a] },
         system: { hostName: a },

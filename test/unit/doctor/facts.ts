@@ -93,7 +93,7 @@ export const WELL: Facts = {
       heard: [{ bssid: '02:00:00:00:01:07', meshId: 'free', frequency: 5180 }],
     },
   ],
-  wireless: [{ section: 'mesh0', meshId: 'free', encryption: 'sae', disabled: false }],
+  wireless: [{ section: 'mesh0', meshId: 'free', encryption: 'sae', disabled: false, sealed: 'otherwise' }],
   supplicantMesh: true,
   country: 'DE',
   // Every right of capability.h up to CAP_CHECKPOINT_RESTORE.

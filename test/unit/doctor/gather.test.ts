@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gather, processes } from '../../../agent/ctl/doctor/gather.ts';
 import { edge } from '../../../agent/ctl/edge.ts';
+import { noRouter, Router } from '../feed/root.ts';
 
 function root(
   t: TestContext,
@@ -74,6 +75,8 @@ test('a configuration that is no file, or not for us to read, is not taken for a
     '/etc/config/x0tta6bl4': "config mesh 'mesh'\n",
     '/etc/config/folder/x': '',
     '/etc/config/empty': '',
+    '/etc/config/words': '# nothing yet\n\n',
+    '/etc/config/bad': '# nothing yet\noption',
   });
   const found = async (configFile: string, read = edge(at).read) => {
     const facts = await gather({
@@ -92,9 +95,9 @@ test('a configuration that is no file, or not for us to read, is not taken for a
   assert.equal(await unread('/etc/config/folder'), 'no file');
   assert.equal(await unread('/etc/config/x0tta6bl4', () => ''), 'denied');
   const empty = [];
-  for (const name of ['x0tta6bl4', 'empty', 'nowhere', 'folder'])
+  for (const name of ['x0tta6bl4', 'empty', 'words', 'bad', 'nowhere', 'folder'])
     empty.push((await found(`/etc/config/${name}`)).isEmpty);
-  assert.deepEqual(empty, [false, true, false, false]);
+  assert.deepEqual(empty, [false, true, true, false, false, false]);
   assert.equal((await found('/etc/config/x0tta6bl4', () => '')).isEmpty, false);
 });
 
@@ -123,7 +126,9 @@ test('facts of a router that has next to nothing, and of files that are none', a
   assert.equal(facts.system.packages, 'apk');
   assert.deepEqual([facts.system.availableKib, facts.system.totalKib], [9000, 250_000]);
   assert.deepEqual(facts.config.mesh.hard, ['wlan0']);
-  assert.deepEqual(facts.wireless, [{ section: 'm', meshId: 'free net', encryption: '', disabled: true }]);
+  assert.deepEqual(facts.wireless, [
+    { section: 'm', meshId: 'free net', encryption: '', disabled: true, sealed: 'no' },
+  ]);
   assert.deepEqual(
     facts.state.keys.map(({ path }) => path),
     ['/etc/x0tta6bl4/node.key'],
@@ -131,4 +136,36 @@ test('facts of a router that has next to nothing, and of files that are none', a
   assert.ok(facts.state.freeKib! > 0);
   assert.deepEqual(facts.silence, { code: 'E_AGENT_UNREACHABLE', message: 'no' });
   assert.deepEqual(facts.agents, []);
+});
+
+test('the password of a radio: as setup makes it from mesh.key, or not', { skip: noRouter() }, async (t) => {
+  const key = 'Schlüssel für’s Netz der Gasse';
+  const router = new Router();
+  const made = router.sh(`. /usr/lib/x0tta6bl4/setup.sh; x0_password "${key}"`).out.trim();
+  assert.match(made, /^[0-9a-f]{32}$/);
+  const wifi = (name: string, more = '') => `config wifi-iface '${name}'\n\toption mode 'mesh'\n${more}`;
+  const facts = await gather({
+    edge: {
+      ...edge(
+        root(t, {
+          '/etc/config/x0tta6bl4': `config mesh 'mesh'\n\toption key '${key}'\n`,
+          '/etc/config/wireless': [
+            wifi('a', `\toption key '${made}'\n`),
+            wifi('b'),
+            wifi('c', "\toption key 'x'\n"),
+          ].join(''),
+        }),
+      ),
+      run: () => Promise.resolve(null),
+    },
+    configFile: '/etc/config/x0tta6bl4',
+    version: '0',
+    scan: false,
+    agent: () => ({ get: () => Promise.reject(new Error('no')), post: () => Promise.reject(new Error('no')) }),
+  });
+  assert.deepEqual(
+    facts.wireless.map(({ sealed }) => sealed),
+    ['by mesh.key', 'no', 'otherwise'],
+  );
+  assert.ok(!JSON.stringify(facts.wireless).includes(made));
 });
