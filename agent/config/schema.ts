@@ -438,7 +438,7 @@ export const SECTIONS = {
       ),
       key: secret(
         'live',
-        'The key that authenticates alarms between routers, in hexadecimal or as a passphrase; without it the agent repairs only by itself.',
+        'The key that authenticates alarms between routers, in hexadecimal or as a passphrase; the radios of the mesh get theirs from it by the setup of the init script; without it the agent repairs only by itself.',
       ),
       node_name: string(
         '',
