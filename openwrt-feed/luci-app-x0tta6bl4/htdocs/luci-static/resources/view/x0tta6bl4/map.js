@@ -348,8 +348,8 @@ return view.extend({
 					: node ? row(_('State'), (states[node.state] || lib.clean(node.state)) + ', ' + _('for %s').format(lib.duration(node.sinceSeconds))) : null,
 				node ? row(_('Heard'), lib.ago(node.lastSeenSeconds)) : null,
 				offer ? row(_('Gateway'), offer.best ? _('the one in use') : _('on offer')) : null,
-				way.length > 1 ? row(_('Way'), el('ol', { 'class': 'x0-way-list' }, way.map((one, i) => el('li', {}, [
-					lib.nameOf(one), i ? lib.badge(graph.levels.get(pairOf(way[i - 1], one)) || 0) : null ])))) : null,
+				way.length > 1 ? row(_('Way'), el('ol', { 'class': 'x0-way-list' }, way.map((one, i) => el('li', {}, el('div', { 'class': 'x0-hop' }, [
+					el('span', {}, lib.nameOf(one)), i ? lib.badge(graph.levels.get(pairOf(way[i - 1], one)) || 0) : null ]))))) : null,
 				links.map(link => row(_('Link on %s').format(lib.clean(link.interface, 16)), [ lib.badge(lib.LEVELS[link.quality] || 0),
 					link.radio && link.radio.signalDbm != null ? ' ' + _('%d dBm').format(link.radio.signalDbm) : '',
 					link.loss != null ? ' · ' + _('loss %s %%').format((link.loss * 100).toFixed(1)) : '' ])),
