@@ -10,6 +10,8 @@ X0_FIRST_BOOT=/var/run/x0tta6bl4-first-boot
 X0_PENDING=/etc/x0tta6bl4-setup-pending
 # Nobody asked for a setup, and there was one: what was taken out of its mesh since stays out, and off the air.
 x0_upgraded=''
+# Nobody asked for this setup: what somebody has set since in sections of ours is how this router is reached.
+x0_unasked=''
 
 x0_say() {
 	logger -t x0tta6bl4 "$*" 2>/dev/null
@@ -112,7 +114,9 @@ _x0_default() {
 
 # _x0_join BAND RADIO CHANNEL. This runs after each upgrade too: what somebody chose since stays, also what is off.
 _x0_join() {
-	local section="x0mesh_$1" radio had most
+	local section="x0mesh_$1" radio had most was
+	was=$(uci -q get "wireless.$section")
+	had=$(uci -q get "wireless.$section.key")
 	uci -q batch <<-END
 		set network.$section=interface
 		set network.$section.proto=batadv_hardif
@@ -127,6 +131,10 @@ _x0_join() {
 	_x0_default "wireless.$section.mesh_fwding" 0
 	_x0_default "wireless.$section.mesh_nolearn" 1
 	_x0_default "wireless.$section.encryption" sae
+	# A password that somebody gave it, or none by choice: with another it would lose its peers.
+	if [ -n "$x0_unasked" ] && [ -n "$was" ]; then
+		[ -n "$x0_key" ] && [ -z "$had" ] || return 0
+	fi
 	radio=$(uci -q get "wireless.$section.device")
 	_x0_channel "$radio" "$3"
 	most=$(uci -q get "$X0_CONFIG.mesh.max_neighbours")
@@ -135,7 +143,6 @@ _x0_join() {
 	else
 		uci -q set "wireless.$section.mesh_max_peer_links=$most"
 	fi
-	had=$(uci -q get "wireless.$section.key")
 	if [ -z "$x0_key" ]; then
 		# Never an open mesh: it waits for the key.
 		uci -q delete "wireless.$section.key"
@@ -192,6 +199,13 @@ _x0_find_unzoned() {
 	case $x0_zoned in *" $1 "*) ;; *) x0_networks="$x0_networks $1" ;; esac
 }
 
+# _x0_anew SECTION of the firewall: answers 1 where it is there and stays.
+_x0_anew() {
+	[ -z "$x0_unasked" ] || ! uci -q get "firewall.$1" >/dev/null || return 1
+	uci -q delete "firewall.$1"
+	return 0
+}
+
 # Routers hold their sessions by link-local addresses of the mesh's own interfaces, and fw4 rejects what no zone lets in: a
 # zone that takes those, and nothing else.
 _x0_firewall() {
@@ -202,15 +216,19 @@ _x0_firewall() {
 	config_foreach _x0_find_zone zone
 	config_load network
 	config_foreach _x0_find_unzoned interface
-	for network in x0mesh x0mesh_sessions x0mesh_neighbours; do uci -q delete "firewall.$network"; done
-	[ -n "$x0_networks" ] || return 0
+	[ -n "$x0_networks" ] || {
+		for network in x0mesh x0mesh_sessions x0mesh_neighbours; do uci -q delete "firewall.$network"; done
+		return 0
+	}
 	port=$(uci -q get "$X0_CONFIG.peer.port")
-	uci -q batch <<-END
+	! _x0_anew x0mesh || uci -q batch <<-END
 		set firewall.x0mesh=zone
 		set firewall.x0mesh.name=x0mesh
 		set firewall.x0mesh.input=REJECT
 		set firewall.x0mesh.output=ACCEPT
 		set firewall.x0mesh.forward=REJECT
+	END
+	! _x0_anew x0mesh_sessions || uci -q batch <<-END
 		set firewall.x0mesh_sessions=rule
 		set firewall.x0mesh_sessions.name=x0tta6bl4-mesh-sessions
 		set firewall.x0mesh_sessions.src=x0mesh
@@ -218,6 +236,8 @@ _x0_firewall() {
 		set firewall.x0mesh_sessions.src_ip=fe80::/10
 		set firewall.x0mesh_sessions.dest_port=${port:-17447}
 		set firewall.x0mesh_sessions.target=ACCEPT
+	END
+	! _x0_anew x0mesh_neighbours || uci -q batch <<-END
 		set firewall.x0mesh_neighbours=rule
 		set firewall.x0mesh_neighbours.name=x0tta6bl4-mesh-neighbours
 		set firewall.x0mesh_neighbours.src=x0mesh
@@ -228,7 +248,12 @@ _x0_firewall() {
 		add_list firewall.x0mesh_neighbours.icmp_type=neighbour-advertisement
 		add_list firewall.x0mesh_neighbours.icmp_type=echo-request
 	END
-	for network in $x0_networks; do uci -q add_list "firewall.x0mesh.network=$network"; done
+	for network in $x0_networks; do
+		case " $(uci -q get firewall.x0mesh.network) " in
+		*" $network "*) ;;
+		*) uci -q add_list "firewall.x0mesh.network=$network" ;;
+		esac
+	done
 }
 
 _x0_find_bridge() {
@@ -373,6 +398,7 @@ x0_setup() {
 # At the first boot: only where nobody has declared a mesh. May run again, for each radio that appears.
 x0_first_boot() {
 	[ -e "$X0_FIRST_BOOT" ] || [ -e "$X0_PENDING" ] || x0_upgraded=1
+	x0_unasked=1
 	x0_look
 	if [ -n "$x0_mesh" ] && [ -z "$(uci -q get wireless.x0mesh_2g)$(uci -q get wireless.x0mesh_5g)" ]; then
 		[ "$(uci -q get "$X0_CONFIG.mesh.interface")" = "$x0_mesh" ] || {

@@ -471,6 +471,50 @@ describe('setup', { skip: noRouter() }, () => {
     assert.ok(r.config('network').includes("network.x0mesh_2g.master='bat0'"), 'asked, it takes it in again');
   });
 
+  test('how a router is reached stays after an upgrade: passwords, peers and channel, the firewall of the mesh', () => {
+    const script = join(import.meta.dirname, '../../../openwrt-feed/x0tta6bl4/files/x0tta6bl4.defaults');
+    const upgrade = (r: Router): void => {
+      r.sh('rm -f /var/run/x0tta6bl4-first-boot');
+      r.write('etc/uci-defaults/80-x0tta6bl4', readFileSync(script, 'utf8'));
+      assert.equal(r.boot().status, 0);
+    };
+    const FILES = ['wireless', 'network', 'firewall', 'x0tta6bl4'];
+    for (const ours of [OURS, WITH_KEY]) {
+      const r = router(TWO, ours);
+      r.write('etc/config/firewall', 'firewall.lan=zone\n');
+      assert.equal(r.boot().status, 0);
+      for (const line of [
+        // A password by hand, as LuCI's own page has it; a mesh that is open by choice; more than ours let in.
+        'wireless.x0mesh_5g.key=a-password-of-their-own',
+        'wireless.x0mesh_5g.mesh_max_peer_links=9',
+        'wireless.x0mesh_5g.disabled=0',
+        'wireless.radio0.channel=auto',
+        ...(ours === OURS ? ['wireless.x0mesh_2g.encryption=none', 'wireless.x0mesh_2g.disabled=0'] : []),
+        'firewall.x0mesh.input=ACCEPT',
+        'firewall.x0mesh_sessions.src_ip=fe80::/64',
+      ])
+        assert.equal(r.sh(`uci set ${line}`).status, 0, line);
+      const chosen = FILES.map((name) => r.config(name));
+      upgrade(r);
+      assert.deepEqual(
+        FILES.map((name) => r.config(name)),
+        chosen,
+      );
+      r.sh('uci delete firewall.x0mesh_neighbours; uci delete firewall.x0mesh.network');
+      upgrade(r);
+      const firewall = r.config('firewall');
+      assert.ok(firewall.includes("firewall.x0mesh_neighbours.target='ACCEPT'"), 'what is not there yet comes');
+      assert.match(firewall.find((line) => line.startsWith('firewall.x0mesh.network='))!, /'x0mesh_5g'/);
+      assert.ok(firewall.includes("firewall.x0mesh.input='ACCEPT'"));
+    }
+    const r = router(TWO);
+    assert.equal(r.boot().status, 0);
+    r.sh(`uci set x0tta6bl4.mesh.key=${KEY}`);
+    upgrade(r);
+    assert.match(r.config('wireless').join('\n'), /x0mesh_5g\.key='[0-9a-f]{32}'/, 'an image may bring the key');
+    assert.ok(!r.config('wireless').includes("wireless.x0mesh_5g.disabled='1'"));
+  });
+
   test('a role that is none', () => {
     const r = router(TWO);
     const { status, err } = r.service('setup gatway');
