@@ -377,6 +377,11 @@ x0_setup() {
 	}
 	x0_number mesh.max_neighbours 0 255 && x0_number peer.port 1 65535 || return 1
 	x0_look
+	why=$(uci -q get network.bat0.proto)
+	[ -n "$x0_mesh" ] || [ "${why:-batadv}" = batadv ] || {
+		x0_say "network.bat0 is somebody else's, of proto $why, so nothing is changed: declare the mesh (proto batadv) by another name, and setup again"
+		return 1
+	}
 	[ -z "$1" ] || x0_can_be "$1" || return 1
 	x0_mesh_from_radios || x0_say "no radio for a mesh was found; cables go in with proto batadv_hardif"
 	[ -z "$1" ] || x0_role "$1"
@@ -399,6 +404,13 @@ x0_setup() {
 x0_first_boot() {
 	[ -e "$X0_FIRST_BOOT" ] || [ -e "$X0_PENDING" ] || x0_upgraded=1
 	x0_unasked=1
+	# The agent makes its mesh itself, out of what mesh.hard_interface names: another one beside it would take its name.
+	case $(uci -q get "$X0_CONFIG.mesh.own") in
+	1 | on | true | yes | enabled)
+		rm -f "$X0_PENDING"
+		return 0
+		;;
+	esac
 	x0_look
 	if [ -n "$x0_mesh" ] && [ -z "$(uci -q get wireless.x0mesh_2g)$(uci -q get wireless.x0mesh_5g)" ]; then
 		[ "$(uci -q get "$X0_CONFIG.mesh.interface")" = "$x0_mesh" ] || {

@@ -168,6 +168,24 @@ describe('first boot', { skip: noRouter() }, () => {
     assert.ok(r.config('network').includes("network.x0mesh_5g.master='bat0'"));
   });
 
+  test('a mesh that the agent makes itself, and an interface of another kind by the name of bat0, stay as they are', () => {
+    const other = [...LAN, 'network.bat0=interface', "network.bat0.proto='static'", "network.bat0.ipaddr='10.0.0.1'"];
+    for (const [ours, network, why] of [
+      [[...WITH_KEY, "x0tta6bl4.mesh.own='1'"], LAN, /^$/],
+      [WITH_KEY, other, /network\.bat0 is somebody else's, of proto static/],
+    ] as const) {
+      const r = router(TWO, [...ours], [...network]);
+      const { status, err } = r.boot();
+      assert.equal(status, 0);
+      assert.match(err, why);
+      assert.equal(r.sh('sh /etc/hotplug.d/ieee80211/20-x0tta6bl4', { ACTION: 'add' }).status, 0);
+      assert.deepEqual([r.config('wireless'), r.config('network'), r.config('x0tta6bl4')], [TWO, network, ours]);
+    }
+    const r = router(TWO, WITH_KEY, other);
+    assert.equal(r.service('setup gateway').status, 1);
+    assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, other]);
+  });
+
   test("somebody else's 802.11s mesh keeps its radios", () => {
     const wireless = [...TWO, 'wireless.old=wifi-iface', "wireless.old.device='radio0'", "wireless.old.mode='mesh'"];
     const r = router(wireless, WITH_KEY);
