@@ -80,7 +80,8 @@ export function edge(root = '/'): Edge {
     },
     run: (program, words, timeoutMs = TIMEOUT_MS) =>
       new Promise((resolve) => {
-        const env = { PATH: `${process.env.PATH ?? ''}:${PATH}`, LC_ALL: 'C' };
+        // An empty part of it would be the directory that x0ctl was called in, which may be anybody's.
+        const env = { PATH: [...(process.env.PATH ?? '').split(':'), PATH].filter(Boolean).join(':'), LC_ALL: 'C' };
         execFile(program, [...words], { timeout: timeoutMs, maxBuffer: MOST_OUTPUT, env }, (error, stdout) =>
           resolve(error === null ? stdout : null),
         );

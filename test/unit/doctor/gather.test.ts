@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -168,4 +169,22 @@ test('the password of a radio: as setup makes it from mesh.key, or not', { skip:
     ['by mesh.key', 'no', 'otherwise'],
   );
   assert.ok(!JSON.stringify(facts.wireless).includes(made));
+});
+
+test('programs are those of the PATH, and none of the directory that x0ctl was called in', (t) => {
+  const at = root(t, { '/x0-not-a-program': '#!/bin/sh\necho run >ran\n' });
+  chmodSync(join(at, 'x0-not-a-program'), 0o755);
+  const script = `import { edge } from '${join(import.meta.dirname, '../../../agent/ctl/edge.ts')}';
+    console.log(await edge().run('x0-not-a-program', []), (await edge().run('echo', ['well']))?.trim());`;
+  // How this Node is told to strip types, where it has to be told.
+  const { NODE_OPTIONS } = process.env;
+  const flags = NODE_OPTIONS === undefined ? {} : { NODE_OPTIONS };
+  for (const env of [{}, { PATH: '' }, { PATH: ':/bin::' }]) {
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: at,
+      env: { ...env, ...flags },
+    });
+    assert.equal(String(stdout).trim(), 'null well', JSON.stringify(env));
+    assert.ok(!existsSync(join(at, 'ran')));
+  }
 });
