@@ -14,6 +14,7 @@
  */
 import { AgentError } from '../core/errors.ts';
 import type { MachineEvent, Tables, WorldEvent } from '../core/event.ts';
+import { isDeeperThan, repeatedMember } from '../core/json.ts';
 import type { Nanos } from '../core/time.ts';
 import { type PackedTables, packTables, unpackTables } from './tables.ts';
 import type { Output, Turn } from './turns.ts';
@@ -85,6 +86,8 @@ export class Scribe {
 export type Recorded = Turn | { readonly keyframe: Keyframe };
 
 const MOST_LINE = 32 * 1024 * 1024;
+/** Of events and decisions none has ten. */
+const MOST_DEPTH = 64;
 
 export interface Recording extends Header {
   readonly turns: readonly Recorded[];
@@ -128,6 +131,7 @@ export function readRecording(text: string): Recording {
       if (isCut && i === lines.length - 1) break;
       throw damaged(at, 'no JSON');
     }
+    checkMembers(line, at);
     if (isKeyframe(value)) {
       tables = null;
       turns.push({ keyframe: value.keyframe.map((one) => unpack(at, one)) });
@@ -157,6 +161,7 @@ function headerOf(line: string): Header {
         line: 1,
       },
     );
+  if (value !== undefined) checkMembers(line, 1);
   const { x0tta6bl4, version, agent, machines, begins } = (isObject(value) ? value : {}) as Record<string, unknown>;
   if (x0tta6bl4 !== 'recording') throw damaged(1, 'no recording of x0tta6bl4');
   if (version !== VERSION)
@@ -169,6 +174,13 @@ function headerOf(line: string): Header {
     throw damaged(1, 'a header that does not say by which agent and machines');
   if (begins !== 'start' && begins !== 'later') throw damaged(1, 'a header that does not say where it begins');
   return { agent, machines, begins };
+}
+
+function checkMembers(line: string, at: number): void {
+  if (isDeeperThan(line, MOST_DEPTH)) throw damaged(at, `nested deeper than ${MOST_DEPTH}`);
+  // Which of two members of one name counts is nobody's to choose.
+  const twice = repeatedMember(line);
+  if (twice !== null) throw damaged(at, `${JSON.stringify(String(twice.at(-1))).slice(0, 40)} is there twice`);
 }
 
 function isKeyframe(value: unknown): value is { keyframe: unknown[] } {

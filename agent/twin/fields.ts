@@ -61,7 +61,7 @@ export type ObjectOf<P extends Fields> = Simplify<
 >;
 
 /** Members that begin so are for people: JSON has no other place for a comment. */
-const isComment = (key: string) => key.startsWith('//');
+export const isComment = (key: string) => key.startsWith('//');
 const COMMENTS = { '^//': { description: 'A comment.' } } as const;
 
 const LONGEST_SHOWN = 40;

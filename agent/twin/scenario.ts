@@ -7,6 +7,7 @@
  * scenario names has a number, its place in `graph.nodes`.
  */
 import { ROWS } from '../config/schema.ts';
+import { repeatedMember } from '../core/json.ts';
 import { isFaultClass } from '../heal/faults/catalogue.ts';
 import {
   below,
@@ -14,6 +15,7 @@ import {
   type Field,
   flag,
   integer,
+  isComment,
   type JsonSchema,
   list,
   number,
@@ -502,6 +504,12 @@ function read(source: string, options: ParseOptions, say: Say): Scenario | undef
   } catch (thrown) {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the engine quotes the text, whatever is in it.
     say('E_SCENARIO_SYNTAX', '$', `no JSON: ${(thrown as Error).message.replace(/[\x00-\x1f\x7f]/g, ' ')}`);
+    return undefined;
+  }
+  const twice = repeatedMember(source, isComment);
+  if (twice !== null) {
+    const path = twice.reduce<string>((at, key) => (typeof key === 'number' ? `${at}[${key}]` : below(at, key)), '$');
+    say('E_SCENARIO_KEY', path, 'is there twice');
     return undefined;
   }
   const format = (value as { format?: unknown } | null)?.format;

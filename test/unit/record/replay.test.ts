@@ -193,6 +193,17 @@ const MALFORMED: readonly [what: string, text: string, says: RegExp][] = [
   ['no machines', HEADER.replace('"machines"', '"others"'), /^line 1: a header that/],
   ['no beginning', HEADER.replace('"start"', '"never"'), /^line 1: a header that/],
   ['no JSON', `${HEADER}\n[1,{"type":"ti\n`, /^line 2: no JSON$/],
+  [
+    'a header that says it twice',
+    HEADER.replace('"version":1', '"version":2,"version":1'),
+    /^line 1: "version" is there/,
+  ],
+  ['an event with two types', `${HEADER}\n[7,{"type":"tick","type":"tick"}]\n`, /^line 2: "type" is there twice$/],
+  [
+    'an event without a bottom',
+    `${HEADER}\n[7,{"type":"tick","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}]\n`,
+    /^line 2: nested deeper than 64$/,
+  ],
   ['no turn', `${HEADER}\n7\n`, /^line 2: no event with its time$/],
   ['a time in words', `${HEADER}\n["7",{"type":"tick"}]\n`, /^line 2: a time that is none/],
   ['time that runs back', `${HEADER}\n[7,{"type":"tick"}]\n[6,{"type":"tick"}]\n`, /^line 3: a time/],

@@ -51,6 +51,22 @@ test('a seed from outside counts instead of the own one', () => {
   assert.equal(parsed.scenario.seed, 9);
 });
 
+test('a key that is there twice is named, wherever it is; a comment may be', () => {
+  const text = JSON.stringify({ ...RING, timeline: [{ at_s: 1, fault: 'carrier-loss', link: ['r0', 'r1'] }] });
+  const commented = text.replace('{', '{"//":"a","//":"b",');
+  assert.ok(parseScenario(commented).ok);
+  const cases: readonly [text: string, path: string][] = [
+    [text.replace('"format":1', '"format":1,"format":2'), '$.format'],
+    [text.replace('"nodes":4', '"nodes":4,"nodes":5'), '$.topology.nodes'],
+    [text.replace('"at_s":1', '"at_s":1,"fault":"bat0-deleted"'), '$.timeline[0].fault'],
+    [text.replace('"name"', '"a b":1,"a b":2,"name"'), '$["a b"]'],
+  ];
+  for (const [wrong, path] of cases) {
+    const parsed = parseScenario(wrong);
+    assert.deepEqual(parsed, { ok: false, problems: [{ code: 'E_SCENARIO_KEY', path, message: 'is there twice' }] });
+  }
+});
+
 const LINK = { fault: 'carrier-loss', link: ['r0', 'r1'] };
 const BAD: readonly [what: string, document: unknown, code: string, path: string][] = [
   ['a number', 7, 'E_SCENARIO_VALUE', '$'],
