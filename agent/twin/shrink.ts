@@ -53,7 +53,7 @@ function* simplerThan(document: Document): Iterable<Document> {
   for (const name of new Set(topology.links.flat())) yield withoutRouter(document, name);
   for (let i = 0; i < topology.links.length; i++)
     yield { ...document, topology: { ...topology, links: topology.links.toSpliced(i, 1) } };
-  for (const special of ['link', 'kernel', 'agent'])
+  for (const special of ['expect', 'probes', 'links', 'nodes', 'link', 'kernel', 'agent'])
     if (special in document)
       yield Object.fromEntries(Object.entries(document).filter(([key]) => key !== special)) as Document;
   for (const [i, entry] of timeline.entries()) {

@@ -95,6 +95,31 @@ test('a scenario that breaks an invariant is made shorter, also where what is le
   assert.deepEqual(shortest.topology.links, [['r0', 'r1']]);
 });
 
+test('what is expected, who watches and what is special elsewhere keep nothing in the shortest scenario', async () => {
+  const watched = file('watched.json', {
+    format: 1,
+    name: 'watched',
+    topology: { kind: 'ring', nodes: 4 },
+    links: [{ between: ['r2', 'r3'], loss_pct: 1 }],
+    nodes: { r3: { gateway: {} } },
+    agent: { config: { heal: { reattach: '0' } } },
+    settle_s: 0,
+    probes: [{ from: 'r2', to: 'r3' }],
+    timeline: [
+      { at_s: 0.5, fault: 'bat0-down', node: 'r2', for_s: 1, name: 'other' },
+      { at_s: 1, fault: 'interface-taken', link: ['r0', 'r1'] },
+    ],
+    duration_s: 4,
+    expect: [{ expect: 'outage-below', fault: 'other', ms: 1e8 }],
+  });
+  const { status, out, err } = await x0ctl('twin', 'run', watched, '--json');
+  assert.equal(status, 1, err);
+  const { shortest } = JSON.parse(out);
+  assert.equal(shortest.timeline.length, 1);
+  assert.deepEqual(shortest.topology.links, [['r0', 'r1']]);
+  for (const key of ['expect', 'probes', 'links', 'nodes']) assert.ok(!(key in shortest), key);
+});
+
 test('a mesh by radio is made shorter with its places', async () => {
   const air = file('air.json', {
     format: 1,
