@@ -18,6 +18,15 @@ import { clean, clip } from './terminal.ts';
 /** How long a full pipe is left alone. */
 const FULL_MS = 5;
 
+/** As text, without the mark that some editors begin a file with. Throws E_USAGE for what is not UTF-8. */
+export function textOf(file: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new AgentError('E_USAGE', `${clip(file, 255)} is not UTF-8`);
+  }
+}
+
 /** Its bytes. Throws E_NOT_FOUND, E_FORBIDDEN, or E_USAGE for what is no file or larger than `most` bytes. */
 export function readNamed(file: string, most: number): Uint8Array {
   let fd: number | undefined;

@@ -5,6 +5,7 @@ import type { WorldEvent } from '../core/event.ts';
 import { SECOND } from '../core/time.ts';
 import { type Recording, readRecording } from '../record/format.ts';
 import type { Output, Turn } from '../record/turns.ts';
+import { counted } from '../twin/fields.ts';
 import { type Difference, type Replayed, replay } from '../twin/replay.ts';
 import { readNamed } from './file.ts';
 import { clean, fold, plainJson, type Terminal } from './terminal.ts';
@@ -87,7 +88,7 @@ function reportText(done: Replayed, { agent, begins }: Recording): string {
   if (machines.length > 0) lines.push(`with other machines than these: ${machines.join(', ')}`);
   if (uncompared > 0)
     lines.push(`${uncompared} decisions rest on what was before the recording and could not be compared`);
-  const played = `${turns} events over ${seconds(durationNs)}, ${decisions} decisions`;
+  const played = `${counted(turns, 'event')} over ${seconds(durationNs)}, ${counted(decisions, 'decision')}`;
   if (difference === null) lines.push(`${played}: the same again`);
   else lines.push(`${played} to the first difference:`, ...differenceLines(difference));
   if (difference !== null && begins === 'later') lines.push('it may rest on what was before the recording');
@@ -118,7 +119,7 @@ function firstDifference(a: unknown, b: unknown, at = ''): [string, string, stri
 }
 
 function outputText(output: Output): string {
-  if ('send' in output) return `${output.send.length} frames sent, over interfaces ${output.send.join(' ')}`;
+  if ('send' in output) return `${counted(output.send.length, 'frame')} sent, over interfaces ${output.send.join(' ')}`;
   if ('change' in output) return `change ${output.change.id}: ${JSON.stringify(output.change.change)}`;
   const { fault, step, action, result, why } = output.journal;
   const about = [fault?.id, fault?.class, fault?.interface, fault?.peer].filter((part) => part != null).join(' ');
@@ -130,7 +131,7 @@ function eventText(event: WorldEvent): string {
     case 'link':
       return `link ${event.link.name} (${event.link.index}): ${event.link.up ? 'up' : 'down'}, ${event.link.carrier ? 'carrier' : 'no carrier'}, master ${event.link.master}`;
     case 'tables':
-      return `tables read: ${event.tables.originators.length} paths, ${event.tables.neighbours.length} neighbours`;
+      return `tables read: ${counted(event.tables.originators.length, 'path')}, ${counted(event.tables.neighbours.length, 'neighbour')}`;
     case 'change-done':
       return `change ${event.id} done${event.error === null ? '' : `: ${event.error}`}`;
     default:

@@ -10,7 +10,7 @@ import { shrink } from '../twin/shrink.ts';
 import { unplayed } from '../twin/stage.ts';
 import { type Answer, askWhatIf, type Question } from '../twin/what-if.ts';
 import type { Client } from './client.ts';
-import { readBeside, readNamed } from './file.ts';
+import { readBeside, readNamed, textOf } from './file.ts';
 import { clean, clip, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
@@ -63,7 +63,7 @@ function parsed(source: string, file: string, options: ParseOptions): Scenario {
 
 function read(file: string): string {
   try {
-    return Buffer.from(readNamed(file, MOST_FILE)).toString('utf8');
+    return textOf(file, readNamed(file, MOST_FILE));
   } catch (thrown) {
     if (!(thrown instanceof AgentError)) throw thrown;
     throw new AgentError(thrown.code, `SCENARIO: ${thrown.message}`, { file }, { cause: thrown });

@@ -74,6 +74,9 @@ export function shown(value: unknown): string {
   return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}...` : text;
 }
 
+/** So many of what is called so: '1 fault', '2 faults'. */
+export const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
+
 /** `key` below `path`: `.key` where that can be read without quotes. */
 export const below = (path: string, key: string): string =>
   /^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) && key.length <= 64 ? `${path}.${key}` : `${path}[${shown(key)}]`;
@@ -140,14 +143,16 @@ export function oneOf<const C extends readonly (string | number)[]>(
   };
 }
 
+/** What a terminal obeys, or shows otherwise than it is written: C0, C1, ends of lines, and what turns the direction round. */
+export const CONTROL = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/u;
+
 /** Text of at least one and at most `longest` UTF-16 units, without control characters. */
 export function text(longest: number, description: string): Field<string, 'required'> {
   return {
     schema: { type: 'string', minLength: 1, maxLength: longest, description },
     presence: 'required',
     read(value, path, say) {
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not pass.
-      const fits = typeof value === 'string' && value.length <= longest && /^[^\x00-\x1f\x7f]+$/.test(value);
+      const fits = typeof value === 'string' && value !== '' && value.length <= longest && !CONTROL.test(value);
       if (fits) return value;
       say(
         'E_SCENARIO_VALUE',

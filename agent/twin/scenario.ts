@@ -51,6 +51,9 @@ const MOST_PROBES = 20;
 const MOST_EXPECTATIONS = 100;
 /** A day: the twin's quiet bench. */
 const MOST_SECONDS = 86_400;
+/** Over the whole scenario: each takes memory, in the twin and in the lab's kernel. */
+const MOST_FLAPS = 100_000;
+const MOST_PACKETS = 10_000_000;
 /** More would help nobody. */
 const MOST_PROBLEMS = 50;
 /** Quiet time after the last thing of the timeline, where `duration_s` does not say otherwise. */
@@ -562,6 +565,10 @@ function placesOf(entry: TimelineEntry): string[] {
   return [named(entry.node, about)];
 }
 
+/** Expectations that nothing could meet where there is none. */
+const OF_PROBES: ReadonlySet<string> = new Set(['outage-below', 'loss-below']);
+const OF_FAULTS: ReadonlySet<string> = new Set(['outage-below', 'found', 'repaired']);
+
 /** Everything in a scenario that names something else in it, and what has to fit together. */
 class References {
   readonly #scenario: Omit<Scenario, 'timeline'> & { readonly timeline: readonly TimelineEntry[] };
@@ -597,6 +604,7 @@ class References {
       if (a && b && from === to) this.#say('E_SCENARIO_VALUE', `$.probes[${i}].to`, 'is the router that sends');
     }
     for (const [i, expectation] of expect.entries()) this.#expectation(expectation, `$.expect[${i}]`);
+    this.#sizes();
     const { duration_s: asked } = document;
     if (asked === undefined) return;
     for (const [i, { at_s, for_s }] of timeline.entries())
@@ -604,6 +612,26 @@ class References {
         const what = at_s > asked ? 'at_s' : 'for_s';
         this.#say('E_SCENARIO_VALUE', `$.timeline[${i}].${what}`, `is after the end, at duration_s ${asked}`);
       }
+  }
+
+  #sizes(): void {
+    const { timeline, probes, duration_s } = this.#scenario;
+    let flaps = 0;
+    for (const [i, entry] of timeline.entries()) {
+      if (entry.fault !== 'flapping') continue;
+      flaps += (entry.for_s ?? 0) / (entry.down_s + entry.up_s);
+      if (flaps <= MOST_FLAPS) continue;
+      const many = `links fail ${Math.round(flaps)} times up to here, at most ${MOST_FLAPS} are allowed`;
+      this.#say('E_SCENARIO_LIMIT', `$.timeline[${i}].for_s`, many);
+      break;
+    }
+    const packets = probes.reduce((sum, { interval_ms }) => sum + (duration_s * 1000) / interval_ms, 0);
+    if (packets > MOST_PACKETS)
+      this.#say(
+        'E_SCENARIO_LIMIT',
+        '$.probes',
+        `send ${Math.round(packets)} packets, at most ${MOST_PACKETS} are allowed`,
+      );
   }
 
   #node(name: string, path: string): boolean {
@@ -737,8 +765,12 @@ class References {
     if ('as' in expectation)
       for (const [i, name] of (expectation.as ?? []).entries()) this.#class(name, `${path}.as[${i}]`);
     if ('probe' in expectation && expectation.probe !== undefined) has(probes, expectation.probe, 'probe');
-    const needs = { 'outage-below': 'a probe', 'loss-below': 'a probe' } as Readonly<Record<string, string>>;
-    if (expectation.expect in needs && probes.length === 0)
-      this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expectation.expect} needs ${needs[expectation.expect]}`);
+    const { expect, agent } = expectation;
+    if (OF_PROBES.has(expect) && probes.length === 0)
+      this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expect} needs a probe`);
+    else if (OF_FAULTS.has(expect) && timeline.length === 0)
+      this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expect} needs a fault in the timeline`);
+    if (expect === 'found' && agent !== 'on')
+      this.#say('E_SCENARIO_VALUE', `${path}.agent`, 'without agents nobody finds anything');
   }
 }

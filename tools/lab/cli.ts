@@ -13,13 +13,13 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readBeside, readNamed } from '../../agent/ctl/file.ts';
-import type { Problem } from '../../agent/twin/fields.ts';
+import { readBeside, readNamed, textOf } from '../../agent/ctl/file.ts';
+import { counted, type Problem } from '../../agent/twin/fields.ts';
 import { type Parsed, parseScenario, type Scenario, scenarioSchema } from '../../agent/twin/scenario.ts';
 import { MOST_FILE_BYTES } from '../../agent/twin/topologies.ts';
 import type { Played } from './played.ts';
 import type { Report } from './report.ts';
-import { asText } from './words.ts';
+import { asText, clean } from './words.ts';
 
 const OWN = join(import.meta.dirname, 'scenarios');
 const USAGE = `usage: x0lab run SCENARIO [--kernel uml|netns|qemu] [--agent on|off|both] [--seed N] [--json] [--html FILE] [--logs DIR]
@@ -57,7 +57,7 @@ function read(name: string, seed: number | undefined): Scenario {
   const file = fileOf(name);
   let source: string;
   try {
-    source = Buffer.from(readNamed(file, MOST_FILE_BYTES)).toString('utf8');
+    source = textOf(file, readNamed(file, MOST_FILE_BYTES));
   } catch (thrown) {
     throw new BadInput((thrown as Error).message);
   }
@@ -155,7 +155,7 @@ function check(name: string, { seed, json }: Values, { out }: Terminal): number 
   if (json) out(`${JSON.stringify({ ok: true, name: title, nodes: graph.nodes.length, links: graph.links.length })}\n`);
   else
     out(
-      `${title}: ${graph.nodes.length} nodes, ${graph.links.length} links, ${timeline.length} faults in ${s} s: it is well made.\n`,
+      `${title}: ${counted(graph.nodes.length, 'node')}, ${counted(graph.links.length, 'link')}, ${counted(timeline.length, 'fault')} in ${s} s: it is well made.\n`,
     );
   return 0;
 }
@@ -187,6 +187,17 @@ function list({ json }: Values, { out }: Terminal): number {
   return 0;
 }
 
+/** How many arguments each command has, and which options. */
+const TAKES: Readonly<
+  Record<string, { readonly least: number; readonly most: number; readonly options: readonly string[] }>
+> = {
+  run: { least: 1, most: 1, options: ['kernel', 'agent', 'seed', 'json', 'html', 'logs'] },
+  check: { least: 1, most: 1, options: ['seed', 'json'] },
+  new: { least: 0, most: 1, options: [] },
+  list: { least: 0, most: 0, options: ['json'] },
+  schema: { least: 0, most: 0, options: [] },
+};
+
 async function command(args: readonly string[], terminal: Terminal): Promise<number> {
   const { values, positionals } = readArguments(args);
   const [verb, ...rest] = positionals;
@@ -194,10 +205,11 @@ async function command(args: readonly string[], terminal: Terminal): Promise<num
     (values.help ? terminal.out : terminal.err)(`${USAGE}\n`);
     return values.help ? 0 : 2;
   }
-  const takes = { run: [1, 1], check: [1, 1], new: [0, 1], list: [0, 0], schema: [0, 0] } as const;
-  const wanted = Object.hasOwn(takes, verb) ? takes[verb as keyof typeof takes] : undefined;
-  if (wanted === undefined) throw new BadInput(`there is no command ${verb}\n${USAGE}`);
-  if (rest.length < wanted[0] || rest.length > wanted[1]) throw new BadInput(USAGE);
+  const wanted = Object.hasOwn(TAKES, verb) ? TAKES[verb] : undefined;
+  if (wanted === undefined) throw new BadInput(`there is no command ${clean(verb)}\n${USAGE}`);
+  if (rest.length < wanted.least || rest.length > wanted.most) throw new BadInput(USAGE);
+  const other = Object.keys(values).find((name) => !wanted.options.includes(name));
+  if (other !== undefined) throw new BadInput(`${verb} has no option --${other}\n${USAGE}`);
   const named = rest[0]!;
   switch (verb) {
     case 'run':
@@ -244,8 +256,9 @@ export async function x0lab(args: readonly string[], terminal: Terminal): Promis
     const { message } = thrown as Error;
     if (terminal.signal.aborted) return 1;
     if (args.includes('--json')) terminal.out(`${JSON.stringify({ ok: false, error: message, problems })}\n`);
-    terminal.err(`x0lab: ${message}\n`);
-    for (const { code, path, message: why } of problems) terminal.err(`  ${path}: ${why} (${code})\n`);
+    // What is wrong stands in what is said of it, and came from anybody.
+    terminal.err(`x0lab: ${message.split('\n').map(clean).join('\n')}\n`);
+    for (const { code, path, message: why } of problems) terminal.err(`  ${clean(`${path}: ${why} (${code})`)}\n`);
     return isBad ? 2 : 1;
   }
 }

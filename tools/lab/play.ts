@@ -11,7 +11,7 @@ import { KERNELS, type KernelName } from './kernels.ts';
 import type { Play } from './play-inside.ts';
 import type { Played } from './played.ts';
 import { replayTapes, TAPE_MIB } from './tapes.ts';
-import { TWIN_ONLY } from './verdicts.ts';
+import { TWIN_ONLY, VERDICTS } from './verdicts.ts';
 
 /** Addresses are of one network of 254, a MAC has one byte for the router, and all share one CPU. */
 const MOST_ROUTERS = 64;
@@ -167,6 +167,31 @@ function entangled(scenario: Scenario): Problem[] {
   return found;
 }
 
+/** Expectations that no run could meet: better said before than after minutes of playing. */
+function hopeless({ expect, timeline, probes }: Scenario): Problem[] {
+  const found: Problem[] = [];
+  for (const [i, expectation] of expect.entries()) {
+    if (expectation.expect !== 'found' && expectation.expect !== 'repaired') continue;
+    const { fault: only } = expectation;
+    const asked = timeline
+      .filter(({ name }) => only === undefined || name === only)
+      .map(({ fault }) => VERDICTS[fault]);
+    const path = only === undefined ? `$.expect[${i}].expect` : `$.expect[${i}].fault`;
+    const say = (message: string) => found.push({ code: 'E_SCENARIO_VALUE', path, message });
+    const which = only === undefined ? 'no fault of the timeline' : `no fault like ${shown(only)}`;
+    if (expectation.expect === 'found') {
+      if (expectation.as === undefined && asked.every(({ names }) => names.length === 0))
+        say(`${which} has a name that an agent could say; \`as\` says what counts`);
+      continue;
+    }
+    const repairable = asked.filter(({ repair }) => repair !== 'none');
+    if (repairable.length === 0) say(`${which} can be repaired by a router`);
+    else if (probes.length === 0 && repairable.some(({ repair }) => repair === 'traffic'))
+      say('only a probe can tell whether packets flow again, and there is none');
+  }
+  return found;
+}
+
 /** What this lab cannot play of a scenario that is as such well made. */
 export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[] {
   const { graph, timeline, kernel } = scenario;
@@ -174,6 +199,7 @@ export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[
   const found: Problem[] = [
     ...configProblems(scenario),
     ...entangled(scenario),
+    ...hopeless(scenario),
     ...(isRadio ? radioProblems(scenario) : []),
   ];
   const say = (code: Problem['code'], path: string, message: string) => found.push({ code, path, message });

@@ -12,6 +12,7 @@ import {
   type Outcome,
   shownMs,
 } from '../../agent/twin/expected.ts';
+import { counted } from '../../agent/twin/fields.ts';
 import type { Expectation, Scenario } from '../../agent/twin/scenario.ts';
 import type { JournalRow, Played, PlayedFault } from './played.ts';
 import { ENDS_OF_LINKS, VERDICTS, type Verdict } from './verdicts.ts';
@@ -320,7 +321,7 @@ function judge(expectation: Expectation, scenario: Scenario, played: Played, run
     case 'no-false-actions':
       return all(
         run.actions.filter(({ because_of }) => because_of === null).map(describe),
-        `${run.actions.length} actions, all of them explained`,
+        `${counted(run.actions.length, 'action')}, all of them explained`,
       );
     case 'settings-as-before':
       return all(played.drift, 'nothing differs');
@@ -329,7 +330,7 @@ function judge(expectation: Expectation, scenario: Scenario, played: Played, run
         run.agents
           .filter(({ state }) => state === 'ended')
           .map(({ router, exit }) => `the agent of ${router} ended with ${exit}`),
-        `${run.agents.length} agents`,
+        counted(run.agents.length, 'agent'),
       );
   }
 }

@@ -1,11 +1,11 @@
 /** A report as lines for a terminal. */
+import { CONTROL, counted } from '../../agent/twin/fields.ts';
 import type { FaultName } from '../../agent/twin/scenario.ts';
 import type { FaultReport, Report, RunReport } from './report.ts';
 import { VERDICTS } from './verdicts.ts';
 
 /** Names come from people: what a terminal would obey is taken out. (A scenario's own cannot have any.) */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not pass.
-const clean = (text: string) => text.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ');
+export const clean = (text: string) => text.replaceAll(new RegExp(CONTROL, 'gu'), ' ');
 
 export const shortMs = (ms: number) => {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
@@ -55,7 +55,7 @@ function runLines({
   for (const { name, from, to, sent, lost, loss_pct } of probes)
     lines.push(`  probe ${name}, ${from} to ${to}: ${lost} of ${sent} packets lost (${loss_pct.toFixed(2)} %)`);
   if (agent === 'on')
-    lines.push(`  ${actions.length} actions, ${false_actions} of them false, ${rollbacks} rolled back`);
+    lines.push(`  ${counted(actions.length, 'action')}, ${false_actions} of them false, ${rollbacks} rolled back`);
   for (const { because_of, at_ms, router, action, class: of } of actions)
     if (because_of === null) lines.push(`  false: ${router}: ${action} for ${of} at ${(at_ms / 1000).toFixed(1)} s`);
   return lines;
@@ -76,7 +76,7 @@ export function asText(report: Report): string[] {
       ? 'Nothing was expected.'
       : failed === 0
         ? 'All that was expected holds.'
-        : `${failed} of ${report.expectations.length} expectations do not hold.`,
+        : `${failed} of ${counted(report.expectations.length, 'expectation')} ${failed === 1 ? 'does' : 'do'} not hold.`,
   );
   return lines.map(clean);
 }

@@ -616,6 +616,20 @@ test('bad input ends with 2 and names the key; as JSON too', async () => {
   assert.deepEqual([ok, problems[0]!.path], [false, '$.timelime']);
 });
 
+test('nothing of what a scenario says reaches the terminal but as text, and an editor may have marked it as UTF-8', async () => {
+  const ring = JSON.stringify({ format: 1, name: 'x', topology: { kind: 'ring', nodes: 4 } });
+  const hostile = file('hostile.json', ring.replace('"x"', '"x","\u009b2J\u202e\u0085":1'));
+  for (const name of [hostile, file('quoted.json', '\u009b2J'), '\u009b2J']) {
+    const { code, err } = await x0lab('check', name);
+    assert.equal(code, 2);
+    assert.doesNotMatch(err, /[\u0080-\u009f\u202e]/);
+  }
+  assert.equal((await x0lab('check', file('marked.json', `\ufeff${ring}`))).code, 0);
+  const other = join(work, 'other.json');
+  writeFileSync(other, Buffer.from(ring, 'utf16le').fill(0xff, 0, 1));
+  assert.match((await x0lab('check', other)).err, /is not UTF-8/);
+});
+
 test('the program ends with the exit code of its command', async () => {
   const program = join(LAB, '../x0lab');
   const code = await new Promise((settle) => {
@@ -643,6 +657,9 @@ test('wrong usage ends with 2', async () => {
     [['run', 'cable-cut', '--agent', 'maybe'], /--agent/],
     [['run', 'cable-cut', '--seed', '-1'], /--seed/],
     [['run', 'cable-cut', '--wings'], /wings/],
+    [['check', 'cable-cut', '--kernel', 'netns'], /check has no option --kernel\n/],
+    [['list', '--seed', '3'], /list has no option --seed\n/],
+    [['new', '--json'], /new has no option --json\n/],
     [['run', 'cable-cut', '--html', '/no/such/place.html'], /--html/],
     [['check', outside], /\$\.topology\.file/],
   ];
@@ -702,6 +719,26 @@ test('a page that cannot be written: what can be known before is refused, and th
   assert.match(said.err, /there is no page: EISDIR/);
 });
 
+test('an expectation that no run could meet is told before one', () => {
+  const killed = { at_s: 1, fault: 'agent-killed', node: 'r0' };
+  const cut = { at_s: 2, fault: 'carrier-loss', link: ['r0', 'r1'] };
+  const probes = [{ from: 'r0', to: 'r2' }];
+  const cases: readonly [document: object, path: string | null][] = [
+    [{ timeline: [killed], expect: [{ expect: 'found' }] }, '$.expect[0].expect'],
+    [{ timeline: [killed], expect: [{ expect: 'found', as: ['overload'] }] }, null],
+    [{ timeline: [killed, cut], expect: [{ expect: 'found' }] }, null],
+    [{ timeline: [killed, cut], expect: [{ expect: 'found', fault: 'f1' }] }, '$.expect[0].fault'],
+    [{ timeline: [killed, cut], probes, expect: [{ expect: 'repaired' }] }, null],
+    [{ timeline: [killed, cut], expect: [{ expect: 'repaired' }] }, '$.expect[0].expect'],
+    [{ timeline: [killed, cut], probes, expect: [{ expect: 'repaired', fault: 'f1' }] }, '$.expect[0].fault'],
+    [{ timeline: [{ at_s: 1, fault: 'bat0-deleted', node: 'r1' }], expect: [{ expect: 'repaired' }] }, null],
+  ];
+  for (const [document, path] of cases) {
+    const paths = unplayable(scenarioOf(document)).map((problem) => problem.path);
+    assert.deepEqual(paths, path === null ? [] : [path], JSON.stringify(document));
+  }
+});
+
 test('new writes a scenario that is well made, and overwrites nothing', async () => {
   assert.equal((await x0lab('new', join(work, 'mine.json'))).code, 0);
   const [checked, again] = await Promise.all([
@@ -709,7 +746,7 @@ test('new writes a scenario that is well made, and overwrites nothing', async ()
     x0lab('new', join(work, 'mine.json')),
   ]);
   assert.equal(checked.code, 0);
-  assert.match(checked.out, /4 nodes, 4 links, 1 faults/);
+  assert.match(checked.out, /4 nodes, 4 links, 1 fault in/);
   assert.equal(again.code, 2);
   assert.match(again.err, /is there already/);
   assert.ok(existsSync(join(work, 'mine.json')));
