@@ -1,5 +1,6 @@
 /** `x0ctl twin`: scenarios in the twin, and questions about the mesh of a running agent. */
 import { AgentError } from '../core/errors.ts';
+import { SECOND } from '../core/time.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Document } from '../twin/chance.ts';
@@ -30,13 +31,17 @@ export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Termi
   const left = unplayed(asWritten);
   const reports: SeedReport[] = [];
   let shortest: Document | null = null;
+  const wait = patience(to);
   for (let n = 0; n < seeds; n++) {
     const scenario = parsed(source, file, { seed: first + n });
-    const report = playSeed(scenario, agents, true);
+    const which = seeds === 1 ? '' : `seed ${first + n}, ${n + 1} of ${seeds}: `;
+    const report = playSeed(scenario, agents, true, (now, end) => {
+      wait(() => `${which}${Math.round(now / SECOND)} of ${Math.round(end / SECOND)} virtual seconds`);
+    });
     reports.push(report);
     const breach = report.broken[0];
     if (breach === undefined) continue;
-    shortest = shortestOf(source, scenario, breach.invariant as Invariant, agents);
+    shortest = shortestOf(source, scenario, breach.invariant as Invariant, agents, wait);
     break;
   }
   const isWell = reports.every(
@@ -51,6 +56,24 @@ export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Termi
   if (elsewhere > 0 && !json)
     to.err(fold(`${elsewhere} of what is expected is about agents ${other}: --agents ${other}\n`, to));
   return isWell;
+}
+
+/** Says now and then what somebody waits for. */
+type Patience = (say: () => string) => void;
+
+const SAID_EVERY_MS = 5000;
+/** A clock that is read after every event would be most of what short ones take. */
+const LOOKED_EVERY = 1000;
+
+function patience(to: Terminal): Patience {
+  let last = performance.now();
+  let steps = 0;
+  return (say) => {
+    steps += 1;
+    if (steps % LOOKED_EVERY !== 0 || performance.now() - last < SAID_EVERY_MS) return;
+    last = performance.now();
+    to.err(fold(`${clean(say())}\n`, to));
+  };
 }
 
 function parsed(source: string, file: string, options: ParseOptions): Scenario {
@@ -71,7 +94,14 @@ function read(file: string): string {
 }
 
 /** The same scenario with every link by name, made as short as can be; as it is, where that shows nothing. */
-function shortestOf(source: string, scenario: Scenario, invariant: Invariant, agents: 'on' | 'off'): Document {
+function shortestOf(
+  source: string,
+  scenario: Scenario,
+  invariant: Invariant,
+  agents: 'on' | 'off',
+  wait: Patience,
+): Document {
+  let tries = 0;
   const { graph, seed } = scenario;
   const links = graph.links.map(({ a, b }) => [graph.nodes[a]!, graph.nodes[b]!] as const);
   const raw = JSON.parse(source) as Document;
@@ -83,10 +113,14 @@ function shortestOf(source: string, scenario: Scenario, invariant: Invariant, ag
     timeline: raw.timeline ?? [],
   };
   const breaks = (one: Document): boolean => {
+    tries += 1;
     const result = parseScenario(JSON.stringify(one));
     if (!result.ok) return false;
+    const say = () => `seed ${seed} broke ${invariant}: looking for the shortest scenario that does, try ${tries}`;
     try {
-      return playSeed(result.scenario, agents, true).broken.some((breach) => breach.invariant === invariant);
+      return playSeed(result.scenario, agents, true, () => wait(say)).broken.some(
+        (breach) => breach.invariant === invariant,
+      );
     } catch {
       // With less in it, it is nothing that the twin plays: a fault along a probe that is gone, say.
       return false;

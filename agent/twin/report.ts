@@ -5,7 +5,7 @@ import { isLost, lateOf, outage, runOf } from './outage.ts';
 import type { Scenario } from './scenario.ts';
 import type { Simulation } from './simulation.ts';
 import { beginsAt } from './stage.ts';
-import { play } from './trial.ts';
+import { type OnStep, play } from './trial.ts';
 
 /** So long two routers are given to reach each other at the end. */
 const REACH_WITHIN: Nanos = 2 * SECOND;
@@ -30,7 +30,7 @@ export interface SeedReport {
 }
 
 /** `mended`: afterwards everything outside is made whole, and what must hold after a quiet time is asked too. */
-export function playSeed(scenario: Scenario, agents: 'on' | 'off', mended: boolean): SeedReport {
+export function playSeed(scenario: Scenario, agents: 'on' | 'off', mended: boolean, onStep?: OnStep): SeedReport {
   const asked = [...scenario.expect.entries()].filter(
     ([, expectation]) => isJudged(expectation) && (expectation.agent === 'both' || expectation.agent === agents),
   );
@@ -39,7 +39,7 @@ export function playSeed(scenario: Scenario, agents: 'on' | 'off', mended: boole
     if (asked.some(([, { expect }]) => expect === 'reachable' || expect === 'unreachable'))
       reach = reachOf(simulation, scenario.graph.nodes);
   };
-  const { breaches, simulation } = play(scenario, { agents, mended, atEnd });
+  const { breaches, simulation } = play(scenario, { agents, mended, atEnd, ...(onStep && { onStep }) });
   const outcome = outcomeOf(scenario, simulation, reach);
   const repairs: Record<string, number> = {};
   for (const { decision } of simulation.journal) {

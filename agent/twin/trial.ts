@@ -16,6 +16,9 @@ export interface Trial {
   readonly simulation: Simulation;
 }
 
+/** Told after each event where it is in virtual time, and about where it will end. */
+export type OnStep = (now: Nanos, end: Nanos) => void;
+
 /** What a rehearsal takes on a thread of its own. */
 const TAKES: Nanos = 400 * MS;
 /** It may come late, too. */
@@ -49,7 +52,7 @@ const drawn: Rehearsing = (_effect, _known, random) => {
 
 /**
  * `mended` false: it ends as the scenario does, and what holds only after a quiet time is not asked. `verdicts`: of rehearsals.
- * `atEnd`: looks at the mesh as the scenario leaves it, where nothing was broken.
+ * `atEnd`: looks at the mesh as the scenario leaves it, where nothing was broken. `onStep`: for who waits.
  */
 export function play(
   scenario: Scenario,
@@ -58,23 +61,28 @@ export function play(
     readonly mended?: boolean;
     readonly verdicts?: 'played' | 'drawn';
     readonly atEnd?: (simulation: Simulation) => void;
+    readonly onStep?: OnStep;
   } = {},
 ): Trial {
-  const { agents = 'on', mended = true, verdicts = 'played', atEnd } = options;
+  const { agents = 'on', mended = true, verdicts = 'played', atEnd, onStep } = options;
   let invariants!: Invariants;
   const watchers = (of: Simulation) => {
     invariants = new Invariants(of);
     return [invariants];
   };
   const simulation = new Simulation(stage(scenario, agents), watchers, verdicts === 'played' ? played : drawn);
-  const isOver = () => invariants.isBroken;
-  simulation.run(simulation.story.lengthNs, isOver);
+  const { lengthNs, lans } = simulation.story;
+  const quiet = (scenario.duration_s > LONG_S ? LONG_QUIET : QUIET) + (lans.length > 0 ? AFTER_LOOPS : 0);
+  const isOver = () => {
+    onStep?.(simulation.now, lengthNs + (mended ? quiet : 0));
+    return invariants.isBroken;
+  };
+  simulation.run(lengthNs, isOver);
   invariants.checkMemory();
   if (!invariants.isBroken) atEnd?.(simulation);
   if (mended && !invariants.isBroken) {
     simulation.mendAll();
-    const quiet = scenario.duration_s > LONG_S ? LONG_QUIET : QUIET;
-    simulation.run(simulation.now + quiet + (simulation.story.lans.length > 0 ? AFTER_LOOPS : 0), isOver);
+    simulation.run(simulation.now + quiet, isOver);
     if (!invariants.isBroken) invariants.checkEnd();
   }
   return { breaches: invariants.breaches, simulation };

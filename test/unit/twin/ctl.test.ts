@@ -44,6 +44,16 @@ test('twin run plays a scenario, and the same again for the same seed', async ()
   assert.notEqual(reports[0].digest, reports[1].digest);
 });
 
+test('twin run says now and then how far it is, and nothing of it on the standard output', async (t) => {
+  let ms = 0;
+  t.mock.method(performance, 'now', () => (ms += 3000));
+  const { out, err } = await x0ctl('twin', 'run', RING, '--seeds', '2', '--json');
+  assert.match(err, /^(seed [12], [12] of 2: \d+ of \d+ virtual seconds\n)+$/);
+  JSON.parse(out);
+  const seconds = [...err.matchAll(/seed 1, .* (\d+) of (\d+) /g)].map(([, now, end]) => [Number(now), Number(end)]);
+  assert.ok(seconds.length > 1 && seconds.every(([now, end]) => now! <= end!), err);
+});
+
 test('twin run without agents shows what batman-adv alone needs, in words', async () => {
   const { status, out } = await x0ctl('twin', 'run', RING, '--agents', 'off');
   assert.equal(status, 0);
