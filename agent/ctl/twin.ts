@@ -4,6 +4,7 @@ import { SECOND } from '../core/time.ts';
 import type { Of } from '../report/shape.ts';
 import type * as shapes from '../report/shapes.ts';
 import type { Document } from '../twin/chance.ts';
+import { counted } from '../twin/fields.ts';
 import type { Invariant } from '../twin/invariants.ts';
 import { playSeed, type SeedReport } from '../twin/report.ts';
 import { type ParseOptions, parseScenario, type Scenario } from '../twin/scenario.ts';
@@ -205,7 +206,7 @@ function questionOf(words: string): Question {
 }
 
 function answerText(answer: Answer, to: Terminal): string {
-  const { routers, question, rows, cutOff } = answer;
+  const { routers, leftOut, question, rows, cutOff } = answer;
   const lines = [`${question}: ${routers} routers as far as this one's tables tell`, ''];
   const way = (hops: readonly string[]) => (hops.length === 0 ? 'none' : hops.slice(1).join(' '));
   const cells = rows.map(({ router, before, after, withAgentsMs, withoutMs }) => [
@@ -218,5 +219,6 @@ function answerText(answer: Answer, to: Terminal): string {
   if (cells.length === 0) lines.push('No way of this router leads there: nothing would change for it.');
   else lines.push(...tableOf(['ROUTER', 'WAY NOW', 'AFTERWARDS', 'OUTAGE MS', 'WITHOUT AGENTS'], cells, to));
   lines.push('', cutOff.length === 0 ? 'Nobody would be cut off.' : `Cut off: ${cutOff.join(' ')}`);
+  if (leftOut > 0) lines.push(`Of ${counted(leftOut, 'router')} further away nothing is said: no more are simulated.`);
   return `${lines.join('\n')}\n`;
 }

@@ -44,6 +44,7 @@ export function rehearse(
   const drawn = draw(state);
   const left: string[] = [];
   const steps = changes.filter((change) => isShown(change, left));
+  if (drawn.left.length > 0) left.push(`the ${drawn.left.length} routers furthest away`);
   const routers = drawn.names.length;
   const none = { with: 0, without: 0 };
   // A router under a storm has no time to play the same twice.

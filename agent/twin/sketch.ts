@@ -30,6 +30,8 @@ export interface Sketch {
   /** Routers by number; this one is 0. */
   readonly names: readonly Mac[];
   readonly links: readonly Link[];
+  /** Routers that are known of, and have no place in it: those furthest away. */
+  readonly left: readonly Mac[];
   /** The routers next to this one, by its interfaces. */
   readonly interfaces: ReadonlyMap<string, readonly number[]>;
 }
@@ -43,10 +45,14 @@ export function sketch(known: Known): Sketch {
   const numbers = new Map<Mac, number>([[known.self, 0]]);
   const links = new Map<string, Link>();
   const interfaces = new Map<string, number[]>();
+  const left = new Set<Mac>();
   const numberOf = (mac: Mac): number | null => {
     const number = numbers.get(mac);
     if (number !== undefined) return number;
-    if (names.length >= MOST_ROUTERS) return null;
+    if (names.length >= MOST_ROUTERS) {
+      left.add(mac);
+      return null;
+    }
     numbers.set(mac, names.length);
     return names.push(mac) - 1;
   };
@@ -80,7 +86,7 @@ export function sketch(known: Known): Sketch {
       if (!last.has(hops)) last.set(hops, number);
     }
   }
-  return { names, links: [...links.values()], interfaces };
+  return { names, links: [...links.values()], left: [...left], interfaces };
 }
 
 /** Each hop leaves 1 - penalty/255 of what a way is worth. */

@@ -42,7 +42,10 @@ export interface View {
 
 export interface Answer {
   readonly question: string;
+  /** That were simulated, this one among them. */
   readonly routers: number;
+  /** Those furthest away, beyond what is simulated: nothing is said of them. */
+  readonly leftOut: number;
   /** Routers whose way changes, or is lost. */
   readonly rows: readonly {
     readonly router: Mac;
@@ -86,7 +89,7 @@ export function askWhatIf(view: View, question: Question): Answer {
   });
   const words = question.what === 'cut' ? `cut ${question.a} ${question.b}` : `kill ${question.a}`;
   const cutOff = rows.filter(({ after }) => after.length === 0).map(({ router }) => router);
-  return { question: words, routers: drawn.names.length, rows, cutOff };
+  return { question: words, routers: drawn.names.length, leftOut: drawn.left.length, rows, cutOff };
 }
 
 interface Played {
@@ -144,11 +147,20 @@ function faultOf(question: Question, drawn: Sketch): Fault {
 }
 
 /** By address, or by an end of one that only one has; `self` is this router. */
-function routerOf(name: string, { names }: Sketch): number {
+function routerOf(name: string, { names, left }: Sketch): number {
   const wanted = name.toLowerCase();
   if (wanted === 'self') return 0;
   const found = names.flatMap((mac, n) => (mac.endsWith(wanted) ? [n] : []));
-  if (found.length === 1) return found[0]!;
-  const which = found.length === 0 ? 'no router' : `${found.length} routers`;
-  throw new AgentError('E_NOT_FOUND', `${which} of this mesh ends in ${name}; x0ctl nodes shows those there are`);
+  const beyond = left.filter((mac) => mac.endsWith(wanted));
+  if (found.length === 1 && beyond.length === 0) return found[0]!;
+  const many = found.length + beyond.length;
+  if (many === 1)
+    throw new AgentError(
+      'E_NOT_FOUND',
+      `${beyond[0]} is further away than the ${names.length} routers that are simulated`,
+    );
+  throw new AgentError(
+    'E_NOT_FOUND',
+    `${many === 0 ? 'no router of this mesh ends' : `${many} routers of this mesh end`} in ${name}; x0ctl nodes shows those there are`,
+  );
 }

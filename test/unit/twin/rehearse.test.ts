@@ -215,6 +215,25 @@ test('what if: names of nobody, of several, and links that are not there are err
   assert.throws(() => askWhatIf(ring, { what: 'kill', a: 'self' }), /that is this router/);
 });
 
+test('what if: of a mesh that is larger than what is simulated it says how many are left out, and who is one of them', () => {
+  const mac = (n: number): Mac => `02:00:00:00:00:${n.toString(16).padStart(2, '0')}`;
+  const row = { neighbour: mac(1), interface: 'eth0', throughput: null };
+  // Each fifteen a hop further than those before.
+  const tq = (n: number) => Math.round(255 * (1 - 30 / 255) ** (1 + Math.floor(n / 15)));
+  const large: View = {
+    status: { originator: mac(0), mesh: { algorithm: 'BATMAN_IV', originatorIntervalMs: 1000 } },
+    links: [{ ...row, originator: mac(1), carrier: true, tq: 255 }],
+    paths: Array.from({ length: 70 }, (_, n) => ({ ...row, originator: mac(n + 1), tq: tq(n) })),
+  };
+  assert.equal(askWhatIf(large, { what: 'kill', a: mac(63) }).leftOut, 7);
+  assert.throws(
+    () => askWhatIf(large, { what: 'kill', a: mac(70) }),
+    /:46 is further away than the 64 routers that are/,
+  );
+  assert.throws(() => askWhatIf(large, { what: 'kill', a: '6' }), /5 routers of this mesh end/);
+  assert.equal(askWhatIf(view(RING, 4), { what: 'kill', a: '00:01:00:01' }).leftOut, 0);
+});
+
 const repairs = (action: Action, fault: Partial<Fault>, state: RehearsalState): Change[] => {
   const { room, feed } = agentOf(state);
   feed();
