@@ -10,6 +10,7 @@ import type { Scenario, TimelineEntry } from '../../agent/twin/scenario.ts';
 import { KERNELS, type KernelName } from './kernels.ts';
 import type { Play } from './play-inside.ts';
 import type { Played } from './played.ts';
+import { lanPairs } from './strikes.ts';
 import { replayTapes, TAPE_MIB } from './tapes.ts';
 import { TWIN_ONLY, VERDICTS } from './verdicts.ts';
 
@@ -231,7 +232,15 @@ export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[
       '$.topology',
       `needs ${need} MiB of memory for its agents; this machine has ${free | 0} free`,
     );
+  const pairs = lanPairs(scenario);
+  const shared = pairs.flat().find((n, i, all) => all.indexOf(n) !== i);
   for (const [i, entry] of timeline.entries()) {
+    if (entry.fault === 'bridge-loop' && shared !== undefined && entry.nodes.includes(graph.nodes[shared]!))
+      say(
+        'E_SCENARIO_VALUE',
+        `$.timeline[${i}].nodes`,
+        `${shown(graph.nodes[shared])} is joined to several LANs: this lab gives a router one cable for that`,
+      );
     if (entry.fault === 'setting-changed' && entry.setting === 'elp_interval_ms' && kernel.algorithm !== 'BATMAN_V')
       say('E_SCENARIO_VALUE', `$.timeline[${i}].setting`, 'elp_interval_ms is there under BATMAN_V only');
     if (entry.fault === 'table-stale' || entry.fault === 'route-stuck')

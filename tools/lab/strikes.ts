@@ -253,13 +253,15 @@ export async function buildLans(
   }
 }
 
-/** Routers of each pair whose LANs a scenario joins. */
+/** Routers of each pair whose LANs a scenario joins; whichever is named first, it is the same cable. */
 export function lanPairs({ timeline, graph }: Scenario): (readonly [number, number])[] {
   const pairs = timeline.flatMap((entry) =>
-    entry.fault === 'bridge-loop' ? [entry.nodes.map((name) => graph.nodes.indexOf(name)) as [number, number]] : [],
+    entry.fault === 'bridge-loop' ? [inOrder(entry.nodes.map((name) => graph.nodes.indexOf(name)))] : [],
   );
   return pairs.filter((pair, i) => pairs.findIndex((other) => String(other) === String(pair)) === i);
 }
+
+const inOrder = (pair: readonly number[]) => pair.toSorted((a, b) => a - b) as [number, number];
 
 /** Frames a second on a cable between LANs above which it is a storm. */
 const STORM_FRAMES = 300;
@@ -369,7 +371,7 @@ export class Striker {
       case 'upstream-gone':
         return this.#cutUpstream(await this.#node(entry));
       case 'bridge-loop':
-        return this.#loop(entry.nodes.map((name) => this.#number(name)) as [number, number]);
+        return this.#loop(inOrder(entry.nodes.map((name) => this.#number(name))));
       case 'cpu-hog':
         return this.#hog(await this.#node(entry), entry.processes);
       case 'memory-pressure':

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseScenario } from '../../../agent/twin/scenario.ts';
 import type { Mesh } from '../../../tools/lab/mesh.ts';
-import { bridging, isUp, lonelyLans, type Stage, Striker, type Weather } from '../../../tools/lab/strikes.ts';
+import { bridging, isUp, lanPairs, lonelyLans, type Stage, Striker, type Weather } from '../../../tools/lab/strikes.ts';
 
 test('a flapping link that cannot be mended in between is told when it is taken back, and ends nothing', async () => {
   const parsed = parseScenario(
@@ -32,6 +32,19 @@ test('a flapping link that cannot be mended in between is told when it is taken 
   await sleep(150);
   assert.equal(tries, 1);
   await assert.rejects(made.mend(), /no such interface/);
+});
+
+test('a cable between two LANs is the same one, whichever router is named first', async () => {
+  const loop = { fault: 'bridge-loop', for_s: 5 };
+  const scenario = scenarioOf([
+    { ...loop, at_s: 0, nodes: ['r2', 'r0'] },
+    { ...loop, at_s: 9, nodes: ['r0', 'r2'] },
+    { ...loop, at_s: 9, nodes: ['r1', 'r3'] },
+  ]);
+  assert.deepEqual(lanPairs(scenario), [
+    [0, 2],
+    [1, 3],
+  ]);
 });
 
 function scenarioOf(timeline: readonly object[]) {

@@ -719,6 +719,17 @@ test('a page that cannot be written: what can be known before is refused, and th
   assert.match(said.err, /there is no page: EISDIR/);
 });
 
+test('LANs that are joined by one cable each are played, a router in two pairs is named', () => {
+  const loop = (...nodes: string[]) => ({ at_s: 1, fault: 'bridge-loop', nodes });
+  assert.deepEqual(problemsOf({ timeline: [loop('r0', 'r1'), loop('r2', 'r3')] }), []);
+  const again = { ...loop('r1', 'r0'), at_s: 30 };
+  assert.deepEqual(problemsOf({ timeline: [{ ...loop('r0', 'r1'), for_s: 5 }, again] }), []);
+  assert.deepEqual(problemsOf({ timeline: [loop('r0', 'r1'), loop('r1', 'r2'), loop('r3', 'r0')] }), [
+    ['E_SCENARIO_VALUE', '$.timeline[0].nodes'],
+    ['E_SCENARIO_VALUE', '$.timeline[1].nodes'],
+  ]);
+});
+
 test('an expectation that no run could meet is told before one', () => {
   const killed = { at_s: 1, fault: 'agent-killed', node: 'r0' };
   const cut = { at_s: 2, fault: 'carrier-loss', link: ['r0', 'r1'] };
