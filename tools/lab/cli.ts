@@ -10,7 +10,16 @@
  * SCENARIO is a file, or the name of one that comes with it. Exit code: 0 when all that was expected holds, 1 when not or
  * when it could not be played, 2 for bad input, 128 and the signal's number when it was interrupted.
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readBeside, readNamed, textOf } from '../../agent/ctl/file.ts';
@@ -98,6 +107,8 @@ async function run(name: string, values: Values, { out, err, signal }: Terminal)
     throw new BadInput(`--html: there is no directory ${dirname(resolve(values.html))}`);
   if (values.html !== undefined && statSync(values.html, { throwIfNoEntry: false })?.isDirectory() === true)
     throw new BadInput(`--html: ${values.html} is a directory`);
+  // After minutes of playing it would take the report along with it.
+  if (values.logs !== undefined) makeDirectory(values.logs);
   const modes = agent === 'both' ? (['off', 'on'] as const) : ([agent] as const);
   const began = performance.now();
   const onSay = (mode: string) => (text: string) => {
@@ -144,6 +155,15 @@ export async function deliver(
   }
   err(`the page is in ${html}\n`);
   return report.ok ? 0 : 1;
+}
+
+function makeDirectory(logs: string): void {
+  try {
+    mkdirSync(logs, { recursive: true });
+    accessSync(logs, constants.W_OK);
+  } catch (thrown) {
+    throw new BadInput(`--logs: ${(thrown as Error).message}`);
+  }
 }
 
 function refuse(problems: readonly Problem[]): void {

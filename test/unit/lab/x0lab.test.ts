@@ -661,6 +661,8 @@ test('wrong usage ends with 2', async () => {
     [['list', '--seed', '3'], /list has no option --seed\n/],
     [['new', '--json'], /new has no option --json\n/],
     [['run', 'cable-cut', '--html', '/no/such/place.html'], /--html/],
+    [['run', 'cable-cut', '--logs', fifo], /--logs: .*EEXIST/],
+    [['run', 'cable-cut', '--logs', join(fifo, 'logs')], /--logs: .*ENOTDIR/],
     [['check', outside], /\$\.topology\.file/],
   ];
   const answers = await Promise.all(cases.map(([args]) => x0lab(...args)));
