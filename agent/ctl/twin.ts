@@ -16,6 +16,8 @@ import { readBeside, readNamed, textOf } from './file.ts';
 import { clean, clip, fold, plainJson, type Terminal, table } from './terminal.ts';
 
 const MOST_FILE = 8 << 20;
+/** Of what is wrong with a scenario; x0lab check names all of it. */
+const MOST_NAMED = 4;
 
 export interface RunOptions {
   readonly file: string;
@@ -29,6 +31,11 @@ export function runScenario({ file, seed, seeds, agents }: RunOptions, to: Termi
   const source = read(file);
   const asWritten = parsed(source, file, {});
   const first = seed ?? asWritten.seed;
+  if (first > Number.MAX_SAFE_INTEGER - (seeds - 1))
+    throw new AgentError(
+      'E_USAGE',
+      `--seeds: from ${first} on there are no ${seeds} seeds up to ${Number.MAX_SAFE_INTEGER}`,
+    );
   const left = unplayed(asWritten);
   const reports: SeedReport[] = [];
   let shortest: Document | null = null;
@@ -80,9 +87,10 @@ function patience(to: Terminal): Patience {
 function parsed(source: string, file: string, options: ParseOptions): Scenario {
   const result = parseScenario(source, { ...options, readFile: (name) => readBeside(file, name, MOST_FILE) });
   if (result.ok) return result.scenario;
-  const { code, path, message } = result.problems[0]!;
-  const more = result.problems.length > 1 ? ` (and ${result.problems.length - 1} more)` : '';
-  throw new AgentError(code, `${file}: ${path} ${message}${more}`, { file, problems: result.problems });
+  const { problems } = result;
+  const named = problems.slice(0, MOST_NAMED).map(({ path, message }) => `${path} ${message}`);
+  const more = problems.length > MOST_NAMED ? ` (and ${problems.length - MOST_NAMED} more)` : '';
+  throw new AgentError(problems[0]!.code, `${file}: ${named.join('; ')}${more}`, { file, problems });
 }
 
 function read(file: string): string {

@@ -67,6 +67,19 @@ test('what is wrong with a scenario or a question is named', async () => {
   const wrong = await x0ctl('twin', 'run', file('wrong.json', { format: 1, name: 'x', topolgy: {} }));
   assert.equal(wrong.status, 4);
   assert.match(wrong.err, /\$\.topolgy no such key/);
+  const several = file('several.json', {
+    format: 1,
+    name: 'x',
+    topology: { kind: 'ring', nodes: 4 },
+    probes: ['a', 'b', 'c', 'd', 'e', 'f'].map((from) => ({ from, to: 'r0' })),
+  });
+  assert.match(
+    (await x0ctl('twin', 'run', several)).err,
+    /: (\$\.probes\[[0-3]\]\.from there is no node "[a-d]"(; )?){4} \(and 2 more\)/,
+  );
+  const beyond = await x0ctl('twin', 'run', RING, '--seed', `${Number.MAX_SAFE_INTEGER}`, '--seeds', '2');
+  assert.equal(beyond.status, 2);
+  assert.match(beyond.err, /--seeds: .* there are no 2 seeds/);
   const none = await x0ctl('twin', 'run', join(folder, 'none.json'));
   assert.equal(none.status, 4);
   const device = await x0ctl('twin', 'run', '/dev/zero');
