@@ -18,6 +18,11 @@ export function summedUp(
 ): Stations {
   const own = new Set<string>();
   for (const { station, vid, flags } of local) if ((flags & UNSETTLED) === 0) own.add(`${station} ${vid}`);
+  // bat0's own address is a station on each of its networks. Of others a neighbour can announce any number, which must not
+  // crowd out what matters.
+  const networks = new Set(local.map(({ vid }) => vid));
+  const isNear = (vid: number) => (vid & VLAN_HAS_TAG) === 0 || networks.has(vid);
+  const room = { near: MOST_DISPUTED, elsewhere: MOST_DISPUTED };
   const disputed: [Mac, Mac][] = [];
   const taken: Taken[] = [];
   const tables = new Map<Mac, { ttvn: number; vlans: Map<number, number> }>();
@@ -25,8 +30,8 @@ export function summedUp(
     if ((flags & UNSETTLED) === 0 && !isGroup(station)) {
       const isOurs = own.has(`${station} ${vid}`);
       if (isOurs && disputed.length < MOST_DISPUTED) disputed.push([station, originator]);
-      if (!isOurs && addresses.includes(station) && taken.length < MOST_DISPUTED)
-        taken.push({ station, vid, originator });
+      const where = isNear(vid) ? 'near' : 'elsewhere';
+      if (!isOurs && addresses.includes(station) && room[where]-- > 0) taken.push({ station, vid, originator });
     }
     const table = tables.get(originator) ?? { ttvn: lastTtvn, vlans: new Map<number, number>() };
     table.vlans.set(vid, crc32);

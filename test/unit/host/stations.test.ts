@@ -72,6 +72,16 @@ test('what is taken on a network that this router has not in the mesh is not its
   assert.deepEqual(await onOurNetworks(said, has), said);
 });
 
+test('who announces our address on networks that are none of ours does not hide who announces it on ours', async () => {
+  const foreign = Array.from({ length: 4000 }, (_, n) => remote(PHONE, X, 0, 0x8001 + n));
+  for (const vid of [0, 0x8fff]) {
+    const said = summedUp([local(Y, 0, vid)], [...foreign, remote(PHONE, X, 0, vid)], [PHONE], []);
+    assert.ok(said.taken!.length <= 64);
+    const ours = await onOurNetworks(said, async (id) => id === 0xfff);
+    assert.deepEqual(ours.taken, [{ station: PHONE, vid, originator: X }]);
+  }
+});
+
 test('disputes and tables are bounded, however many a neighbour announces', () => {
   const many = Array.from({ length: 3000 }, (_, n) => {
     const station = `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`;
