@@ -3,6 +3,7 @@
  * on real kernels (tools/lab/report.ts). Pure.
  */
 import type { Decision } from '../core/words.ts';
+import { counted } from './fields.ts';
 import type { Expectation } from './scenario.ts';
 
 export interface Judged {
@@ -59,7 +60,7 @@ export function judge(expectation: Expectation, { reach, costs, probes, actions 
       const wrong = asked.filter(({ ok }) => ok !== wanted);
       return all(
         wrong.map((pair) => `${pair.from} ${verb} ${pair.to}`),
-        `${asked.length} pairs`,
+        counted(asked.length, 'pair'),
       );
     }
     case 'outage-below': {

@@ -27,8 +27,8 @@ type Without<T> = T extends unknown ? Omit<T, 'agent'> : never;
 test('what is judged, and in which words', () => {
   const cases: readonly (readonly [Without<Expectation>, held: boolean, why: string])[] = [
     [{ expect: 'reachable' }, false, 'a does not reach c; b does not reach c'],
-    [{ expect: 'reachable', from: 'a', to: 'b' }, true, '1 pairs'],
-    [{ expect: 'reachable', to: 'a', from: 'b' }, true, '1 pairs'],
+    [{ expect: 'reachable', from: 'a', to: 'b' }, true, '1 pair'],
+    [{ expect: 'reachable', to: 'a', from: 'b' }, true, '1 pair'],
     [{ expect: 'reachable', from: 'c' }, false, 'a does not reach c; b does not reach c'],
     [{ expect: 'unreachable', to: 'c' }, true, '2 pairs'],
     [{ expect: 'unreachable' }, false, 'a reaches b'],
