@@ -29,8 +29,8 @@ const REHEARSE_AGAIN: Nanos = 10 * SECOND;
 const MOST_REHEARSALS = 3;
 /** Two of the ten seconds in which a router says that it avoids loops (BATADV_BLA_PERIOD_LENGTH), and a little. */
 const APART: Nanos = 22 * SECOND;
-/** Three readings. */
-const JOINED: Nanos = 30 * SECOND;
+/** Three readings of an agent that has little time for them (detect.ts). */
+const JOINED: Nanos = 100 * SECOND;
 const LONGEST_PAUSE: Nanos = 60 * SECOND;
 /** After so many returns that were refused a person is told, and it goes on more slowly. */
 const MOST_TRIES = 8;

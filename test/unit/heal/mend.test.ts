@@ -873,8 +873,21 @@ test('loops are avoided as long as the LANs are joined, whatever that takes, and
   joined(story, 9000);
   story.run(600);
   story.kernel.stations = { local: 2, remote: 4, disputed: [], tables: [] };
-  story.run(35);
+  story.run(105);
   assert.equal(story.kernel.settings.bridgeLoopAvoidance, false);
+});
+
+test('a router that has little time, and so looks rarely, avoids loops as long as the LANs are joined, too', () => {
+  const story = stormy();
+  story.act('overload');
+  calm(story);
+  story.kernel.stations = { ...story.kernel.stations, backboneMs: 9000 };
+  story.kernel.vitals = { ...story.kernel.vitals, busy: 1 };
+  for (let second = 0; second < 900; second += 10) {
+    story.run(10);
+    assert.equal(story.kernel.settings.bridgeLoopAvoidance, true, `${second} s`);
+  }
+  assert.ok(story.steps('overload').includes('planned ease'), 'it looks rarely');
 });
 
 test('where the storm comes back again and again as soon as LANs seem apart, only time gives loop avoidance back', () => {
