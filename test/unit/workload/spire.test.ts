@@ -19,7 +19,8 @@ interface Told {
   wall: number | null;
 }
 
-function listening(t: TestContext, one: Stage, socket = one.path): Told {
+/** `patienceMs`: a machine may be slow to give a certificate; where none comes all of it is waited. */
+function listening(t: TestContext, one: Stage, socket = one.path, patienceMs = 20_000): Told {
   const [decided, lines]: [string[], string[]] = [[], []];
   const told = { decided, lines, wall: null as number | null };
   const spire = new Spire({
@@ -28,7 +29,7 @@ function listening(t: TestContext, one: Stage, socket = one.path): Told {
     wall: () => told.wall ?? one.vouching()!.wallMs,
     decided: ({ what, who, why }) => void decided.push(`${what} ${who}: ${why}`),
     leastWaitMs: 5,
-    patienceMs: 300,
+    patienceMs,
   });
   // It keeps no process alive, and what waits for it here has to.
   const alive = setInterval(() => {}, 1000);
@@ -97,7 +98,7 @@ test('one that is gone leaves its last certificate, for as long as that lasts; o
   told.wall = one.vouching()!.wallMs + 3_700_000;
   assert.match(told.spire.degraded()[0]!.why, /has ended, and none has followed it/);
 
-  const none = listening(t, one, `${one.path}.none`);
+  const none = listening(t, one, `${one.path}.none`, 1500);
   await assert.rejects(none.spire.holder(), code('E_SOCKET', /no certificate from .*ENOENT/));
   assert.deepEqual(none.spire.degraded()[0]!.level, 'none');
   assert.equal(none.lines.filter((line) => line.includes('no word from the SPIRE agent')).length, 1, 'said once');
@@ -105,7 +106,7 @@ test('one that is gone leaves its last certificate, for as long as that lasts; o
 
 test('one that never gave anything has taken nothing back', async (t) => {
   const one = stage(t, []);
-  const { spire, decided } = listening(t, one);
+  const { spire, decided } = listening(t, one, one.path, 1500);
   await assert.rejects(spire.holder(), code('E_SOCKET', /gRPC status 7/));
   assert.deepEqual(decided, []);
 });
