@@ -42,6 +42,8 @@ export const ALIASES: readonly Alias[] = [
 
 export interface Override {
   readonly variable: string;
+  /** From the variable's unit to the option's. */
+  readonly times: number;
   /** As the file would have it. */
   readonly text: string;
 }
@@ -65,7 +67,7 @@ export function overridesOf(environment: Readonly<Record<string, string | undefi
     if (!raw) continue;
     if (path === null)
       idle.push(`${variable} overrides nothing: ${instead ?? 'this version has no part that it is for'}`);
-    else by.set(path, { variable, text: scaled(raw, times) });
+    else by.set(path, { variable, times, text: scaled(raw, times) });
   }
   return { by, idle };
 }

@@ -131,9 +131,12 @@ export function validate(doc: UciDocument, overrides: Overrides = NO_OVERRIDES):
   };
   const refused = new Set<string>();
   const refuse = ({ path, section, name, option }: Row, expected: string, bad: Refused | undefined) => {
-    const variable = overrides.by.get(path)?.variable;
+    const { variable, times = 1 } = overrides.by.get(path) ?? {};
     const line = variable === undefined ? (bad?.line ?? found.get(section)?.line ?? 0) : 0;
-    const where = variable === undefined ? `${doc.file}:${line}` : `environment variable ${variable}`;
+    const where =
+      variable === undefined
+        ? `${doc.file}:${line}`
+        : `environment variable ${variable}${times === 1 ? '' : `, times ${times}`}`;
     problems.push(
       refusal(`${where}: ${path}`, { file: variable ?? doc.file, line, section, option: name, expected }, option, bad),
     );

@@ -349,6 +349,14 @@ x0_number() {
 	return 1
 }
 
+# The agent makes its mesh itself, out of what mesh.hard_interface names: another one beside it would take its name.
+x0_makes_its_own() {
+	case $(uci -q get "$X0_CONFIG.mesh.own") in
+	1 | on | true | yes | enabled) ;;
+	*) return 1 ;;
+	esac
+}
+
 # x0_setup ROLE, which may be empty
 x0_setup() {
 	local config why letters
@@ -359,6 +367,10 @@ x0_setup() {
 		return 2
 		;;
 	esac
+	! x0_makes_its_own || {
+		x0_say "mesh.own has the agent make its mesh itself, so nothing is changed: 'uci delete x0tta6bl4.mesh.own' and setup again for one that the network configuration declares"
+		return 1
+	}
 	x0_key=$(uci -q get "$X0_CONFIG.mesh.key")
 	# The agent would not take it, and radios must not go by what it does not.
 	why=''
@@ -404,13 +416,10 @@ x0_setup() {
 x0_first_boot() {
 	[ -e "$X0_FIRST_BOOT" ] || [ -e "$X0_PENDING" ] || x0_upgraded=1
 	x0_unasked=1
-	# The agent makes its mesh itself, out of what mesh.hard_interface names: another one beside it would take its name.
-	case $(uci -q get "$X0_CONFIG.mesh.own") in
-	1 | on | true | yes | enabled)
+	! x0_makes_its_own || {
 		rm -f "$X0_PENDING"
 		return 0
-		;;
-	esac
+	}
 	x0_look
 	if [ -n "$x0_mesh" ] && [ -z "$(uci -q get wireless.x0mesh_2g)$(uci -q get wireless.x0mesh_5g)" ]; then
 		[ "$(uci -q get "$X0_CONFIG.mesh.interface")" = "$x0_mesh" ] || {

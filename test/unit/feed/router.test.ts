@@ -181,9 +181,15 @@ describe('first boot', { skip: noRouter() }, () => {
       assert.equal(r.sh('sh /etc/hotplug.d/ieee80211/20-x0tta6bl4', { ACTION: 'add' }).status, 0);
       assert.deepEqual([r.config('wireless'), r.config('network'), r.config('x0tta6bl4')], [TWO, network, ours]);
     }
-    const r = router(TWO, WITH_KEY, other);
-    assert.equal(r.service('setup gateway').status, 1);
-    assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, other]);
+    for (const [ours, network] of [
+      [WITH_KEY, other],
+      [[...WITH_KEY, "x0tta6bl4.mesh.own='1'"], LAN],
+    ] as const)
+      for (const role of ['', ' gateway', ' node']) {
+        const r = router(TWO, [...ours], [...network]);
+        assert.equal(r.service(`setup${role}`).status, 1);
+        assert.deepEqual([r.config('wireless'), r.config('network')], [TWO, network]);
+      }
   });
 
   test("somebody else's 802.11s mesh keeps its radios", () => {
