@@ -770,7 +770,7 @@ class References {
       this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expect} needs a probe`);
     else if (OF_FAULTS.has(expect) && timeline.length === 0)
       this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expect} needs a fault in the timeline`);
-    if (expect === 'found' && agent !== 'on')
+    if (expect === 'found' && agent === 'off')
       this.#say('E_SCENARIO_VALUE', `${path}.agent`, 'without agents nobody finds anything');
   }
 }

@@ -101,7 +101,7 @@ const BAD: readonly [what: string, document: unknown, code: string, path: string
   ],
   [
     'found by nobody',
-    { ...withEntry(LINK), expect: [{ expect: 'found', agent: 'both' }] },
+    { ...withEntry(LINK), expect: [{ expect: 'found', agent: 'off' }] },
     'E_SCENARIO_VALUE',
     '$.expect[0].agent',
   ],
