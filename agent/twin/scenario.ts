@@ -567,7 +567,6 @@ function placesOf(entry: TimelineEntry): string[] {
 
 /** Expectations that nothing could meet where there is none. */
 const OF_PROBES: ReadonlySet<string> = new Set(['outage-below', 'loss-below']);
-const OF_FAULTS: ReadonlySet<string> = new Set(['outage-below', 'found', 'repaired']);
 
 /** Everything in a scenario that names something else in it, and what has to fit together. */
 class References {
@@ -765,12 +764,8 @@ class References {
     if ('as' in expectation)
       for (const [i, name] of (expectation.as ?? []).entries()) this.#class(name, `${path}.as[${i}]`);
     if ('probe' in expectation && expectation.probe !== undefined) has(probes, expectation.probe, 'probe');
-    const { expect, agent } = expectation;
+    const { expect } = expectation;
     if (OF_PROBES.has(expect) && probes.length === 0)
       this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expect} needs a probe`);
-    else if (OF_FAULTS.has(expect) && timeline.length === 0)
-      this.#say('E_SCENARIO_REFERENCE', `${path}.expect`, `${expect} needs a fault in the timeline`);
-    if (expect === 'found' && agent === 'off')
-      this.#say('E_SCENARIO_VALUE', `${path}.agent`, 'without agents nobody finds anything');
   }
 }

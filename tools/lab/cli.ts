@@ -121,12 +121,13 @@ async function run(name: string, values: Values, { out, err, signal }: Terminal)
     refuse(unplayableStandin(scenario, agent));
     played.push(await playStandin(scenario, onSay('on'), signal));
   } else {
-    const { play, unplayable } = await import('./play.ts');
+    const { hopeless, play, unplayable } = await import('./play.ts');
     const { KERNELS } = await import('./kernels.ts');
     refuse(unplayable(scenario, kernel));
     const missing = KERNELS[kernel].missing();
     if (missing) throw new Error(missing);
     KERNELS[kernel].prepare();
+    for (const one of hopeless(scenario)) err(`BEWARE: nothing can meet ${one}\n`);
     for (const mode of modes) {
       const logs = values.logs === undefined ? {} : { logs: join(values.logs, `agents-${mode}`) };
       played.push(await play(scenario, { kernel, agent: mode, onSay: onSay(mode), signal, ...logs }));

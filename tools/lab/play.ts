@@ -168,9 +168,9 @@ function entangled(scenario: Scenario): Problem[] {
   return found;
 }
 
-/** Expectations that no run could meet: better said before than after minutes of playing. */
-function hopeless({ expect, timeline, probes }: Scenario): Problem[] {
-  const found: Problem[] = [];
+/** Expectations that no run can meet, in words: the report has all else, and that they did not hold. */
+export function hopeless({ expect, timeline, probes }: Scenario): string[] {
+  const found: string[] = [];
   for (const [i, expectation] of expect.entries()) {
     if (expectation.expect !== 'found' && expectation.expect !== 'repaired') continue;
     const { fault: only } = expectation;
@@ -178,7 +178,7 @@ function hopeless({ expect, timeline, probes }: Scenario): Problem[] {
       .filter(({ name }) => only === undefined || name === only)
       .map(({ fault }) => VERDICTS[fault]);
     const path = only === undefined ? `$.expect[${i}].expect` : `$.expect[${i}].fault`;
-    const say = (message: string) => found.push({ code: 'E_SCENARIO_VALUE', path, message });
+    const say = (message: string) => found.push(`${path}: ${message}`);
     const which = only === undefined ? 'no fault of the timeline' : `no fault like ${shown(only)}`;
     if (expectation.expect === 'found') {
       if (expectation.as === undefined && asked.every(({ names }) => names.length === 0))
@@ -200,7 +200,6 @@ export function unplayable(scenario: Scenario, on: KernelName = 'uml'): Problem[
   const found: Problem[] = [
     ...configProblems(scenario),
     ...entangled(scenario),
-    ...hopeless(scenario),
     ...(isRadio ? radioProblems(scenario) : []),
   ];
   const say = (code: Problem['code'], path: string, message: string) => found.push({ code, path, message });
