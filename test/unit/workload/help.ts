@@ -35,10 +35,12 @@ export interface Stage {
   vouching(): Vouching | null;
 }
 
+/** `times`: longer than a machine stands still, but where it is they that are tried. */
 export function stage(
   t: TestContext,
   entries: readonly Entry[] = [OWN_UID],
   lives: (pidfd: number) => boolean = (pidfd) => native().lives(pidfd),
+  times: { readonly requestMs?: number; readonly idleMs?: number } = {},
 ): Stage {
   const directory = mkdtempSync(join(tmpdir(), 'x0-workload-'));
   const mesh = new Mesh();
@@ -73,8 +75,9 @@ export function stage(
     log: new Log('error', () => {}),
     counted: (method, status) => void counted.push(`${method} ${status}`),
     lookMs: 10,
-    requestMs: 400,
-    idleMs: 700,
+    requestMs: 30_000,
+    idleMs: 30_000,
+    ...times,
   });
   t.after(() => {
     server.close();

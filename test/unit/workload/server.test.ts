@@ -148,7 +148,7 @@ test('who does not speak the protocol is told so', async (t) => {
 });
 
 test('a request that is taken back without an error, before all of it came, costs the others nothing', async (t) => {
-  const one = stage(t);
+  const one = stage(t, undefined, undefined, { requestMs: 400 });
   for (const method of ['FetchX509SVID', 'FetchJWTSVID', 'Nothing']) {
     const socket = connectSocket(one.path);
     const request = {
@@ -168,8 +168,9 @@ test('a request that is taken back without an error, before all of it came, cost
     socket.write(Buffer.concat([http2Frame(1, 4, 1, Buffer.concat(headers)), http2Frame(3, 0, 1, Buffer.alloc(4))]));
     // What the server answers to this comes after all that.
     socket.write(http2Frame(6, 0, 0, Buffer.from('answered')));
-    await new Promise<void>((resolve) => {
+    await new Promise<void>((resolve, reject) => {
       let heard = '';
+      socket.on('close', () => reject(new Error('it was closed')));
       socket.on('data', (chunk) => {
         heard += chunk.toString('latin1');
         if (heard.includes('answered')) resolve();
@@ -193,7 +194,7 @@ function http2Frame(type: number, flags: number, stream: number, payload = Buffe
 }
 
 test('a request that never ends is ended, and so is a connection without one', async (t) => {
-  const one = stage(t);
+  const one = stage(t, undefined, undefined, { requestMs: 400, idleMs: 2000 });
   const session = dial(t, one.path);
   const headers = {
     ':method': 'POST',
