@@ -15,14 +15,15 @@ export const name = 'x0lab';
 
 /** What a shell, a page or a command line would trip over, if it were given names. */
 const NAMES = ['a;reboot', '$(halt -f)', '`halt`|id>/x', '<script>x</script> -rf'] as const;
-const [FIRST, , THIRD] = NAMES;
+const [FIRST, SECOND] = NAMES;
 const PROGRAM = join(import.meta.dirname, '../../tools/x0lab');
 const SCENARIO = {
   format: 1,
   name: 'short',
   topology: { kind: 'links', links: NAMES.map((name, n) => [name, NAMES[(n + 1) % NAMES.length]]) },
   settle_s: 3,
-  probes: [{ from: FIRST, to: THIRD, interval_ms: 5 }],
+  // To a neighbour: of two ways that are as good batman-adv may choose the other one just before the cut.
+  probes: [{ from: FIRST, to: SECOND, interval_ms: 5 }],
   timeline: [
     { at_s: 2, fault: 'carrier-loss', link: 'in-use', for_s: 9, name: 'cut' },
     // Again while it starts: then for good.
@@ -38,7 +39,7 @@ const SCENARIO = {
     { expect: 'reachable', agent: 'both' },
     { expect: 'agents-alive' },
     // Nobody can: it has to be named, and nothing else.
-    { expect: 'outage-below', ms: 0.1, agent: 'off' },
+    { expect: 'found', as: ['clock-stepped'] },
   ],
 };
 
