@@ -6,6 +6,7 @@ import type { Change } from '../core/kernel.ts';
 import { MS, type Nanos, SECOND } from '../core/time.ts';
 import type { Plan } from '../core/words.ts';
 import { isShown, Stand } from './enact.ts';
+import { counted } from './fields.ts';
 import { MESH } from './kernel.ts';
 import { isLost, type Probe } from './outage.ts';
 import type { RehearsalState, Verdict } from './rehearsal.ts';
@@ -44,7 +45,7 @@ export function rehearse(
   const drawn = draw(state);
   const left: string[] = [];
   const steps = changes.filter((change) => isShown(change, left));
-  if (drawn.left.length > 0) left.push(`the ${drawn.left.length} routers furthest away`);
+  if (drawn.left.length > 0) left.push(`${counted(drawn.left.length, 'router')} furthest away`);
   const routers = drawn.names.length;
   const none = { with: 0, without: 0 };
   // A router under a storm has no time to play the same twice.

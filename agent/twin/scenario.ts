@@ -565,7 +565,7 @@ function placesOf(entry: TimelineEntry): string[] {
   return [named(entry.node, about)];
 }
 
-/** Expectations that nothing could meet where there is none. */
+/** Expectations that nothing could meet where there is no probe. */
 const OF_PROBES: ReadonlySet<string> = new Set(['outage-below', 'loss-below']);
 
 /** Everything in a scenario that names something else in it, and what has to fit together. */

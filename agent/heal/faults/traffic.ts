@@ -351,8 +351,7 @@ export class AddressDetector implements Detector {
 function seenOf(peer: Mac, rows: readonly Taken[] | undefined, before: number): Seen | string {
   if (rows === undefined) return `${peer} announces none of this router's own addresses any more`;
   const affected = [...new Set(rows.map(({ station }) => station))];
-  const often =
-    before < MOST_TOLD - 1 ? '' : `, for the ${before + 1}th time within the hour: do two routers have one address?`;
+  const often = before < MOST_TOLD - 1 ? '' : `, ${before + 1} times within the hour: do two routers have one address?`;
   const what = `${peer} announces ${affected.join(' and ')}, which is this router's own${often}`;
   return { confidence: 0.95, source: 'translation tables', what, affected };
 }
